@@ -1,0 +1,111 @@
+"""The first stage: a camera's packets and frames go to those who wait for them."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from agent.handoff import LatestFrame, PacketQueue
+from drivers.contracts import Camera
+from drivers.errors import DriverError
+from drivers.media import Frame, StreamInfo
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 1.0
+
+
+class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera has given so far. `last_ns` is the boot time of the last packet or frame."""
+
+    open: bool
+    packets: int
+    frames: int
+    reopened: int
+    last_ns: int | None
+    last_error: str | None
+
+
+class Capture:
+    """Reads one camera; opens it again when it failed.
+
+    `open_camera` is called at each opening. `on_open` is told the stream's parameters before the
+    first packet of an opening is handed over, and `on_end` that the source has no more to give.
+    A driver's error goes up to the loop, which waits before the next try.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_camera: Callable[[], Camera],
+        *,
+        frames: LatestFrame | None,
+        packets: PacketQueue | None,
+        on_open: Callable[[StreamInfo], None],
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = f"capture {name}"
+        self._open_camera = open_camera
+        self._camera: Camera | None = None
+        self._frames = frames
+        self._packets = packets
+        self._on_open = on_open
+        self._on_end = on_end
+        self._packet_count = 0
+        self._frame_count = 0
+        self._opened = 0
+        self._last_ns: int | None = None
+        self._last_error: str | None = None
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Hand on what one read gives; open the camera first, if it is not open."""
+        camera = self._ensure_open()
+        try:
+            media = camera.read(READ_TIMEOUT_S)
+        except DriverError as error:
+            self._last_error = str(error)
+            self.close()
+            if error.kind == "ended" and self._on_end is not None:
+                self._on_end()
+            raise
+        if media is None:
+            return
+        self._last_ns = media.t_ns
+        self._last_error = None
+        if isinstance(media, Frame):
+            self._frame_count += 1
+            if self._frames is not None:
+                self._frames.put(media)
+        else:
+            self._packet_count += 1
+            if self._packets is not None:
+                self._packets.put(media)
+
+    def close(self) -> None:
+        """Close the camera, if it is open."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def counts(self) -> CaptureCounts:
+        """What the camera has given so far."""
+        return CaptureCounts(
+            open=self._camera is not None,
+            packets=self._packet_count,
+            frames=self._frame_count,
+            reopened=max(0, self._opened - 1),
+            last_ns=self._last_ns,
+            last_error=self._last_error,
+        )
+
+    def _ensure_open(self) -> Camera:
+        if self._camera is None:
+            try:
+                self._camera = self._open_camera()
+            except DriverError as error:
+                self._last_error = str(error)
+                raise
+            self._opened += 1
+            self._on_open(self._camera.info)
+        return self._camera

@@ -1,0 +1,167 @@
+"""The configuration of a box: one TOML file, unknown keys refused.
+
+`docs/configuration.md` shows every key; a test keeps that page and these structs equal.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agent import strict
+from agent.errors import BadInput
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`."""
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
+class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[box]`: who this is. `state` is the folder that the agent may write to."""
+
+    id: Name
+    site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    state: str = "/var/lib/vigie"
+
+
+class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.detect]`: how a camera is watched. `fps` is of the stream's time."""
+
+    enabled: bool = True
+    model: Name = "ssdlite_mobilenet_v2"
+    fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    scene: str | None = None
+    snapshots: bool = True
+
+
+class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[camera]]`: one video source. `options` belong to the driver and are checked by it.
+
+    With `detect_options` a second stream of the same camera is opened with these options, for
+    detection alone, and the first one is only recorded.
+    """
+
+    name: Name
+    driver: str
+    options: dict[str, Any]
+    detect_options: dict[str, Any] | None = None
+    detect: DetectConfig = DetectConfig()
+    record: bool = True
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[broker]`: where reports go. `mqtts` needs `ca`, and `certificate` with `key` where the
+    broker asks for them. `ack`: who frees a message, see docs/wire-contract.md.
+    """
+
+    url: str
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 30
+    ack: Literal["auto", "broker"] = "auto"
+
+
+class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[outbox]`: messages that wait for the centre."""
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
+
+
+class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[record]`: the ring of footage. `folder` is relative to the state folder."""
+
+    folder: str = "footage"
+    segment_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    flush_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
+
+
+class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[health]`: how often the box says how it is."""
+
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    box: BoxConfig
+    broker: BrokerConfig
+    camera: Annotated[tuple[CameraConfig, ...], msgspec.Meta(min_length=1, max_length=16)]
+    outbox: OutboxConfig = OutboxConfig()
+    record: RecordConfig = RecordConfig()
+    health: HealthConfig = HealthConfig()
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file; relative paths in it are made relative to the file's folder.
+
+    Raises BadInput with one line for whatever is wrong.
+    """
+    tables = strict.read_toml(path, "configuration")
+    config = strict.into(tables, Config, str(path))
+    _check(config, str(path))
+    return _anchored(config, path.parent)
+
+
+def _check(config: Config, where: str) -> None:
+    """What no single field can tell."""
+    names = [camera.name for camera in config.camera]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise BadInput(
+                f"{where}: camera[{index}].name = {name!r}: used by camera"
+                f"[{names.index(name)}] already; allowed: a name of its own for each camera"
+            )
+    check_broker(config.broker, where)
+
+
+def check_broker(broker: BrokerConfig, where: str) -> None:
+    """Raise BadInput where the broker's address and its credentials do not go together."""
+    url = urlsplit(broker.url)
+    try:
+        good = url.scheme in ("mqtt", "mqtts") and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or url.path not in ("", "/") or url.username or url.query:
+        raise BadInput(
+            f"{where}: broker.url = {broker.url!r}: not a broker's address; "
+            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
+        )
+    if (broker.certificate is None) != (broker.key is None):
+        given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
+        raise BadInput(f"{where}: broker.{missing}: missing; broker.{given} needs it")
+    if url.scheme == "mqtt":
+        for key in ("ca", "certificate"):
+            if getattr(broker, key) is not None:
+                raise BadInput(
+                    f"{where}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
+                )
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The same with relative paths made to begin at `folder`."""
+
+    def at(path: str | None) -> str | None:
+        return None if path is None else str(folder / path)
+
+    broker = msgspec.structs.replace(
+        config.broker,
+        ca=at(config.broker.ca),
+        certificate=at(config.broker.certificate),
+        key=at(config.broker.key),
+        password_file=at(config.broker.password_file),
+    )
+    cameras = tuple(
+        msgspec.structs.replace(
+            camera, detect=msgspec.structs.replace(camera.detect, scene=at(camera.detect.scene))
+        )
+        for camera in config.camera
+    )
+    box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
+    return msgspec.structs.replace(config, box=box, broker=broker, camera=cameras)

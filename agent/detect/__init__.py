@@ -1,0 +1,1 @@
+"""From a frame to events: where to look, what is there, what it did."""

@@ -1,0 +1,108 @@
+"""Fault codes: one table, and the faults that are active now.
+
+A code is the same on MQTT, in the journal and in docs/runbook.md. A fault is raised by its code
+alone, so none exists that the table does not explain.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from agent.model import Fault
+
+FaultCode = Literal[
+    "CAM-01",
+    "CAM-02",
+    "DET-01",
+    "DET-02",
+    "NET-01",
+    "NET-02",
+    "NET-03",
+    "STO-01",
+    "STO-02",
+    "SYS-01",
+]
+
+
+class FaultKind(msgspec.Struct, frozen=True):
+    """What a code means, and what to do about it at the box."""
+
+    severity: Literal["warning", "error", "critical"]
+    title: str
+    advice: str
+
+
+FAULTS: dict[FaultCode, FaultKind] = {
+    "CAM-01": FaultKind(
+        "error", "camera cannot be opened", "Check its cable, power, address and password."
+    ),
+    "CAM-02": FaultKind("error", "no frames", "The camera is open and silent: power-cycle it."),
+    "DET-01": FaultKind(
+        "error",
+        "model refused",
+        "The model file does not match its card: install the package again. "
+        "The box records without detection.",
+    ),
+    "DET-02": FaultKind(
+        "error", "scene refused", "Mend the scene file as the detail says: `vigie check-config`."
+    ),
+    "NET-01": FaultKind(
+        "error", "broker not reachable", "Check the link, the name, the port and the firewall."
+    ),
+    "NET-02": FaultKind(
+        "error",
+        "broker refuses",
+        "Check the certificate, its dates, and that the broker knows this box's id.",
+    ),
+    "NET-03": FaultKind(
+        "warning",
+        "centre does not acknowledge",
+        "The broker answers, the centre does not: call it.",
+    ),
+    "STO-01": FaultKind(
+        "error", "outbox damaged", "It was set aside and a new one begun: send it to the centre."
+    ),
+    "STO-02": FaultKind("critical", "cannot record", "Check the disk: space, wear, mount."),
+    "SYS-01": FaultKind("warning", "clock not synchronised", "Check the link to the time servers."),
+}
+
+
+class FaultBoard:
+    """The faults that are active, by code and subject. Any thread may raise and clear."""
+
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._active: dict[tuple[FaultCode, str], Fault] = {}
+        self.changed = threading.Event()
+        """Set when a fault came or went; the reporter clears it."""
+
+    def raise_fault(self, code: FaultCode, subject: str, detail: str) -> None:
+        """The fault is there. Its time stays that of the first call, its detail is the newest."""
+        kind = FAULTS[code]
+        with self._lock:
+            before = self._active.get((code, subject))
+            self._active[code, subject] = Fault(
+                code=code,
+                severity=kind.severity,
+                title=kind.title,
+                subject=subject,
+                since_ns=before.since_ns if before else self._clock_ns(),
+                detail=detail,
+            )
+        if before is None:
+            self.changed.set()
+
+    def clear(self, code: FaultCode, subject: str) -> None:
+        """The fault is gone; nothing happens where it was not there."""
+        with self._lock:
+            gone = self._active.pop((code, subject), None)
+        if gone is not None:
+            self.changed.set()
+
+    def active(self) -> tuple[Fault, ...]:
+        """All active faults, the oldest first."""
+        with self._lock:
+            return tuple(sorted(self._active.values(), key=lambda fault: fault.since_ns))

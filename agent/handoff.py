@@ -1,0 +1,88 @@
+"""Where one thread hands to another. Each has a bound, a drop rule and a counter."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from drivers.media import Frame, Packet
+
+
+class LatestFrame:
+    """Room for one frame. A new one replaces one that nobody took: the newest wins."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._frame: Frame | None = None
+        self._replaced = 0
+
+    @property
+    def replaced(self) -> int:
+        """How many frames nobody took in time."""
+        return self._replaced
+
+    def put(self, frame: Frame) -> None:
+        """Offer a frame; never blocks."""
+        with self._condition:
+            if self._frame is not None:
+                self._replaced += 1
+            self._frame = frame
+            self._condition.notify()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The newest frame, or None where none came within `timeout_s` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._frame is not None, timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+
+class PacketQueue:
+    """Packets on their way to the recorder, at most `max_bytes` of them.
+
+    On overflow the packet and all that follow are dropped up to the next keyframe, because a
+    decoder can begin nowhere else. `on_gap` is then told the time of the first packet lost and
+    of the keyframe that goes on.
+    """
+
+    def __init__(self, max_bytes: int, on_gap: Callable[[int, int], None]) -> None:
+        self._condition = threading.Condition()
+        self._packets: deque[Packet] = deque()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self._on_gap = on_gap
+        self._gap_begin_ns: int | None = None
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many packets were dropped."""
+        return self._dropped
+
+    def put(self, packet: Packet) -> bool:
+        """Offer a packet; never blocks. False where it was dropped."""
+        gap: tuple[int, int] | None = None
+        with self._condition:
+            fits = self._bytes + len(packet.data) <= self._max_bytes
+            if self._gap_begin_ns is not None and packet.is_key and fits:
+                gap = (self._gap_begin_ns, packet.t_ns)
+                self._gap_begin_ns = None
+            if self._gap_begin_ns is not None or not fits:
+                if self._gap_begin_ns is None:
+                    self._gap_begin_ns = packet.t_ns
+                self._dropped += 1
+                return False
+            self._packets.append(packet)
+            self._bytes += len(packet.data)
+            self._condition.notify()
+        if gap is not None:
+            self._on_gap(*gap)
+        return True
+
+    def take_all(self, timeout_s: float) -> list[Packet]:
+        """All packets that wait, oldest first; an empty list where none came in time."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._packets, timeout_s)
+            packets = list(self._packets)
+            self._packets.clear()
+            self._bytes = 0
+            return packets

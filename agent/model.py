@@ -1,0 +1,250 @@
+"""The agent's words: what passes between its rooms. Frozen, and free of I/O.
+
+Boxes and points are in 0..1 of the picture, x to the right and y down. Times are `t_ns`, see
+`drivers.media`.
+"""
+
+from typing import Literal, get_args
+
+import msgspec
+
+from drivers.media import Plane
+
+Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
+LABELS: tuple[Label, ...] = get_args(Label)
+"""The labels that exist. They are road users, and nothing else ever: see the privacy test."""
+
+EventKind = Literal[
+    "line",
+    "zone",
+    "dwell",
+    "stopped",
+    "wrong_way",
+    "person_on_carriageway",
+    "queue",
+    "crowd",
+    "view_blocked",
+    "view_blurred",
+    "view_dark",
+    "view_moved",
+    "view_frozen",
+    "camera_lost",
+]
+EventPhase = Literal["begin", "update", "end", "moment"]
+"""`moment` is for what has no length, such as the crossing of a line."""
+
+
+class Box(msgspec.Struct, frozen=True, array_like=True):
+    """An upright rectangle: top left corner, width and height. In JSON it is `[x, y, w, h]`."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class Detection(msgspec.Struct, frozen=True, kw_only=True):
+    """One road user that the detector saw in one frame."""
+
+    label: Label
+    score: float
+    box: Box
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True):
+    """One road user over frames, as it stands at one frame.
+
+    `id` is never used again by the same tracker. `label` is what most of its detections say,
+    weighed by score, and `score` how sure the best of them was. `vx` and `vy` are the speed of
+    the centre, in picture widths and heights a second. `begin_ns` is the first frame that it was
+    seen in, `seen_ns` the last one; between frames that saw it the box is a prediction.
+    """
+
+    id: int
+    label: Label
+    score: float
+    box: Box
+    vx: float
+    vy: float
+    begin_ns: int
+    seen_ns: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the centre should know, or news of it.
+
+    Invariants: `event` (a UUIDv7) is the same from begin to end and `rev` counts up from 1;
+    after `end` or `moment` nothing follows. `t_ns` is when this revision became true,
+    `begin_ns` when the first one did.
+    """
+
+    event: str
+    rev: int
+    kind: EventKind
+    phase: EventPhase
+    camera: str
+    t_ns: int
+    begin_ns: int
+    name: str | None = None
+    """Of the zone or line in the scene."""
+    label: Label | None = None
+    track: int | None = None
+    score: float | None = None
+    box: Box | None = None
+    direction: str | None = None
+    """The scene's name of a line's direction, `forward` or `backward` where it has none."""
+    position: float | None = None
+    """Where on the line it was crossed: 0 at `from`, 1 at `to`."""
+    count: int | None = None
+    """How many stand in a queue or a crowd."""
+    duration_s: float | None = None
+    """How long it has lasted, for what has a length."""
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What the eyes made of one frame.
+
+    `gate` is the small luma picture that motion was judged on (H x W, about 320 wide, not to be
+    written to); `moving` is the share of it that moves, 0..1. `tracks` are the confirmed ones
+    that are alive. `passes` is how often the detector ran for this frame.
+    """
+
+    seq: int
+    t_ns: int
+    gate: Plane
+    moving: float
+    tracks: tuple[Track, ...]
+    passes: int
+
+
+class LineFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """Crossings of one line in one minute, by direction name and label."""
+
+    name: str
+    counts: dict[str, dict[Label, int]]
+
+
+class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who was in one zone in one minute: mean and peak of the number of road users, by label."""
+
+    name: str
+    mean: dict[Label, float]
+    peak: dict[Label, int]
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """One minute of traffic at one camera. `watched_s` of it were really watched."""
+
+    camera: str
+    begin_ns: int
+    end_ns: int
+    watched_s: float
+    lines: tuple[LineFlow, ...]
+    zones: tuple[ZoneFlow, ...]
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed footage file. `begin_utc` is RFC 3339; `clock_synced` is of when it began."""
+
+    camera: str
+    path: str
+    begin_ns: int
+    duration_ns: int
+    size_bytes: int
+    begin_utc: str
+    clock_synced: bool
+
+
+StageState = Literal["starting", "running", "failing", "stopped"]
+
+
+class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stage is: `beat_age_s` since its loop last turned, `failures` since it started."""
+
+    name: str
+    state: StageState
+    beat_age_s: float
+    failures: int
+    last_error: str | None
+
+
+class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera gives. Rates are over the last report's span; counts since the agent began."""
+
+    name: str
+    open: bool
+    fps: float
+    age_s: float | None
+    """Since the last packet or frame; None where none has come yet."""
+    reopened: int
+    frames_replaced: int
+    packets_dropped: int
+    last_error: str | None
+
+
+class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The detector of one camera. `pass_ms` is the mean CPU time of a pass in the last span."""
+
+    camera: str
+    model: str | None
+    """None where the box runs without detection, see the faults."""
+    passes_per_s: float
+    pass_ms: float | None
+    tracks: int
+
+
+class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that wait. `lost` counts those that were shed since this outbox began."""
+
+    depth: int
+    bytes: int
+    oldest_age_s: float | None
+    lost: int
+    connected: bool
+    centre_listens: bool
+
+
+class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The ring of one camera. `oldest_utc` is RFC 3339."""
+
+    camera: str
+    segments: int
+    bytes: int
+    oldest_utc: str | None
+    gaps: int
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine itself. None means unknown: the source is not there. Never a zero for it."""
+
+    soc_celsius: float | None
+    load_1min: float | None
+    memory_available_bytes: int | None
+    agent_rss_bytes: int | None
+    disk_free_bytes: int | None
+    disk_total_bytes: int | None
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One active fault: its code, what it is about (a camera's name, a file), since when, why."""
+
+    code: str
+    severity: Literal["warning", "error", "critical"]
+    title: str
+    subject: str
+    since_ns: int
+    detail: str
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How the box is, every 30 s and at once when a fault comes or goes."""
+
+    uptime_s: float
+    version: str
+    vitals: Vitals
+    stages: tuple[StageHealth, ...]
+    cameras: tuple[CameraHealth, ...]
+    detectors: tuple[DetectorHealth, ...]
+    footage: tuple[FootageHealth, ...]
+    outbox: OutboxHealth
+    faults: tuple[Fault, ...]

@@ -1,0 +1,1 @@
+"""The ring of footage: packets in, closed segments out."""

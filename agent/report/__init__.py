@@ -1,0 +1,1 @@
+"""Everything that leaves the box: the outbox, the wire contract, the MQTT session."""

@@ -1,0 +1,38 @@
+"""Telling systemd how we are: sd_notify(3), a datagram to the socket in NOTIFY_SOCKET."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Sends state lines to systemd; does nothing where nobody listens."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        address = environ.get("NOTIFY_SOCKET")
+        # A leading @ names a socket in the abstract namespace, sd_notify(3).
+        self._address = "\0" + address[1:] if address and address[0] == "@" else address
+        watchdog_us = int(environ.get("WATCHDOG_USEC", "0"))
+        self.watchdog_s: float | None = watchdog_us / 1e6 if watchdog_us else None
+
+    def ready(self) -> None:
+        """The configuration holds and the stages are started; no camera need have answered."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """Every vital stage turns."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The agent is on its way out, as asked."""
+        self._send("STOPPING=1")
+
+    def _send(self, line: str) -> None:
+        if self._address is None:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.sendto(line.encode(), self._address)

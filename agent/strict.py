@@ -1,0 +1,132 @@
+"""TOML into frozen structs, and one clear line where it does not fit.
+
+Used for whatever a person writes by hand: the configuration, a driver's options, a scene, a
+model card. A line names the file, the path of the key, the value, and what is allowed.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import msgspec.inspect
+
+from agent.errors import BadInput
+
+T = TypeVar("T")
+
+_AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file. `what` says what the file is, for messages.
+
+    Raises BadInput where it is not there, not readable, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{what} {str(path)!r}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{what} {str(path)!r}: not UTF-8 text, at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{what} {str(path)!r}: not valid TOML: {error}") from error
+
+
+def into(tables: object, kind: type[T], where: str) -> T:
+    """`tables` as a `kind`. `where` begins the message, such as a file's name.
+
+    Raises BadInput for an unknown key, a missing one, a wrong type or a value out of range.
+    """
+    try:
+        return msgspec.convert(tables, kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{where}: {_explain(str(error), tables, kind)}") from error
+
+
+def _explain(message: str, tables: object, kind: type) -> str:
+    """Msgspec's message, with the path first, the value, and what is allowed."""
+    at = _AT.search(message)
+    said = message[: at.start()] if at else message
+    steps = _steps(at["path"]) if at else []
+    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
+    unknown = _UNKNOWN.match(said)
+    if unknown:
+        allowed = _keys_at(kind, steps)
+        key = f"{path}.{unknown['key']}".lstrip(".")
+        return f"{key}: unknown key; allowed: {', '.join(allowed)}"
+    said = said[0].lower() + said[1:]
+    found, value = _value_at(tables, steps)
+    got = f" = {value!r}" if found and not isinstance(value, dict | list) else ""
+    choices = _choices_at(kind, steps)
+    allowed_values = f"; allowed: {', '.join(map(repr, choices))}" if choices else ""
+    return f"{path}{got}: {said}{allowed_values}" if path else f"{said}{allowed_values}"
+
+
+def _steps(path: str) -> list[str | int]:
+    """`$.camera[0].name` as ["camera", 0, "name"]."""
+    steps: list[str | int] = []
+    for match in _STEP.finditer(path):
+        if match["key"] is not None:
+            steps.append(match["key"])
+        elif match["index"] is not None:
+            steps.append(int(match["index"]))
+    return steps
+
+
+def _value_at(tables: object, steps: list[str | int]) -> tuple[bool, object]:
+    for step in steps:
+        if (isinstance(tables, dict) and step in tables) or (
+            isinstance(tables, list) and isinstance(step, int) and step < len(tables)
+        ):
+            tables = tables[step]
+        else:
+            return False, None
+    return True, tables
+
+
+def _type_at(kind: type, steps: list[str | int]) -> list[msgspec.inspect.Type]:
+    """The types that may stand at a path: more than one where a union is on the way."""
+    here = _members(msgspec.inspect.type_info(kind))
+    for step in steps:
+        below: list[msgspec.inspect.Type] = []
+        for candidate in here:
+            if isinstance(candidate, msgspec.inspect.StructType):
+                for field in candidate.fields:
+                    if field.encode_name == step:
+                        below.extend(_members(field.type))
+            elif isinstance(candidate, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
+                below.extend(_members(candidate.item_type))
+            elif isinstance(candidate, msgspec.inspect.DictType):
+                below.extend(_members(candidate.value_type))
+        here = below
+    return here
+
+
+def _members(kind: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return [member for inner in kind.types for member in _members(inner)]
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return _members(kind.type)
+    return [kind]
+
+
+def _keys_at(kind: type, steps: list[str | int]) -> list[str]:
+    return [
+        field.encode_name
+        for candidate in _type_at(kind, steps)
+        if isinstance(candidate, msgspec.inspect.StructType)
+        for field in candidate.fields
+    ]
+
+
+def _choices_at(kind: type, steps: list[str | int]) -> list[object]:
+    return [
+        value
+        for candidate in _type_at(kind, steps)
+        if isinstance(candidate, msgspec.inspect.LiteralType)
+        for value in candidate.values
+    ]

@@ -1,0 +1,26 @@
+"""The one error that a driver raises."""
+
+from typing import Literal
+
+DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended"]
+"""Why a driver failed, in words that the agent and the technician act upon.
+
+absent       nothing is there: no such file, host, port or device
+busy         it is there, and somebody else holds it
+timeout      it is there, and did not answer in time
+protocol     it answered, and not in the language that was expected
+unsupported  it answered, and cannot do what was asked
+ended        it has no more to give: a file played to its end, a server closed the stream
+"""
+
+
+class DriverError(Exception):
+    """A device failed in a way that its user is told about.
+
+    `str(error)` is one line that names the device, the value and what was expected. The
+    cause, where there is one, is chained.
+    """
+
+    def __init__(self, kind: DriverErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: DriverErrorKind = kind

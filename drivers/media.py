@@ -1,0 +1,62 @@
+"""What cameras give: encoded packets for recording, small decoded frames for detection.
+
+Times are nanoseconds. `t_ns` is CLOCK_BOOTTIME, except in a film that is replayed in its own
+time, where it is the presentation timestamp. `pts_ns` and `dts_ns` are the stream's own and
+begin near zero.
+"""
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.uint8]
+"""One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a muxer must know of a stream before its first packet.
+
+    `codec` is FFmpeg's name (`h264`, `hevc`, `mjpeg`), or `rawvideo` for a camera that gives
+    frames alone. `extradata` holds the codec's parameter sets, as FFmpeg keeps them; it may be
+    empty where they come in band.
+    """
+
+    codec: str
+    width_px: int
+    height_px: int
+    fps: float
+    extradata: bytes = b""
+
+
+class Packet(msgspec.Struct, frozen=True, kw_only=True):
+    """One encoded access unit, in decoding order."""
+
+    t_ns: int
+    pts_ns: int
+    dts_ns: int
+    is_key: bool
+    data: bytes
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One decoded picture, 4:2:0 planar: `y` is H x W, `u` and `v` are (H+1)//2 x (W+1)//2.
+
+    Invariant: nobody writes into a plane, so a frame can be handed to several threads. The
+    planes keep the decoder's buffer alive; a frame that is kept for long costs that memory.
+    """
+
+    seq: int
+    t_ns: int
+    y: Plane
+    u: Plane
+    v: Plane
+
+    @property
+    def width_px(self) -> int:
+        """Width in pixels."""
+        return int(self.y.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Height in pixels."""
+        return int(self.y.shape[0])
