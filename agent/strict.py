@@ -77,7 +77,7 @@ def _steps(path: str) -> list[str | int]:
     return steps
 
 
-def _value_at(tables: object, steps: list[str | int]) -> tuple[bool, object]:
+def _value_at(tables: Any, steps: list[str | int]) -> tuple[bool, object]:
     for step in steps:
         if (isinstance(tables, dict) and step in tables) or (
             isinstance(tables, list) and isinstance(step, int) and step < len(tables)
