@@ -77,14 +77,15 @@ def _steps(path: str) -> list[str | int]:
     return steps
 
 
-def _value_at(tables: Any, steps: list[str | int]) -> tuple[bool, object]:
+def _value_at(tables: object, steps: list[str | int]) -> tuple[bool, object]:
     for step in steps:
-        if (isinstance(tables, dict) and step in tables) or (
-            isinstance(tables, list) and isinstance(step, int) and step < len(tables)
-        ):
-            tables = tables[step]
-        else:
-            return False, None
+        match tables, step:
+            case dict(), _ if step in tables:
+                tables = tables[step]
+            case list(), int(index) if index < len(tables):
+                tables = tables[index]
+            case _:
+                return False, None
     return True, tables
 
 

@@ -1,0 +1,54 @@
+# Vigie. `make help` lists what there is.
+
+PYTHON := /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup setup-test setup-bench demo test lint bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.done ## make .venv with the command `vigie`
+
+demo: setup ## play a street clip through the whole agent, and watch
+	@$(BIN)/vigie demo $(ARGS)
+
+test: setup-test lint ## all tests but the long ones, with all the set-up
+	$(BIN)/pytest $(ARGS)
+
+lint: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: setup-bench ## measure, beside the bare libraries and the peers in the same run
+	$(BIN)/python -m bench $(ARGS)
+
+docs: setup ## write again the documents that are generated from code
+	$(BIN)/python scripts/asyncapi.py
+
+lock: ## resolve requirements.lock anew from pyproject.toml, with hashes
+	$(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet uv==0.13.8
+	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+	  --python-version 3.11 --extra demo --extra dev --output-file requirements.lock pyproject.toml
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .cache build demo-out *.egg-info
+
+$(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
+	scripts/apt-packages python3-venv
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+setup-test: setup
+	@scripts/apt-packages mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
+	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+	  gstreamer1.0-plugins-ugly
+
+setup-bench: setup-test
+	@scripts/apt-packages motion ffmpeg

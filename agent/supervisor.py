@@ -1,0 +1,98 @@
+"""Starts every thread, watches that the loops turn, and stops them in data order.
+
+Liveness is that the loops turn; health is that useful work is done. Only a vital loop that hangs
+keeps the watchdog from being fed, so that systemd starts the agent anew. A camera that gives
+nothing is a fault in the report, and never a restart.
+"""
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.model import StageHealth
+from agent.sd_notify import Notifier
+from agent.stage import StageThread
+
+log = logging.getLogger(__name__)
+
+STOP_DEADLINE_S = 15.0
+LONGEST_CHECK_S = 5.0
+
+
+class Supervisor:
+    """Owns the threads, in groups that stand in data order: what feeds before what is fed."""
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[StageThread]],
+        notifier: Notifier,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._groups = tuple(tuple(group) for group in groups)
+        self._notifier = notifier
+        self._clock_ns = clock_ns
+        self._late: frozenset[str] = frozenset()
+
+    @property
+    def check_every_s(self) -> float:
+        """How often to call `check`: thrice in a watchdog's time, sd_watchdog_enabled(3)."""
+        watchdog_s = self._notifier.watchdog_s
+        return min(LONGEST_CHECK_S, watchdog_s / 3) if watchdog_s else LONGEST_CHECK_S
+
+    def start(self) -> None:
+        """Start the threads, those first that others feed."""
+        for group in reversed(self._groups):
+            for stage in group:
+                stage.start()
+        self._notifier.ready()
+
+    def check(self) -> frozenset[str]:
+        """Feed the watchdog unless a vital loop hangs. The names of the stages that are late."""
+        late = [stage for stage in self._stages() if stage.is_late()]
+        names = frozenset(stage.name for stage in late)
+        for name in sorted(names - self._late):
+            log.error("%s: has not turned for too long", name)
+        for name in sorted(self._late - names):
+            log.warning("%s: turns again", name)
+        self._late = names
+        vital = sorted(stage.name for stage in late if stage.vital)
+        if not vital:
+            self._notifier.alive()
+        self._notifier.status(f"late: {', '.join(sorted(names))}" if names else "running")
+        return names
+
+    def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
+        """Stop all threads in data order within one deadline; False where one would not end."""
+        self._notifier.stopping()
+        end_ns = self._clock_ns() + int(deadline_s * 1e9)
+        ended = True
+        for group in self._groups:
+            for stage in group:
+                stage.stop()
+            for stage in group:
+                if not stage.join((end_ns - self._clock_ns()) / 1e9):
+                    log.error("%s: did not end within %g s", stage.name, deadline_s)
+                    ended = False
+        return ended
+
+    def health(self) -> tuple[StageHealth, ...]:
+        """Every stage as it is now, in data order."""
+        return tuple(stage.health() for stage in self._stages())
+
+    def _stages(self) -> Iterable[StageThread]:
+        return (stage for group in self._groups for stage in group)
+
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def block_signals() -> None:
+    """Keep the stop signals for `wait_for_signal`. To be called before any thread begins, because
+    threads inherit the mask.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def wait_for_signal(timeout_s: float) -> bool:
+    """Whether a stop signal came within `timeout_s` seconds. No handler runs, so none deadlocks."""
+    return signal.sigtimedwait(STOP_SIGNALS, timeout_s) is not None
