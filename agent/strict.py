@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
-_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]")
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -101,8 +101,6 @@ def _type_at(kind: type, steps: list[str | int]) -> list[msgspec.inspect.Type]:
                         below.extend(_members(field.type))
             elif isinstance(candidate, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
                 below.extend(_members(candidate.item_type))
-            elif isinstance(candidate, msgspec.inspect.DictType):
-                below.extend(_members(candidate.value_type))
         here = below
     return here
 

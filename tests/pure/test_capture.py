@@ -1,0 +1,67 @@
+"""Capture: what a camera gives goes where it is waited for; a camera that fails is opened again."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from agent.capture import Capture
+from agent.handoff import LatestFrame, PacketQueue
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet, StreamInfo
+
+PLANE = np.zeros((2, 2), dtype=np.uint8)
+INFO = StreamInfo(codec="h264", width_px=2, height_px=2, fps=25)
+FRAME = Frame(seq=0, t_ns=7, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
+PACKET = Packet(t_ns=5, pts_ns=0, dts_ns=0, is_key=True, data=b"x")
+
+
+class Listed:
+    """A camera that gives a list of things and then ends."""
+
+    info = INFO
+
+    def __init__(self, *media: Packet | Frame | None) -> None:
+        self._media = list(media)
+        self.closed = False
+
+    def read(self, timeout_s: float) -> Packet | Frame | None:
+        if not self._media:
+            raise DriverError("ended", "no more")
+        return self._media.pop(0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_again() -> None:
+    cameras = [Listed(PACKET, None, FRAME), Listed(PACKET)]
+    opened: list[StreamInfo] = []
+    ended: list[bool] = []
+    frames, packets = LatestFrame(), PacketQueue(100, lambda _begin, _end: None)
+    capture = Capture(
+        "north",
+        iter(cameras).__next__,
+        frames=frames,
+        packets=packets,
+        on_open=opened.append,
+        on_end=lambda: ended.append(True),
+    )
+    stopping = threading.Event()
+    for _ in range(3):
+        capture.run_once(stopping)
+    assert [p.t_ns for p in packets.take_all(0)] == [5]
+    assert frames.take(0) is FRAME
+    with pytest.raises(DriverError, match="no more"):
+        capture.run_once(stopping)
+    assert cameras[0].closed
+    assert ended == [True]
+    assert capture.counts().last_error == "no more"
+    capture.run_once(stopping)
+    assert opened == [INFO, INFO]
+    counts = capture.counts()
+    assert (counts.packets, counts.frames, counts.reopened, counts.last_ns) == (2, 1, 1, 5)
+    assert counts.last_error is None
+    capture.close()
+    assert cameras[1].closed
+    assert not capture.counts().open

@@ -1,0 +1,69 @@
+"""Hand-offs: bounded, with a drop rule and a counter."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.handoff import LatestFrame, PacketQueue
+from drivers.media import Frame, Packet
+
+PLANE = np.zeros((2, 2), dtype=np.uint8)
+
+
+def frame(seq: int) -> Frame:
+    return Frame(seq=seq, t_ns=seq, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
+
+
+def packet(t_ns: int, *, is_key: bool, size: int = 1) -> Packet:
+    return Packet(t_ns=t_ns, pts_ns=t_ns, dts_ns=t_ns, is_key=is_key, data=bytes(size))
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    latest = LatestFrame()
+    for seq in range(3):
+        latest.put(frame(seq))
+    taken = latest.take(0)
+    assert taken is not None
+    assert taken.seq == 2
+    assert latest.replaced == 2
+    assert latest.take(0) is None
+
+
+def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
+    gaps: list[tuple[int, int]] = []
+    queue = PacketQueue(3, lambda begin, end: gaps.append((begin, end)))
+    kept = [queue.put(packet(t, is_key=t in (0, 5))) for t in range(4)]
+    assert kept == [True, True, True, False]
+    assert [p.t_ns for p in queue.take_all(0)] == [0, 1, 2]
+    assert not queue.put(packet(4, is_key=False)), "no decoder can begin here"
+    assert queue.put(packet(5, is_key=True))
+    assert gaps == [(3, 5)]
+    assert queue.dropped == 2
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 5), st.booleans()), max_size=60),
+    st.integers(1, 12),
+)
+def test_what_comes_out_is_decodable_in_order_and_never_over_the_bound(
+    steps: list[tuple[bool, int, bool]], bound: int
+) -> None:
+    gaps: list[tuple[int, int]] = []
+    queue = PacketQueue(bound, lambda begin, end: gaps.append((begin, end)))
+    out: list[Packet] = []
+    offered = [packet(0, is_key=True)]
+    queue.put(offered[0])
+    for t_ns, (is_key, size, drain) in enumerate(steps, start=1):
+        offered.append(packet(t_ns, is_key=is_key, size=size))
+        queue.put(offered[-1])
+        if drain:
+            taken = queue.take_all(0)
+            assert sum(len(p.data) for p in taken) <= bound
+            out += taken
+    out += queue.take_all(0)
+    assert len(out) + queue.dropped == len(offered)
+    for before, after in pairwise(out):
+        assert after.t_ns == before.t_ns + 1 or after.is_key
+    assert all(any(p.t_ns == end for p in out) for _, end in gaps)

@@ -1,0 +1,37 @@
+"""Words to systemd, over a real datagram socket."""
+
+import socket
+from pathlib import Path
+
+from agent.sd_notify import Notifier
+
+
+def test_lines_arrive_as_datagrams(tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "20000000"})
+        assert notifier.watchdog_s == 20
+        for say, line in (
+            (notifier.ready, b"READY=1"),
+            (notifier.alive, b"WATCHDOG=1"),
+            (lambda: notifier.status("2 cameras"), b"STATUS=2 cameras"),
+            (notifier.stopping, b"STOPPING=1"),
+        ):
+            say()
+            assert systemd.recv(100) == line
+
+
+def test_an_abstract_socket_is_understood() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("\0vigie-test-notify")
+        systemd.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": "@vigie-test-notify"}).ready()
+        assert systemd.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nothing_happens() -> None:
+    notifier = Notifier({})
+    notifier.ready()
+    assert notifier.watchdog_s is None

@@ -1,0 +1,142 @@
+"""The stage loop: it turns, beats, backs off, and outlives whatever its stage raises."""
+
+import random
+import threading
+from collections.abc import Callable
+
+from agent.sd_notify import Notifier
+from agent.stage import StageThread
+from agent.supervisor import Supervisor
+from drivers.errors import DriverError
+from tests.conftest import HeldClock
+
+
+class Scripted:
+    """A stage that does what it is told at each turn, and then waits for the stop."""
+
+    def __init__(self, *turns: Callable[[], None], name: str = "scripted") -> None:
+        self.name = name
+        self._turns = list(turns)
+        self.done = threading.Event()
+        self.closed = False
+
+    def run_once(self, stopping: threading.Event) -> None:
+        if self._turns:
+            self._turns.pop(0)()
+            return
+        self.done.set()
+        stopping.wait()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fail(error: Exception) -> Callable[[], None]:
+    def turn() -> None:
+        raise error
+
+    return turn
+
+
+class Swift(random.Random):
+    """Randomness that always draws the shortest wait."""
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a < b or a == b
+        return 0.0
+
+
+def test_a_stage_that_raises_is_called_again_and_says_why() -> None:
+    stage = Scripted(fail(ValueError("odd")), fail(DriverError("absent", "no camera")))
+    clock = HeldClock()
+    thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True)
+    thread.start()
+    assert stage.done.wait(10)
+    health = thread.health()
+    assert health.failures == 2
+    assert health.last_error == "absent: no camera"
+    thread.stop()
+    assert thread.join(10)
+    assert stage.closed
+    assert thread.health().state == "stopped"
+
+
+def test_a_loop_that_does_not_turn_is_late_and_one_that_ended_is_not() -> None:
+    stage = Scripted()
+    clock = HeldClock()
+    thread = StageThread(stage, clock.boottime_ns, Swift(), vital=True, late_after_s=5)
+    thread.start()
+    assert stage.done.wait(10)
+    assert not thread.is_late()
+    clock.pass_s(6)
+    assert thread.is_late()
+    thread.stop()
+    assert thread.join(10)
+    assert not thread.is_late()
+
+
+class Told(Notifier):
+    """A notifier that remembers what it would have sent."""
+
+    def __init__(self) -> None:
+        super().__init__({"NOTIFY_SOCKET": "unused", "WATCHDOG_USEC": "30000000"})
+        self.lines: list[str] = []
+
+    def _send(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
+    clock = HeldClock()
+    told = Told()
+    vital, other = Scripted(name="capture"), Scripted(name="report")
+    threads = [
+        StageThread(stage, clock.boottime_ns, Swift(), vital=stage is vital, late_after_s=5)
+        for stage in (vital, other)
+    ]
+    supervisor = Supervisor([[thread] for thread in threads], told, clock.boottime_ns)
+    supervisor.start()
+    assert vital.done.wait(10)
+    assert other.done.wait(10)
+    threads[1].stop()
+    assert threads[1].join(10)
+    assert supervisor.check() == frozenset()
+    assert told.lines == ["READY=1", "WATCHDOG=1", "STATUS=running"]
+    told.lines.clear()
+    clock.pass_s(6)
+    assert supervisor.check() == {"capture"}
+    assert told.lines == ["STATUS=late: capture"]
+    assert supervisor.stop(10)
+    assert told.lines[-1] == "STOPPING=1"
+
+
+def test_stopping_goes_in_data_order_and_starting_against_it() -> None:
+    clock = HeldClock()
+    order: list[str] = []
+
+    class Noted(Scripted):
+        def close(self) -> None:
+            order.append(self.name)
+
+    stages = [Noted(name=name) for name in ("capture", "record", "report")]
+    threads = [StageThread(s, clock.boottime_ns, Swift(), vital=False) for s in stages]
+    supervisor = Supervisor([[thread] for thread in threads], Told(), clock.boottime_ns)
+    supervisor.start()
+    assert supervisor.stop(10)
+    assert order == ["capture", "record", "report"]
+
+
+def test_a_thread_that_will_not_end_does_not_hold_the_others_for_ever() -> None:
+    release = threading.Event()
+    stuck = Scripted(lambda: release.wait(30) and None, name="stuck")
+    fine = Scripted(name="fine")
+    clock = HeldClock()
+    threads = [StageThread(s, clock.boottime_ns, Swift(), vital=True) for s in (stuck, fine)]
+    supervisor = Supervisor([[thread] for thread in threads], Told(), clock.boottime_ns)
+    supervisor.start()
+    assert fine.done.wait(10)
+    assert not supervisor.stop(0.05)
+    release.set()
+    assert threads[0].join(10)
+    assert threads[1].join(10)
+    assert fine.closed

@@ -1,0 +1,82 @@
+"""What a person writes by hand is refused with one line: the thing, the value, what is allowed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+
+from agent import strict
+from agent.errors import BadInput
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    radius_m: Annotated[float, msgspec.Meta(gt=0)]
+    kind: Literal["steel", "wood"] = "steel"
+
+
+class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z]+$")]
+    wheel: tuple[Wheel, ...] = ()
+    spare: Wheel | None = None
+
+
+@pytest.mark.parametrize(
+    ("tables", "line"),
+    [
+        ({"name": "a", "wheels": []}, "wheels: unknown key; allowed: name, wheel, spare"),
+        (
+            {"name": "a", "wheel": [{"radius_m": 1, "size": 2}]},
+            "wheel[0].size: unknown key; allowed: radius_m, kind",
+        ),
+        (
+            {"name": "a", "spare": {"radius_m": 1, "size": 2}},
+            "spare.size: unknown key; allowed: radius_m, kind",
+        ),
+        ({"name": "A1"}, "name = 'A1': expected `str` matching regex '^[a-z]+$'"),
+        ({"name": 7}, "name = 7: expected `str`, got `int`"),
+        ({}, "object missing required field `name`"),
+        (
+            {"name": "a", "wheel": [{"radius_m": 1}, {"radius_m": 0}]},
+            "wheel[1].radius_m = 0: expected `float` > 0.0",
+        ),
+        (
+            {"name": "a", "wheel": [{"radius_m": 1, "kind": "jelly"}]},
+            "wheel[0].kind = 'jelly': invalid enum value 'jelly'; allowed: 'steel', 'wood'",
+        ),
+        ([], "expected `object`, got `array`"),
+    ],
+)
+def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
+    tables: object, line: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        strict.into(tables, Cart, "cart.toml")
+    assert str(refused.value) == f"cart.toml: {line}"
+
+
+def test_what_fits_becomes_the_struct() -> None:
+    cart = strict.into({"name": "a", "wheel": [{"radius_m": 0.5}]}, Cart, "cart.toml")
+    assert cart == Cart(name="a", wheel=(Wheel(radius_m=0.5),))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a = ", "not valid TOML: Invalid value (at end of document)"),
+        (b"a = '\xff'", "not UTF-8 text, at byte 5"),
+        (b"a = 1\na = 2\n", "not valid TOML: Cannot overwrite a value (at line 2, column 6)"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "cart.toml"
+    file.write_bytes(content)
+    with pytest.raises(BadInput) as refused:
+        strict.read_toml(file, "cart")
+    assert str(refused.value) == f"cart {str(file)!r}: {said}"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "none.toml"
+    with pytest.raises(BadInput, match="No such file"):
+        strict.read_toml(file, "cart")
