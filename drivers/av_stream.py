@@ -1,0 +1,184 @@
+"""What the drivers that read through PyAV share: opening, decoding, planes, and errors by kind.
+
+Nothing here waits or keeps time; a driver decides when it reads.
+"""
+
+import errno
+import math
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import av
+import av.container
+import av.error
+import av.video
+import av.video.stream
+import numpy as np
+
+from drivers.errors import DriverError, DriverErrorKind
+from drivers.media import Packet, Plane, StreamInfo
+
+NS_PER_S = 1_000_000_000
+
+VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
+"""A demuxed packet; generic for the type checker alone, hence the quotes."""
+
+_PLANAR_420 = ("yuv420p", "yuvj420p")
+
+_KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
+    (av.error.FileNotFoundError, "absent", "no such file or device"),
+    (av.error.HTTPNotFoundError, "absent", "the server knows no such path"),
+    (av.error.ConnectionRefusedError, "absent", "nobody listens there"),
+    (av.error.IsADirectoryError, "protocol", "is a folder; expected a file"),
+    (av.error.PermissionError, "busy", "permission denied"),
+    (av.error.HTTPUnauthorizedError, "protocol", "the server refuses this username and password"),
+    (av.error.HTTPForbiddenError, "protocol", "the server forbids this path to this user"),
+    (av.error.HTTPServerError, "protocol", "the server reports an error of its own"),
+    (av.error.ExitError, "timeout", "no answer in time"),
+    (av.error.TimeoutError, "timeout", "no answer in time"),
+    (av.error.InvalidDataError, "protocol", "is not video that FFmpeg can read"),
+    (av.error.DecoderNotFoundError, "unsupported", "no decoder for this codec"),
+    (av.error.ConnectionResetError, "ended", "the other side closed the connection"),
+    (av.error.BrokenPipeError, "ended", "the other side closed the connection"),
+    (av.error.EOFError, "ended", "ended before the stream began"),
+)
+
+
+def driver_error(error: Exception, what: str) -> DriverError:
+    """A library's error in the words of a driver. `what` names the device and holds no secret.
+
+    The library's own text is left out where a kind is known, because it may repeat an address
+    with a password in it; chain the error instead.
+    """
+    for kind_of, kind, said in _KINDS:
+        if isinstance(error, kind_of):
+            return DriverError(kind, f"{what}: {said}")
+    if isinstance(error, av.error.FFmpegError):
+        busy = error.errno == errno.EBUSY
+        return DriverError("busy" if busy else "absent", f"{what}: {error.strerror}")
+    return DriverError("protocol", f"{what}: {type(error).__name__}")
+
+
+class Source:
+    """An open container and its first video stream, decoded by one thread.
+
+    One thread: it costs the least CPU, and its output does not depend on timing. Not
+    thread-safe: its driver sees to it that one thread at a time is inside.
+    """
+
+    def __init__(self, container: av.container.InputContainer, what: str) -> None:
+        self._container = container
+        self._what = what
+        if not container.streams.video:
+            container.close()
+            raise DriverError("unsupported", f"{what}: has no video stream")
+        self.stream: av.video.stream.VideoStream = container.streams.video[0]
+        context = self.stream.codec_context
+        if context is None or context.width <= 0 or context.height <= 0:
+            container.close()
+            raise DriverError("protocol", f"{what}: its video stream tells no picture size")
+        context.thread_type = "NONE"
+        context.thread_count = 1
+        time_base = self.stream.time_base
+        self._tick_num = time_base.numerator * NS_PER_S if time_base else 1
+        self._tick_den = time_base.denominator if time_base else 1
+        self.intra_only = bool(context.codec.intra_only)
+        self.info = _stream_info(self.stream)
+
+    def ns(self, ticks: int) -> int:
+        """A timestamp or duration of the stream, in ns."""
+        return ticks * self._tick_num // self._tick_den
+
+    def packets(self) -> Iterator[VideoPacket]:
+        """All packets in file order; the last is empty and makes the decoder give what it holds."""
+        return self._container.demux(self.stream)
+
+    def decode(self, packet: VideoPacket) -> list[av.VideoFrame]:
+        """The pictures that this packet completes, in presentation order.
+
+        Raises PyAV's errors: what a damaged packet means is its driver's to say.
+        """
+        return self.stream.codec_context.decode(packet)
+
+    def close(self) -> None:
+        """Close the container. Nobody may be inside."""
+        self._container.close()
+
+
+def open_source(file: str, what: str, **how: Any) -> Source:
+    """Open a file, device or address; `how` goes to `av.open`. Raises DriverError."""
+    try:
+        container = av.open(file, mode="r", **how)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise driver_error(error, what) from error
+    return Source(container, what)
+
+
+def _stream_info(stream: av.video.stream.VideoStream) -> StreamInfo:
+    context = stream.codec_context
+    rate = stream.average_rate or stream.guessed_rate or context.framerate
+    return StreamInfo(
+        codec=context.codec.canonical_name,
+        width_px=context.width,
+        height_px=context.height,
+        fps=float(rate) if rate else 25.0,
+        extradata=bytes(context.extradata or b""),
+    )
+
+
+def planes(frame: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
+    """The planes of a decoded picture as views on the decoder's memory: nothing is copied.
+
+    A format other than 4:2:0 planar is converted first, and then the views are on the converted
+    picture. FFmpeg counts references: the decoder takes other memory while a view is alive.
+    """
+    if frame.format.name not in _PLANAR_420:
+        frame = frame.reformat(format="yuv420p")
+    y, u, v = frame.planes
+    return _view(y), _view(u), _view(v)
+
+
+def _view(plane: av.video.plane.VideoPlane) -> Plane:
+    """Rows may be padded: the view leaves the padding out by slicing."""
+    flat = np.frombuffer(plane, np.uint8)
+    view = flat.reshape(plane.height, plane.line_size)[:, : plane.width]
+    view.flags.writeable = False
+    return view
+
+
+def media_packet(packet: VideoPacket, *, t_ns: int, pts_ns: int, dts_ns: int) -> Packet:
+    """A demuxed packet with the driver's times. Its bytes are copied."""
+    return Packet(
+        t_ns=t_ns, pts_ns=pts_ns, dts_ns=dts_ns, is_key=packet.is_keyframe, data=bytes(packet)
+    )
+
+
+class FramePick:
+    """Which pictures to hand out, so that there are `fps` a second of their own time at most.
+
+    Pictures are taken on a grid of 1/fps seconds that begins with the first one. One that comes
+    up to a quarter of a step early counts as on time, since timestamps are rounded; the grid does
+    not move with it, so the average stays bounded.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._none = fps <= 0
+        self._step_ns = 0 if self._none or math.isinf(fps) else round(NS_PER_S / fps)
+        self._due_ns: int | None = None
+
+    def is_due(self, t_ns: int) -> bool:
+        """Whether a picture of this time would be taken."""
+        if self._none:
+            return False
+        return self._due_ns is None or t_ns + self._step_ns // 4 >= self._due_ns
+
+    def take(self, t_ns: int) -> bool:
+        """Whether to take the picture of this time; the grid moves on where it is taken."""
+        if not self.is_due(t_ns):
+            return False
+        due_ns = t_ns if self._due_ns is None else self._due_ns
+        self._due_ns = due_ns + self._step_ns
+        if self._due_ns < t_ns:
+            # Pictures come slower than they are wanted, or there was a gap.
+            self._due_ns = t_ns + self._step_ns
+        return True
