@@ -17,7 +17,7 @@ READ_TIMEOUT_S = 1.0
 
 
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera has given so far. `last_ns` is the boot time of the last packet or frame."""
+    """What a camera has given so far. `last_ns` is when the last packet or frame came."""
 
     open: bool
     packets: int
@@ -39,6 +39,7 @@ class Capture:
         self,
         name: str,
         open_camera: Callable[[], Camera],
+        clock_ns: Callable[[], int],
         *,
         frames: LatestFrame | None,
         packets: PacketQueue | None,
@@ -47,6 +48,7 @@ class Capture:
     ) -> None:
         self.name = f"capture {name}"
         self._open_camera = open_camera
+        self._clock_ns = clock_ns
         self._camera: Camera | None = None
         self._frames = frames
         self._packets = packets
@@ -71,7 +73,7 @@ class Capture:
             raise
         if media is None:
             return
-        self._last_ns = media.t_ns
+        self._last_ns = self._clock_ns()
         self._last_error = None
         if isinstance(media, Frame):
             self._frame_count += 1

@@ -9,6 +9,7 @@ from agent.capture import Capture
 from agent.handoff import LatestFrame, PacketQueue
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
+from tests.conftest import HeldClock
 
 PLANE = np.zeros((2, 2), dtype=np.uint8)
 INFO = StreamInfo(codec="h264", width_px=2, height_px=2, fps=25)
@@ -34,7 +35,9 @@ class Listed:
         self.closed = True
 
 
-def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_again() -> None:
+def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_again(
+    clock: HeldClock,
+) -> None:
     cameras = [Listed(PACKET, None, FRAME), Listed(PACKET)]
     opened: list[StreamInfo] = []
     ended: list[bool] = []
@@ -42,6 +45,7 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     capture = Capture(
         "north",
         iter(cameras).__next__,
+        clock.boottime_ns,
         frames=frames,
         packets=packets,
         on_open=opened.append,
@@ -60,7 +64,12 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     capture.run_once(stopping)
     assert opened == [INFO, INFO]
     counts = capture.counts()
-    assert (counts.packets, counts.frames, counts.reopened, counts.last_ns) == (2, 1, 1, 5)
+    assert (counts.packets, counts.frames, counts.reopened, counts.last_ns) == (
+        2,
+        1,
+        1,
+        clock.now_ns,
+    )
     assert counts.last_error is None
     capture.close()
     assert cameras[1].closed

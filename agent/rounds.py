@@ -1,0 +1,84 @@
+"""The rounds: once a second every camera is looked at, and health goes out when it is due."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from agent.capture import CaptureCounts
+from agent.faults import FaultBoard, FaultCode
+
+LOST_AFTER_S = 10.0
+ROUND_S = 1.0
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """One camera to look at. `on_lost(lost, since_ns)` is told when its silence begins or ends."""
+
+    name: str
+    counts: Callable[[], CaptureCounts]
+    on_lost: Callable[[bool, int], None]
+
+
+class Rounds:
+    """Raises and clears the cameras' faults, and sends health: every `every_s` seconds, and within
+    a second of a change of faults.
+    """
+
+    name = "rounds"
+
+    def __init__(
+        self,
+        cameras: Sequence[Watched],
+        faults: FaultBoard,
+        clock_ns: Callable[[], int],
+        send_health: Callable[[], None],
+        every_s: float,
+    ) -> None:
+        self._cameras = tuple(cameras)
+        self._faults = faults
+        self._clock_ns = clock_ns
+        self._send_health = send_health
+        self._every_ns = int(every_s * 1e9)
+        self._began_ns = clock_ns()
+        self._sent_ns: int | None = None
+        self._lost: dict[str, FaultCode] = {}
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """One round, after a second's wait."""
+        if stopping.wait(ROUND_S):
+            return
+        self.look()
+
+    def look(self) -> None:
+        """One round, now."""
+        now_ns = self._clock_ns()
+        for camera in self._cameras:
+            self._look_at(camera, now_ns)
+        due = self._sent_ns is None or now_ns - self._sent_ns >= self._every_ns
+        if self._faults.changed.is_set() or due:
+            self._faults.changed.clear()
+            self._sent_ns = now_ns
+            self._send_health()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _look_at(self, camera: Watched, now_ns: int) -> None:
+        counts = camera.counts()
+        since_ns = self._began_ns if counts.last_ns is None else counts.last_ns
+        silent_s = (now_ns - since_ns) / 1e9
+        code = self._lost.get(camera.name)
+        if silent_s < LOST_AFTER_S:
+            if code is not None:
+                del self._lost[camera.name]
+                self._faults.clear(code, camera.name)
+                camera.on_lost(False, since_ns)
+            return
+        if code is None:
+            # The code stays that of the first look: a camera that is opened anew again and again
+            # would else be two faults in turn.
+            code = self._lost[camera.name] = "CAM-02" if counts.open else "CAM-01"
+            camera.on_lost(True, since_ns)
+        detail = counts.last_error or f"silent for {silent_s:.0f} s"
+        self._faults.raise_fault(code, camera.name, detail)

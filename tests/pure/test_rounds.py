@@ -1,0 +1,76 @@
+"""The rounds: a silent camera is a fault and an event, and health goes out in time."""
+
+from agent.capture import CaptureCounts
+from agent.faults import FaultBoard
+from agent.rounds import LOST_AFTER_S, Rounds, Watched
+from tests.conftest import HeldClock
+
+
+class Camera:
+    """A camera's counts, to be changed by a test, and what was told of it."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.last_ns: int | None = None
+        self.told: list[tuple[bool, int]] = []
+
+    def counts(self) -> CaptureCounts:
+        return CaptureCounts(
+            open=self.open,
+            packets=0,
+            frames=0,
+            reopened=0,
+            last_ns=self.last_ns,
+            last_error=None if self.open else "refused",
+        )
+
+    def watched(self) -> Watched:
+        return Watched(
+            name="north",
+            counts=self.counts,
+            on_lost=lambda lost, since_ns: self.told.append((lost, since_ns)),
+        )
+
+
+def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) -> None:
+    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
+    rounds = Rounds([camera.watched()], faults, clock.boottime_ns, lambda: None, 30)
+    camera.last_ns = clock.now_ns
+    rounds.look()
+    clock.pass_s(LOST_AFTER_S - 0.1)
+    rounds.look()
+    assert faults.active() == ()
+    clock.pass_s(0.1)
+    rounds.look()
+    assert [fault.code for fault in faults.active()] == ["CAM-02"]
+    camera.open = False
+    rounds.look()
+    (fault,) = faults.active()
+    assert (fault.code, fault.detail) == ("CAM-02", "refused")
+    silent_since_ns = camera.last_ns
+    camera.open, camera.last_ns = True, clock.now_ns
+    rounds.look()
+    assert faults.active() == ()
+    assert camera.told == [(True, silent_since_ns), (False, clock.now_ns)]
+
+
+def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
+    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
+    camera.open = False
+    rounds = Rounds([camera.watched()], faults, clock.boottime_ns, lambda: None, 30)
+    clock.pass_s(LOST_AFTER_S)
+    rounds.look()
+    assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
+
+
+def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: HeldClock) -> None:
+    sent: list[int] = []
+    faults = FaultBoard(clock.boottime_ns)
+    rounds = Rounds([], faults, clock.boottime_ns, lambda: sent.append(clock.now_ns), 30)
+    begin_ns = clock.now_ns
+    for second in range(62):
+        if second == 40:
+            faults.raise_fault("SYS-01", "clock", "no time server answers")
+        rounds.look()
+        clock.pass_s(1)
+    assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
