@@ -28,6 +28,7 @@ bench: setup-bench ## measure, beside the bare libraries and the peers in the sa
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python scripts/asyncapi.py
+	$(BIN)/python scripts/runbook.py
 
 lock: ## resolve requirements.lock anew from pyproject.toml, with hashes
 	$(PYTHON) -m venv .cache/lock

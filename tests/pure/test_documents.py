@@ -1,0 +1,78 @@
+"""What a user reads is true: documents that are written from code, and examples that are run."""
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import config, strict
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "vigie.example.toml"
+
+
+def keys(kind: object, prefix: str = "") -> set[str]:
+    """The path of every key that a struct takes, `[]` for a list of tables."""
+    found: set[str] = set()
+    for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr,arg-type]
+        path, inner = f"{prefix}{field.encode_name}", field.type
+        while isinstance(inner, msgspec.inspect.Metadata | msgspec.inspect.VarTupleType):
+            is_list = isinstance(inner, msgspec.inspect.VarTupleType)
+            inner = inner.item_type if is_list else inner.type
+            path += "[]" if is_list else ""
+        if isinstance(inner, msgspec.inspect.StructType):
+            found |= keys(inner.cls, f"{path}.")
+        else:
+            found.add(path)
+    return found
+
+
+def keys_of_text(text: str) -> set[str]:
+    """The path of every key that stands in a TOML text, those that are commented out too."""
+    table, found = "", set()
+    for line in text.splitlines():
+        if header := re.match(r"(\[\[|\[)([a-z_.]+)\]", line):
+            table = header[2] + ("[]" if header[1] == "[[" else "")
+            table = re.sub(r"^camera\.", "camera[].", table)
+        elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
+            found.add(f"{table}.{key[1]}")
+    opaque = {"camera[].options", "camera[].detect_options"}
+    return {next((o for o in opaque if key.startswith(o)), key) for key in found}
+
+
+def test_the_example_shows_every_key_and_no_other() -> None:
+    assert keys_of_text(EXAMPLE.read_text()) == keys(config.Config)
+
+
+def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
+    text = EXAMPLE.read_text()
+    loaded = config.load(EXAMPLE)
+    assert [camera.name for camera in loaded.camera] == ["north", "yard"]
+    plain = tomllib.loads(text)
+    for name in ("outbox", "record", "health"):
+        shown = strict.into(plain[name], type(getattr(loaded, name)), name)
+        assert shown == type(getattr(loaded, name))()
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").glob("**/*.md")) + sorted(ROOT.glob("*.md"))
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "vigie.toml"
+    file.write_text(block)
+    assert config.load(file).camera[0].driver == "rtsp"
+
+
+def test_the_runbook_is_the_table_of_faults() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "runbook.py"))
+    assert (ROOT / "docs" / "runbook.md").read_text() == script["text"]()
