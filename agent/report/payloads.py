@@ -1,0 +1,235 @@
+"""What goes over the wire, as structs. Pure; docs/asyncapi.json is generated from these.
+
+A message is an envelope, the same for all, with one kind of data. The type stands in the JSON
+under `type`. A receiver ignores fields that it does not know; a new `v` means that what it knows
+has changed.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from agent.clock import ClockTrust
+from agent.model import Event, Fault, Flow, HealthReport
+
+WIRE_VERSION: Literal[1] = 1
+
+Utc = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="RFC 3339, UTC, milliseconds. How far to trust it is in the envelope's clock.",
+    ),
+]
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of footage, in UTC."""
+
+    begin: Utc
+    end: Utc
+
+
+class EventData(Event, frozen=True, kw_only=True):
+    """An event, or news of it. The times with `_ns` are of the boot that the envelope names."""
+
+    begin_time: Utc
+    """When its first revision became true."""
+    footage: Span | None = None
+    """What is kept of it, where something is."""
+    thumbnail: str | None = None
+    """SHA-256, in hexadecimal, of the picture that follows as a snapshot."""
+    t_s: float | msgspec.UnsetType = msgspec.UNSET
+    """In a replay alone: the clip's own time."""
+
+
+class FlowData(Flow, frozen=True, kw_only=True):
+    """One minute of traffic at one camera."""
+
+    begin_time: Utc
+    end_time: Utc
+
+
+class CameraAbility(msgspec.Struct, frozen=True, kw_only=True):
+    """What the box does with one of its cameras. `model` is None where nothing is detected."""
+
+    name: str
+    driver: str
+    model: str | None
+    record: bool
+
+
+class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="online"):
+    """The birth: the box is here. `session` counts its connections under this epoch.
+
+    `settled_upto`: no number up to this one will come any more under this epoch. A receiver that
+    acknowledges takes it as the floor from which it counts.
+    """
+
+    session: int
+    settled_upto: int
+    site: str
+    versions: dict[str, str]
+    cameras: tuple[CameraAbility, ...]
+    faults: tuple[Fault, ...]
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
+    """The will: the broker says it where the box has gone without a word. It is stale unless the
+    newest birth has the same epoch and session.
+    """
+
+    session: int
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="stopped"):
+    """The box has stopped in order, and says why."""
+
+    session: int
+    reason: str
+
+
+StatusData: TypeAlias = Online | Lost | Stopped
+
+
+class SeqRange(msgspec.Struct, frozen=True, array_like=True):
+    """Numbers from `first` to `last`, both of them within. In JSON it is `[first, last]`."""
+
+    first: int
+    last: int
+
+
+class LostMessages(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lost"):
+    """`count` messages of this epoch will never come, because the outbox was full.
+
+    `ranges` names the numbers of those that had one. Those that were refused at the door never
+    had a number: they are in `count` and `by_type` and not in `ranges`.
+    """
+
+    count: int
+    by_type: dict[str, int]
+    ranges: tuple[SeqRange, ...]
+
+
+class OutboxDamaged(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outbox_damaged"
+):
+    """The outbox before this one was damaged and has been set aside in the file `set_aside`.
+
+    `carried` of its messages could be read and follow under this epoch, with the id that they
+    had. `unreadable` is how many could not, None where that cannot be told.
+    """
+
+    reason: str
+    set_aside: str
+    epoch_before: str | None
+    last_seq_before: int | None
+    carried: int
+    unreadable: int | None
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+    """Footage of this span was not recorded."""
+
+    camera: str
+    begin: Utc
+    end: Utc
+    reason: str
+
+
+ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap
+
+
+class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a JPEG picture, in the user property `data` of its message."""
+
+    camera: str
+    sha256: str
+    size_bytes: int
+    event: str | None
+    """The event that it belongs to."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What every message says of itself.
+
+    `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts the
+    messages within it from 1, without holes but for those that a receipt names; a receiver drops
+    repeats by (box, epoch, seq). `seq` is null in a status, which is not kept in the outbox.
+    `boot` is the kernel's name of the boot that `_ns` times belong to. `time` is when it happened.
+    """
+
+    v: Literal[1] = WIRE_VERSION
+    id: str
+    box: str
+    epoch: str
+    seq: int | None
+    boot: str
+    time: Utc
+    clock: ClockTrust
+
+
+class StatusMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="status"):
+    """On `up/status`, retained."""
+
+    data: StatusData
+
+
+class HealthMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="health"):
+    """On `up/health`."""
+
+    data: HealthReport
+
+
+class EventMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="event"):
+    """On `up/event/<camera>/<kind>`."""
+
+    data: EventData
+
+
+class FlowMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="flow"):
+    """On `up/flow/<camera>`."""
+
+    data: FlowData
+
+
+class ReceiptMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
+    """On `up/receipt`."""
+
+    data: ReceiptData
+
+
+class SnapshotHeader(Envelope, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    """Of a picture on `up/snapshot/<camera>`: the payload is the JPEG itself, and this stands in
+    user properties, one for each field; `clock` and `data` are JSON there.
+    """
+
+    data: SnapshotData
+
+
+Message: TypeAlias = (
+    StatusMessage | HealthMessage | EventMessage | FlowMessage | ReceiptMessage | SnapshotHeader
+)
+MessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot"]
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """On `down/ack`: the centre has stored every message of this epoch up to number `upto`, and
+    those of `also` above it.
+    """
+
+    epoch: str
+    upto: Annotated[int, msgspec.Meta(ge=0)]
+    also: tuple[SeqRange, ...] = ()
+
+
+class CentreState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """On `vigie/v1/centre/state`, retained, and the centre's will.
+
+    listening: it stores and acknowledges. away: it will come back; boxes keep what they have.
+    retired: there is no centre any more; boxes take the broker's word again. `rebirth` asks every
+    box to say its birth anew.
+    """
+
+    state: Literal["listening", "away", "retired"]
+    rebirth: bool = False

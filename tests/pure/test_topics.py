@@ -1,0 +1,223 @@
+"""The wire contract's topics and encoding, as values."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.clock import ClockTrust
+from agent.model import Box, Event, Flow, LineFlow
+from agent.report import payloads, topics
+
+CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
+STAMP = topics.Stamp(
+    id="0193a8e0-7d3c-7000-8000-000000000001",
+    box="pole-17",
+    epoch="5a0c6f7e-7f1f-4c0f-9d0b-2f3a4b5c6d7e",
+    seq=42,
+    boot="c0ffee00-0000-4000-8000-000000000000",
+    time="2026-11-03T07:41:05.250Z",
+    clock=CLOCK,
+)
+BEGIN = datetime(2026, 11, 3, 7, 41, 5, 250_000, tzinfo=UTC)
+CROSSING = Event(
+    event="0193a8e0-7d3c-7000-8000-000000000002",
+    rev=1,
+    kind="line",
+    phase="moment",
+    camera="north",
+    t_ns=5_000_000_000,
+    begin_ns=5_000_000_000,
+    name="stop line",
+    label="car",
+    track=7,
+    score=0.81,
+    box=Box(0.1, 0.2, 0.3, 0.4),
+    direction="towards centre",
+    position=0.4,
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "text"),
+    [
+        (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC), "2026-01-02T03:04:05.999Z"),
+        (
+            datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1))),
+            "2026-01-02T02:04:05.000Z",
+        ),
+    ],
+)
+def test_times_are_utc_with_milliseconds(when: datetime, text: str) -> None:
+    assert topics.rfc3339(when) == text
+
+
+@pytest.mark.parametrize(
+    ("topic", "parts"),
+    [
+        ("vigie/v1/pole-17/up/status", ("pole-17", "status", ())),
+        ("vigie/v1/pole-17/up/event/north/line", ("pole-17", "event", ("north", "line"))),
+        ("vigie/v1/pole-17/down/ack", None),
+        ("vigie/v1/centre/state", None),
+        ("vigie/v1/up/status", None),
+        ("vigie/v1//up/status", None),
+        ("vigie/v2/pole-17/up/status", None),
+        ("pole-17/up/status", None),
+        ("", None),
+    ],
+)
+def test_a_box_s_topic_is_taken_apart(
+    topic: str, parts: tuple[str, str, tuple[str, ...]] | None
+) -> None:
+    got = topics.parse_up(topic)
+    assert (got and (got.box, got.what, got.rest)) == parts
+
+
+def test_an_event_line_holds_all_that_a_reader_may_ask_for_even_where_it_is_null() -> None:
+    bare = Event(
+        event="e", rev=1, kind="view_dark", phase="begin", camera="north", t_ns=1, begin_ns=1
+    )
+    got = msgspec.json.decode(topics.event_message(bare, STAMP, begin=BEGIN))
+    assert {"v", "id", "box", "epoch", "seq", "boot", "time", "clock", "type", "data"} == set(got)
+    wanted = [
+        "event",
+        "rev",
+        "kind",
+        "phase",
+        "camera",
+        "name",
+        "label",
+        "track",
+        "score",
+        "box",
+        "direction",
+    ]
+    assert set(wanted) <= set(got["data"])
+    assert "t_s" not in got["data"]
+
+
+def test_a_replay_adds_the_clip_s_time() -> None:
+    got = msgspec.json.decode(topics.event_message(CROSSING, STAMP, begin=BEGIN, t_s=1.5))
+    assert got["data"]["t_s"] == 1.5
+    assert got["data"]["box"] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_an_event_message_reads_back_as_it_was() -> None:
+    payload = topics.event_message(CROSSING, STAMP, begin=BEGIN, thumbnail="ab" * 32)
+    topic = topics.parse_up(topics.up("pole-17", "event/north/line"))
+    assert topic is not None
+    message = topics.decode(topic, payload, {})
+    assert isinstance(message, payloads.EventMessage)
+    assert message.seq == 42
+    assert message.data.begin_time == "2026-11-03T07:41:05.250Z"
+    assert message.data.thumbnail == "ab" * 32
+
+
+def test_a_stored_draft_gives_the_same_bytes_as_the_message_made_at_once() -> None:
+    draft = topics.event_draft(topics.event_data(CROSSING, begin=BEGIN))
+    assert topics.encode(draft.type, STAMP, draft.data) == topics.event_message(
+        CROSSING, STAMP, begin=BEGIN
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority"),
+    [
+        ("line", topics.Priority.EVENT),
+        ("queue", topics.Priority.EVENT),
+        ("camera_lost", topics.Priority.EVENT),
+        ("stopped", topics.Priority.EMERGENCY),
+        ("wrong_way", topics.Priority.EMERGENCY),
+        ("person_on_carriageway", topics.Priority.EMERGENCY),
+    ],
+)
+def test_what_endangers_somebody_is_an_emergency(kind: str, priority: topics.Priority) -> None:
+    event = msgspec.structs.replace(CROSSING, kind=kind)
+    draft = topics.event_draft(topics.event_data(event, begin=BEGIN))
+    assert (draft.priority, draft.topic) == (priority, f"event/north/{kind}")
+
+
+def test_a_minute_of_flow_names_its_times_in_utc() -> None:
+    flow = Flow(
+        camera="north",
+        begin_ns=0,
+        end_ns=60_000_000_000,
+        watched_s=60.0,
+        lines=(LineFlow(name="stop line", counts={"in": {"car": 3}}),),
+        zones=(),
+    )
+    draft = topics.flow_draft(flow, begin=BEGIN, end=BEGIN + timedelta(minutes=1))
+    data = msgspec.json.decode(draft.data, type=payloads.FlowData)
+    assert (data.begin_time, data.end_time) == (
+        "2026-11-03T07:41:05.250Z",
+        "2026-11-03T07:42:05.250Z",
+    )
+    assert data.lines[0].counts == {"in": {"car": 3}}
+
+
+def test_a_picture_s_envelope_travels_in_user_properties() -> None:
+    draft = topics.snapshot_draft("north", b"\xff\xd8jpeg", 5, event="e1")
+    assert draft.header is not None
+    properties = dict(topics.snapshot_properties(STAMP, draft.header))
+    topic = topics.parse_up("vigie/v1/pole-17/up/snapshot/north")
+    assert topic is not None
+    message = topics.decode(topic, draft.data, properties)
+    assert isinstance(message, payloads.SnapshotHeader)
+    assert (message.seq, message.clock, message.data.event) == (42, CLOCK, "e1")
+    assert message.data.sha256 == topics.sha256_hex(draft.data)
+
+
+def test_a_picture_that_would_hold_up_emergencies_is_refused() -> None:
+    with pytest.raises(ValueError, match="20001 bytes; at most 20000"):
+        topics.snapshot_draft("north", bytes(20_001), 5, event=None)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "not a message"),
+        (b"{", "not a message"),
+        (b"\xff\xfe", "not a message"),
+        (b'{"type":"event"}', "missing required field"),
+        (b'{"type":"poem"}', "poem"),
+        (b"[]", "not a message"),
+    ],
+)
+def test_rubbish_is_one_line(payload: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        topics.decode(topics.UpTopic(box="b", what="event", rest=()), payload, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_box_cannot_speak_for_another() -> None:
+    payload = topics.event_message(CROSSING, STAMP, begin=BEGIN)
+    with pytest.raises(ValueError, match="'pole-17' in a message on the topic of 'pole-18'"):
+        topics.decode(topics.UpTopic(box="pole-18", what="event", rest=()), payload, {})
+
+
+@given(
+    st.integers(0, 2**53),
+    st.lists(st.tuples(st.integers(1, 2**53), st.integers(1, 2**53)), max_size=5),
+)
+def test_an_acknowledgement_reads_back(upto: int, ranges: list[tuple[int, int]]) -> None:
+    also = tuple(payloads.SeqRange(first, last) for first, last in ranges)
+    ack = payloads.Ack(epoch="e", upto=upto, also=also)
+    assert topics.decode_as(payloads.Ack, msgspec.json.encode(ack)) == ack
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_break_the_readers(payload: bytes) -> None:
+    topics.decode_as(payloads.Ack, payload)
+    topics.decode_as(payloads.CentreState, payload)
+    for what in ("event", "snapshot"):
+        with pytest.raises(ValueError, match="not a message"):
+            topics.decode(topics.UpTopic(box="b", what=what, rest=()), payload, {})
+
+
+def test_a_future_centre_may_say_more() -> None:
+    assert topics.decode_as(payloads.Ack, b'{"epoch":"e","upto":3,"new":1}') == payloads.Ack(
+        epoch="e", upto=3
+    )
