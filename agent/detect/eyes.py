@@ -1,0 +1,225 @@
+"""The eyes: from a frame to confirmed tracks.
+
+The gate says where something moves; the crops choose where to look, within a budget of passes;
+the detector says what is there; the tracker, who is who.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from agent.detect import crops, picture
+from agent.detect.crops import Interest
+from agent.detect.geometry import Point
+from agent.detect.models import ModelCard
+from agent.detect.motion import Motion, MotionGate
+from agent.detect.picture import Region
+from agent.detect.tracker import Living, Tracker, merge
+from agent.model import Box, Detection, Sight
+from drivers.media import Frame, Plane
+
+_CUT = 0.02
+"""Of the crop: a box that ends so near the crop's edge is taken to go on behind it."""
+
+_LEAST_WORTH = 0.4
+_MOST_PER_FRAME = 3
+_FRESH_S = 0.2
+"""A moving track that was looked for so long ago is due again."""
+
+_GRID = 16
+"""Unexplained motion is remembered on a grid of so many cells in each direction."""
+
+
+class EyesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How hard to look.
+
+    `passes_per_s` is the most that the detector runs in a second of the stream's time, and
+    `survey_s` how often the whole picture is looked at though nothing moves. The gate works on a
+    picture `gate_px` wide.
+    """
+
+    passes_per_s: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 15.0
+    survey_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 2.0
+    gate_px: Annotated[int, msgspec.Meta(ge=80, le=1280)] = 320
+
+
+class Detects(Protocol):
+    """What the eyes need of a detector, see `agent.detect.tflite.Detector`."""
+
+    card: ModelCard
+
+    def detect(self, rgb: npt.NDArray[np.uint8], /) -> tuple[Detection, ...]:
+        """What is in a picture, in 0..1 of it."""
+
+
+class Eyes:
+    """One camera's. Frames come in order of time and are of one size."""
+
+    def __init__(
+        self,
+        detector: Detects | None,
+        settings: EyesSettings = EyesSettings(),  # noqa: B008 - frozen
+        masks: Sequence[Sequence[Point]] = (),
+    ) -> None:
+        """`masks` are polygons in which nothing is seen. Without detector nothing is tracked."""
+        self._detector = detector
+        self._settings = settings
+        self._masks = masks
+        self._ignored: npt.NDArray[np.bool_] | None = None
+        self._gate: MotionGate | None = None
+        self._tracker = Tracker(detector.card.thresholds) if detector else None
+        self._allowance = 1.0
+        self._t_ns: int | None = None
+        self._surveyed_ns: int | None = None
+        self._looked_ns = np.full((_GRID, _GRID), -(10**12), np.int64)
+
+    def look(self, frame: Frame) -> Sight:
+        """What there is to see in a frame."""
+        small = picture.gate_luma(frame.y, self._settings.gate_px)
+        if self._gate is None:
+            self._ignored = _drawn(self._masks, small.shape[1], small.shape[0])
+            self._gate = MotionGate(self._ignored)
+        motion = self._gate.look(small, frame.t_ns)
+        if self._tracker is None or self._detector is None:
+            return _sight(frame, small, motion)
+        self._tracker.predict(frame.t_ns)
+        regions = self._regions(frame, motion, self._tracker.living)
+        detections: list[Detection] = []
+        for region in regions:
+            detections.extend(self._look_at(frame, region, self._detector))
+        boxes = [one.box for one in self._tracker.living]
+        searched = crops.clarity(boxes, regions, frame.width_px, frame.height_px)
+        tracks = self._tracker.update(merge(detections), searched.tolist())
+        return msgspec.structs.replace(
+            _sight(frame, small, motion), tracks=tracks, passes=len(regions)
+        )
+
+    def _regions(
+        self, frame: Frame, motion: Motion, living: Sequence[Living]
+    ) -> tuple[Region, ...]:
+        """Where to look in this frame, which may be nowhere."""
+        t_ns = frame.t_ns
+        past_s = 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
+        self._t_ns = t_ns
+        self._allowance = min(
+            _MOST_PER_FRAME, self._allowance + past_s * self._settings.passes_per_s
+        )
+        most = int(self._allowance)
+        if most < 1:
+            return ()
+        if (
+            self._surveyed_ns is None
+            or motion.upset
+            or (t_ns - self._surveyed_ns) / 1e9 >= self._settings.survey_s
+        ):
+            chosen: tuple[Region, ...] = (picture.whole(frame),)
+        else:
+            chosen = crops.plan(
+                self._interests(motion, living, t_ns),
+                frame.width_px,
+                frame.height_px,
+                self._detector.card.input.width_px if self._detector else 0,
+                most,
+                _LEAST_WORTH,
+            )
+        for region in chosen:
+            self._remember(region, frame)
+        self._allowance -= len(chosen)
+        return chosen
+
+    def _remember(self, region: Region, frame: Frame) -> None:
+        if region == picture.whole(frame):
+            self._surveyed_ns = frame.t_ns
+        rows = slice(
+            round(region.y * _GRID / frame.height_px),
+            round(region.bottom * _GRID / frame.height_px),
+        )
+        columns = slice(
+            round(region.x * _GRID / frame.width_px), round(region.right * _GRID / frame.width_px)
+        )
+        self._looked_ns[rows, columns] = frame.t_ns
+
+    def _interests(self, motion: Motion, living: Sequence[Living], t_ns: int) -> list[Interest]:
+        """What asks to be looked at: tracks that move or are unsure, and motion that none explains."""
+        found: list[Interest] = []
+        for one in living:
+            box = one.box
+            age = min(1.0, (t_ns - one.searched_ns) / 1e9 / _FRESH_S)
+            if not one.id or one.misses:
+                found.append(Interest(box, 1.5 * age))
+            elif one.moving or any(_covers(blob.box, box) > 0.2 for blob in motion.blobs):  # noqa: PLR2004
+                found.append(Interest(box, age))
+        boxes = [one.box for one in living]
+        for blob in motion.blobs:
+            if any(_covers(box, blob.box) > 0.5 for box in boxes):  # noqa: PLR2004
+                continue
+            column = min(_GRID - 1, int((blob.box.x + blob.box.w / 2) * _GRID))
+            row = min(_GRID - 1, int((blob.box.y + blob.box.h / 2) * _GRID))
+            age = min(1.0, (t_ns - int(self._looked_ns[row, column])) / 1e9 / (2 * _FRESH_S))
+            found.append(Interest(blob.box, 0.7 * age))
+        return found
+
+    def _look_at(self, frame: Frame, region: Region, detector: Detects) -> list[Detection]:
+        """What the detector sees in a region, in 0..1 of the frame; nothing cut, nothing masked."""
+        size = (detector.card.input.width_px, detector.card.input.height_px)
+        width, height = frame.width_px, frame.height_px
+        found: list[Detection] = []
+        for detection in detector.detect(picture.crop_rgb(frame, region, size)):
+            box = detection.box
+            cut = (
+                (box.x < _CUT and region.x > 0)
+                or (box.y < _CUT and region.y > 0)
+                or (box.x + box.w > 1 - _CUT and region.right < width - 1)
+                or (box.y + box.h > 1 - _CUT and region.bottom < height - 1)
+            )
+            if cut:
+                continue
+            placed = Box(
+                (region.x + box.x * region.w) / width,
+                (region.y + box.y * region.h) / height,
+                box.w * region.w / width,
+                box.h * region.h / height,
+            )
+            if self._ignored is None or not _is_ignored(placed, self._ignored):
+                found.append(msgspec.structs.replace(detection, box=placed))
+        return found
+
+
+def _covers(cover: Box, box: Box) -> float:
+    """The share of a box that another one covers."""
+    across = min(cover.x + cover.w, box.x + box.w) - max(cover.x, box.x)
+    down = min(cover.y + cover.h, box.y + box.h) - max(cover.y, box.y)
+    area = box.w * box.h
+    return across * down / area if across > 0 and down > 0 and area > 0 else 0.0
+
+
+def _drawn(
+    masks: Sequence[Sequence[Point]], width_px: int, height_px: int
+) -> npt.NDArray[np.bool_] | None:
+    """The masks as a picture, True inside; None where there are none."""
+    if not masks:
+        return None
+    canvas = np.zeros((height_px, width_px), np.uint8)
+    for polygon in masks:
+        corners = [[round(p.x * width_px), round(p.y * height_px)] for p in polygon]
+        cv2.fillPoly(canvas, [np.array(corners, np.int32)], 1)
+    return canvas.astype(bool)
+
+
+def _is_ignored(box: Box, ignored: npt.NDArray[np.bool_]) -> bool:
+    """Whether most of a box lies in a mask."""
+    height, width = ignored.shape
+    rows = slice(int(box.y * height), max(int(box.y * height) + 1, round((box.y + box.h) * height)))
+    columns = slice(int(box.x * width), max(int(box.x * width) + 1, round((box.x + box.w) * width)))
+    part = ignored[rows, columns]
+    return bool(part.size) and float(part.mean()) > 0.5  # noqa: PLR2004 - most of it
+
+
+def _sight(frame: Frame, small: Plane, motion: Motion) -> Sight:
+    return Sight(
+        seq=frame.seq, t_ns=frame.t_ns, gate=small, moving=motion.share, tracks=(), passes=0
+    )

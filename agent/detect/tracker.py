@@ -1,0 +1,314 @@
+"""The tracker: which detection is which road user, from frame to frame. Pure.
+
+Two rounds after ByteTrack (arXiv 2110.06864): sure detections are matched first, unsure ones may
+only carry on what is left over. Centres follow a constant velocity Kalman filter, one per axis.
+What is its own here is that the detector looks at parts of the picture: a track is missed only
+where it was looked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from agent.detect.models import Threshold
+from agent.model import Box, Detection, Label, Track
+
+_POSITION_NOISE = 0.07
+"""Deviation of a detected centre, in sizes of the object."""
+
+_ACCELERATION = 2.0
+"""Deviation of the acceleration, in sizes a second per second."""
+
+_FIRST_SPEED = 5.0
+"""Deviation of the speed of what was seen once, in sizes a second."""
+
+_SIZE_GAIN = 0.35
+_SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
+_CONFIRM_HITS, _CONFIRM_SCORE = 2, 0.9
+_TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
+_CONFIRMED_MISSES, _LOST_S = 6, 1.2
+_SHOWN_S = 0.5
+_FORGOTTEN_S = 6.0
+_TWIN_OVERLAP, _TWIN_NESTED = 0.55, 0.8
+
+Kind = Literal["person", "two_wheeler", "vehicle"]
+KIND: Mapping[Label, Kind] = {
+    "person": "person",
+    "bicycle": "two_wheeler",
+    "motorcycle": "two_wheeler",
+    "car": "vehicle",
+    "bus": "vehicle",
+    "truck": "vehicle",
+}
+
+
+class _Axis:
+    """Place and speed along one axis, with their covariance."""
+
+    __slots__ = ("at", "p00", "p01", "p11", "speed")
+
+    def __init__(self, at: float, size: float) -> None:
+        self.at, self.speed = at, 0.0
+        self.p00 = (_POSITION_NOISE * size) ** 2
+        self.p01 = 0.0
+        self.p11 = (_FIRST_SPEED * size) ** 2
+
+    def predict(self, dt_s: float, size: float) -> None:
+        """Move on by a time; white acceleration of the object's own scale."""
+        self.at += self.speed * dt_s
+        q = (_ACCELERATION * size) ** 2 * dt_s
+        self.p00 += dt_s * (2 * self.p01 + dt_s * self.p11) + q * dt_s * dt_s / 3
+        self.p01 += dt_s * self.p11 + q * dt_s / 2
+        self.p11 += q
+
+    def correct(self, seen: float, noise: float) -> None:
+        """Take in a measured place of a given deviation."""
+        gain = 1.0 / (self.p00 + noise * noise)
+        k0, k1 = self.p00 * gain, self.p01 * gain
+        error = seen - self.at
+        self.at += k0 * error
+        self.speed += k1 * error
+        self.p11 -= k1 * self.p01
+        self.p01 *= 1.0 - k0
+        self.p00 *= 1.0 - k0
+
+
+class Living:
+    """A track from within. `id` is 0 until it is confirmed."""
+
+    __slots__ = (
+        "begin_ns", "best", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
+        "votes", "w", "x", "y",
+    )  # fmt: skip
+
+    def __init__(self, detection: Detection, t_ns: int) -> None:
+        box = detection.box
+        self.id = 0
+        self.x = _Axis(box.x + box.w / 2, box.w)
+        self.y = _Axis(box.y + box.h / 2, box.h)
+        self.w, self.h = box.w, box.h
+        self.votes: dict[Label, float] = {detection.label: detection.score}
+        self.best = self.score_sum = detection.score
+        self.hits, self.misses = 1, 0
+        self.begin_ns = self.seen_ns = self.searched_ns = t_ns
+
+    @property
+    def box(self) -> Box:
+        """Where it is now, or is thought to be."""
+        return Box(self.x.at - self.w / 2, self.y.at - self.h / 2, self.w, self.h)
+
+    @property
+    def label(self) -> Label:
+        """What most of its detections say."""
+        return max(self.votes, key=lambda label: (self.votes[label], label))
+
+    @property
+    def moving(self) -> bool:
+        """Whether it moves by more than its own jitter."""
+        return abs(self.x.speed) > 0.15 * self.w or abs(self.y.speed) > 0.15 * self.h
+
+    def take(self, detection: Detection, t_ns: int) -> None:
+        """Go on with a detection of it."""
+        box = detection.box
+        self.x.correct(box.x + box.w / 2, _POSITION_NOISE * self.w)
+        self.y.correct(box.y + box.h / 2, _POSITION_NOISE * self.h)
+        self.w += _SIZE_GAIN * (box.w - self.w)
+        self.h += _SIZE_GAIN * (box.h - self.h)
+        self.votes[detection.label] = self.votes.get(detection.label, 0.0) + detection.score
+        self.best = max(self.best, detection.score)
+        self.score_sum += detection.score
+        self.hits += 1
+        self.misses = 0
+        self.seen_ns = self.searched_ns = t_ns
+
+
+class Tracker:
+    """The road users of one camera. Call `predict` and then `update`, once for each frame."""
+
+    def __init__(self, thresholds: Mapping[Label, Threshold]) -> None:
+        self._thresholds = thresholds
+        self._last_id = 0
+        self._t_ns: int | None = None
+        self.living: list[Living] = []
+
+    def predict(self, t_ns: int) -> None:
+        """Move every track on to the time of a new frame."""
+        dt_s = 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
+        self._t_ns = t_ns
+        for one in self.living:
+            one.x.predict(dt_s, one.w)
+            one.y.predict(dt_s, one.h)
+
+    def update(
+        self, detections: Sequence[Detection], searched: Sequence[float]
+    ) -> tuple[Track, ...]:
+        """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
+
+        `searched` tells for each of `living`, in its order, how well it was looked for (0..1).
+        """
+        t_ns = self._t_ns or 0
+        was_searched = {id(one): how for one, how in zip(self.living, searched, strict=True)}
+        sure = [d for d in detections if d.score >= self._thresholds[d.label].start]
+        unsure = [
+            d
+            for d in detections
+            if self._thresholds[d.label].keep <= d.score < self._thresholds[d.label].start
+        ]
+        confirmed = [one for one in self.living if one.id]
+        tentative = [one for one in self.living if not one.id]
+        left, sure = self._match(confirmed, sure, _SURE_OVERLAP)
+        left, unsure = self._match(left, unsure, _UNSURE_OVERLAP)
+        young, sure = self._match(tentative, sure, _SURE_OVERLAP)
+        young, _ = self._match(young, unsure, _UNSURE_OVERLAP)
+        for one in (*left, *young):
+            if was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
+                one.misses += 1
+                one.searched_ns = t_ns
+        for detection in sure:
+            if not any(_twins(one.label, one.box, detection) for one in confirmed):
+                self.living.append(Living(detection, t_ns))
+        self._confirm()
+        self._bury(t_ns)
+        self._part_twins()
+        return tuple(
+            self._track(one) for one in self.living if one.id and self._is_shown(one, t_ns)
+        )
+
+    def _match(
+        self, tracks: list[Living], detections: list[Detection], least: float
+    ) -> tuple[list[Living], list[Detection]]:
+        """Pair greedily, likest first; what is left of both."""
+        if not tracks or not detections:
+            return tracks, detections
+        pairs: list[tuple[float, int, int]] = []
+        for i, one in enumerate(tracks):
+            kind = KIND[one.label]
+            for j, detection in enumerate(detections):
+                like = _likeness(one, detection)
+                if like > 0 and KIND[detection.label] != kind:
+                    like *= 0.6
+                if like >= least:
+                    pairs.append((-like, i, j))
+        pairs.sort()
+        taken_tracks: set[int] = set()
+        taken_detections: set[int] = set()
+        for _, i, j in pairs:
+            if i in taken_tracks or j in taken_detections:
+                continue
+            taken_tracks.add(i)
+            taken_detections.add(j)
+            tracks[i].take(detections[j], self._t_ns or 0)
+        return (
+            [one for i, one in enumerate(tracks) if i not in taken_tracks],
+            [d for j, d in enumerate(detections) if j not in taken_detections],
+        )
+
+    def _confirm(self) -> None:
+        for one in self.living:
+            if not one.id and one.hits >= _CONFIRM_HITS and one.score_sum >= _CONFIRM_SCORE:
+                self._last_id += 1
+                one.id = self._last_id
+
+    def _bury(self, t_ns: int) -> None:
+        """Forget what was looked for and not found, and what has left the picture."""
+
+        def lives(one: Living) -> bool:
+            unseen_s = (t_ns - one.seen_ns) / 1e9
+            if not (0 < one.x.at < 1 and 0 < one.y.at < 1) or unseen_s > _FORGOTTEN_S:
+                return False
+            if one.id:
+                return one.misses < _CONFIRMED_MISSES or unseen_s < _LOST_S
+            return one.misses < _TENTATIVE_MISSES and unseen_s < _TENTATIVE_S
+
+        self.living = [one for one in self.living if lives(one)]
+
+    def _part_twins(self) -> None:
+        """Of two confirmed tracks of one object the younger one ends."""
+        elders: list[Living] = []
+        for one in sorted((o for o in self.living if o.id), key=lambda o: o.id):
+            if any(_same(elder, one) for elder in elders):
+                self.living.remove(one)
+            else:
+                elders.append(one)
+
+    @staticmethod
+    def _is_shown(one: Living, t_ns: int) -> bool:
+        return one.misses == 0 or (t_ns - one.seen_ns) / 1e9 < _SHOWN_S
+
+    @staticmethod
+    def _track(one: Living) -> Track:
+        return Track(
+            id=one.id,
+            label=one.label,
+            score=one.best,
+            box=one.box,
+            vx=one.x.speed,
+            vy=one.y.speed,
+            begin_ns=one.begin_ns,
+            seen_ns=one.seen_ns,
+        )
+
+
+def _likeness(one: Living, detection: Detection) -> float:
+    """Overlap of the boxes, both grown by how unsure the place is: 0..1."""
+    box = detection.box
+    grow_w = min(one.w, 0.2 * one.w + 2.0 * one.x.p00**0.5)
+    grow_h = min(one.h, 0.2 * one.h + 2.0 * one.y.p00**0.5)
+    w1, h1, w2, h2 = one.w + grow_w, one.h + grow_h, box.w + grow_w, box.h + grow_h
+    dx = abs(one.x.at - box.x - box.w / 2)
+    dy = abs(one.y.at - box.y - box.h / 2)
+    across = min((w1 + w2) / 2 - dx, w1, w2)
+    down = min((h1 + h2) / 2 - dy, h1, h2)
+    if across <= 0 or down <= 0:
+        return 0.0
+    shared = across * down
+    return float(shared / (w1 * h1 + w2 * h2 - shared))
+
+
+def _overlaps(a: Box, b: Box) -> tuple[float, float]:
+    """Intersection over union, and over the smaller one."""
+    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    if across <= 0 or down <= 0:
+        return 0.0, 0.0
+    shared = across * down
+    return shared / (a.w * a.h + b.w * b.h - shared), shared / min(a.w * a.h, b.w * b.h)
+
+
+def _twins(label: Label, box: Box, detection: Detection) -> bool:
+    """Whether a detection is of the same object as a box of that label."""
+    if KIND[label] != KIND[detection.label]:
+        return False
+    union, nested = _overlaps(box, detection.box)
+    return union > _TWIN_OVERLAP or (KIND[label] == "vehicle" and nested > _TWIN_NESTED)
+
+
+def _same(elder: Living, one: Living) -> bool:
+    """Whether two tracks are of one object."""
+    if KIND[elder.label] != KIND[one.label]:
+        return False
+    union, nested = _overlaps(elder.box, one.box)
+    return union > _TWIN_OVERLAP or (KIND[elder.label] == "vehicle" and nested > _TWIN_NESTED)
+
+
+def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
+    """One detection for each object, out of those of several labels and several crops.
+
+    The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle is
+    its rider, and goes.
+    """
+    ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
+    kept: list[Detection] = []
+    for candidate in ordered:
+        if not any(_twins(other.label, other.box, candidate) for other in kept):
+            kept.append(candidate)
+    wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
+    return tuple(
+        d for d in kept if d.label != "person" or not any(_rides(d.box, w.box) for w in wheels)
+    )
+
+
+def _rides(person: Box, wheels: Box) -> bool:
+    """Whether a person's box is that of the rider."""
+    centre = person.x + person.w / 2
+    between = wheels.x < centre < wheels.x + wheels.w
+    return between and _overlaps(person, wheels)[1] > 0.3  # noqa: PLR2004 - legs beside the frame

@@ -1,0 +1,350 @@
+"""How well the eyes see: pictures, people and counts, against labels. `--json FILE` for machines.
+
+Needs the folder `shared` beside the project. Run: `python bench/accuracy.py`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import scoring
+from agent.detect.eyes import Eyes, EyesSettings
+from agent.detect.geometry import Point
+from agent.detect.rules.line import LineRule
+from agent.detect.rules.road_users import RoadUsers
+from agent.detect.scene import Line
+from agent.detect.tflite import Detector, open_detector
+from agent.model import LABELS, Box, Detection, Sight, Track
+from drivers.media import Frame
+
+SHARED = Path(__file__).parents[2] / "shared"
+FOOTAGE = SHARED / "footage"
+LABELLED = SHARED / "labelled"
+SIDES = ("A->B", "B->A")
+
+
+def frames(path: Path) -> Iterator[Frame]:
+    """Every frame of a clip, at its presentation time."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for seq, picture in enumerate(container.decode(stream)):
+            if picture.format.name not in ("yuv420p", "yuvj420p"):
+                picture = picture.reformat(format="yuv420p")
+            planes = []
+            for plane in picture.planes:
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                planes.append(rows[:, : plane.width])
+            t_ns = round(seq * 1e9 / float(stream.average_rate))
+            y, u, v = planes
+            yield Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
+
+
+def clip(name: str) -> Path:
+    return next(FOOTAGE.glob(f"{name}.*"))
+
+
+class Counter:
+    """Counts the crossings of lines, with the rules of the product."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self._users = RoadUsers()
+        self._rules = [LineRule(line, self._users) for line in lines]
+        self.found: dict[str, list[scoring.Counted]] = {line.name: [] for line in lines}
+
+    def step(self, sight: Sight) -> None:
+        self._users.step(sight)
+        for rule in self._rules:
+            for crossing in rule.step():
+                self.found[crossing.line.name].append(
+                    scoring.Counted(
+                        crossing.t_ns / 1e9,
+                        crossing.position,
+                        crossing.direction,
+                        crossing.track.label,
+                    )
+                )
+
+
+def line(name: str, x1: float, y1: float, x2: float, y2: float) -> Line:
+    forward, backward = SIDES
+    return Line(
+        name=name, start=Point(x1, y1), to=Point(x2, y2), forward=forward, backward=backward
+    )
+
+
+class Prototype:
+    """The naive way: the whole picture at half the frame rate, greedy overlap tracking."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._tracks: list[Track] = []
+        self._next = 1
+
+    def look(self, frame: Frame) -> Sight:
+        passes = 0
+        if frame.seq % 2 == 0:
+            passes = 1
+            stacked = np.concatenate([p.reshape(-1) for p in (frame.y, frame.u, frame.v)])
+            rgb = cv2.cvtColor(
+                stacked.reshape(frame.height_px * 3 // 2, frame.width_px), cv2.COLOR_YUV2RGB_I420
+            )
+            found = [d for d in self._detector.detect(np.asarray(rgb, np.uint8)) if d.score >= 0.4]
+            self._tracks = self._follow(found, frame.t_ns)
+        shown = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
+        return Sight(
+            seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=shown, passes=passes
+        )
+
+    def _follow(self, found: list[Detection], t_ns: int) -> list[Track]:
+        pairs = sorted(
+            (
+                (scoring.overlap(t.box, d.box), -i, -j)
+                for i, t in enumerate(self._tracks)
+                for j, d in enumerate(found)
+            ),
+            reverse=True,
+        )
+        of_track: dict[int, int] = {}
+        used: set[int] = set()
+        for how, i, j in pairs:
+            if how >= 0.3 and -i not in of_track and -j not in used:
+                of_track[-i] = -j
+                used.add(-j)
+        after: list[Track] = []
+        for i, old in enumerate(self._tracks):
+            if i in of_track:
+                after.append(self._track(old.id, found[of_track[i]], old.begin_ns, t_ns))
+            elif t_ns - old.seen_ns < 0.5e9:
+                after.append(old)
+        for j, detection in enumerate(found):
+            if j not in used:
+                after.append(self._track(self._next, detection, t_ns, t_ns))
+                self._next += 1
+        return after
+
+    @staticmethod
+    def _track(number: int, d: Detection, begin_ns: int, t_ns: int) -> Track:
+        return Track(
+            id=number, label=d.label, score=d.score, box=d.box, vx=0.0, vy=0.0,
+            begin_ns=begin_ns, seen_ns=t_ns,
+        )  # fmt: skip
+
+
+def counts(
+    detector: Detector, settings: EyesSettings, only: str, *, prototype: bool, verbose: bool
+) -> dict[str, Any]:
+    truth = json.loads((LABELLED / "counts.json").read_text())
+    rows: dict[str, Any] = {}
+    total = scoring.Score()
+    passes = number = confused = lorries = 0
+    for name, labels in truth.items():
+        if only not in name:
+            continue
+        eyes = Prototype(detector) if prototype else Eyes(detector, settings)
+        counter = Counter([line(name, *labels["line"])])
+        clip_passes = clip_frames = 0
+        for frame in frames(clip(name)):
+            sight = eyes.look(frame)
+            counter.step(sight)
+            clip_passes += sight.passes
+            clip_frames += 1
+        result = scoring.score_counts(counter.found[name], labels)
+        rows[name] = _score_row(result.score) | {"passes": clip_passes, "frames": clip_frames}
+        total += result.score
+        passes, number = passes + clip_passes, number + clip_frames
+        confused, lorries = confused + result.confused, lorries + result.car_and_lorry
+        if verbose:
+            for missed in result.missed:
+                print("   missed", name, {k: missed[k] for k in ("t", "pos", "class", "dir")})
+            for extra in result.extra:
+                print("   extra ", name, extra)
+    pooled = _score_row(total) | {"passes": passes, "frames": number}
+    return {"clips": rows, "pooled": pooled, "confused": confused, "car_and_lorry": lorries}
+
+
+def _score_row(score: scoring.Score) -> dict[str, Any]:
+    return {
+        "hits": score.hits,
+        "misses": score.misses,
+        "extras": score.extras,
+        "recall": round(score.recall, 3),
+        "precision": round(score.precision, 3),
+        "f1": round(score.f1, 3),
+    }
+
+
+def people(detector: Detector, settings: EyesSettings, name: str) -> dict[str, Any]:
+    folder = LABELLED / "mot15" / name
+    film = FOOTAGE / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
+    truth: dict[int, list[tuple[float, ...]]] = {}
+    for row in (folder / "gt.txt").read_text().split():
+        fields = [float(field) for field in row.split(",")]
+        if fields[6]:
+            truth.setdefault(int(fields[0]), []).append(tuple(fields[2:6]))
+    derived = json.loads((LABELLED / "mot15" / "derived_counts.json").read_text())[name]["lines"]
+    total = scoring.Score()
+    eyes = Eyes(detector, settings)
+    counter: Counter | None = None
+    passes = number = 0
+    for frame in frames(film):
+        w, h = frame.width_px, frame.height_px
+        if counter is None:
+            lines = []
+            for title in derived:
+                x = (float(title.split("=")[1])) / w
+                lines.append(line(title, x, 1.0, x, 0.0))
+            counter = Counter(lines)
+        sight = eyes.look(frame)
+        counter.step(sight)
+        passes, number = passes + sight.passes, number + 1
+        boxes = [Box(x / w, y / h, bw / w, bh / h) for x, y, bw, bh in truth.get(number, [])]
+        found = [t.box for t in sight.tracks if t.label == "person"]
+        total += scoring.score_people(found, boxes)
+    assert counter is not None
+    rows = {}
+    wanted = got = 0
+    for title, labels in derived.items():
+        found = counter.found[title]
+        right = sum(1 for c in found if c.direction == SIDES[0])
+        rows[title] = {
+            "left_to_right": [right, labels["left_to_right"]],
+            "right_to_left": [len(found) - right, labels["right_to_left"]],
+        }
+        wanted += labels["left_to_right"] + labels["right_to_left"]
+        got += len(found)
+    wrong = sum(abs(a - b) for row in rows.values() for a, b in row.values())
+    return _score_row(total) | {
+        "passes": passes,
+        "frames": number,
+        "lines": rows,
+        "line_total": [got, wanted],
+        "line_error": round(abs(got - wanted) / wanted, 3),
+        "line_error_by_direction": round(wrong / wanted, 3),
+    }
+
+
+def pictures(detector: Detector) -> dict[str, Any]:
+    """AP50 of `detect` as the product does it, and of the bare interpreter."""
+    folder = LABELLED / "coco_val_road"
+    labels = json.loads((folder / "instances_road_dev.json").read_text())
+    name_of = {c["id"]: c["name"] for c in labels["categories"]}
+    truth: dict[str, dict[int, list[Box]]] = {label: {} for label in LABELS}
+    crowds: dict[str, dict[int, list[Box]]] = {label: {} for label in LABELS}
+    for entry in labels["annotations"]:
+        place = crowds if entry.get("iscrowd") else truth
+        place[name_of[entry["category_id"]]].setdefault(entry["image_id"], []).append(
+            Box(*entry["bbox"])
+        )
+    ways: dict[str, dict[str, list[scoring.Found]]] = {
+        "product": {label: [] for label in LABELS},
+        "bare": {label: [] for label in LABELS},
+    }
+    for entry in labels["images"]:
+        bgr = cv2.imread(str(folder / "images" / entry["file_name"]))
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        w, h = entry["width"], entry["height"]
+        seen = {"product": detector.detect(rgb), "bare": _bare(detector, rgb)}
+        for way, detections in seen.items():
+            for d in detections:
+                box = Box(d.box.x * w, d.box.y * h, d.box.w * w, d.box.h * h)
+                ways[way][d.label].append(scoring.Found(entry["id"], d.score, box))
+    rows: dict[str, Any] = {}
+    for way, by_label in ways.items():
+        rows[way] = {
+            label: round(scoring.average_precision(by_label[label], truth[label], crowds[label]), 3)
+            for label in LABELS
+        }
+        rows[way]["mean"] = round(sum(rows[way].values()) / len(LABELS), 3)
+    rows["pictures"] = len(labels["images"])
+    return rows
+
+
+def _bare(detector: Detector, rgb: np.ndarray) -> list[Detection]:
+    """The interpreter without the product around it, every box that it gives."""
+    card = detector.card
+    if card.decoder != "ssd":
+        return list(detector.detect(rgb))
+    runtime = detector._interpreter  # noqa: SLF001 - the point is to go round the product
+    fitted = cv2.resize(rgb, (card.input.width_px, card.input.height_px))
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], fitted[np.newaxis])
+    runtime.invoke()
+    outputs = sorted(runtime.get_output_details(), key=lambda o: o["name"])
+    boxes, classes, count, scores = (runtime.get_tensor(o["index"]) for o in outputs)
+    label_of = {number: label for label, number in card.labels.items()}
+    return [
+        Detection(
+            label=label_of[int(classes[0, i])],
+            score=float(scores[0, i]),
+            box=Box(float(x), float(y), float(x2 - x), float(y2 - y)),
+        )
+        for i, (y, x, y2, x2) in enumerate(boxes[0][: int(count[0])])
+        if int(classes[0, i]) in label_of
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser.add_argument("--model", default="ssdlite_mobilenet_v2")
+    parser.add_argument("--passes-per-s", type=float, default=EyesSettings().passes_per_s)
+    parser.add_argument("--only", default="", help="counts of the clips with this in their name")
+    parser.add_argument("--parts", default="pictures,people,counts,prototype")
+    parser.add_argument("--verbose", action="store_true", help="each miss and each extra")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    detector = open_detector(args.model)
+    settings = EyesSettings(passes_per_s=args.passes_per_s)
+    report: dict[str, Any] = {"model": args.model, "passes_per_s": args.passes_per_s}
+    began = time.process_time()
+    parts = args.parts.split(",")
+    if "pictures" in parts:
+        report["pictures"] = pictures(detector)
+        for way in ("product", "bare"):
+            row = report["pictures"][way]
+            print(f"AP50 {way:8}", *(f"{label} {value:.3f}" for label, value in row.items()))
+    if "people" in parts:
+        report["people"] = {}
+        for name in ("PETS09-S2L1", "TUD-Campus"):
+            row = report["people"][name] = people(detector, settings, name)
+            print(
+                f"people {name:12} recall {row['recall']:.3f} precision {row['precision']:.3f} "
+                f"passes/frame {row['passes'] / row['frames']:.2f} "
+                f"lines {row['line_total'][0]} of {row['line_total'][1]} "
+                f"error {row['line_error']:.3f} by direction {row['line_error_by_direction']:.3f}"
+            )
+    for part in ("counts", "prototype"):
+        if part not in parts:
+            continue
+        row = report[part] = counts(
+            detector, settings, args.only, prototype=part == "prototype", verbose=args.verbose
+        )
+        print(f"{part:34} hits miss extra recall precision   F1  passes/frame")
+        for name, score in (*row["clips"].items(), ("pooled", row["pooled"])):
+            print(
+                f"  {name:32} {score['hits']:4} {score['misses']:4} {score['extras']:5} "
+                f"{score['recall']:6.3f} {score['precision']:9.3f} {score['f1']:5.3f} "
+                f"{score['passes'] / max(1, score['frames']):6.2f}"
+            )
+        print(f"  labels confused {row['confused']}, car and lorry {row['car_and_lorry']}")
+    if "counts" in parts and "prototype" in parts:
+        ratio = report["counts"]["pooled"]["passes"] / report["prototype"]["pooled"]["passes"]
+        report["passes_ratio"] = round(ratio, 3)
+        print(f"passes, of the prototype's: {ratio:.2f}")
+    report["cpu_s"] = round(time.process_time() - began, 1)
+    print(f"CPU {report['cpu_s']} s")
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""How detections, people and counts are scored against labels. Pure: values in, values out."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from agent.model import Box, Label
+
+
+class Score(msgspec.Struct, frozen=True):
+    """Hits, misses and extras, and what follows from them."""
+
+    hits: int = 0
+    misses: int = 0
+    extras: int = 0
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(self.hits + other.hits, self.misses + other.misses, self.extras + other.extras)
+
+    @property
+    def recall(self) -> float:
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else 1.0
+
+    @property
+    def precision(self) -> float:
+        return self.hits / (self.hits + self.extras) if self.hits + self.extras else 1.0
+
+    @property
+    def f1(self) -> float:
+        both = 2 * self.hits + self.misses + self.extras
+        return 2 * self.hits / both if both else 1.0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """One crossing that was reported: when, where on the line, which way, and of what."""
+
+    t_s: float
+    position: float
+    direction: str
+    label: Label
+
+
+class CountScore(msgspec.Struct, frozen=True):
+    """A clip's counts against its labels; `confused` of the hits are of another label.
+
+    `car_and_lorry` of these are a car that was called a lorry or a bus, or the reverse.
+    """
+
+    score: Score
+    confused: int
+    car_and_lorry: int
+    missed: tuple[dict[str, Any], ...]
+    extra: tuple[Counted, ...]
+
+
+TOLERANCE_S = 0.3
+TOLERANCE_POSITION = 0.1
+
+
+def score_counts(counted: Sequence[Counted], truth: dict[str, Any]) -> CountScore:
+    """Match one to one by direction, time and place on the line, those that must be found first.
+
+    A miss counts where the crossing is sure and not at the clip's edge; an extra is forgiven
+    where it matches one that is unsure, at the edge, or not to be cared for.
+    """
+    must = [c for c in truth["crossings"] if c["sure"] and not c.get("edge")]
+    may = [c for c in truth["crossings"] if not c["sure"] or c.get("edge")] + truth["dont_care"]
+    pairs = _match(counted, must)
+    left = [c for i, c in enumerate(counted) if i not in pairs]
+    forgiven = _match(left, may)
+    extra = tuple(c for i, c in enumerate(left) if i not in forgiven)
+    found = set(pairs.values())
+    confused = [
+        (counted[i].label, must[j]["class"])
+        for i, j in pairs.items()
+        if counted[i].label != must[j]["class"] and must[j].get("class_sure", True)
+    ]
+    large = {"car", "truck", "bus"}
+    return CountScore(
+        Score(len(pairs), len(must) - len(pairs), len(extra)),
+        len(confused),
+        sum(1 for a, b in confused if {a, b} <= large),
+        tuple(c for j, c in enumerate(must) if j not in found),
+        extra,
+    )
+
+
+def _match(counted: Sequence[Counted], truth: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """The largest one to one match, by augmenting paths; nearest candidates are tried first."""
+    edges: list[list[int]] = []
+    for c in counted:
+        near = []
+        for j, t in enumerate(truth):
+            tolerance = t.get("t_tol") or TOLERANCE_S
+            dt, dp = abs(c.t_s - t["t"]) / tolerance, abs(c.position - t["pos"])
+            if c.direction == t["dir"] and dt <= 1 and dp <= TOLERANCE_POSITION:
+                near.append((dt + dp / TOLERANCE_POSITION, j))
+        edges.append([j for _, j in sorted(near)])
+    owner: dict[int, int] = {}
+
+    def place(i: int, tried: set[int]) -> bool:
+        for j in edges[i]:
+            if j in tried:
+                continue
+            tried.add(j)
+            if j not in owner or place(owner[j], tried):
+                owner[j] = i
+                return True
+        return False
+
+    for i in range(len(counted)):
+        place(i, set())
+    return {i: j for j, i in owner.items()}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One detection in one picture of a set, for average precision."""
+
+    picture: int
+    score: float
+    box: Box
+
+
+def average_precision(
+    found: Iterable[Found], truth: dict[int, list[Box]], crowds: dict[int, list[Box]]
+) -> float:
+    """AP at an overlap of 0.5, as COCO has it: precision at 101 recalls, made monotonic.
+
+    A detection that lies in a crowd region (half of it or more) counts neither way.
+    """
+    wanted = sum(len(boxes) for boxes in truth.values())
+    if not wanted:
+        return math.nan
+    taken: dict[int, set[int]] = {}
+    outcome: list[bool] = []
+    for one in sorted(found, key=lambda f: -f.score):
+        best, which = 0.5, -1
+        used = taken.setdefault(one.picture, set())
+        for j, box in enumerate(truth.get(one.picture, [])):
+            if j not in used and (how := overlap(one.box, box)) >= best:
+                best, which = how, j
+        if which >= 0:
+            used.add(which)
+            outcome.append(True)
+        elif not any(covered(one.box, c) >= 0.5 for c in crowds.get(one.picture, [])):
+            outcome.append(False)
+    curve: list[tuple[float, float]] = []
+    hits = 0
+    for n, hit in enumerate(outcome, 1):
+        hits += hit
+        curve.append((hits / wanted, hits / n))
+    best_after = 0.0
+    steps: list[tuple[float, float]] = []
+    for recall, precision in reversed(curve):
+        best_after = max(best_after, precision)
+        steps.append((recall, best_after))
+    steps.reverse()
+    total = 0.0
+    for k in range(101):
+        total += next((p for r, p in steps if r >= k / 100 - 1e-12), 0.0)
+    return total / 101
+
+
+def score_people(found: Sequence[Box], truth: Sequence[Box]) -> Score:
+    """People in one frame, one to one at an overlap of 0.5, best overlap first."""
+    pairs = sorted(
+        ((overlap(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
+        reverse=True,
+    )
+    used_found: set[int] = set()
+    used_truth: set[int] = set()
+    for how, i, j in pairs:
+        if how < 0.5:
+            break
+        if i not in used_found and j not in used_truth:
+            used_found.add(i)
+            used_truth.add(j)
+    hits = len(used_found)
+    return Score(hits, len(truth) - hits, len(found) - hits)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    shared = _shared(a, b)
+    return shared / (a.w * a.h + b.w * b.h - shared) if shared > 0 else 0.0
+
+
+def covered(box: Box, by: Box) -> float:
+    """The share of a box that lies in another one."""
+    return _shared(box, by) / (box.w * box.h) if box.w * box.h > 0 else 0.0
+
+
+def _shared(a: Box, b: Box) -> float:
+    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    return across * down if across > 0 and down > 0 else 0.0
