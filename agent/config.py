@@ -37,7 +37,8 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[camera]]`: one video source. `options` belong to the driver and are checked by it.
+    """`[[camera]]`: one video source. `options` belong to the driver and are checked by it; of
+    these, `path` and what ends in `_file` are paths.
 
     With `detect_options` a second stream of the same camera is opened with these options, for
     detection alone, and the first one is only recorded.
@@ -157,11 +158,25 @@ def _anchored(config: Config, folder: Path) -> Config:
         key=at(config.broker.key),
         password_file=at(config.broker.password_file),
     )
+
+    def options(given: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: at(value) if _is_path(key) and isinstance(value, str) else value
+            for key, value in given.items()
+        }
+
     cameras = tuple(
         msgspec.structs.replace(
-            camera, detect=msgspec.structs.replace(camera.detect, scene=at(camera.detect.scene))
+            camera,
+            options=options(camera.options),
+            detect_options=camera.detect_options and options(camera.detect_options),
+            detect=msgspec.structs.replace(camera.detect, scene=at(camera.detect.scene)),
         )
         for camera in config.camera
     )
     box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
     return msgspec.structs.replace(config, box=box, broker=broker, camera=cameras)
+
+
+def _is_path(key: str) -> bool:
+    return key == "path" or key.endswith("_file")

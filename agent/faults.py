@@ -16,7 +16,6 @@ FaultCode = Literal[
     "CAM-01",
     "CAM-02",
     "DET-01",
-    "DET-02",
     "NET-01",
     "NET-02",
     "NET-03",
@@ -44,9 +43,6 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "model refused",
         "The model file does not match its card: install the package again. "
         "The box records without detection.",
-    ),
-    "DET-02": FaultKind(
-        "error", "scene refused", "Mend the scene file as the detail says: `vigie check-config`."
     ),
     "NET-01": FaultKind(
         "error", "broker not reachable", "Check the link, the name, the port and the firewall."

@@ -6,18 +6,25 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from agent.capture import CaptureCounts
+from agent.clock import Clock
 from agent.faults import FaultBoard, FaultCode
 
 LOST_AFTER_S = 10.0
 ROUND_S = 1.0
+SYNC_WITHIN_S = 300.0
+"""A box boots without a clock; so long its time servers may take."""
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera to look at. `on_lost(lost, since_ns)` is told when its silence begins or ends."""
+    """One camera to look at.
+
+    `on_look(t_ns, last_ns)` is called at each round with its time and that of the last packet or
+    frame, None where none has come yet.
+    """
 
     name: str
     counts: Callable[[], CaptureCounts]
-    on_lost: Callable[[bool, int], None]
+    on_look: Callable[[int, int | None], None]
 
 
 class Rounds:
@@ -31,16 +38,16 @@ class Rounds:
         self,
         cameras: Sequence[Watched],
         faults: FaultBoard,
-        clock_ns: Callable[[], int],
+        clock: Clock,
         send_health: Callable[[], None],
         every_s: float,
     ) -> None:
         self._cameras = tuple(cameras)
         self._faults = faults
-        self._clock_ns = clock_ns
+        self._clock = clock
         self._send_health = send_health
         self._every_ns = int(every_s * 1e9)
-        self._began_ns = clock_ns()
+        self._began_ns = clock.boottime_ns()
         self._sent_ns: int | None = None
         self._lost: dict[str, FaultCode] = {}
 
@@ -52,9 +59,10 @@ class Rounds:
 
     def look(self) -> None:
         """One round, now."""
-        now_ns = self._clock_ns()
+        now_ns = self._clock.boottime_ns()
         for camera in self._cameras:
             self._look_at(camera, now_ns)
+        self._look_at_clock(now_ns)
         due = self._sent_ns is None or now_ns - self._sent_ns >= self._every_ns
         if self._faults.changed.is_set() or due:
             self._faults.changed.clear()
@@ -64,8 +72,16 @@ class Rounds:
     def close(self) -> None:
         """Nothing is held."""
 
+    def _look_at_clock(self, now_ns: int) -> None:
+        trust = self._clock.trust()
+        if trust.synced:
+            self._faults.clear("SYS-01", "clock")
+        elif (now_ns - self._began_ns) / 1e9 >= SYNC_WITHIN_S:
+            self._faults.raise_fault("SYS-01", "clock", "no time server has set it yet")
+
     def _look_at(self, camera: Watched, now_ns: int) -> None:
         counts = camera.counts()
+        camera.on_look(now_ns, counts.last_ns)
         since_ns = self._began_ns if counts.last_ns is None else counts.last_ns
         silent_s = (now_ns - since_ns) / 1e9
         code = self._lost.get(camera.name)
@@ -73,12 +89,10 @@ class Rounds:
             if code is not None:
                 del self._lost[camera.name]
                 self._faults.clear(code, camera.name)
-                camera.on_lost(False, since_ns)
             return
         if code is None:
             # The code stays that of the first look: a camera that is opened anew again and again
             # would else be two faults in turn.
             code = self._lost[camera.name] = "CAM-02" if counts.open else "CAM-01"
-            camera.on_lost(True, since_ns)
         detail = counts.last_error or f"silent for {silent_s:.0f} s"
         self._faults.raise_fault(code, camera.name, detail)

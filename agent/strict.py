@@ -36,23 +36,25 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise BadInput(f"{what} {str(path)!r}: not valid TOML: {error}") from error
 
 
-def into(tables: object, kind: type[T], where: str) -> T:
-    """`tables` as a `kind`. `where` begins the message, such as a file's name.
+def into(tables: object, kind: type[T], where: str, under: str = "") -> T:
+    """`tables` as a `kind`. `where` begins the message, such as a file's name; `under` is the
+    path of the tables in that file, such as `camera[0].options`.
 
     Raises BadInput for an unknown key, a missing one, a wrong type or a value out of range.
     """
     try:
         return msgspec.convert(tables, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{where}: {_explain(str(error), tables, kind)}") from error
+        raise BadInput(f"{where}: {_explain(str(error), tables, kind, under)}") from error
 
 
-def _explain(message: str, tables: object, kind: type) -> str:
+def _explain(message: str, tables: object, kind: type, under: str) -> str:
     """Msgspec's message, with the path first, the value, and what is allowed."""
     at = _AT.search(message)
     said = message[: at.start()] if at else message
     steps = _steps(at["path"]) if at else []
-    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
+    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+    path = f"{under}{path}".lstrip(".")
     unknown = _UNKNOWN.match(said)
     if unknown:
         allowed = _keys_at(kind, steps)

@@ -37,6 +37,7 @@ def written(folder: Path, text: str) -> Path:
 def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
     good = config.load(written(tmp_path, GOOD))
     assert good.box.state == str(tmp_path / "state")
+    assert good.camera[0].options == {"path": str(tmp_path / "clip.mp4")}
     assert good.broker.ca == str(tmp_path / "ca.pem")
     assert good.broker.key == "/etc/vigie/box.key"
     assert good.camera[0].detect.scene == str(tmp_path / "north.toml")

@@ -2,7 +2,7 @@
 
 from agent.capture import CaptureCounts
 from agent.faults import FaultBoard
-from agent.rounds import LOST_AFTER_S, Rounds, Watched
+from agent.rounds import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
 from tests.conftest import HeldClock
 
 
@@ -12,7 +12,7 @@ class Camera:
     def __init__(self) -> None:
         self.open = True
         self.last_ns: int | None = None
-        self.told: list[tuple[bool, int]] = []
+        self.told: list[tuple[int, int | None]] = []
 
     def counts(self) -> CaptureCounts:
         return CaptureCounts(
@@ -28,13 +28,13 @@ class Camera:
         return Watched(
             name="north",
             counts=self.counts,
-            on_lost=lambda lost, since_ns: self.told.append((lost, since_ns)),
+            on_look=lambda t_ns, last_ns: self.told.append((t_ns, last_ns)),
         )
 
 
 def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) -> None:
     camera, faults = Camera(), FaultBoard(clock.boottime_ns)
-    rounds = Rounds([camera.watched()], faults, clock.boottime_ns, lambda: None, 30)
+    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns
     rounds.look()
     clock.pass_s(LOST_AFTER_S - 0.1)
@@ -47,17 +47,16 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) ->
     rounds.look()
     (fault,) = faults.active()
     assert (fault.code, fault.detail) == ("CAM-02", "refused")
-    silent_since_ns = camera.last_ns
     camera.open, camera.last_ns = True, clock.now_ns
     rounds.look()
     assert faults.active() == ()
-    assert camera.told == [(True, silent_since_ns), (False, clock.now_ns)]
+    assert camera.told[-1] == (clock.now_ns, clock.now_ns)
 
 
 def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
     camera, faults = Camera(), FaultBoard(clock.boottime_ns)
     camera.open = False
-    rounds = Rounds([camera.watched()], faults, clock.boottime_ns, lambda: None, 30)
+    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
     clock.pass_s(LOST_AFTER_S)
     rounds.look()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
@@ -66,7 +65,7 @@ def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
 def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: HeldClock) -> None:
     sent: list[int] = []
     faults = FaultBoard(clock.boottime_ns)
-    rounds = Rounds([], faults, clock.boottime_ns, lambda: sent.append(clock.now_ns), 30)
+    rounds = Rounds([], faults, clock, lambda: sent.append(clock.now_ns), 30)
     begin_ns = clock.now_ns
     for second in range(62):
         if second == 40:
@@ -74,3 +73,18 @@ def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: H
         rounds.look()
         clock.pass_s(1)
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
+
+
+def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: HeldClock) -> None:
+    clock.synced = False
+    faults = FaultBoard(clock.boottime_ns)
+    rounds = Rounds([], faults, clock, lambda: None, 30)
+    clock.pass_s(SYNC_WITHIN_S - 1)
+    rounds.look()
+    assert faults.active() == ()
+    clock.pass_s(1)
+    rounds.look()
+    assert [fault.code for fault in faults.active()] == ["SYS-01"]
+    clock.synced = True
+    rounds.look()
+    assert faults.active() == ()

@@ -60,6 +60,15 @@ def test_what_fits_becomes_the_struct() -> None:
     assert cart == Cart(name="a", wheel=(Wheel(radius_m=0.5),))
 
 
+def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
+    with pytest.raises(BadInput) as refused:
+        strict.into({"size": 1}, Wheel, "cart.toml", under="wheel[2]")
+    assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
+    with pytest.raises(BadInput) as refused:
+        strict.into({"radius_m": 0}, Wheel, "cart.toml", under="wheel[2]")
+    assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: expected `float` > 0.0"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
