@@ -1,0 +1,126 @@
+"""Packets into fragmented MP4, one fragment per group of pictures. Nothing is encoded again.
+
+The bytes come out in order and none is ever changed afterwards, so that a file that is cut
+anywhere plays up to its last whole fragment.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.container import OutputContainer
+
+from agent.record.annex_b import shape_of, with_start_codes
+from drivers.media import Packet, StreamInfo
+
+CLOCK_HZ = 90_000
+_TIME_BASE = Fraction(1, CLOCK_HZ)
+_WRITE_BYTES = 1 << 18
+
+_OPTIONS = {
+    "movflags": "empty_moov+frag_keyframe+default_base_moof",
+    # Without it libavformat holds a finished fragment back until its buffer is full.
+    "flush_packets": "1",
+}
+
+
+class CannotRecord(Exception):
+    """This stream, or this packet of it, does not go into MP4. One line says why."""
+
+
+class _Sink:
+    """What libavformat writes to. It has no `seek`, which holds the muxer to one pass."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self.open = True
+
+    def write(self, data: bytes) -> int:
+        if self.open:
+            self._write(data)
+        return len(data)
+
+
+class Muxer:
+    """One file's worth of packets, the first of which is a keyframe.
+
+    `write` is given the file's bytes in order. What it raises comes out of `add` and `close`.
+    Raises CannotRecord where MP4 has no place for the codec.
+    """
+
+    def __init__(self, info: StreamInfo, write: Callable[[bytes], None]) -> None:
+        if info.codec == "rawvideo":
+            raise CannotRecord("the camera gives pictures and no encoded stream (rawvideo)")
+        try:
+            self._shape = shape_of(info.codec, info.extradata)
+        except ValueError as error:
+            raise CannotRecord(f"the stream's parameter sets are damaged: {error}") from error
+        self._sink = _Sink(write)
+        self._container: OutputContainer = av.open(
+            self._sink, "w", format="mp4", options=_OPTIONS, buffer_size=_WRITE_BYTES
+        )
+        try:
+            self._stream = self._container.add_mux_stream(
+                info.codec,
+                rate=Fraction(info.fps).limit_denominator(1001) if info.fps > 0 else None,
+                width=info.width_px,
+                height=info.height_px,
+                time_base=_TIME_BASE,
+            )
+        except ValueError as error:
+            raise CannotRecord(f"MP4 has no place for a stream of {info.codec!r}") from error
+        self._duration = round(CLOCK_HZ / info.fps) if info.fps > 0 else 0
+        self._base_dts_ns: int | None = None
+        self._last_dts = -1
+
+    def add(self, packet: Packet) -> None:
+        """Take the next packet. A keyframe completes the fragment of those before it.
+
+        Raises CannotRecord where the packet is damaged, and what `write` raises.
+        """
+        data = packet.data
+        if self._shape.length_bytes is not None:
+            try:
+                data = with_start_codes(data, self._shape.length_bytes)
+            except ValueError as error:
+                raise CannotRecord(f"a packet is damaged: {error}") from error
+        if self._base_dts_ns is None:
+            self._base_dts_ns = packet.dts_ns
+            if not data.startswith(self._shape.parameter_sets):
+                data = self._shape.parameter_sets + data
+        # MP4 wants decoding times that grow; a camera whose clock stands still gets one tick.
+        dts = max(_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
+        self._last_dts = dts
+        out = av.Packet(data)
+        out.dts = dts
+        out.pts = max(dts, _ticks(packet.pts_ns - self._base_dts_ns))
+        out.duration = self._duration
+        out.time_base = _TIME_BASE
+        out.is_keyframe = packet.is_key
+        out.stream = self._stream
+        try:
+            self._container.mux_one(out)
+        except av.FFmpegError as error:
+            raise CannotRecord(f"the muxer refuses a packet: {error}") from error
+
+    def close(self) -> None:
+        """Write the last fragment and the index."""
+        try:
+            self._container.close()
+        except av.FFmpegError as error:
+            raise CannotRecord(f"the muxer cannot end the file: {error}") from error
+
+    def abandon(self) -> None:
+        """Free everything, and write nothing more."""
+        self._sink.open = False
+        self._container.close()
+
+
+def check_stream(info: StreamInfo) -> None:
+    """Raise CannotRecord where MP4 has no place for the stream."""
+    Muxer(info, lambda _: None).abandon()
+
+
+def _ticks(span_ns: int) -> int:
+    """Nanoseconds in ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
+    return round(span_ns * CLOCK_HZ / 1_000_000_000)

@@ -1,0 +1,115 @@
+"""The one file that is being written: `.part`, made durable bit by bit, then renamed."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from agent.clock import Clock
+from agent.record.muxer import Muxer
+from agent.record.recovery import sync_folder
+from agent.record.segment_name import PART, SegmentName
+from drivers.media import Packet, StreamInfo
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was closed: where it is, how long and how large."""
+
+    path: Path
+    name: SegmentName
+    begin_ns: int
+    duration_ns: int
+    size_bytes: int
+
+
+class Part:
+    """A segment from its first packet to its rename.
+
+    Invariant: a name without `.part` stands in the folder only once all its bytes are durable.
+    A failed fsync is never tried again on the same file, because the kernel may have dropped
+    the pages that it could not write (the PostgreSQL fsync findings of 2018): the part is
+    abandoned, and recovery keeps what of it is whole.
+
+    Raises OSError from the disk and CannotRecord from the muxer; then only `abandon` is left.
+    """
+
+    def __init__(
+        self, folder: Path, name: SegmentName, info: StreamInfo, clock: Clock, flush_s: float
+    ) -> None:
+        self._folder = folder
+        self._path = folder / (str(name) + PART)
+        self.name = name
+        self._clock = clock
+        self._flush_ns = round(flush_s * 1e9)
+        self._frame_ns = round(1e9 / info.fps) if info.fps > 0 else 0
+        self.size_bytes = 0
+        self._first: Packet | None = None
+        self._last: Packet | None = None
+        self._muxer = Muxer(info, self._write)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._file = os.open(self._path, flags, 0o640)
+        except OSError:
+            self._muxer.abandon()
+            raise
+        self._synced_ns = clock.boottime_ns()
+        self._synced_bytes = 0
+
+    def add(self, packet: Packet) -> None:
+        """Write a packet; what became a whole fragment is durable within the flush interval."""
+        self._first = self._first or packet
+        self._last = packet
+        self._muxer.add(packet)
+        now_ns = self._clock.boottime_ns()
+        if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
+            os.fdatasync(self._file)
+            if self._synced_bytes == 0:
+                sync_folder(self._folder)
+            self._synced_bytes = self.size_bytes
+            self._synced_ns = now_ns
+
+    def is_due(self, packet: Packet, segment_s: float) -> bool:
+        """Whether a new file begins with this packet: a keyframe, after `segment_s` seconds of
+        the stream, or where the stream's time went back.
+        """
+        if not packet.is_key or self._first is None or self._last is None:
+            return False
+        length_ns = packet.dts_ns - self._first.dts_ns
+        return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
+
+    def seal(self) -> Sealed:
+        """Write the rest, make it durable, give it its name, and make that durable."""
+        self._muxer.close()
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
+        path = self._folder / str(self.name)
+        self._path.rename(path)
+        sync_folder(self._folder)
+        begin_ns = self._first.t_ns if self._first else 0
+        return Sealed(
+            path=path,
+            name=self.name,
+            begin_ns=begin_ns,
+            duration_ns=self._duration_ns(),
+            size_bytes=self.size_bytes,
+        )
+
+    def abandon(self) -> None:
+        """Let go of the file as it is."""
+        self._muxer.abandon()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _duration_ns(self) -> int:
+        if self._first is None or self._last is None:
+            return 0
+        return self._last.dts_ns - self._first.dts_ns + self._frame_ns
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.write(self._file, view)
+            self.size_bytes += written
+            view = view[written:]

@@ -1,0 +1,170 @@
+"""The recorder's stage: packets from the queue into the ring, whatever the disk does."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.clock import Clock
+from agent.config import RecordConfig
+from agent.faults import FaultBoard
+from agent.handoff import PacketQueue
+from agent.model import FootageHealth, Segment
+from agent.record.muxer import CannotRecord, check_stream
+from agent.record.ring import Ring
+from drivers.media import Packet, StreamInfo
+
+log = logging.getLogger(__name__)
+
+BATCH_S = 0.2
+"""Packets are taken five times a second, all that wait: a wake-up costs more than a packet."""
+
+RETRY_NS = 5_000_000_000
+"""After a failure of the disk, packets are dropped for so long before the next try."""
+
+
+class _Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """The camera was opened; `before` are the packets that waited from before."""
+
+    info: StreamInfo
+    before: list[Packet]
+
+
+class RecordStage:
+    """Records one camera.
+
+    A disk that fails raises the fault STO-02 and is tried again; a stream that MP4 cannot carry
+    raises it until the camera is opened with another. Neither ends the stage. `on_gap` is told
+    the begin and end of what was not recorded, `on_segment` of each file that was closed; both
+    are called in the stage's thread.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        queue: PacketQueue,
+        settings: RecordConfig,
+        folder: Path,
+        clock: Clock,
+        faults: FaultBoard,
+        *,
+        on_gap: Callable[[int, int], None],
+        on_segment: Callable[[Segment], None],
+    ) -> None:
+        self.name = f"record {camera}"
+        self._camera = camera
+        self._queue = queue
+        self._clock = clock
+        self._faults = faults
+        self._on_gap = on_gap
+        self._ring = Ring(camera, folder / camera, settings, clock, on_segment)
+        self._lock = threading.Lock()
+        self._openings: list[_Opening] = []
+        self._info: StreamInfo | None = None
+        self._refused = False
+        self._retry_ns: int | None = None
+        self._gap_begin_ns: int | None = None
+        self._gaps = 0
+        # Replaced whole, so that any thread may read it.
+        self._footage = self._ring.health(0)
+
+    def stream_opened(self, info: StreamInfo) -> None:
+        """The camera was opened: what is put into the queue from now on is this stream.
+
+        Called by the thread that fills the queue, before the stream's first packet.
+        """
+        with self._lock:
+            self._openings.append(_Opening(info=info, before=self._queue.take_all(0)))
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Wait a little, then write what has come."""
+        stopping.wait(BATCH_S)
+        self._drain()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._drain()
+        self._tries(self._ring.seal)
+        self._footage = self._ring.health(self._gaps)
+
+    def note_gap(self, begin_ns: int, end_ns: int) -> None:
+        """Something was not recorded, here or in the queue before. Any thread may tell."""
+        with self._lock:
+            self._gaps += 1
+        self._on_gap(begin_ns, end_ns)
+
+    def footage(self) -> FootageHealth:
+        """What lies on the disk, as of the last turn. Any thread may ask."""
+        return self._footage
+
+    def _drain(self) -> None:
+        # Under the lock no opening can slip between the two, so each packet meets its stream.
+        with self._lock:
+            openings, self._openings = self._openings, []
+            packets = self._queue.take_all(0)
+        if self._may_try():
+            self._tries(self._ring.open)
+        for opening in openings:
+            self._write(opening.before)
+            self._begin(opening.info)
+        self._write(packets)
+        self._footage = self._ring.health(self._gaps)
+
+    def _begin(self, info: StreamInfo) -> None:
+        """Go on with another stream, if it can be recorded."""
+        self._tries(self._ring.seal)
+        self._info = info
+        if self._refused:
+            self._refused = False
+            self._faults.clear("STO-02", self._camera)
+        try:
+            check_stream(info)
+        except CannotRecord as error:
+            self._refused = True
+            self._raise_fault(error)
+
+    def _write(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            self._write_one(packet)
+
+    def _write_one(self, packet: Packet) -> None:
+        info = self._info
+        if info is None or self._refused:
+            return
+        if self._may_try():
+            try:
+                written = self._ring.add(packet, info)
+            except (OSError, CannotRecord) as error:
+                self._fail(error)
+            else:
+                if written and self._retry_ns is not None:
+                    self._recover(packet)
+        if self._retry_ns is not None and self._gap_begin_ns is None:
+            self._gap_begin_ns = packet.t_ns
+
+    def _may_try(self) -> bool:
+        return self._retry_ns is None or self._clock.boottime_ns() >= self._retry_ns
+
+    def _tries(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, CannotRecord) as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError | CannotRecord) -> None:
+        self._retry_ns = self._clock.boottime_ns() + RETRY_NS
+        self._raise_fault(error)
+
+    def _raise_fault(self, error: OSError | CannotRecord) -> None:
+        log.error("%s: cannot record: %s", self.name, error)
+        self._faults.raise_fault("STO-02", self._camera, str(error))
+
+    def _recover(self, packet: Packet) -> None:
+        """A packet was written again, the first after a failure."""
+        begin_ns = packet.t_ns if self._gap_begin_ns is None else self._gap_begin_ns
+        self._retry_ns = self._gap_begin_ns = None
+        self._faults.clear("STO-02", self._camera)
+        log.info("%s: recording again", self.name)
+        self.note_gap(begin_ns, packet.t_ns)

@@ -1,0 +1,128 @@
+"""After a kill or a power cut: what of a camera's folder is footage.
+
+A `.part` becomes its longest prefix of whole fragments, under its own name. What is no footage
+is set aside in a folder, never deleted. Both can be cut short themselves and done again.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from agent.record.segment_name import PART, SegmentName, parse_segment_name
+
+log = logging.getLogger(__name__)
+
+SET_ASIDE = "set-aside"
+
+_HEADER_BYTES = 8
+_LARGE_HEADER_BYTES = 16
+_FOLLOWS: dict[bytes, tuple[bytes, ...]] = {
+    b"": (b"ftyp",),
+    b"ftyp": (b"moov",),
+    b"moov": (b"moof",),
+    b"moof": (b"mdat",),
+    b"mdat": (b"moof", b"mfra"),
+    b"mfra": (),
+}
+"""Which boxes may come after which in a file of ours."""
+
+
+class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed footage file as it lies in the folder."""
+
+    name: SegmentName
+    size_bytes: int
+
+
+def recover(folder: Path) -> list[StoredSegment]:
+    """Make the folder whole and list its footage, in the order of recording.
+
+    The folder is made where it is missing. Raises OSError where the disk does not let us.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[StoredSegment] = []
+    for path in sorted(folder.iterdir()):
+        if path.name == SET_ASIDE:
+            continue
+        name = parse_segment_name(path.name.removesuffix(PART))
+        if name is None or path.is_symlink() or not path.is_file():
+            _set_aside(path)
+            continue
+        if path.name.endswith(PART) and not _mend(path):
+            continue
+        size_bytes = (folder / str(name)).stat().st_size
+        found.append(StoredSegment(name=name, size_bytes=size_bytes))
+    sync_folder(folder)
+    return sorted(found, key=lambda segment: segment.name.counter)
+
+
+def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
+    """How far a fragmented MP4 file is whole: its head, then fragments, each `moof` and `mdat`,
+    and at last the index (ISO/IEC 14496-12, 8.8). 0 where not even one fragment is whole.
+    """
+    at = whole = 0
+    before = b""
+    while (box := _box_at(file, at, size_bytes)) is not None:
+        kind, at = box
+        if kind not in _FOLLOWS[before]:
+            break
+        if kind in (b"mdat", b"mfra"):
+            whole = at
+        before = kind
+    return whole
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable, fsync(2). Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _box_at(file: BinaryIO, at: int, size_bytes: int) -> tuple[bytes, int] | None:
+    """Type and end of the box at a place; None where there is no whole one."""
+    file.seek(at)
+    header = file.read(_LARGE_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        return None
+    length = int.from_bytes(header[:4], "big")
+    least = _HEADER_BYTES
+    if length == 1:  # a 64-bit length follows
+        length, least = int.from_bytes(header[8:], "big"), _LARGE_HEADER_BYTES
+    if length < least or at + length > size_bytes:
+        return None
+    return header[4:8], at + length
+
+
+def _mend(part: Path) -> bool:
+    """Close a file that was left open; False where there was no picture in it."""
+    size_bytes = part.stat().st_size
+    with part.open("r+b") as file:
+        whole_bytes = whole_prefix_bytes(file, size_bytes)
+        if whole_bytes:
+            file.truncate(whole_bytes)
+            os.fsync(file.fileno())
+    if not whole_bytes:
+        _set_aside(part)
+        return False
+    part.rename(part.with_name(part.name.removesuffix(PART)))
+    log.warning("%s: recovered %d of %d bytes", part.name, whole_bytes, size_bytes)
+    return True
+
+
+def _set_aside(path: Path) -> None:
+    """Move what is no footage out of the ring's way, under a name that is free."""
+    aside = path.parent / SET_ASIDE
+    aside.mkdir(exist_ok=True)
+    target = aside / path.name
+    number = 0
+    while target.exists() or target.is_symlink():
+        number += 1
+        target = aside / f"{path.name}.{number}"
+    path.rename(target)
+    log.warning("%s: no footage, set aside as %s", path.name, target.name)

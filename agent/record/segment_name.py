@@ -1,0 +1,62 @@
+"""What a segment's file name says, so that the file tree alone is the index.
+
+    0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4
+
+The counter, the boot (the first eight digits of the kernel's boot id), milliseconds since that
+boot, and UTC. The counter comes first and is one more than the highest in the folder, across
+boots: names in alphabetical order are footage in the order of recording, on a box that booted
+without a clock, and after one whose clock was stepped, alike. UTC only says when it seems to
+have been; `_unsynced` follows it where the clock was not disciplined then.
+"""
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+PART = ".part"
+"""Follows the name of a file that is still written to."""
+
+_NAME = re.compile(
+    r"(?P<counter>\d{10})_(?P<boot>[0-9a-f]{8})_(?P<begin_ms>\d{12})"
+    r"_(?P<utc>\d{8}T\d{6}\.\d{3})Z(?P<unsynced>_unsynced)?\.mp4"
+)
+
+
+class SegmentName(msgspec.Struct, frozen=True, kw_only=True):
+    """The name's parts. `begin_ms` is of CLOCK_BOOTTIME in the boot `boot`."""
+
+    counter: int
+    boot: str
+    begin_ms: int
+    utc: datetime
+    synced: bool
+
+    def __str__(self) -> str:
+        utc = self.utc.astimezone(UTC)
+        stamp = f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03d}Z"
+        trust = "" if self.synced else "_unsynced"
+        return f"{self.counter:010d}_{self.boot}_{self.begin_ms:012d}_{stamp}{trust}.mp4"
+
+
+def parse_segment_name(text: str) -> SegmentName | None:
+    """The parts of a file name (without `.part`), or None where it is no segment's."""
+    match = _NAME.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        utc = datetime.strptime(match["utc"] + "000+0000", "%Y%m%dT%H%M%S.%f%z")
+    except ValueError:
+        return None
+    return SegmentName(
+        counter=int(match["counter"]),
+        boot=match["boot"],
+        begin_ms=int(match["begin_ms"]),
+        utc=utc,
+        synced=match["unsynced"] is None,
+    )
+
+
+def rfc3339(utc: datetime) -> str:
+    """UTC with milliseconds, as RFC 3339 writes it."""
+    return utc.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,396 @@
+"""The recorder on real streams and a real disk: what went in plays, in order and in budget."""
+
+import hashlib
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from agent.config import RecordConfig
+from agent.faults import FaultBoard
+from agent.handoff import PacketQueue
+from agent.model import Segment
+from agent.record.recorder import RETRY_NS, RecordStage
+from agent.record.recovery import SET_ASIDE, recover, whole_prefix_bytes
+from drivers.camera.replay import Options, open_camera
+from drivers.contracts import Wanted
+from drivers.errors import DriverError
+from drivers.media import Packet, StreamInfo
+from tests.conftest import HeldClock
+
+FPS = 10
+GOP = 10
+FRAMES = 95
+
+
+def encode(path: Path, codec: str, pix_fmt: str, options: dict[str, str]) -> Path:
+    """A film of noise on a ramp, so that no two pictures are alike."""
+    rng = np.random.default_rng(7)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, pix_fmt
+        stream.time_base = Fraction(1, FPS)
+        stream.codec_context.gop_size = GOP
+        for index in range(FRAMES):
+            rgb = rng.integers(0, 40, (96, 160, 3), np.uint8) + np.uint8(index)
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+X264 = {"preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """H.264 as a camera sends it: a keyframe a second, no B-frames."""
+    return encode(tmp_path_factory.mktemp("film") / "film.mp4", "libx264", "yuv420p", X264)
+
+
+def packets_of(path: Path) -> tuple[StreamInfo, list[Packet]]:
+    """A film's packets through the replay camera."""
+    camera = open_camera(
+        "film", Options(path=str(path), pace="fast"), Wanted(packets=True, frames_fps=0), lambda: 0
+    )
+    packets: list[Packet] = []
+
+    def read_on() -> None:
+        while isinstance(packet := camera.read(1.0), Packet):
+            packets.append(packet)
+
+    with pytest.raises(DriverError, match="played to its end"):
+        read_on()
+    info = camera.info
+    camera.close()
+    return info, packets
+
+
+def pictures(paths: list[str]) -> list[str]:
+    """The digest of each picture that plays, file after file."""
+    digests = []
+    for path in paths:
+        with av.open(path) as container:
+            for frame in container.decode(video=0):
+                data = frame.to_ndarray(format="gray").tobytes()
+                digests.append(hashlib.sha256(data).hexdigest())
+    return digests
+
+
+class Recording:
+    """A recorder with everything around it, driven turn by turn."""
+
+    def __init__(self, folder: Path, clock: HeldClock, **settings: float) -> None:
+        self.clock = clock
+        self.faults = FaultBoard(clock.boottime_ns)
+        self.gaps: list[tuple[int, int]] = []
+        self.segments: list[Segment] = []
+        self.queue = PacketQueue(1 << 26, lambda *_: None)
+        self.folder = folder / "north"
+        self.stage = RecordStage(
+            "north",
+            self.queue,
+            RecordConfig(**{"segment_s": 2.0, "flush_s": 0.0, **settings}),  # type: ignore[arg-type]
+            folder,
+            clock,
+            self.faults,
+            on_gap=lambda begin_ns, end_ns: self.gaps.append((begin_ns, end_ns)),
+            on_segment=self.segments.append,
+        )
+        # Set, so that a turn does not wait for a batch.
+        self.stopping = threading.Event()
+        self.stopping.set()
+
+    def put(self, packets: list[Packet]) -> None:
+        """Feed packets one turn each, and let the clock go with the stream."""
+        for packet in packets:
+            self.clock.now_ns = max(self.clock.now_ns, packet.t_ns)
+            assert self.queue.put(packet)
+            self.stage.run_once(self.stopping)
+
+    def files(self) -> list[str]:
+        return sorted(str(path) for path in self.folder.glob("*.mp4"))
+
+    def codes(self) -> list[str]:
+        return [fault.code for fault in self.faults.active()]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt", "options"),
+    [
+        (".mp4", "libx264", "yuv420p", X264),
+        (".mkv", "libx264", "yuv420p", {"preset": "ultrafast", "bf": "2", "sc_threshold": "0"}),
+        (".ts", "libx264", "yuv420p", X264),
+        (".h264", "libx264", "yuv420p", X264),
+        (
+            ".mp4",
+            "libx265",
+            "yuv420p",
+            {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0"},
+        ),
+        (
+            ".ts",
+            "libx265",
+            "yuv420p",
+            {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0"},
+        ),
+        (".avi", "mjpeg", "yuvj420p", {}),
+        (".avi", "mpeg4", "yuv420p", {}),
+    ],
+)
+def test_every_picture_of_a_stream_plays_from_its_segments(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    source = encode(tmp_path / f"film{suffix}", codec, pix_fmt, options)
+    info, packets = packets_of(source)
+    recording = Recording(tmp_path / "ring", HeldClock())
+    recording.stage.stream_opened(info)
+    recording.put(packets)
+    recording.stage.close()
+    assert recording.codes() == []
+    assert recording.files() == [segment.path for segment in recording.segments]
+    assert pictures(recording.files()) == pictures([str(source)])
+
+
+def test_segments_begin_at_keyframes_and_follow_without_a_hole(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    recording.stage.stream_opened(info)
+    recording.put(packets)
+    recording.stage.close()
+    assert [s.duration_ns / 1e9 for s in recording.segments] == pytest.approx([2, 2, 2, 2, 1.5])
+    for before, after in zip(recording.segments, recording.segments[1:], strict=False):
+        assert before.begin_ns + before.duration_ns == pytest.approx(after.begin_ns, abs=1e6)
+    footage = recording.stage.footage()
+    assert footage.segments == 5
+    assert footage.bytes == sum(Path(path).stat().st_size for path in recording.files())
+    assert footage.oldest_utc == recording.segments[0].begin_utc == "2026-11-25T00:00:00.000Z"
+
+
+def test_the_ring_stays_in_its_budget_and_keeps_the_newest(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    size_bytes = sum(len(packet.data) for packet in packets)
+    recording = Recording(tmp_path, HeldClock(), max_bytes=size_bytes // 2)
+    recording.stage.stream_opened(info)
+    for packet in packets:
+        recording.put([packet])
+        assert recording.stage.footage().bytes <= size_bytes // 2
+    recording.stage.close()
+    kept = recording.files()
+    assert kept == [segment.path for segment in recording.segments[-len(kept) :]]
+    assert len(kept) in (1, 2)
+
+
+def test_a_camera_that_opens_again_begins_a_new_file(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock(), segment_s=60)
+    recording.stage.stream_opened(info)
+    for packet in packets[:15]:
+        recording.queue.put(packet)
+    recording.stage.stream_opened(info)  # these fifteen still wait, and are of the first opening
+    for packet in packets[:5]:
+        recording.queue.put(packet)
+    recording.stage.run_once(recording.stopping)
+    recording.stage.close()
+    played = pictures([str(film)])
+    assert [pictures([path]) for path in recording.files()] == [played[:15], played[:5]]
+
+
+@pytest.mark.parametrize("codec", ["rawvideo", "msmpeg4v3", "no-such-codec"])
+def test_a_stream_that_mp4_cannot_carry_is_a_fault_until_another_comes(
+    film: Path, tmp_path: Path, codec: str
+) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    refused = StreamInfo(codec=codec, width_px=160, height_px=96, fps=FPS)
+    recording.stage.stream_opened(refused)
+    recording.put(packets[:20])
+    assert recording.codes() == ["STO-02"]
+    assert codec in recording.faults.active()[0].detail
+    assert recording.files() == []
+    recording.stage.stream_opened(info)
+    recording.put(packets)
+    recording.stage.close()
+    assert recording.codes() == []
+    assert pictures(recording.files()) == pictures([str(film)])
+
+
+def test_a_damaged_packet_costs_its_group_and_no_more(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    broken = packets[25]
+    torn = Packet(
+        t_ns=0, pts_ns=broken.pts_ns, dts_ns=broken.dts_ns, is_key=False, data=b"\xff" * 9
+    )
+    recording = Recording(tmp_path, HeldClock(), segment_s=60)
+    recording.stage.stream_opened(info)
+    recording.put([*packets[:25], torn])
+    assert recording.codes() == ["STO-02"]
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[26:])
+    recording.stage.close()
+    assert recording.codes() == []
+    played = pictures([str(film)])
+    assert pictures(recording.files()) == played[:20] + played[30:]
+
+
+def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    clock = HeldClock()
+    recording = Recording(tmp_path, clock)
+    recording.stage.stream_opened(info)
+    for index, packet in enumerate(packets):
+        clock.boot_utc += timedelta(days=3650) * (-1 if index % 2 else 1)
+        clock.synced = index < 40
+        recording.put([packet])
+    recording.stage.close()
+    again = Recording(tmp_path, HeldClock())
+    again.stage.stream_opened(info)
+    again.put(packets)
+    again.stage.close()
+    assert pictures(again.files()) == pictures([str(film)]) * 2
+    assert [segment.clock_synced for segment in recording.segments] == [True] * 2 + [False] * 3
+
+
+def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    recording.stage.stream_opened(info)
+    recording.put(packets[:15])
+    for path in recording.folder.iterdir():
+        path.unlink()
+    recording.folder.rmdir()
+    recording.put(packets[15:22])
+    assert recording.codes() == ["STO-02"]
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[22:])
+    recording.stage.close()
+    assert recording.codes() == []
+    assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
+    assert recording.stage.footage().gaps == 1
+    assert pictures(recording.files()) == pictures([str(film)])[30:]
+
+
+def test_a_file_cut_anywhere_keeps_its_longest_whole_prefix(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock(), segment_s=60)
+    recording.stage.stream_opened(info)
+    recording.put(packets)
+    recording.stage.close()
+    whole = Path(recording.segments[0].path).read_bytes()
+    name = Path(recording.segments[0].path).name
+    played = pictures([str(film)])
+    rng = random.Random(5)
+    cuts = [0, 1, 8, len(whole) - 1, len(whole), *(rng.randrange(len(whole)) for _ in range(30))]
+    for number, cut in enumerate(cuts):
+        folder = tmp_path / f"cut{number}"
+        folder.mkdir()
+        (folder / f"{name}.part").write_bytes(whole[:cut])
+        found = recover(folder)
+        assert recover(folder) == found
+        if not found:
+            assert (folder / SET_ASIDE / f"{name}.part").read_bytes() == whole[:cut]
+            continue
+        kept = (folder / name).read_bytes()
+        assert whole.startswith(kept)
+        assert len(kept) <= cut
+        shown = pictures([str(folder / name)])
+        assert shown == played[: len(shown)]
+        assert len(shown) in (*range(GOP, FRAMES, GOP), FRAMES)
+
+
+def test_zeros_where_a_power_cut_left_them_end_the_prefix(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock(), segment_s=60)
+    recording.stage.stream_opened(info)
+    recording.put(packets)
+    (part,) = recording.folder.glob("*.part")
+    written = part.stat().st_size
+    with part.open("r+b") as file:
+        file.truncate(written + 4096)
+        assert whole_prefix_bytes(file, written + 4096) == written
+
+
+def test_what_is_no_footage_is_set_aside_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "north"
+    (folder / "holiday").mkdir(parents=True)
+    (folder / "holiday" / "beach.jpg").write_bytes(b"sand")
+    (folder / "notes.txt").write_bytes(b"one")
+    (folder / "link").symlink_to("/etc/hostname")
+    assert recover(folder) == []
+    (folder / "notes.txt").write_bytes(b"two")
+    assert recover(folder) == []
+    aside = folder / SET_ASIDE
+    assert (aside / "notes.txt").read_bytes() == b"one"
+    assert (aside / "notes.txt.1").read_bytes() == b"two"
+    assert (aside / "holiday" / "beach.jpg").read_bytes() == b"sand"
+    assert (aside / "link").is_symlink()
+
+
+ON_A_SMALL_DISK = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {project!r})
+    from tests.whole.test_record import HeldClock, RETRY_NS, Recording, packets_of, pictures
+
+    info, packets = packets_of(Path({film!r}))
+    recording = Recording(Path({disk!r}), HeldClock())
+    recording.stage.stream_opened(info)
+    full = Path({disk!r}, "someone-elses.log")
+    recording.put(packets[:25])
+    with full.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    recording.put(packets[25:50])
+    assert recording.codes() == ["STO-02"], recording.codes()
+    assert "No space left" in recording.faults.active()[0].detail
+    full.unlink()
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[50:])
+    recording.stage.close()
+    assert recording.codes() == []
+    assert len(recording.gaps) == 1
+    played = pictures([{film!r}])
+    shown = pictures(recording.files())
+    assert shown == played[: len(shown) - 45] + played[50:], len(shown)
+    assert len(shown) >= 20 + 45
+"""
+
+
+def test_a_full_disk_is_a_fault_and_recording_goes_on_when_there_is_room(
+    film: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    tmpfs = f"mount -t tmpfs -o size=2m none {disk}"
+    if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us mount no small disk")
+    script = textwrap.dedent(ON_A_SMALL_DISK).format(
+        project=str(Path(__file__).parents[2]), film=str(film), disk=str(disk)
+    )
+    command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_keyframe_that_never_comes_records_nothing_and_says_nothing(
+    film: Path, tmp_path: Path
+) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    recording.stage.stream_opened(info)
+    recording.put(packets[1:GOP])
+    recording.stage.close()
+    assert (recording.files(), recording.codes(), recording.gaps) == ([], [], [])
