@@ -1,1 +1,4 @@
-"""What the centre drew on the picture, and what breaks it. Pure: tracks and time in, events out."""
+"""From tracks to events: each rule is an object with state, without I/O and without a clock.
+
+`road_users` says who is there, `presence` who is in a zone; the rules stand on these two.
+"""

@@ -1,0 +1,108 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.detect import scene
+from agent.errors import BadInput
+from agent.model import LABELS
+
+ZONE = '[[zone]]\nname = "z"\npolygon = {}\n'
+LINE = '[[line]]\nname = "l"\nfrom = {}\nto = {}\n'
+SQUARE = "[[0, 0], [1, 0], [1, 1], [0, 1]]"
+
+
+def loaded(tmp_path: Path, text: str) -> scene.Scene:
+    file = tmp_path / "scene.toml"
+    file.write_text(text, encoding="utf-8")
+    return scene.load(file)
+
+
+def test_an_empty_scene_is_good(tmp_path):
+    assert loaded(tmp_path, "") == scene.Scene()
+
+
+def test_what_is_left_out_has_a_sensible_default(tmp_path):
+    drawn = loaded(tmp_path, LINE.format("[0, 0]", "[1, 1]") + ZONE.format(SQUARE))
+    line, zone = drawn.line[0], drawn.zone[0]
+    assert (line.forward, line.backward, line.each, line.labels) == (
+        "forward",
+        "backward",
+        False,
+        LABELS,
+    )
+    assert (zone.kind, zone.labels, zone.each, zone.stopped_after_s) == ("any", LABELS, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[line]", "not valid TOML"),
+        ("[[lines]]", "lines: unknown key; allowed: line, zone, mask"),
+        (
+            LINE.format("[0, 0]", "[1, 1]") + "frm = 1",
+            "line[0].frm: unknown key; allowed: name, from",
+        ),
+        ('[[line]]\nname = "l"\nto = [1, 1]', "line[0]: object missing required field `from`"),
+        (LINE.format("[0, 0]", "[1.2, 1]"), "line[0].to[0] = 1.2: expected `float` <= 1.0"),
+        (LINE.format("[0, -0.1]", "[1, 1]"), "line[0].from[1] = -0.1: expected `float` >= 0.0"),
+        (LINE.format("[0, nan]", "[1, 1]"), "line[0].from[1] = nan"),
+        (LINE.format("[0]", "[1, 1]"), "line[0].from"),
+        (LINE.format("[0, 0, 0]", "[1, 1]"), "line[0].from"),
+        (LINE.format('["a", 0]', "[1, 1]"), "line[0].from[0] = 'a': expected `float`"),
+        (
+            LINE.format("[0.5, 0.5]", "[0.5, 0.5]"),
+            "line[0].to = [0.5, 0.5]: the same point as `from`",
+        ),
+        (
+            LINE.format("[0, 0]", "[1, 1]") + 'forward = "x"\nbackward = "x"',
+            "line[0].backward = 'x'",
+        ),
+        (LINE.format("[0, 0]", "[1, 1]") + 'forward = ""', "line[0].forward = ''"),
+        (LINE.format("[0, 0]", "[1, 1]") * 2, "line[1].name = 'l': used by line[0].name already"),
+        (
+            LINE.format("[0, 0]", "[1, 1]") + ZONE.replace('"z"', '"l"').format(SQUARE),
+            "zone[0].name = 'l': used by line[0].name already",
+        ),
+        (ZONE.format("[[0, 0], [1, 1]]"), "zone[0].polygon: expected `array` of length >= 3"),
+        (ZONE.format("[[0, 0], [1, 1], [1, 0], [0, 1]]"), "its edges cross"),
+        (ZONE.format("[[0, 0], [0.5, 0.5], [1, 1]]"), "zone[0].polygon"),
+        (ZONE.format("[[0, 0], [1, 0], [1, 0]]"), "zone[0].polygon"),
+        (ZONE.format(SQUARE) + 'kind = "road"', "zone[0].kind = 'road'"),
+        (
+            ZONE.format(SQUARE) + 'kind = "road"',
+            "allowed: 'any', 'carriageway', 'pavement', 'queue'",
+        ),
+        (ZONE.format(SQUARE) + 'labels = ["tram"]', "zone[0].labels[0] = 'tram'"),
+        (ZONE.format(SQUARE) + "labels = []", "zone[0].labels"),
+        (ZONE.format(SQUARE) + "dwell_after_s = 0", "zone[0].dwell_after_s = 0"),
+        (ZONE.format(SQUARE) + "stopped_after_s = 5", "has no use with kind 'any'"),
+        (ZONE.format(SQUARE) + "direction_deg = 5", "allowed: with kind 'carriageway'"),
+        (
+            ZONE.format(SQUARE) + 'kind = "carriageway"\ndirection_deg = 360',
+            "zone[0].direction_deg = 360",
+        ),
+        (ZONE.format(SQUARE) + "queue_from = 3", "allowed: with kind 'queue'"),
+        ("[[mask]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "mask[0].polygon"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path, text, says):
+    with pytest.raises(BadInput) as caught:
+        loaded(tmp_path, text)
+    message = str(caught.value)
+    assert says in message
+    assert "scene.toml" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["nowhere.toml", ""])
+def test_a_file_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(BadInput, match=re.escape(str(tmp_path / name))):
+        scene.load(tmp_path / name)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    file = tmp_path / "scene.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="not UTF-8"):
+        scene.load(file)
