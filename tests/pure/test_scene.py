@@ -18,11 +18,11 @@ def loaded(tmp_path: Path, text: str) -> scene.Scene:
     return scene.load(file)
 
 
-def test_an_empty_scene_is_good(tmp_path):
+def test_an_empty_scene_is_good(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == scene.Scene()
 
 
-def test_what_is_left_out_has_a_sensible_default(tmp_path):
+def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
     drawn = loaded(tmp_path, LINE.format("[0, 0]", "[1, 1]") + ZONE.format(SQUARE))
     line, zone = drawn.line[0], drawn.zone[0]
     assert (line.forward, line.backward, line.each, line.labels) == (
@@ -86,7 +86,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path):
         ("[[mask]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "mask[0].polygon"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(tmp_path, text, says):
+def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadInput) as caught:
         loaded(tmp_path, text)
     message = str(caught.value)
@@ -96,12 +96,12 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, text, says):
 
 
 @pytest.mark.parametrize("name", ["nowhere.toml", ""])
-def test_a_file_that_is_not_there_is_named(tmp_path, name):
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=re.escape(str(tmp_path / name))):
         scene.load(tmp_path / name)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="not UTF-8"):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from agent.detect.geometry import Point
 from agent.detect.judge import Judge
 from agent.detect.scene import Line, Scene, Zone
-from agent.detect.geometry import Point
 from agent.model import Box, Event, Label, Sight, Track
 
 S = 1_000_000_000
@@ -23,6 +23,9 @@ _PICTURES = tuple(
 
 Place = tuple[float, float]
 """Where the centre of a road user is."""
+
+Way = Callable[[float], Place | None]
+"""From a time in s to a place, or None where nobody is there."""
 
 
 def new_id() -> Callable[[int], str]:
@@ -39,7 +42,7 @@ class Walker:
 
     def __init__(
         self,
-        where: Callable[[float], Place | None],
+        where: Way,
         *,
         track: int = 1,
         label: Label = "car",
@@ -81,7 +84,7 @@ class Walker:
         )
 
 
-def path(*points: tuple[float, float, float]) -> Callable[[float], Place | None]:
+def path(*points: tuple[float, float, float]) -> Way:
     """Straight ways between (t_s, x, y); nobody is there before the first and after the last."""
 
     def where(t_s: float) -> Place | None:
@@ -94,9 +97,7 @@ def path(*points: tuple[float, float, float]) -> Callable[[float], Place | None]
     return where
 
 
-def shaky(
-    where: Callable[[float], Place | None], spread: float, seed: int = 1
-) -> Callable[[float], Place | None]:
+def shaky(where: Way, spread: float, seed: int = 1) -> Way:
     """The same way with a detector's jitter."""
 
     def shaken(t_s: float) -> Place | None:

@@ -1,9 +1,11 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.detect.geometry import Point
-from tests.pure.rules.street import Walker, judged, line, path, shaky, told
+from tests.pure.rules.street import Place, Walker, Way, judged, line, path, shaky, told
 
 RIGHT = path((0, 0.2, 0.5), (4, 0.8, 0.5))
 LEFT = path((0, 0.8, 0.5), (4, 0.2, 0.5))
@@ -20,13 +22,15 @@ LEFT = path((0, 0.8, 0.5), (4, 0.2, 0.5))
         ((0.1, 0.1), (0.9, 0.9), path((0, 0.8, 0.2), (4, 0.2, 0.8)), "forward"),
     ],
 )
-def test_forward_is_from_the_left_hand_to_the_right_hand(start, to, way, direction):
+def test_forward_is_from_the_left_hand_to_the_right_hand(
+    start: Place, to: Place, way: Way, direction: str
+) -> None:
     scene = line(start=Point(*start), to=Point(*to))
     (event,) = judged(scene, [Walker(way)], 4)
     assert (event.kind, event.phase, event.direction) == ("line", "moment", direction)
 
 
-def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line():
+def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line() -> None:
     way = path((0, 0.2, 0.3), (4, 0.8, 0.3))
     (event,) = judged(line(), [Walker(way)], 4)
     assert event.t_ns == pytest.approx(2e9, abs=1e6)
@@ -35,39 +39,39 @@ def test_a_crossing_tells_when_and_where_the_centre_was_on_the_line():
     assert (event.rev, event.label, event.track, event.camera) == (1, "car", 1, "north")
 
 
-def test_the_scene_names_the_directions():
+def test_the_scene_names_the_directions() -> None:
     scene = line(forward="into town", backward="out of town")
     there = judged(scene, [Walker(RIGHT), Walker(LEFT, track=2)], 4)
     assert {event.direction for event in there} == {"into town", "out of town"}
 
 
-def test_a_parked_car_on_a_line_is_no_event_however_much_its_box_shakes():
+def test_a_parked_car_on_a_line_is_no_event_however_much_its_box_shakes() -> None:
     way = shaky(path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.002)
     assert judged(line(), [Walker(way)], 120) == []
 
 
-def test_a_car_that_comes_and_parks_on_the_line_is_one_event_at_most():
+def test_a_car_that_comes_and_parks_on_the_line_is_one_event_at_most() -> None:
     way = shaky(path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.002)
     assert len(judged(line(), [Walker(way)], 120)) <= 1
 
 
-def test_over_and_back_again_are_two():
+def test_over_and_back_again_are_two() -> None:
     way = path((0, 0.2, 0.5), (3, 0.8, 0.5), (6, 0.2, 0.5))
     events = judged(line(), [Walker(way)], 6)
     assert [event.direction for event in events] == ["forward", "backward"]
 
 
-def test_who_goes_around_the_end_of_a_line_has_not_crossed_it():
+def test_who_goes_around_the_end_of_a_line_has_not_crossed_it() -> None:
     way = path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5))
     assert judged(line(), [Walker(way)], 6) == []
 
 
-def test_who_goes_around_the_end_and_back_through_the_line_crossed_it_once():
+def test_who_goes_around_the_end_and_back_through_the_line_crossed_it_once() -> None:
     way = path((0, 0.2, 0.5), (2, 0.2, 0.95), (4, 0.8, 0.95), (6, 0.8, 0.5), (8, 0.2, 0.5))
     assert [event.direction for event in judged(line(), [Walker(way)], 8)] == ["backward"]
 
 
-def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing():
+def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing() -> None:
     way = path(
         (0, 0.2, 0.5),
         (1.9, 0.45, 0.5),
@@ -79,39 +83,39 @@ def test_a_prediction_that_runs_over_the_line_and_is_taken_back_is_no_crossing()
     assert judged(line(), [Walker(way, hidden=[(1.95, 3.05)])], 5) == []
 
 
-def test_who_jumps_over_the_line_while_hidden_has_crossed_it_in_between():
+def test_who_jumps_over_the_line_while_hidden_has_crossed_it_in_between() -> None:
     way = path((0, 0.2, 0.5), (4, 0.8, 0.5))
     (event,) = judged(line(), [Walker(way, hidden=[(1.45, 2.55)])], 4)
     assert event.direction == "forward"
     assert event.t_ns == pytest.approx(2e9, abs=1e8)
 
 
-def test_a_track_that_was_over_the_line_before_it_was_confirmed_has_crossed_it():
+def test_a_track_that_was_over_the_line_before_it_was_confirmed_has_crossed_it() -> None:
     way = path((1.5, 0.44, 0.5), (4, 0.8, 0.5))
     (event,) = judged(line(), [Walker(way, shown_from_s=2.1)], 4)
     assert event.direction == "forward"
     assert event.t_ns == pytest.approx(1.917e9, abs=5e7)
 
 
-def test_a_track_that_begins_on_the_line_and_leaves_it_is_not_guessed_at():
+def test_a_track_that_begins_on_the_line_and_leaves_it_is_not_guessed_at() -> None:
     assert judged(line(), [Walker(path((0, 0.5, 0.5), (4, 0.8, 0.5)))], 4) == []
 
 
-def test_a_track_that_begins_just_before_the_line_has_crossed_it():
+def test_a_track_that_begins_just_before_the_line_has_crossed_it() -> None:
     assert len(judged(line(), [Walker(path((0, 0.495, 0.5), (4, 0.8, 0.5)))], 4)) == 1
 
 
-def test_without_each_a_line_only_counts():
+def test_without_each_a_line_only_counts() -> None:
     assert judged(line(each=False), [Walker(RIGHT)], 4) == []
 
 
-def test_a_line_sees_its_labels_alone():
+def test_a_line_sees_its_labels_alone() -> None:
     scene = line(labels=("bus", "person"))
     walkers = [Walker(RIGHT), Walker(RIGHT, track=2, label="person")]
     assert [event.label for event in judged(scene, walkers, 4)] == ["person"]
 
 
-def test_every_crossing_has_an_event_of_its_own():
+def test_every_crossing_has_an_event_of_its_own() -> None:
     events = judged(line(), [Walker(RIGHT), Walker(RIGHT, track=2)], 4)
     assert told(events) == ["line moment"] * 2
     assert len({event.event for event in events}) == 2
@@ -121,21 +125,21 @@ def test_every_crossing_has_an_event_of_its_own():
     st.lists(st.sampled_from([0.2, 0.35, 0.65, 0.8]), min_size=2, max_size=12),
     st.integers(0, 1000),
 )
-def test_crossings_are_the_changes_of_side(stops, seed):
+def test_crossings_are_the_changes_of_side(stops: list[float], seed: int) -> None:
     points = [(2.0 * i, x, 0.5) for i, x in enumerate(stops)]
     way = shaky(path(*points), 0.001, seed)
     events = judged(line(), [Walker(way)], points[-1][0])
     sides = [x > 0.5 for x in stops]
     expected = [
         "forward" if after else "backward"
-        for before, after in zip(sides, sides[1:], strict=False)
+        for before, after in itertools.pairwise(sides)
         if before != after
     ]
     assert [event.direction for event in events] == expected
 
 
 @given(st.lists(st.floats(-0.04, 0.04), min_size=1, max_size=200))
-def test_in_and_out_of_a_random_walk_never_differ_by_more_than_one(steps):
+def test_in_and_out_of_a_random_walk_never_differ_by_more_than_one(steps: list[float]) -> None:
     xs = [0.45]
     for step in steps:
         xs.append(min(0.95, max(0.05, xs[-1] + step)))
