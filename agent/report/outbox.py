@@ -1,0 +1,288 @@
+"""Messages that wait for the centre, on the disk: nothing that was taken is lost in silence.
+
+`put` from any thread; the session borrows messages with `lend`, and they leave when it says with
+`settle` that they have arrived.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Self
+
+import msgspec
+
+from agent.clock import Clock
+from agent.faults import FaultBoard
+from agent.report import outbox_files, outbox_schema, topics
+from agent.report.outbox_loans import LoanBook
+from agent.report.outbox_reader import Reader
+from agent.report.outbox_schema import Stored
+from agent.report.outbox_store import Store
+from agent.report.outbox_writer import OutboxError, Ticket, Writer
+from agent.report.payloads import ReceiptData, SeqRange
+from agent.report.topics import Draft, Priority
+
+log = logging.getLogger(__name__)
+
+SESSION_WAIT_S = 5.0
+
+
+class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much waits. `lost` counts what was shed or refused under this epoch."""
+
+    depth: int
+    bytes: int
+    oldest_age_s: float | None
+    lost: int
+
+
+class Outbox:
+    """The messages of one box. To be made with `open`."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        box: str,
+        boot: str,
+        clock: Clock,
+        max_bytes: int,
+        new_id: Callable[[int], str],
+        faults: FaultBoard,
+    ) -> Self:
+        """The outbox in a folder, made where there is none. A damaged one is set aside.
+
+        `boot` is the kernel's name of this boot, `new_id` makes a UUIDv7 of a `t_ns`. Raises
+        BadInput where another agent uses the folder, OutboxError where it cannot be used.
+        """
+        try:
+            held = outbox_files.lock(folder)
+        except OSError as error:
+            raise OutboxError(f"outbox {str(folder)!r}: {error.strerror or error}") from error
+        try:
+            return cls(folder, held, box, boot, clock, max_bytes, new_id, faults)
+        except (sqlite3.Error, OSError) as error:
+            held.close()
+            raise OutboxError(f"outbox {str(folder)!r}: {error}") from error
+
+    def __init__(
+        self,
+        folder: Path,
+        held: IO[bytes],
+        box: str,
+        boot: str,
+        clock: Clock,
+        max_bytes: int,
+        new_id: Callable[[int], str],
+        faults: FaultBoard,
+    ) -> None:
+        self.box = box
+        self.boot = boot
+        self._folder = folder
+        self._held = held
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._new_id = new_id
+        self._faults = faults
+        self._book = LoanBook()
+        self._listener: Callable[[], None] = lambda: None
+        self._session = 0
+        self._reader: Reader | None = None
+        reason = outbox_files.find_damage(folder)
+        if reason is not None:
+            self._set_aside(reason)
+        self._reader = Reader(outbox_files.database(folder), self._book, self._on_damage)
+        self._writer = Writer(
+            self._open_store, self._set_aside, self._book, self._on_commit, self._on_trouble
+        )
+
+    @property
+    def epoch(self) -> str:
+        """The name of the database. It changes where a damaged one is replaced."""
+        return self._epoch
+
+    @property
+    def centre_known(self) -> bool:
+        """Whether a centre ever announced itself to this box."""
+        return self._centre_known
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether messages went that no receipt names yet."""
+        return self._writer.has_losses
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, which must be quick, after each commit, from the writer's thread."""
+        self._listener = listener
+
+    def put(self, draft: Draft) -> Ticket:
+        """Take a message. It is on the disk when the ticket says so, not before.
+
+        Raises OutboxError where the outbox is closed or the disk has not kept up for seconds.
+        """
+        message = self._stored(draft)
+        newest_only = draft.newest_only
+        urgent = draft.priority == Priority.EMERGENCY
+        return self._writer.submit(
+            lambda store: store.add(message, newest_only=newest_only), urgent=urgent
+        )
+
+    def lend(self, limit: int) -> list[Stored]:
+        """Messages to send now, at most `limit`, each of them once until `take_back`."""
+        return self._reader.lend(limit) if self._reader and limit > 0 else []
+
+    def again(self, seqs: Iterable[int]) -> list[Stored]:
+        """Messages that are on loan, to be sent once more."""
+        return self._reader.again(seqs) if self._reader else []
+
+    def take_back(self) -> None:
+        """What was lent and has not arrived may be lent again."""
+        if self._reader:
+            self._reader.take_back()
+
+    def settle(self, epoch: str, ranges: tuple[SeqRange, ...]) -> None:
+        """These numbers have arrived. Those of another epoch are of a database that is gone."""
+        if epoch == self._epoch and ranges:
+            self._book.settle(ranges)
+            self._writer.settle(ranges)
+
+    def settled_upto(self) -> int:
+        """No number up to this one will be sent any more."""
+        return self._reader.floor() if self._reader else 0
+
+    def next_session(self) -> int:
+        """The number of a new connection. Where the disk is full it is counted in memory alone,
+        so that the box can still connect, and be rid of messages.
+        """
+        kept = 0
+        try:
+            ticket = self._writer.submit(lambda store: store.next_session(), urgent=True)
+            ticket.wait(SESSION_WAIT_S)
+            kept = ticket.seq
+        except OutboxError as error:
+            log.warning("the session's number is not kept: %s", error)
+        self._session = max(self._session + 1, kept)
+        return self._session
+
+    def remember_centre(self, *, known: bool) -> None:
+        """Keep whether there is a centre, over restarts of the box and of the broker."""
+        self._centre_known = known
+
+        def remember(store: Store) -> int:
+            store.remember_centre(known=known)
+            return 0
+
+        self._writer.submit(remember, urgent=True)
+
+    def report_losses(self) -> None:
+        """Write a receipt of what went since the last one, where something went."""
+
+        def report(store: Store) -> int | None:
+            lost = store.take_losses()
+            return 0 if lost is None else store.add(self._receipt(lost))
+
+        self._writer.submit(report, urgent=False)
+
+    def counts(self) -> OutboxCounts:
+        """How much waits now."""
+        depth, total, lost = self._writer.counts
+        oldest = self._reader.oldest() if depth and self._reader else None
+        return OutboxCounts(
+            depth=depth,
+            bytes=total,
+            oldest_age_s=None if oldest is None else self._age_s(oldest),
+            lost=lost,
+        )
+
+    def stamp(self, t_ns: int, *, seq: int | None) -> topics.Stamp:
+        """The envelope of a message that is made now and not kept."""
+        return topics.Stamp(
+            id=self._new_id(t_ns),
+            box=self.box,
+            epoch=self._epoch,
+            seq=seq,
+            boot=self.boot,
+            time=topics.rfc3339(self._clock.utc(t_ns)),
+            clock=self._clock.trust(),
+        )
+
+    def now(self) -> topics.Stamp:
+        """The envelope of a message about this moment that is not kept."""
+        return self.stamp(self._clock.boottime_ns(), seq=None)
+
+    def close(self) -> None:
+        """Commit what waits and let go of the folder."""
+        self._writer.close()
+        if self._reader:
+            self._reader.close()
+        self._held.close()
+
+    def _open_store(self) -> Store:
+        connection = outbox_schema.connect(outbox_files.database(self._folder))
+        try:
+            outbox_schema.prepare(connection)
+            store = Store(connection, self._max_bytes, self._book)
+        except BaseException:
+            connection.close()
+            raise
+        self._epoch = store.state.epoch
+        self._centre_known = store.state.centre_known
+        self._session = max(self._session, store.state.session)
+        return store
+
+    def _set_aside(self, reason: str) -> None:
+        """Replace the damaged database; the reader waits meanwhile."""
+        with self._book.lock:
+            if self._reader:
+                self._reader.close()
+            said = outbox_files.replace_damaged(self._folder, reason, self._receipt)
+            self._book.forget()
+            if self._reader:
+                self._reader.reopen()
+        log.error("outbox damaged: %s; set aside as %s", reason, said.set_aside)
+        self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {said.set_aside}")
+
+    def _stored(self, draft: Draft) -> Stored:
+        """The row of a draft, with the time and the trust of this moment, and no number yet."""
+        return Stored(
+            seq=0,
+            id=self._new_id(draft.t_ns),
+            type=draft.type,
+            topic=draft.topic,
+            priority=draft.priority,
+            boot=self.boot,
+            t_ns=draft.t_ns,
+            time=topics.rfc3339(self._clock.utc(draft.t_ns)),
+            clock=msgspec.json.encode(self._clock.trust()).decode(),
+            expiry_s=draft.expiry_s,
+            data=draft.data,
+            header=draft.header,
+        )
+
+    def _receipt(self, data: ReceiptData) -> Stored:
+        return self._stored(topics.receipt_draft(data, self._clock.boottime_ns()))
+
+    def _age_s(self, message: Stored) -> float | None:
+        """By boot time where it is of this boot, else by UTC as far as that makes sense."""
+        now_ns = self._clock.boottime_ns()
+        if message.boot == self.boot:
+            return (now_ns - message.t_ns) / 1e9
+        age_s = (self._clock.utc(now_ns) - datetime.fromisoformat(message.time)).total_seconds()
+        return age_s if age_s >= 0 else None
+
+    def _on_damage(self, reason: str) -> None:
+        self._writer.report_damage(reason)
+
+    def _on_commit(self) -> None:
+        if self._reader:
+            self._reader.note_commit()
+        self._listener()
+
+    def _on_trouble(self, trouble: str | None) -> None:
+        if trouble is None:
+            self._faults.clear("STO-02", "outbox")
+        else:
+            self._faults.raise_fault("STO-02", "outbox", trouble)

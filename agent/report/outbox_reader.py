@@ -1,0 +1,131 @@
+"""What the session reads from the outbox, on a connection of its own: in WAL mode a reader and
+the writer do not wait for each other.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import cast
+
+from agent.report import outbox_files, outbox_schema
+from agent.report.outbox_loans import LoanBook
+from agent.report.outbox_schema import SELECT, Damaged, Stored
+from agent.report.topics import Priority
+
+_ONE = SELECT + "WHERE seq = ?"
+_URGENT = SELECT + f"WHERE priority = {int(Priority.EMERGENCY)} ORDER BY seq DESC LIMIT ?"
+_IN_ORDER = SELECT + "WHERE seq > ? ORDER BY seq LIMIT ?"
+_FLOOR = """
+SELECT COALESCE(
+    (SELECT MIN(seq) FROM message WHERE seq > ?) - 1, (SELECT last_seq FROM state)
+)
+"""
+
+
+class Reader:
+    """Any thread may call. `on_damage` is told where a row is not what was written, and what was
+    asked for then gives nothing.
+    """
+
+    def __init__(self, file: Path, book: LoanBook, on_damage: Callable[[str], None]) -> None:
+        self._file = file
+        self._book = book
+        self._on_damage = on_damage
+        self._db = outbox_schema.connect(file)
+        self._may_be_urgent = True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._book.lock:
+            self._db.close()
+
+    def reopen(self) -> None:
+        """Go on with the database that stands there now."""
+        with self._book.lock:
+            self._db.close()
+            self._db = outbox_schema.connect(self._file)
+            self._may_be_urgent = True
+
+    def note_commit(self) -> None:
+        """There may be new emergencies."""
+        self._may_be_urgent = True
+
+    def take_back(self) -> None:
+        """Everything that has not arrived may be lent again."""
+        self._book.take_back()
+        self._may_be_urgent = True
+
+    def lend(self, limit: int) -> list[Stored]:
+        """The next messages to send, at most `limit`: emergencies first, the newest before the
+        older ones, then the rest in order.
+        """
+        with self._book.lock:
+            lent = self._lend_urgent(limit) if self._may_be_urgent else []
+            return lent + self._lend_in_order(limit - len(lent))
+
+    def again(self, seqs: Iterable[int]) -> list[Stored]:
+        """Messages that are on loan, to be sent once more; those that are gone are left out."""
+        with self._book.lock:
+            return [row for seq in seqs for row in self._query(_ONE, seq)]
+
+    def floor(self) -> int:
+        """No number up to this one will be lent any more."""
+        with self._book.lock:
+            floor = self._floor_above(0)
+            while self._book.is_settled(floor + 1):
+                floor = self._floor_above(floor + 1)
+            return floor
+
+    def oldest(self) -> Stored | None:
+        """The message that has waited longest."""
+        with self._book.lock:
+            return next(iter(self._query(_IN_ORDER, 0, 1)), None)
+
+    def _floor_above(self, seq: int) -> int:
+        for row in self._rows(_FLOOR, seq):
+            return max(seq, cast("int", row[0]))
+        return seq
+
+    def _lend_urgent(self, limit: int) -> list[Stored]:
+        room = min(limit, self._book.urgent_room)
+        if not room:
+            return []
+        lent: list[Stored] = []
+        for row in self._query(_URGENT, room + self._book.busy):
+            if len(lent) == room:
+                break
+            if self._book.lend(row.seq, urgent=True):
+                lent.append(row)
+        self._may_be_urgent = len(lent) == room
+        return lent
+
+    def _lend_in_order(self, limit: int) -> list[Stored]:
+        """Stops before a number that a transaction works on; its commit calls for another look."""
+        lent: list[Stored] = []
+        while len(lent) < limit:
+            met = self._query(_IN_ORDER, self._book.cursor, limit - len(lent))
+            for row in met:
+                if self._book.is_claimed(row.seq):
+                    return lent
+                if self._book.lend(row.seq, urgent=False):
+                    lent.append(row)
+                self._book.pass_over(row.seq)
+            if not met:
+                break
+        return lent
+
+    def _query(self, sql: str, *values: int) -> list[Stored]:
+        try:
+            return [outbox_schema.message_of(row) for row in self._rows(sql, *values)]
+        except Damaged as error:
+            self._on_damage(str(error))
+            return []
+
+    def _rows(self, sql: str, *values: int) -> list[tuple[object, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if not outbox_files.is_damage(error):
+                raise
+            self._on_damage(str(error))
+            return []

@@ -1,0 +1,233 @@
+"""The outbox's drop rule and its numbers, held against a model that is a plain list."""
+
+import itertools
+import sqlite3
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agent.report import outbox_schema
+from agent.report.outbox_loans import LoanBook
+from agent.report.outbox_schema import ROW_OVERHEAD_BYTES, State, Stored
+from agent.report.outbox_store import Store, joined
+from agent.report.payloads import MessageType, SeqRange
+from agent.report.topics import Priority
+
+TYPES: dict[Priority, MessageType] = {
+    Priority.EMERGENCY: "event",
+    Priority.EVENT: "event",
+    Priority.RECEIPT: "receipt",
+    Priority.FLOW: "flow",
+    Priority.HEALTH: "health",
+    Priority.SNAPSHOT: "snapshot",
+}
+CAP = 10 * ROW_OVERHEAD_BYTES
+
+
+def message(priority: Priority, data: bytes = b"", seq: int = 0) -> Stored:
+    return Stored(
+        seq=seq,
+        id="i",
+        type=TYPES[priority],
+        topic=TYPES[priority],
+        priority=priority,
+        boot="b",
+        t_ns=1,
+        time="t",
+        clock="{}",
+        expiry_s=None,
+        data=data,
+        header=None,
+    )
+
+
+def new_store(cap: int, book: LoanBook) -> tuple[sqlite3.Connection, Store]:
+    connection = outbox_schema.connect(":memory:")  # type: ignore[arg-type]
+    state = State(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
+    outbox_schema.create(connection, state)
+    return connection, Store(connection, cap, book)
+
+
+class OutboxModel(RuleBasedStateMachine):
+    """`waiting` is what the outbox should hold, `gone` what it shed, and `told` what its receipts
+    name."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.book = LoanBook()
+        self.connection, self.store = new_store(CAP, self.book)
+        self.waiting: dict[int, Stored] = {}
+        self.settled: set[int] = set()
+        self.gone: set[int] = set()
+        self.told: set[int] = set()
+        self.refused = 0
+        self.refused_told = 0
+        self.last_seq = 0
+        self.loans: set[int] = set()
+
+    def teardown(self) -> None:
+        self.connection.close()
+
+    def size(self) -> int:
+        return sum(ROW_OVERHEAD_BYTES + len(row.data) for row in self.waiting.values())
+
+    def expect(self, new: Stored) -> int | None:
+        """What the drop rule, written as a person would say it, does with a new message."""
+        wanted = self.size() + ROW_OVERHEAD_BYTES + len(new.data) - CAP
+        for priority in (Priority.SNAPSHOT, Priority.HEALTH, Priority.FLOW):
+            for seq in sorted(self.waiting):
+                if wanted <= 0 or priority < new.priority:
+                    break
+                row = self.waiting[seq]
+                if row.priority == priority and seq not in self.loans:
+                    wanted -= ROW_OVERHEAD_BYTES + len(row.data)
+                    del self.waiting[seq]
+                    self.gone.add(seq)
+        if wanted > 0 and new.priority > Priority.RECEIPT:
+            self.refused += 1
+            return None
+        self.last_seq += 1
+        self.waiting[self.last_seq] = msgspec.structs.replace(new, seq=self.last_seq)
+        return self.last_seq
+
+    @rule(priority=st.sampled_from(list(Priority)), length=st.integers(0, 1500))
+    def put(self, priority: Priority, length: int) -> None:
+        new = message(priority, bytes(length))
+        self.store.begin()
+        got = self.store.add(new)
+        self.store.commit()
+        self.book.end_claims()
+        assert got == self.expect(new)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def lend(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.waiting)))
+        assert self.book.lend(seq, urgent=False) == (seq not in self.loans)
+        self.loans.add(seq)
+
+    @rule()
+    def take_back(self) -> None:
+        self.book.take_back()
+        self.loans.clear()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        first = data.draw(st.sampled_from(sorted(self.waiting)))
+        span = SeqRange(first, first + data.draw(st.integers(0, 3)))
+        self.book.settle((span,))
+        self.store.begin()
+        self.store.settle((span,))
+        self.store.commit()
+        self.book.deleted((span,))
+        here = {seq for seq in self.waiting if span.first <= seq <= span.last}
+        self.settled |= here
+        self.loans -= here
+        for seq in here:
+            del self.waiting[seq]
+
+    @rule()
+    def report(self) -> None:
+        self.store.begin()
+        lost = self.store.take_losses()
+        self.store.commit()
+        if lost is None:
+            assert self.told == self.gone
+            return
+        named = {seq for span in lost.ranges for seq in range(span.first, span.last + 1)}
+        assert not named & self.told
+        self.told |= named
+        self.refused_told = self.refused
+        assert lost.count == sum(lost.by_type.values())
+        assert len(self.told) == len(self.gone)
+
+    @rule()
+    def start_again(self) -> None:
+        self.book.take_back()
+        self.loans.clear()
+        self.store = Store(self.connection, CAP, self.book)
+
+    @invariant()
+    def no_number_is_unaccounted_for(self) -> None:
+        rows = [
+            outbox_schema.message_of(row)
+            for row in self.connection.execute(outbox_schema.SELECT + "ORDER BY seq")
+        ]
+        assert {row.seq: row for row in rows} == self.waiting
+        assert self.store.depth == len(self.waiting)
+        assert self.store.bytes == self.size()
+        assert self.store.state.last_seq == self.last_seq
+        assert self.store.state.lost == len(self.gone) + self.refused
+        assert set(range(1, self.last_seq + 1)) == set(self.waiting) | self.settled | self.gone
+        assert self.store.has_losses == (
+            self.told != self.gone or self.refused_told != self.refused
+        )
+        outbox_schema.check(self.connection)
+
+
+TestOutboxModel = OutboxModel.TestCase
+TestOutboxModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
+    book = LoanBook()
+    connection, store = new_store(CAP, book)
+    store.begin()
+    first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
+    event = store.add(message(Priority.EVENT))
+    assert store.add(message(Priority.HEALTH, b"newer"), newest_only=True) == first
+    store.commit()
+    book.end_claims()
+    rows = [outbox_schema.message_of(row) for row in connection.execute(outbox_schema.SELECT)]
+    assert [(row.seq, row.data) for row in rows] == [(first, b"newer"), (event, b"")]
+    assert store.bytes == 2 * ROW_OVERHEAD_BYTES + 5
+    store.close()
+
+
+def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
+    book = LoanBook()
+    _, store = new_store(CAP, book)
+    store.begin()
+    first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
+    store.commit()
+    book.end_claims()
+    assert first is not None
+    assert book.lend(first, urgent=False)
+    book.pass_over(first)
+    book.take_back()
+    store.begin()
+    assert store.add(message(Priority.HEALTH, b"new"), newest_only=True) == first + 1
+    store.close()
+
+
+def test_what_settles_while_it_is_being_deleted_is_not_lent_again() -> None:
+    book = LoanBook()
+    assert book.lend(5, urgent=False)
+    book.settle((SeqRange(1, 5),))
+    assert not book.lend(5, urgent=False)
+    book.deleted((SeqRange(1, 5),))
+    assert book.busy == 0
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> tuple[SeqRange, ...]:
+    firsts = draw(st.lists(st.integers(1, 60), max_size=8))
+    return tuple(SeqRange(first, first + draw(st.integers(0, 9))) for first in firsts)
+
+
+@given(ranges())
+def test_joined_ranges_hold_the_same_numbers_and_do_not_touch(spans: tuple[SeqRange, ...]) -> None:
+    def numbers(of: tuple[SeqRange, ...]) -> set[int]:
+        return {seq for span in of for seq in range(span.first, span.last + 1)}
+
+    out = joined(spans)
+    assert numbers(out) == numbers(spans)
+    assert all(left.last + 1 < right.first for left, right in itertools.pairwise(out))
+
+
+def test_a_row_s_checksum_is_of_its_types_too() -> None:
+    assert outbox_schema.checksum(1, "2") != outbox_schema.checksum(1, 2)
+    assert outbox_schema.checksum(1, b"2") != outbox_schema.checksum(1, "2")

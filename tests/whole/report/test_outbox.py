@@ -1,0 +1,362 @@
+"""The outbox on a real disk: what it took is there again, whatever happens to the file."""
+
+import random
+import resource
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.errors import BadInput
+from agent.report import outbox_files
+from agent.report.outbox import Outbox
+from agent.report.outbox_writer import OutboxError
+from agent.report.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
+from agent.report.topics import snapshot_draft
+from tests.whole.report.conftest import event, number_of, open_outbox
+
+Open = Callable[..., Outbox]
+
+
+def numbers(outbox: Outbox) -> list[int]:
+    """The numbers of the events that wait, in the order in which they would be sent."""
+    outbox.take_back()
+    return [number_of(row.data) for row in outbox.lend(10_000) if row.type == "event"]
+
+
+def receipts(outbox: Outbox) -> list[ReceiptData]:
+    outbox.take_back()
+    return [
+        msgspec.json.decode(row.data, type=ReceiptData)
+        for row in outbox.lend(10_000)
+        if row.type == "receipt"
+    ]
+
+
+def test_a_ticket_says_when_the_message_is_on_the_disk(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    ticket = outbox.put(event(1))
+    assert ticket.wait(10)
+    assert (ticket.durable, ticket.error, ticket.seq) == (True, None, 1)
+    with sqlite3.connect(outbox_files.database(tmp_path)) as other:
+        assert other.execute("SELECT COUNT(*) FROM message").fetchone() == (1,)
+    other.close()
+
+
+def test_what_was_taken_is_there_after_a_start_under_the_same_epoch(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    first = outboxes(tmp_path)
+    tickets = [first.put(event(number)) for number in range(1, 51)]
+    first.close()
+    assert [ticket.seq for ticket in tickets] == list(range(1, 51))
+    second = outboxes(tmp_path)
+    assert second.epoch == first.epoch
+    assert numbers(second) == list(range(1, 51))
+    ticket = second.put(event(51))
+    assert ticket.wait(10)
+    assert ticket.seq == 51
+
+
+def test_numbers_are_not_given_twice_even_where_everything_has_left(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    first = outboxes(tmp_path)
+    first.put(event(1)).wait(10)
+    first.settle(first.epoch, (SeqRange(1, 1),))
+    first.close()
+    second = outboxes(tmp_path)
+    assert second.counts().depth == 0
+    assert second.settled_upto() == 1
+    ticket = second.put(event(2))
+    assert ticket.wait(10)
+    assert ticket.seq == 2
+
+
+def test_many_threads_share_a_commit_and_no_number(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    seqs: list[int] = []
+
+    def put_some(begin: int) -> None:
+        tickets = [outbox.put(event(begin + step)) for step in range(100)]
+        assert all(ticket.wait(10) for ticket in tickets)
+        seqs.extend(ticket.seq for ticket in tickets)
+
+    threads = [threading.Thread(target=put_some, args=(100 * each,)) for each in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seqs) == list(range(1, 401))
+
+
+def test_the_newest_emergencies_go_first_and_the_rest_in_order(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 7):
+        outbox.put(event(number, "wrong_way" if number % 3 == 0 else "line")).wait(10)
+    assert [number_of(row.data) for row in outbox.lend(4)] == [6, 3, 1, 2]
+    assert [number_of(row.data) for row in outbox.lend(4)] == [4, 5]
+    assert outbox.lend(4) == []
+    outbox.put(event(7)).wait(10)
+    outbox.put(event(8, "stopped")).wait(10)
+    assert [number_of(row.data) for row in outbox.lend(4)] == [8, 7]
+
+
+def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 131):
+        ticket = outbox.put(event(number, "stopped"))
+    assert ticket.wait(10)
+    sent = [number_of(row.data) for row in outbox.lend(1000)]
+    assert sent[:100] == list(range(130, 30, -1))
+    assert sent[100:] == list(range(1, 31))
+
+
+def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 6):
+        ticket = outbox.put(event(number))
+    assert ticket.wait(10)
+    outbox.lend(5)
+    outbox.settle(outbox.epoch, (SeqRange(1, 2), SeqRange(4, 4)))
+    assert outbox.settled_upto() == 2
+    assert numbers(outbox) == [3, 5]
+    outbox.settle("another epoch", (SeqRange(1, 5),))
+    assert numbers(outbox) == [3, 5]
+
+
+def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path, max_bytes=100_000)
+    pictures = [outbox.put(snapshot_draft("north", bytes(20_000), 1, event=None)) for _ in range(4)]
+    events = [outbox.put(event(number)) for number in range(60)]
+    assert all(ticket.wait(10) for ticket in (*pictures, *events))
+    assert outbox.has_losses
+    outbox.report_losses()
+    outbox.put(event(60)).wait(10)
+    (lost,) = receipts(outbox)
+    assert isinstance(lost, LostMessages)
+    assert lost.by_type == {"snapshot": lost.count}
+    assert lost.ranges == (SeqRange(1, lost.count),)
+    assert numbers(outbox) == list(range(61))
+    assert outbox.counts().lost == lost.count
+
+
+def test_events_come_in_over_the_cap_and_what_is_worth_less_is_refused_aloud(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path, max_bytes=10_000)
+    for number in range(50):
+        ticket = outbox.put(event(number))
+    assert ticket.wait(10)
+    refused = outbox.put(snapshot_draft("north", b"jpeg", 1, event=None))
+    with pytest.raises(OutboxError, match="full of messages of more worth"):
+        refused.wait(10)
+    assert refused.error
+    assert numbers(outbox) == list(range(50))
+    outbox.report_losses()
+    outbox.put(event(50)).wait(10)
+    (lost,) = receipts(outbox)
+    assert isinstance(lost, LostMessages)
+    assert (lost.count, lost.ranges) == (1, ())
+
+
+def test_two_agents_do_not_share_an_outbox(outboxes: Open, tmp_path: Path) -> None:
+    outboxes(tmp_path)
+    with pytest.raises(BadInput, match="another agent uses it"):
+        open_outbox(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutboxError, match="Not a directory"):
+        open_outbox(tmp_path / "file" / "outbox")
+
+
+def filled(folder: Path, count: int) -> str:
+    """An outbox with numbered events, closed. Its epoch."""
+    outbox = open_outbox(folder)
+    for number in range(1, count + 1):
+        outbox.put(event(number))
+    outbox.close()
+    return outbox.epoch
+
+
+def damage_header(file: Path) -> None:
+    with file.open("r+b") as raw:
+        raw.write(b"not a database at all")
+
+
+def damage_schema(file: Path) -> None:
+    other = sqlite3.connect(file)
+    other.execute("DROP TABLE state")
+    other.close()
+
+
+def damage_version(file: Path) -> None:
+    other = sqlite3.connect(file)
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+
+
+def damage_state(file: Path) -> None:
+    other = sqlite3.connect(file)
+    other.execute("UPDATE state SET last_seq = 3")
+    other.commit()
+    other.close()
+
+
+def damage_one_row(file: Path) -> None:
+    other = sqlite3.connect(file)
+    other.execute("UPDATE message SET data = replace(data, 'moment', 'momenu') WHERE seq = 7")
+    other.commit()
+    other.close()
+
+
+def empty_it(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("damage", "carried"),
+    [
+        (damage_header, None),
+        (empty_it, None),
+        (damage_schema, 20),
+        (damage_version, 20),
+        (damage_state, 20),
+        (damage_one_row, 19),
+    ],
+)
+def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_epoch(
+    outboxes: Open, tmp_path: Path, damage: Callable[[Path], None], carried: int | None
+) -> None:
+    epoch = filled(tmp_path, 20)
+    damage(outbox_files.database(tmp_path))
+    outbox = outboxes(tmp_path)
+    assert outbox.epoch != epoch
+    assert (tmp_path / "damaged-1" / "messages.db").exists()
+    (receipt,) = receipts(outbox)
+    assert isinstance(receipt, OutboxDamaged)
+    assert receipt.set_aside == "damaged-1"
+    assert "\n" not in receipt.reason
+    left = numbers(outbox)
+    assert receipt.carried == len(left) == (carried or 0)
+    assert left == [n for n in range(1, 21) if n != 7 or carried == 20][: len(left)]
+    ticket = outbox.put(event(99))
+    assert ticket.wait(10)
+    assert ticket.seq == len(left) + 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None:
+    """Whatever bit flips, each event is either intact or an outbox_damaged receipt is there."""
+    rng = random.Random(seed)
+    master = tmp_path / "master"
+    filled(master, 40)
+    good = outbox_files.database(master).read_bytes()
+    for trial in range(40):
+        folder = tmp_path / f"trial-{trial}"
+        (folder / "current").mkdir(parents=True)
+        bad = bytearray(good)
+        at = rng.randrange(len(bad))
+        bad[at] ^= 1 << rng.randrange(8)
+        outbox_files.database(folder).write_bytes(bad)
+        outbox = open_outbox(folder)
+        left = numbers(outbox)
+        told = receipts(outbox)
+        outbox.close()
+        if left != list(range(1, 41)):
+            assert [type(receipt) for receipt in told] == [OutboxDamaged], f"byte {at}"
+        assert set(left) <= set(range(1, 41)), f"byte {at}"
+
+
+def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 11):
+        ticket = outbox.put(event(number))
+    assert ticket.wait(10)
+    epoch = outbox.epoch
+    damage_one_row(outbox_files.database(tmp_path))
+    assert outbox.lend(100) == []
+    outbox.put(event(11)).wait(10)
+    assert outbox.epoch != epoch
+    assert numbers(outbox) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
+
+
+def test_only_the_newest_damaged_outboxes_are_kept(tmp_path: Path) -> None:
+    for _ in range(5):
+        filled(tmp_path, 1)
+        damage_header(outbox_files.database(tmp_path))
+    open_outbox(tmp_path).close()
+    kept = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("damaged"))
+    assert kept == ["damaged-3", "damaged-4", "damaged-5"]
+
+
+@pytest.mark.parametrize("stage", ["building", "new beside current", "new alone"])
+def test_power_may_go_at_any_step_of_setting_aside(
+    outboxes: Open, tmp_path: Path, stage: str
+) -> None:
+    filled(tmp_path, 5)
+    spare = tmp_path / "spare"
+    filled(spare, 2)
+    match stage:
+        case "building":
+            (tmp_path / "building").mkdir()
+            (tmp_path / "building" / "messages.db").write_bytes(b"half")
+            wanted = 5
+        case "new beside current":
+            (spare / "current").rename(tmp_path / "new")
+            wanted = 5
+        case _:
+            (tmp_path / "current").rename(tmp_path / "damaged-1")
+            (spare / "current").rename(tmp_path / "new")
+            wanted = 2
+    assert numbers(outboxes(tmp_path)) == list(range(1, wanted + 1))
+    assert not (tmp_path / "new").exists()
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size_bytes`: what a full disk looks like to it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_is_an_error_to_the_caller_and_it_goes_on_when_there_is_room(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    kept: list[int] = []
+    failed: list[int] = []
+    with largest_file(200_000):
+        for number in range(1, 400):
+            try:
+                outbox.put(event(number, "stopped")).wait(10)
+                kept.append(number)
+            except OutboxError as error:
+                assert "cannot write to the outbox" in str(error)  # noqa: PT017 (each of many)
+                failed.append(number)
+            if len(failed) == 3:
+                break
+    assert failed
+    ticket = outbox.put(event(1000))
+    assert ticket.wait(10)
+    assert ticket.seq == len(kept) + 1
+    assert sorted(numbers(outbox)) == [*kept, 1000]
