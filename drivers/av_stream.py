@@ -5,7 +5,7 @@ Nothing here waits or keeps time; a driver decides when it reads.
 
 import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import av
@@ -16,7 +16,7 @@ import av.video.stream
 import numpy as np
 
 from drivers.errors import DriverError, DriverErrorKind
-from drivers.media import Packet, Plane, StreamInfo
+from drivers.media import Frame, Packet, Plane, StreamInfo
 
 NS_PER_S = 1_000_000_000
 
@@ -47,15 +47,21 @@ _KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
 def driver_error(error: Exception, what: str) -> DriverError:
     """A library's error in the words of a driver. `what` names the device and holds no secret.
 
-    The library's own text is left out where a kind is known, because it may repeat an address
-    with a password in it; chain the error instead.
+    The cause is chained without the address that the library repeats: a password may be in it.
     """
+    told = _told(error, what)
+    if isinstance(error, av.error.FFmpegError):
+        told.__cause__ = type(error)(error.errno or 0, error.strerror or "")
+    return told
+
+
+def _told(error: Exception, what: str) -> DriverError:
     for kind_of, kind, said in _KINDS:
         if isinstance(error, kind_of):
             return DriverError(kind, f"{what}: {said}")
     if isinstance(error, av.error.FFmpegError):
         busy = error.errno == errno.EBUSY
-        return DriverError("busy" if busy else "absent", f"{what}: {error.strerror}")
+        return DriverError("busy" if busy else "absent", f"{what}: failed: {error.strerror}")
     return DriverError("protocol", f"{what}: {type(error).__name__}")
 
 
@@ -84,6 +90,7 @@ class Source:
         self._tick_den = time_base.denominator if time_base else 1
         self.intra_only = bool(context.codec.intra_only)
         self.info = _stream_info(self.stream)
+        self._context = context
 
     def ns(self, ticks: int) -> int:
         """A timestamp or duration of the stream, in ns."""
@@ -96,9 +103,10 @@ class Source:
     def decode(self, packet: VideoPacket) -> list[av.VideoFrame]:
         """The pictures that this packet completes, in presentation order.
 
-        Raises PyAV's errors: what a damaged packet means is its driver's to say.
+        It goes on working after the container is closed. Raises PyAV's errors: what a damaged
+        packet means is its driver's to say.
         """
-        return self.stream.codec_context.decode(packet)
+        return self._context.decode(packet)
 
     def close(self) -> None:
         """Close the container. Nobody may be inside."""
@@ -110,7 +118,8 @@ def open_source(file: str, what: str, **how: Any) -> Source:
     try:
         container = av.open(file, mode="r", **how)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise driver_error(error, what) from error
+        told = driver_error(error, what)
+        raise told from told.__cause__
     return Source(container, what)
 
 
@@ -182,3 +191,44 @@ class FramePick:
             # Pictures come slower than they are wanted, or there was a gap.
             self._due_ns = t_ns + self._step_ns
         return True
+
+
+class FrameMaker:
+    """Packets in, the wanted frames out; no more is decoded than the codec needs.
+
+    `seq` numbers the pictures of the stream, those that are not wanted too. `t_ns` never steps
+    back. Not thread-safe.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._pick = FramePick(fps)
+        self._seq = 0
+        self._last_ns: int | None = None
+
+    def frames(
+        self,
+        source: Source,
+        packet: VideoPacket,
+        pts_ns: int,
+        stream_ns: Callable[[int], int],
+        t_ns: Callable[[int], int],
+    ) -> Iterator[Frame]:
+        """The wanted frames that this packet completes; an empty packet drains the decoder.
+
+        `stream_ns` takes a timestamp to the stream's time, and `t_ns` that to the frame's time.
+        A picture without a timestamp has the packet's `pts_ns`. Raises PyAV's InvalidDataError
+        for a damaged packet.
+        """
+        stands_alone = source.intra_only or packet.is_disposable
+        if packet.size and stands_alone and not self._pick.is_due(pts_ns):
+            self._seq += 1
+            return
+        for picture in source.decode(packet):
+            seq, self._seq = self._seq, self._seq + 1
+            ticks = picture.pts if picture.pts is not None else picture.dts
+            at_ns = pts_ns if ticks is None else stream_ns(ticks)
+            if self._pick.take(at_ns) and not picture.is_corrupt:
+                at_ns = t_ns(at_ns)
+                self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
+                y, u, v = planes(picture)
+                yield Frame(seq=seq, t_ns=self._last_ns, y=y, u=u, v=v)

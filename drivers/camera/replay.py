@@ -18,22 +18,21 @@ wakes twice a second.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Annotated, Literal
 
-import av
 import av.error
 import msgspec
 
 from drivers.av_stream import (
     NS_PER_S,
+    FrameMaker,
     FramePick,
     Source,
     VideoPacket,
     driver_error,
     media_packet,
     open_source,
-    planes,
 )
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
@@ -80,12 +79,10 @@ class ReplayCamera:
         self._ready: deque[Packet | Frame] = deque()
         self._burst: list[_Unit] = []
         self._burst_due_ns: int | None = None
-        self._pick = FramePick(wanted.frames_fps)
+        self._maker = FrameMaker(wanted.frames_fps)
         self._wake = FramePick(wanted.frames_fps)
         self._start_ns: int | None = None
-        self._seq = 0
         self._last_packet_ns = 0
-        self._last_frame_ns = 0
         self._loop_ns = 0
         self._broken: Exception | None = None
         self._failed: DriverError | None = None
@@ -141,7 +138,7 @@ class ReplayCamera:
             raise
         except av.error.FFmpegError as error:
             self._failed = driver_error(error, self._what)
-            raise self._failed from error
+            raise self._failed from self._failed.__cause__
 
     def _next_unit(self) -> _Unit:
         unit = next(self._units, None)
@@ -190,26 +187,22 @@ class ReplayCamera:
                 frames.extend(self._frames(unit, base_ns))
         self._ready.extend(frames)
 
-    def _frames(self, unit: _Unit, base_ns: int) -> Iterator[Frame]:
-        may_skip = self._source.intra_only or unit.packet.is_disposable
-        if unit.packet.size and may_skip and not self._pick.is_due(unit.pts_ns):
-            self._seq += 1
-            return
-        for picture in self._decode(unit.packet):
-            seq, self._seq = self._seq, self._seq + 1
-            ticks = picture.pts if picture.pts is not None else picture.dts
-            t_ns = unit.pts_ns if ticks is None else self._film_ns(ticks) + self._loop_ns
-            if self._pick.take(t_ns):
-                self._last_frame_ns = max(self._last_frame_ns, t_ns)
-                y, u, v = planes(picture)
-                yield Frame(seq=seq, t_ns=base_ns + self._last_frame_ns, y=y, u=u, v=v)
-
-    def _decode(self, packet: VideoPacket) -> list[av.VideoFrame]:
+    def _frames(self, unit: _Unit, base_ns: int) -> list[Frame]:
         """Invariant: one broken packet at the very end is a film that was cut, and no error."""
-        if packet.size and self._broken is not None:
-            raise self._broken
+        if unit.packet.size and self._broken is not None:
+            at_s = (unit.pts_ns - self._loop_ns) / NS_PER_S
+            message = f"{self._what}: is damaged before {at_s:.2f} s"
+            raise DriverError("protocol", message) from self._broken
         try:
-            return self._source.decode(packet)
+            return list(
+                self._maker.frames(
+                    self._source,
+                    unit.packet,
+                    unit.pts_ns,
+                    lambda ticks: self._film_ns(ticks) + self._loop_ns,
+                    lambda film_ns: base_ns + max(0, film_ns),
+                )
+            )
         except av.error.InvalidDataError as error:
             self._broken = error
             return []
@@ -231,12 +224,14 @@ class ReplayCamera:
             self._source = self._open()
 
     def _one_loop(self) -> Generator[_Unit, None, int]:
-        """The film once; its length in ns. AVI may leave times out: then a frame's length is added.
+        """The film once, and then its length in ns.
 
-        A packet that is flagged as cut short is left out.
+        AVI may leave times out: then a frame's length is added. A packet that is flagged as cut
+        short is left out. The length is such that decoding times go on rising in the next loop.
         """
         pts_ns = dts_ns = -self._step_ns
         end_ns = 0
+        first_dts_ns: int | None = None
         for packet in self._source.packets():
             if packet.is_corrupt:
                 continue
@@ -245,7 +240,8 @@ class ReplayCamera:
                 pts_ns = pts_ns + self._step_ns if ticks is None else self._film_ns(ticks)
                 dts_ns = pts_ns if packet.dts is None else self._film_ns(packet.dts)
                 length_ns = self._source.ns(packet.duration or 0) or self._step_ns
-                end_ns = max(end_ns, pts_ns + length_ns)
+                first_dts_ns = dts_ns if first_dts_ns is None else first_dts_ns
+                end_ns = max(end_ns, pts_ns + length_ns, dts_ns + length_ns - first_dts_ns)
             yield _Unit(packet=packet, pts_ns=self._loop_ns + pts_ns, dts_ns=self._loop_ns + dts_ns)
         return end_ns
 

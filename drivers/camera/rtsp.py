@@ -1,0 +1,112 @@
+"""A network camera: RTSP over TCP or UDP.
+
+```toml
+[[camera]]
+name = "tram"
+driver = "rtsp"
+
+[camera.options]
+url = "rtsp://camera.example:554/stream1"
+transport = "tcp"
+username = "vigie"
+password_file = "/etc/vigie/tram.password"
+open_timeout_s = 10
+read_timeout_s = 5
+```
+
+The password may stand in the address instead; it appears in no message. Digest and basic
+authentication are the server's choice. An ended or silent stream is a DriverError: to open again
+is up to the caller. `t_ns` is when the picture arrived, less what the network held it up: see
+`drivers.av_live.Timeline`.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+
+from drivers.av_live import LiveCamera
+from drivers.av_stream import Source, open_source
+from drivers.contracts import Camera, Wanted
+from drivers.errors import DriverError
+
+Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
+
+_SECRET = re.compile(r"(pass\w*|pwd)=[^&/;]*", re.IGNORECASE)
+
+LIBAV_LATER_S = 1.0
+"""libav's own timeouts come after the driver's, so that the driver says what happened."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`open_timeout_s` bounds the opening, `read_timeout_s` how long the stream may be silent."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^rtsp://[^/\s]")]
+    transport: Literal["tcp", "udp"] = "tcp"
+    username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    open_timeout_s: Timeout = 10.0
+    read_timeout_s: Timeout = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can tell."""
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together: give both or neither")
+        if self.username is not None and "@" in urlsplit(self.url).netloc:
+            raise ValueError("username is given, and url has one too: give it once")
+
+
+def open_camera(name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]) -> Camera:
+    """Connect and wait for the stream's parameters.
+
+    Raises DriverError: absent (host, port or path), protocol (password refused, not RTSP),
+    timeout.
+    """
+    what = f"camera {name!r}: {shown(options.url)}"
+    address = with_credentials(options, what)
+    return LiveCamera(
+        what,
+        lambda: _open(address, options, what),
+        wanted,
+        clock_ns,
+        open_timeout_s=options.open_timeout_s,
+        read_timeout_s=options.read_timeout_s,
+        may_nap=options.transport == "tcp",
+    )
+
+
+def shown(url: str) -> str:
+    """The address as it may be shown: without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, _SECRET.sub(r"\1=...", parts.path), "", ""))
+
+
+def with_credentials(options: Options, what: str) -> str:
+    """The address that libav takes. Raises DriverError `absent` where the password is not there."""
+    if options.username is None or options.password_file is None:
+        return options.url
+    try:
+        password = Path(options.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{what}: password_file {options.password_file!r} cannot be read"
+        raise DriverError("absent", message) from error
+    parts = urlsplit(options.url)
+    user = f"{quote(options.username, safe='')}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
+
+
+def _open(address: str, options: Options, what: str) -> Source:
+    """Open with little probing: the parameters come in the session description.
+
+    libav would else watch the stream for 20 frames to guess its rate, a second or more.
+    """
+    return open_source(
+        address,
+        what,
+        options={"rtsp_transport": options.transport, "fpsprobesize": "0"},
+        timeout=(options.open_timeout_s + LIBAV_LATER_S, options.read_timeout_s + LIBAV_LATER_S),
+    )

@@ -1,0 +1,78 @@
+"""A camera on USB or on the board's bus: any Video4Linux2 capture device.
+
+```toml
+[[camera]]
+name = "yard"
+driver = "v4l2"
+
+[camera.options]
+device = "/dev/video0"
+width_px = 1280
+height_px = 720
+fps = 15
+format = "h264"
+```
+
+`format` is what the device is asked for. With `h264` and `mjpeg` the device's own encoded stream
+is handed out as packets; with `yuyv422`, `nv12` and `yuv420p` it gives frames alone. `t_ns` is
+when the picture arrived, as for the network camera. Device and kernel keep a few buffers only, so
+the driver reads each picture at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from drivers.av_live import LiveCamera
+from drivers.av_stream import Source, open_source
+from drivers.contracts import Camera, Wanted
+from drivers.errors import DriverError
+
+OPEN_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 5.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the device is asked for. A size or rate that it does not have is its refusal to make."""
+
+    device: Annotated[str, msgspec.Meta(pattern=r"^/dev/")] = "/dev/video0"
+    width_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 1280
+    height_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] = 720
+    fps: Annotated[float, msgspec.Meta(gt=0, le=240)] = 15.0
+    format: Literal["h264", "mjpeg", "yuyv422", "nv12", "yuv420p"] = "mjpeg"
+
+
+def libav_options(options: Options) -> dict[str, str]:
+    """The same in the words of libavdevice's `v4l2` input (its documentation, section video4linux2)."""
+    return {
+        "video_size": f"{options.width_px}x{options.height_px}",
+        "framerate": f"{options.fps:g}",
+        "input_format": options.format,
+    }
+
+
+def open_camera(name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]) -> Camera:
+    """Open the device.
+
+    Raises DriverError: absent (no such device, or no device at all), busy (somebody else reads
+    it), unsupported (it has no such size, rate or format), timeout.
+    """
+    what = f"camera {name!r}: device {options.device!r}"
+    device = Path(options.device)
+    if device.exists() and not device.is_char_device():
+        raise DriverError("unsupported", f"{what}: is no device; expected one such as /dev/video0")
+    return LiveCamera(
+        what,
+        lambda: _open(options, what),
+        wanted,
+        clock_ns,
+        open_timeout_s=OPEN_TIMEOUT_S,
+        read_timeout_s=READ_TIMEOUT_S,
+        may_nap=False,
+    )
+
+
+def _open(options: Options, what: str) -> Source:
+    return open_source(options.device, what, format="v4l2", options=libav_options(options))

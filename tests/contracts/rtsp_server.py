@@ -1,0 +1,83 @@
+"""A street camera's RTSP side for the tests: GStreamer's server on a port that the kernel chose.
+
+Run it with the interpreter that has GStreamer's bindings: `/usr/bin/python3 rtsp_server.py`. It
+writes the port as its first line. A moving ball in H.264, a keyframe each second:
+
+/open      for everybody
+/locked    for user `vigie` with the password of `PASSWORD`, where `--auth` is given
+"""
+
+import argparse
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - needs the versions first
+
+USER, PASSWORD, ROLE = "vigie", "br:ead @ö/", "viewer"
+
+
+def ball(width_px: int, height_px: int, fps: int) -> str:
+    """A pipeline in gst-launch's language, ending in the payloader that the server looks for."""
+    raw = f"video/x-raw,width={width_px},height={height_px},framerate={fps}/1,format=I420"
+    return (
+        f"( videotestsrc is-live=true pattern=ball ! {raw}"
+        f" ! x264enc speed-preset=ultrafast key-int-max={fps} tune=zerolatency"
+        " ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    )
+
+
+def factory(launch: str, role: str | None) -> GstRtspServer.RTSPMediaFactory:
+    """What the server builds for each client; with `role` only for users who have it."""
+    made = GstRtspServer.RTSPMediaFactory()
+    made.set_launch(launch)
+    if role is not None:
+        permissions = GstRtspServer.RTSPPermissions()
+        permissions.add_permission_for_role(role, "media.factory.access", True)
+        permissions.add_permission_for_role(role, "media.factory.construct", True)
+        made.set_permissions(permissions)
+    return made
+
+
+def authentication(method: str) -> GstRtspServer.RTSPAuth:
+    """One user, who has the role."""
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", ROLE)
+    if method == "basic":
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(USER, PASSWORD), token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(USER, PASSWORD, token)
+    return auth
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--size", type=int, nargs=3, default=(320, 240, 25))
+    parser.add_argument("--auth", choices=("none", "basic", "digest"), default="none")
+    given = parser.parse_args()
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(str(given.port))
+    if given.auth != "none":
+        server.set_auth(authentication(given.auth))
+    paths = server.get_mount_points()
+    live = ball(*given.size)
+    paths.add_factory("/open", factory(live, None))
+    paths.add_factory("/locked", factory(live, ROLE))
+    server.attach(None)
+    sys.stdout.write(f"{server.get_bound_port()}\n")
+    sys.stdout.flush()
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()
