@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from agent.detect.flow import FlowCounter
+from agent.detect.geometry import rounded
 from agent.detect.rules.each import EachRule, Ruling, is_there
 from agent.detect.rules.episode import NewId
 from agent.detect.rules.gathering import Gathering, GatheringRule, is_person, waits
@@ -95,8 +96,8 @@ class Judge:
             name=crossing.line.name,
             label=track.label,
             track=track.id,
-            score=track.score,
-            box=track.box,
+            score=round(track.score, 4),
+            box=rounded(track.box),
             direction=crossing.direction,
             position=round(crossing.position, 4),
         )

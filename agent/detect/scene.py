@@ -69,6 +69,11 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     zone: tuple[Zone, ...] = ()
     mask: tuple[Mask, ...] = ()
 
+    @property
+    def masks(self) -> tuple[Corners, ...]:
+        """The polygons that are not looked at."""
+        return tuple(mask.polygon for mask in self.mask)
+
 
 _ONLY_WITH: dict[str, ZoneKind] = {
     "stopped_after_s": "carriageway",

@@ -1,15 +1,16 @@
 """Events of one road user in one zone: what they have in common, and the plain ones."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from agent.detect.geometry import rounded
 from agent.detect.rules.episode import Episode, NewId
 from agent.detect.rules.presence import Presence, Stay
 from agent.detect.rules.road_users import NS_PER_S
 from agent.detect.scene import Zone
-from agent.model import Event, EventKind
+from agent.model import Event, EventKind, Track
 
 
 class Condition(Protocol):
@@ -94,7 +95,6 @@ class EachRule:
         return None
 
     def _begin(self, stay: Stay, since_ns: int, t_ns: int) -> Event:
-        track = stay.user.track
         episode = Episode.begin(
             self._new_id,
             self._ruling.kind,
@@ -102,17 +102,23 @@ class EachRule:
             since_ns + self._after_ns,
             since_ns,
             name=self._zone.name,
-            label=track.label,
-            track=track.id,
-            score=track.score,
-            box=track.box,
+            **_of(stay.user.track),
         )
         self._open[stay.user.id] = _Open(episode, t_ns)
         return episode.last
 
     def _told(self, tell: Callable[..., Event], stay: Stay, t_ns: int) -> Event:
-        track = stay.user.track
-        return tell(t_ns, label=track.label, track=track.id, score=track.score, box=track.box)
+        return tell(t_ns, **_of(stay.user.track))
+
+
+def _of(track: Track) -> dict[str, Any]:
+    """What an event says of a track."""
+    return {
+        "label": track.label,
+        "track": track.id,
+        "score": round(track.score, 4),
+        "box": rounded(track.box),
+    }
 
 
 def is_there(stay: Stay, _t_ns: int) -> int | None:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.detect.geometry import hull
+from agent.detect.geometry import hull, rounded
 from agent.detect.rules.episode import Episode, NewId
 from agent.detect.rules.presence import Presence, Stay
 from agent.detect.rules.road_users import NS_PER_S
 from agent.detect.rules.vehicle import VEHICLES
 from agent.detect.scene import Zone
-from agent.model import Event, EventKind
+from agent.model import Box, Event, EventKind
 
 QUEUE_PACE = 0.5
 """Own sizes a second, some 5 km/h for a car: who is slower waits in the queue."""
@@ -91,7 +91,7 @@ class GatheringRule:
             since_ns,
             name=self._zone.name,
             count=len(members),
-            box=hull([stay.user.track.box for stay in members]),
+            box=_box(members),
         )
         return self._episode.last
 
@@ -108,5 +108,8 @@ class GatheringRule:
         )
         if not members or not (news or episode.is_due(t_ns)):
             return None
-        box = hull([stay.user.track.box for stay in members])
-        return episode.update(t_ns, count=len(members), box=box)
+        return episode.update(t_ns, count=len(members), box=_box(members))
+
+
+def _box(members: list[Stay]) -> Box:
+    return rounded(hull([stay.user.track.box for stay in members]))

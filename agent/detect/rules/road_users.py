@@ -169,16 +169,9 @@ class RoadUsers:
         self._everybody = tuple(sorted(everybody, key=lambda user: user.id))
 
     def _newcomer(self, track: Track, t_ns: int) -> RoadUser:
-        """Somebody who was lost in this place, or somebody new."""
-        person = track.label == "person"
-        back = [
-            (likeness(user.track.box, track.box), -user.id, user)
-            for user in self._lost
-            if (user.label == "person") == person
-        ]
-        best = max(back, default=None, key=lambda entry: entry[:2])
-        if best is not None and best[0] >= SAME_PLACE:
-            user = best[2]
+        """Somebody who was lost and is back, or somebody new."""
+        user = self._returning(track)
+        if user is not None:
             self._lost.remove(user)
         else:
             user = RoadUser(self._next_id, track, self.aspect)
@@ -186,3 +179,14 @@ class RoadUsers:
             self._next_id += 1
         self._by_track[track.id] = user
         return user
+
+    def _returning(self, track: Track) -> RoadUser | None:
+        """Who of the lost this is: by the tracker's word, or by the place."""
+        best, best_likeness = None, SAME_PLACE
+        for user in self._lost:
+            if user.track.id == track.id:
+                return user
+            like = likeness(user.track.box, track.box)
+            if like >= best_likeness and (user.label == "person") == (track.label == "person"):
+                best, best_likeness = user, like
+        return best
