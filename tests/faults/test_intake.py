@@ -1,0 +1,75 @@
+"""An event that the disk does not take is tried again."""
+
+import random
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.report.intake import Intake
+from agent.report.outbox import Outbox
+from agent.report.topics import Draft, Priority
+from tests.conftest import HeldClock
+
+
+@contextmanager
+def a_full_disk() -> Iterator[None]:
+    """No file of this process may grow: writes fail as they do where there is no room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def outbox(tmp_path: Path, clock: HeldClock) -> Iterator[Outbox]:
+    outbox = Outbox.open(
+        tmp_path,
+        box="casa-0001",
+        boot="b",
+        clock=clock,
+        max_bytes=10_000_000,
+        new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
+        faults=FaultBoard(clock.boottime_ns),
+    )
+    yield outbox
+    outbox.close()
+
+
+def draft(number: int, priority: Priority) -> Draft:
+    return Draft(
+        topic="event/north/line", type="event", priority=priority, t_ns=1, data=b"%d" % number
+    )
+
+
+def stored(outbox: Outbox) -> list[bytes]:
+    outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+    rows = outbox.lend(1000)
+    outbox.take_back()
+    return sorted(row.data for row in rows if row.data != b"0")
+
+
+def test_events_that_a_full_disk_refused_are_stored_when_there_is_room(outbox: Outbox) -> None:
+    intake = Intake(outbox)
+    with a_full_disk():
+        for number in (1, 2, 3):
+            intake.put(draft(number, Priority.EVENT))
+            outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
+        with pytest.raises(Exception, match="outbox"):
+            outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+    intake.put(draft(4, Priority.EVENT))
+    assert stored(outbox) == [b"1", b"2", b"3", b"4"]
+    assert intake.lost == 0
+
+
+def test_what_the_disk_took_is_not_put_twice(outbox: Outbox) -> None:
+    intake = Intake(outbox)
+    for number in range(1, 50):
+        intake.put(draft(number, Priority.EVENT))
+    assert len(stored(outbox)) == 49
