@@ -19,7 +19,7 @@ _SMALLEST = 0.5
 _STEP = 1.414
 """From one size of window to the next."""
 
-_TOO_SMALL, _BIG_ENOUGH = 0.03, 0.13
+_TOO_SMALL, _BIG_ENOUGH = 0.05, 0.25
 """Longer side of an object, of the window's: under the first it is not recognised, over the second
 it is as well as ever."""
 

@@ -4,6 +4,7 @@ The gate says where something moves; the crops choose where to look, within a bu
 the detector says what is there; the tracker, who is who.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
@@ -28,7 +29,12 @@ _CUT = 0.02
 _LEAST_WORTH = 0.4
 _MOST_PER_FRAME = 3
 _FRESH_S = 0.2
-"""A moving track that was looked for so long ago is due again."""
+_MOST_LATE = 5.0
+"""A moving track that was looked for so long ago is due again; it grows more urgent up to so many
+times that."""
+
+_LARGE = 0.3
+"""Of the picture's width or height: motion that is larger is looked at in parts."""
 
 _GRID = 16
 """Unexplained motion is remembered on a grid of so many cells in each direction."""
@@ -93,7 +99,9 @@ class Eyes:
             detections.extend(self._look_at(frame, region, self._detector))
         boxes = [one.box for one in self._tracker.living]
         searched = crops.clarity(boxes, regions, frame.width_px, frame.height_px)
-        tracks = self._tracker.update(merge(detections), searched.tolist())
+        merged = merge(detections)
+        moves = [_stirs(motion, detection.box) for detection in merged]
+        tracks = self._tracker.update(merged, moves, searched.tolist())
         return msgspec.structs.replace(
             _sight(frame, small, motion), tracks=tracks, passes=len(regions)
         )
@@ -148,19 +156,18 @@ class Eyes:
         found: list[Interest] = []
         for one in living:
             box = one.box
-            age = min(1.0, (t_ns - one.searched_ns) / 1e9 / _FRESH_S)
-            if not one.id or one.misses:
-                found.append(Interest(box, 1.5 * age))
-            elif one.moving or any(_covers(blob.box, box) > 0.2 for blob in motion.blobs):  # noqa: PLR2004
-                found.append(Interest(box, age))
-        boxes = [one.box for one in living]
-        for blob in motion.blobs:
-            if any(_covers(box, blob.box) > 0.5 for box in boxes):  # noqa: PLR2004
+            if one.id and not one.misses and not one.moving and not _stirs(motion, box):
                 continue
-            column = min(_GRID - 1, int((blob.box.x + blob.box.w / 2) * _GRID))
-            row = min(_GRID - 1, int((blob.box.y + blob.box.h / 2) * _GRID))
-            age = min(1.0, (t_ns - int(self._looked_ns[row, column])) / 1e9 / (2 * _FRESH_S))
-            found.append(Interest(blob.box, 0.7 * age))
+            late = min(_MOST_LATE, (t_ns - one.searched_ns) / 1e9 / _FRESH_S)
+            found.append(Interest(box, late * _importance(box)))
+        boxes = [one.box for one in living]
+        for part in (part for blob in motion.blobs for part in _parts(blob.box)):
+            if any(_covers(box, part) > 0.5 for box in boxes):  # noqa: PLR2004 - most of it
+                continue
+            column = min(_GRID - 1, int((part.x + part.w / 2) * _GRID))
+            row = min(_GRID - 1, int((part.y + part.h / 2) * _GRID))
+            late = (t_ns - int(self._looked_ns[row, column])) / 1e9 / _FRESH_S
+            found.append(Interest(part, min(_MOST_LATE, late) * _importance(part)))
         return found
 
     def _look_at(self, frame: Frame, region: Region, detector: Detects) -> list[Detection]:
@@ -170,6 +177,8 @@ class Eyes:
         found: list[Detection] = []
         for detection in detector.detect(picture.crop_rgb(frame, region, size)):
             box = detection.box
+            if detection.score < detector.card.thresholds[detection.label].keep:
+                continue
             cut = (
                 (box.x < _CUT and region.x > 0)
                 or (box.y < _CUT and region.y > 0)
@@ -187,6 +196,25 @@ class Eyes:
             if self._ignored is None or not _is_ignored(placed, self._ignored):
                 found.append(msgspec.structs.replace(detection, box=placed))
         return found
+
+
+def _parts(box: Box) -> list[Box]:
+    """A blob as it is, or in parts where it is so large that it is many objects or none."""
+    across, down = math.ceil(box.w / _LARGE), math.ceil(box.h / _LARGE)
+    w, h = box.w / across, box.h / down
+    return [
+        Box(box.x + i * w, box.y + j * h, w, h) for j in range(down) for i in range(across)
+    ]
+
+
+def _importance(box: Box) -> float:
+    """How much an object matters by its size: what is near moves on sooner than what is far."""
+    return min(1.0, max(0.2, max(box.w, box.h) / 0.1))
+
+
+def _stirs(motion: Motion, box: Box) -> bool:
+    """Whether something moves in a box."""
+    return any(_covers(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
 
 
 def _covers(cover: Box, box: Box) -> float:

@@ -16,7 +16,10 @@ from agent.model import Box
 from drivers.media import Plane
 
 _BACKGROUND_S = 4.0
-"""Time constant of the background: what has stood so long is two thirds part of it."""
+"""Time constant of the background."""
+
+_FOREGROUND_S = 20.0
+"""The same for what differs from it, so that what passes leaves no ghost of itself behind."""
 
 _LEAST_DIFFERENCE = 10.0
 _NOISE_FACTOR = 4.5
@@ -60,6 +63,7 @@ class MotionGate:
         self._watched = None if ignored is None else np.where(ignored, 0, 255).astype(np.uint8)
         self._mean: npt.NDArray[np.float32] | None = None
         self._seen_ns = 0
+        self._known_s = 0.0
         self._noise = 2.0
         self._kernel = np.ones((3, 3), np.uint8)
 
@@ -67,25 +71,36 @@ class MotionGate:
         """What moves in this picture. The first one moves nowhere; nor does one of a new size."""
         if self._mean is None or self._mean.shape != small.shape:
             self._mean = small.astype(np.float32)
-            self._seen_ns = t_ns
+            self._seen_ns, self._known_s = t_ns, 0.0
             return Motion(0.0, (), upset=True)
         past_s = max(0.0, (t_ns - self._seen_ns) / 1e9)
+        self._known_s += past_s
         self._seen_ns = t_ns
         self._follow_light(small)
         background = cv2.convertScaleAbs(self._mean)
         difference = cv2.absdiff(small, background)
         threshold = max(_LEAST_DIFFERENCE, _NOISE_FACTOR * self._noise)
         _, mask = cv2.threshold(difference, threshold, 255, cv2.THRESH_BINARY)
-        cv2.accumulateWeighted(small, self._mean, 1.0 - math.exp(-past_s / _BACKGROUND_S))
         if self._watched is not None:
             cv2.bitwise_and(mask, self._watched, dst=mask)
         count = cv2.countNonZero(mask)
         if count < _LEAST_BLOB:
+            cv2.accumulateWeighted(small, self._mean, self._share(past_s, _BACKGROUND_S))
             return Motion(count / mask.size, (), upset=False)
         if count > _EVERYWHERE * mask.size:
             self._mean = small.astype(np.float32)
+            self._known_s = 0.0
             return Motion(count / mask.size, (), upset=True)
+        still = cv2.bitwise_not(mask)
+        cv2.accumulateWeighted(small, self._mean, self._share(past_s, _FOREGROUND_S))
+        cv2.accumulateWeighted(small, self._mean, self._share(past_s, _BACKGROUND_S), mask=still)
         return Motion(count / mask.size, self._blobs(np.asarray(mask, np.uint8)), upset=False)
+
+    def _share(self, past_s: float, constant_s: float) -> float:
+        """How much of a new picture becomes background. What is known for less than the time
+        constant is a plain mean, so that the first picture does not outlive its worth.
+        """
+        return 1.0 - math.exp(-past_s / max(1e-3, min(constant_s, self._known_s)))
 
     def _follow_light(self, small: Plane) -> None:
         """Shift the background by what most of the picture changed by, and learn the noise."""

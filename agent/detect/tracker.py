@@ -18,15 +18,15 @@ _POSITION_NOISE = 0.07
 _ACCELERATION = 2.0
 """Deviation of the acceleration, in sizes a second per second."""
 
-_FIRST_SPEED = 5.0
+_FIRST_SPEED = 3.0
 """Deviation of the speed of what was seen once, in sizes a second."""
 
 _SIZE_GAIN = 0.35
 _SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
-_CONFIRM_HITS, _CONFIRM_SCORE = 2, 0.9
+_CONFIRM_HITS, _CONFIRM_SCORE = 3, 0.9
 _TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
 _CONFIRMED_MISSES, _LOST_S = 6, 1.2
-_SHOWN_S = 0.5
+_SHOWN_MISSES, _SHOWN_S = 1, 3.0
 _FORGOTTEN_S = 6.0
 _TWIN_OVERLAP, _TWIN_NESTED = 0.55, 0.8
 
@@ -139,20 +139,24 @@ class Tracker:
             one.y.predict(dt_s, one.h)
 
     def update(
-        self, detections: Sequence[Detection], searched: Sequence[float]
+        self, detections: Sequence[Detection], moves: Sequence[bool], searched: Sequence[float]
     ) -> tuple[Track, ...]:
         """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
 
+        `moves` tells for each detection whether something moves there: what a fixed camera sees
+        stand still from the first is more often a thing than a road user, and has to be surer.
         `searched` tells for each of `living`, in its order, how well it was looked for (0..1).
         """
         t_ns = self._t_ns or 0
         was_searched = {id(one): how for one, how in zip(self.living, searched, strict=True)}
-        sure = [d for d in detections if d.score >= self._thresholds[d.label].start]
-        unsure = [
-            d
-            for d in detections
-            if self._thresholds[d.label].keep <= d.score < self._thresholds[d.label].start
-        ]
+        sure: list[Detection] = []
+        unsure: list[Detection] = []
+        for detection, stirs in zip(detections, moves, strict=True):
+            threshold = self._thresholds[detection.label]
+            if detection.score >= (threshold.start if stirs else threshold.show):
+                sure.append(detection)
+            elif detection.score >= threshold.keep:
+                unsure.append(detection)
         confirmed = [one for one in self.living if one.id]
         tentative = [one for one in self.living if not one.id]
         left, sure = self._match(confirmed, sure, _SURE_OVERLAP)
@@ -232,7 +236,7 @@ class Tracker:
 
     @staticmethod
     def _is_shown(one: Living, t_ns: int) -> bool:
-        return one.misses == 0 or (t_ns - one.seen_ns) / 1e9 < _SHOWN_S
+        return one.misses <= _SHOWN_MISSES and (t_ns - one.seen_ns) / 1e9 < _SHOWN_S
 
     @staticmethod
     def _track(one: Living) -> Track:
@@ -293,8 +297,8 @@ def _same(elder: Living, one: Living) -> bool:
 def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     """One detection for each object, out of those of several labels and several crops.
 
-    The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle is
-    its rider, and goes.
+    The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle that
+    is seen about as surely is its rider, and goes.
     """
     ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
     kept: list[Detection] = []
@@ -303,12 +307,18 @@ def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
             kept.append(candidate)
     wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
     return tuple(
-        d for d in kept if d.label != "person" or not any(_rides(d.box, w.box) for w in wheels)
+        d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels)
     )
 
 
-def _rides(person: Box, wheels: Box) -> bool:
-    """Whether a person's box is that of the rider."""
-    centre = person.x + person.w / 2
-    between = wheels.x < centre < wheels.x + wheels.w
-    return between and _overlaps(person, wheels)[1] > 0.3  # noqa: PLR2004 - legs beside the frame
+def _rides(person: Detection, wheels: Detection) -> bool:
+    """Whether a person is the rider: above the wheels, legs beside the frame, and not larger."""
+    if wheels.score < 0.6 * person.score:
+        return False
+    rider, frame = person.box, wheels.box
+    centre = rider.x + rider.w / 2
+    return (
+        frame.x < centre < frame.x + frame.w
+        and rider.y < frame.y + frame.h / 2
+        and _overlaps(rider, frame)[1] > 0.3  # noqa: PLR2004
+    )
