@@ -1,0 +1,230 @@
+"""A rendered street whose truth is known: a camera for tests, and for a demo without a film.
+
+```toml
+[[camera]]
+name = "drawn"
+driver = "fake"
+
+[camera.options]
+width_px = 1280
+height_px = 720
+fps = 15
+seed = 1
+pace = "real"
+night = false
+rain = 0.0
+noise = 2.0
+```
+
+Cars both ways, people on the pavements and on a crossing, a car that stops and one on the wrong
+side; a minute's timetable, repeated (see `drivers.street.world`). The same options give the same
+pictures. `truth` tells who is where.
+
+It fails when it is told to: `duration_s` ends the stream, `freeze_after_s` gives the same picture
+from then on, `silent_after_s` gives nothing from then on.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Annotated, Literal
+
+import av
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from av.video.codeccontext import VideoCodecContext
+
+from drivers.av_stream import NS_PER_S, FramePick
+from drivers.contracts import Wanted
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet, Plane, StreamInfo
+from drivers.street.picture import Look, Painter
+from drivers.street.view import TruthBox, View, truth
+
+GOP_S = 2.0
+
+EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`rain` is from 0 to 1, `noise` the standard deviation of luma in steps of 255."""
+
+    width_px: EvenPixels = 1280
+    height_px: EvenPixels = 720
+    fps: Annotated[float, msgspec.Meta(ge=1, le=60)] = 15.0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+    pace: Literal["real", "fast"] = "real"
+    night: bool = False
+    rain: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    noise: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+    duration_s: Seconds | None = None
+    freeze_after_s: Seconds | None = None
+    silent_after_s: Seconds | None = None
+
+
+def open_camera(
+    name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+) -> "FakeCamera":
+    """A street of its own. Raises DriverError `unsupported` where FFmpeg has no H.264 encoder."""
+    return FakeCamera(name, options, wanted, clock_ns)
+
+
+class FakeCamera:
+    """The rendered street. In fast pace `t_ns` is the street's own time, beginning at 0."""
+
+    def __init__(
+        self, name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
+    ) -> None:
+        self._what = f"camera {name!r}: fake"
+        self._options = options
+        self._wanted = wanted
+        self._clock_ns = clock_ns
+        self._closed = threading.Event()
+        self._inside = threading.Lock()
+        self._ready: deque[Packet | Frame] = deque()
+        self._view = View(options.width_px, options.height_px)
+        look = Look(night=options.night, rain=options.rain, noise=options.noise)
+        self._painter = Painter(self._view, look, options.seed)
+        self._rate = Fraction(options.fps).limit_denominator(1001)
+        self._pick = FramePick(wanted.frames_fps)
+        self._encoder = _encoder(self._view, self._rate, self._what) if wanted.packets else None
+        self._info = StreamInfo(
+            codec="h264" if self._encoder else "rawvideo",
+            width_px=options.width_px,
+            height_px=options.height_px,
+            fps=float(self._rate),
+            extradata=bytes(self._encoder.extradata or b"") if self._encoder else b"",
+        )
+        self._number = 0
+        self._start_ns = clock_ns() if options.pace == "real" else 0
+
+    @property
+    def info(self) -> StreamInfo:
+        """The stream's parameters."""
+        return self._info
+
+    def truth(self, t_s: float) -> tuple[TruthBox, ...]:
+        """Who is in the picture at `t_s` seconds of the street's own time."""
+        return truth(self._options.seed, self._street_s(t_s), self._view)
+
+    def read(self, timeout_s: float) -> Packet | Frame | None:
+        """The next packet or frame; None where none is due within `timeout_s`."""
+        while True:
+            with self._inside:
+                if self._closed.is_set():
+                    raise DriverError("absent", f"{self._what}: is closed")
+                if self._ready:
+                    return self._ready.popleft()
+                street_ns = self._ns(self._number)
+                self._raise_if_ended(street_ns)
+                wait_s = self._wait_s(street_ns, timeout_s)
+                if wait_s <= 0:
+                    self._render(street_ns)
+                    continue
+            self._closed.wait(min(wait_s, timeout_s))
+            with self._inside:
+                late = self._wait_s(street_ns, timeout_s) > 0
+            if late and not self._closed.is_set():
+                return None
+
+    def close(self) -> None:
+        """End; a waiting `read` ends at once."""
+        self._closed.set()
+        with self._inside:
+            self._ready.clear()
+            self._encoder = None
+
+    def _ns(self, number: int) -> int:
+        """The street's time of a picture."""
+        return number * NS_PER_S * self._rate.denominator // self._rate.numerator
+
+    def _raise_if_ended(self, street_ns: int) -> None:
+        if (
+            self._options.duration_s is not None
+            and street_ns >= self._options.duration_s * NS_PER_S
+        ):
+            raise DriverError("ended", f"{self._what}: ended after {self._options.duration_s:g} s")
+
+    def _wait_s(self, street_ns: int, timeout_s: float) -> float:
+        """How long until a picture is due; for ever where the camera has gone silent."""
+        silent_s = self._options.silent_after_s
+        if silent_s is not None and street_ns >= silent_s * NS_PER_S:
+            return timeout_s + 1.0
+        if self._options.pace == "fast":
+            return 0.0
+        return (self._start_ns + street_ns - self._clock_ns()) / NS_PER_S
+
+    def _street_s(self, t_s: float) -> float:
+        """The instant that the picture of `t_s` shows."""
+        freeze_s = self._options.freeze_after_s
+        return t_s if freeze_s is None else min(t_s, freeze_s)
+
+    def _render(self, street_ns: int) -> None:
+        """Make one picture, if somebody wants it, and what follows from it."""
+        seq, self._number = self._number, self._number + 1
+        as_frame = self._pick.take(street_ns)
+        if not as_frame and self._encoder is None:
+            return
+        y, u, v = self._planes(street_ns, seq)
+        t_ns = self._start_ns + street_ns
+        if self._encoder is not None:
+            for packet in self._encoder.encode(_picture(y, u, v, seq)):
+                self._ready.append(
+                    Packet(
+                        t_ns=t_ns,
+                        pts_ns=street_ns,
+                        dts_ns=street_ns,
+                        is_key=packet.is_keyframe,
+                        data=bytes(packet),
+                    )
+                )
+        if as_frame:
+            self._ready.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
+
+    def _planes(self, street_ns: int, seq: int) -> tuple[Plane, Plane, Plane]:
+        """The picture as 4:2:0 planes, views on one array."""
+        freeze_s = self._options.freeze_after_s
+        if freeze_s is not None:
+            # The sensor's noise freezes with the picture.
+            seq = min(seq, int(freeze_s * self._rate))
+        image = self._painter.paint(self._street_s(street_ns / NS_PER_S), seq)
+        flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
+        flat.flags.writeable = False
+        width, height = self._view.width_px, self._view.height_px
+        luma, chroma = width * height, (width // 2) * (height // 2)
+        half = (height // 2, width // 2)
+        return (
+            flat[:luma].reshape(height, width),
+            flat[luma : luma + chroma].reshape(half),
+            flat[luma + chroma :].reshape(half),
+        )
+
+
+def _picture(y: Plane, u: Plane, v: Plane, number: int) -> av.VideoFrame:
+    """The planes as FFmpeg wants them: one array of (H * 3 / 2) x W."""
+    flat: npt.NDArray[np.uint8] = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
+    picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
+    picture.pts = number
+    return picture
+
+
+def _encoder(view: View, rate: Fraction, what: str) -> VideoCodecContext:
+    """H.264 with the least CPU, no reordering, one thread (so that its bytes repeat)."""
+    try:
+        encoder = VideoCodecContext.create("libx264", "w")
+    except av.error.FFmpegError as error:
+        raise DriverError("unsupported", f"{what}: this FFmpeg has no libx264") from error
+    encoder.width, encoder.height = view.width_px, view.height_px
+    encoder.pix_fmt = "yuv420p"
+    encoder.framerate = rate
+    encoder.time_base = 1 / rate
+    encoder.gop_size = max(1, round(GOP_S * rate))
+    encoder.thread_count = 1
+    encoder.flags |= av.codec.context.Flags.global_header
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "26"}
+    encoder.open()
+    return encoder

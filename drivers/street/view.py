@@ -1,0 +1,110 @@
+"""Where the street is seen: a camera on a pole above the road, and the truth in its picture."""
+
+import math
+
+import msgspec
+
+from drivers.street.world import Doing, Label, Mover, movers
+
+CAMERA_X_M = 0.6
+CAMERA_HEIGHT_M = 5.2
+PITCH_RAD = math.radians(12.0)
+FOCAL_OF_WIDTH = 0.82
+
+
+class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
+    """A road user in the picture: the corner at the left and top, width and height, in 0..1.
+
+    `hidden` is the largest share of the box that the box of one nearer road user covers.
+    """
+
+    id: int
+    label: Label
+    doing: Doing
+    x: float
+    y: float
+    w: float
+    h: float
+    hidden: float
+
+
+class View(msgspec.Struct, frozen=True):
+    """A pinhole camera: street coordinates in metres to pixels."""
+
+    width_px: int
+    height_px: int
+
+    @property
+    def focal_px(self) -> float:
+        """Focal length in pixels."""
+        return FOCAL_OF_WIDTH * self.width_px
+
+    def depth_m(self, y_m: float, z_m: float) -> float:
+        """Distance along the line of sight."""
+        return z_m * math.cos(PITCH_RAD) + (CAMERA_HEIGHT_M - y_m) * math.sin(PITCH_RAD)
+
+    def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
+        """Where a point is seen. Invariant: it lies in front of the camera."""
+        depth_m = max(0.2, self.depth_m(y_m, z_m))
+        below_m = (CAMERA_HEIGHT_M - y_m) * math.cos(PITCH_RAD) - z_m * math.sin(PITCH_RAD)
+        scale = self.focal_px / depth_m
+        return (
+            self.width_px / 2 + (x_m - CAMERA_X_M) * scale,
+            self.height_px / 2 + below_m * scale,
+        )
+
+    def scale_px(self, z_m: float) -> float:
+        """Pixels a metre at ground level, `z_m` away."""
+        return self.focal_px / max(0.2, self.depth_m(0.0, z_m))
+
+
+def truth(seed: int, t_s: float, view: View) -> tuple[TruthBox, ...]:
+    """All road users of which at least half is in the picture, the nearest last."""
+    boxes: list[TruthBox] = []
+    for mover in movers(seed, t_s):
+        left, top, right, bottom = _extent(mover, view)
+        seen_left, seen_right = max(0.0, left), min(float(view.width_px), right)
+        seen_top, seen_bottom = max(0.0, top), min(float(view.height_px), bottom)
+        width, height = seen_right - seen_left, seen_bottom - seen_top
+        if width <= 0 or height <= 0 or width * height < (right - left) * (bottom - top) / 2:
+            continue
+        boxes.append(
+            TruthBox(
+                id=mover.id,
+                label=mover.label,
+                doing=mover.doing,
+                x=seen_left / view.width_px,
+                y=seen_top / view.height_px,
+                w=width / view.width_px,
+                h=height / view.height_px,
+                hidden=0.0,
+            )
+        )
+    return tuple(
+        msgspec.structs.replace(
+            box, hidden=max((_covered(box, nearer) for nearer in boxes[index + 1 :]), default=0.0)
+        )
+        for index, box in enumerate(boxes)
+    )
+
+
+def _extent(mover: Mover, view: View) -> tuple[float, float, float, float]:
+    """The corners of the box around a road user, in pixels, not clipped."""
+    half_m = mover.width_m / 2
+    # A person is drawn flat, facing the camera; a car is solid.
+    depth_m = mover.length_m / 2 if mover.label == "car" else 0.0
+    corners = [
+        view.pixel(mover.x_m + x, y, mover.z_m + z)
+        for x in (-half_m, half_m)
+        for y in (0.0, mover.height_m)
+        for z in (-depth_m, depth_m)
+    ]
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _covered(box: TruthBox, by: TruthBox) -> float:
+    """The share of `box` that `by` covers."""
+    width = min(box.x + box.w, by.x + by.w) - max(box.x, by.x)
+    height = min(box.y + box.h, by.y + by.h) - max(box.y, by.y)
+    return max(0.0, width) * max(0.0, height) / (box.w * box.h)

@@ -1,0 +1,190 @@
+"""Who is on the street at a given second, and where. Pure: the same seed gives the same street.
+
+Metres, with the camera's foot as origin: x to the right, y up, z along the street. Traffic keeps
+right. A minute's timetable repeats with other colours: cars come and go, people walk on both
+pavements, some go over the crossing while no car does; one car pulls up at the kerb, stands and
+leaves again, and one drives away on the side of those who come.
+"""
+
+import math
+import random
+from typing import Literal
+
+import msgspec
+
+Label = Literal["car", "person"]
+Doing = Literal["driving", "stopped", "wrong_way", "walking", "crossing"]
+
+CYCLE_S = 60.0
+NEAR_M, FAR_M = 4.0, 95.0
+LANE_M = 1.9
+KERB_LANE_M = 4.4
+ROAD_HALF_M = 5.6
+PAVEMENT_M = (6.4, 8.6)
+CROSSING_M = (15.0, 18.0)
+CAR_SPEED_MPS = 9.0
+STOP_Z_M = 27.0
+
+_TOWARDS_S = (0.0, 5.0, 10.0, 25.5, 30.5)
+_AWAY_S = (2.0, 7.0, 17.0, 33.0, 38.5, 46.0, 53.0)
+_STOPS_S, _LEAVES_S = 10.0, 40.5
+_WRONG_WAY_S = 43.5
+_WALKERS = 8
+_CROSSERS_S = (20.5, 21.6, 22.2)
+
+_CAR_COLOURS_BGR = (
+    (46, 42, 160),
+    (150, 90, 40),
+    (205, 205, 210),
+    (70, 66, 62),
+    (235, 235, 235),
+    (60, 110, 60),
+    (150, 150, 140),
+)
+_CLOTHES_BGR = ((40, 40, 48), (120, 60, 40), (50, 50, 150), (90, 110, 60), (180, 170, 160))
+_TROUSERS_BGR = ((60, 50, 40), (35, 35, 38), (110, 80, 60))
+_SKIN_BGR = ((150, 180, 224), (110, 145, 198), (70, 95, 140))
+
+Colour = tuple[int, int, int]
+
+
+class Mover(msgspec.Struct, frozen=True, kw_only=True):
+    """One road user at one instant. `heading` is +1 away from the camera, -1 towards it, and 0
+    across the street. `phase` is of a person's step, in radians.
+    """
+
+    id: int
+    label: Label
+    doing: Doing
+    x_m: float
+    z_m: float
+    heading: int
+    length_m: float
+    width_m: float
+    height_m: float
+    colour: Colour
+    second_colour: Colour
+    skin: Colour
+    phase: float = 0.0
+
+
+def movers(seed: int, t_s: float) -> list[Mover]:
+    """All who are on the street at `t_s` seconds, the farthest first."""
+    found: list[Mover] = []
+    now = int(t_s // CYCLE_S)
+    for cycle in (now - 1, now):
+        if cycle >= 0:
+            found += _cycle(seed, cycle, t_s - cycle * CYCLE_S)
+    return sorted(found, key=lambda mover: -mover.z_m)
+
+
+def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
+    rng = random.Random(f"{seed}/{cycle}")  # noqa: S311 - a street, not a secret
+    first_id = cycle * 100
+    found = []
+    for index, start_s in enumerate(_TOWARDS_S):
+        z_m = FAR_M - CAR_SPEED_MPS * (t_s - start_s)
+        found.append(_car(rng, first_id + index, -LANE_M, z_m, -1, "driving"))
+    for index, start_s in enumerate(_AWAY_S):
+        z_m = NEAR_M + CAR_SPEED_MPS * (t_s - start_s)
+        found.append(_car(rng, first_id + 10 + index, LANE_M, z_m, 1, "driving"))
+    found.append(_stopping_car(rng, first_id + 20, t_s))
+    z_m = NEAR_M + CAR_SPEED_MPS * (t_s - _WRONG_WAY_S)
+    found.append(_car(rng, first_id + 21, -LANE_M, z_m, 1, "wrong_way"))
+    found += [_walker(rng, first_id + 30 + index, t_s) for index in range(_WALKERS)]
+    for index, start_s in enumerate(_CROSSERS_S):
+        found.append(_crosser(rng, first_id + 50 + index, t_s - start_s, index))
+    return [mover for mover in found if NEAR_M <= mover.z_m <= FAR_M]
+
+
+def _car(
+    rng: random.Random, mover_id: int, x_m: float, z_m: float, heading: int, doing: Doing
+) -> Mover:
+    colour = rng.choice(_CAR_COLOURS_BGR)
+    return Mover(
+        id=mover_id,
+        label="car",
+        doing=doing,
+        x_m=x_m + rng.uniform(-0.2, 0.2),
+        z_m=z_m,
+        heading=heading,
+        length_m=rng.uniform(4.1, 4.7),
+        width_m=1.8,
+        height_m=rng.uniform(1.42, 1.6),
+        colour=colour,
+        second_colour=colour,
+        skin=colour,
+    )
+
+
+def _stopping_car(rng: random.Random, mover_id: int, t_s: float) -> Mover:
+    """Drives in, brakes evenly while it draws to the kerb, stands, and leaves as it came."""
+    brake_s = 2 * 12.0 / CAR_SPEED_MPS
+    cruise_m = STOP_Z_M - 12.0 - NEAR_M
+    since_s = t_s - _STOPS_S
+    braking_s = since_s - cruise_m / CAR_SPEED_MPS
+    leaving_s = t_s - _LEAVES_S
+    doing: Doing = "driving"
+    if leaving_s > 0:
+        share = min(1.0, leaving_s / brake_s)
+        z_m = STOP_Z_M + 12.0 * share**2 + CAR_SPEED_MPS * max(0.0, leaving_s - brake_s)
+        share = 1.0 - share
+    elif braking_s > 0:
+        share = min(1.0, braking_s / brake_s)
+        z_m = STOP_Z_M - 12.0 * (1.0 - share) ** 2
+        doing = "stopped" if share >= 1.0 else "driving"
+    else:
+        share = 0.0
+        z_m = NEAR_M + CAR_SPEED_MPS * since_s
+    smooth = share * share * (3 - 2 * share)
+    return _car(rng, mover_id, LANE_M + (KERB_LANE_M - LANE_M) * smooth, z_m, 1, doing)
+
+
+def _walker(rng: random.Random, mover_id: int, t_s: float) -> Mover:
+    speed_mps = rng.uniform(1.1, 1.6)
+    start_s = rng.uniform(-15.0, 45.0)
+    heading = rng.choice((-1, 1))
+    side = rng.choice((-1, 1))
+    x_m = side * rng.uniform(*PAVEMENT_M)
+    walked_m = speed_mps * (t_s - start_s)
+    gone = t_s < start_s or t_s < 0
+    z_m = 7.0 + walked_m if heading > 0 else 52.0 - walked_m
+    gone = gone or not 7.0 <= z_m <= 52.0  # noqa: PLR2004 - where pavement walkers come and go
+    return _person(rng, mover_id, (x_m, -1.0 if gone else z_m), heading, "walking", speed_mps * t_s)
+
+
+def _crosser(rng: random.Random, mover_id: int, t_s: float, index: int) -> Mover:
+    speed_mps = rng.uniform(1.25, 1.5)
+    side = -1 if index % 2 else 1
+    walked_m = speed_mps * t_s
+    x_m = side * (PAVEMENT_M[1] - walked_m)
+    gone = t_s < 0 or walked_m > 2 * PAVEMENT_M[1]
+    z_m = CROSSING_M[0] + 0.6 + 0.8 * index
+    doing: Doing = "crossing" if abs(x_m) < ROAD_HALF_M else "walking"
+    return _person(rng, mover_id, (x_m, -1.0 if gone else z_m), 0, doing, walked_m)
+
+
+def _person(
+    rng: random.Random,
+    mover_id: int,
+    at_m: tuple[float, float],
+    heading: int,
+    doing: Doing,
+    walked_m: float,
+) -> Mover:
+    height_m = rng.uniform(1.6, 1.88)
+    return Mover(
+        id=mover_id,
+        label="person",
+        doing=doing,
+        x_m=at_m[0],
+        z_m=at_m[1],
+        heading=heading,
+        length_m=0.5,
+        width_m=0.55 if heading else 0.8,
+        height_m=height_m,
+        colour=rng.choice(_CLOTHES_BGR),
+        second_colour=rng.choice(_TROUSERS_BGR),
+        skin=rng.choice(_SKIN_BGR),
+        phase=2 * math.pi * walked_m / 1.5,
+    )
