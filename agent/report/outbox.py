@@ -6,6 +6,7 @@
 
 import logging
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from agent.report.topics import Draft, Priority
 log = logging.getLogger(__name__)
 
 SESSION_WAIT_S = 5.0
+NO_LIMIT = sys.maxsize
 
 
 class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,9 +132,11 @@ class Outbox:
             lambda store: store.add(message, newest_only=newest_only), urgent=urgent
         )
 
-    def lend(self, limit: int) -> list[Stored]:
-        """Messages to send now, at most `limit`, each of them once until `take_back`."""
-        return self._reader.lend(limit) if self._reader and limit > 0 else []
+    def lend(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[Stored]:
+        """Messages to send now, at most `limit`, each of them once until `take_back`. With the
+        first that brings them to `limit_bytes` they end.
+        """
+        return self._reader.lend(limit, limit_bytes) if self._reader and limit > 0 else []
 
     def again(self, seqs: Iterable[int]) -> list[Stored]:
         """Messages that are on loan, to be sent once more."""
@@ -144,7 +148,11 @@ class Outbox:
             self._reader.take_back()
 
     def settle(self, epoch: str, ranges: tuple[SeqRange, ...]) -> None:
-        """These numbers have arrived. Those of another epoch are of a database that is gone."""
+        """These numbers have arrived. Those of another epoch are of a database that is gone, and
+        those that were never given are nobody's: both are left out.
+        """
+        last_seq = self._writer.counts.last_seq
+        ranges = tuple(s for s in ranges if 0 < s.first <= s.last <= last_seq)
         if epoch == self._epoch and ranges:
             self._book.settle(ranges)
             self._writer.settle(ranges)
@@ -188,14 +196,19 @@ class Outbox:
 
     def counts(self) -> OutboxCounts:
         """How much waits now."""
-        depth, total, lost = self._writer.counts
-        oldest = self._reader.oldest() if depth and self._reader else None
+        now = self._writer.counts
+        oldest = self._reader.oldest() if now.depth and self._reader else None
         return OutboxCounts(
-            depth=depth,
-            bytes=total,
+            depth=now.depth,
+            bytes=now.bytes,
             oldest_age_s=None if oldest is None else self._age_s(oldest),
-            lost=lost,
+            lost=now.lost,
         )
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait, as of the last commit."""
+        return self._writer.counts.depth
 
     def stamp(self, t_ns: int, *, seq: int | None) -> topics.Stamp:
         """The envelope of a message that is made now and not kept."""

@@ -55,13 +55,15 @@ class Reader:
         self._book.take_back()
         self._may_be_urgent = True
 
-    def lend(self, limit: int) -> list[Stored]:
+    def lend(self, limit: int, limit_bytes: int) -> list[Stored]:
         """The next messages to send, at most `limit`: emergencies first, the newest before the
-        older ones, then the rest in order.
+        older ones, then the rest in order. With the first that brings them to `limit_bytes` they
+        end, but for emergencies.
         """
         with self._book.lock:
             lent = self._lend_urgent(limit) if self._may_be_urgent else []
-            return lent + self._lend_in_order(limit - len(lent))
+            limit_bytes -= sum(len(row.data) for row in lent)
+            return lent + self._lend_in_order(limit - len(lent), limit_bytes)
 
     def again(self, seqs: Iterable[int]) -> list[Stored]:
         """Messages that are on loan, to be sent once more; those that are gone are left out."""
@@ -99,16 +101,17 @@ class Reader:
         self._may_be_urgent = len(lent) == room
         return lent
 
-    def _lend_in_order(self, limit: int) -> list[Stored]:
+    def _lend_in_order(self, limit: int, limit_bytes: int) -> list[Stored]:
         """Stops before a number that a transaction works on; its commit calls for another look."""
         lent: list[Stored] = []
         while len(lent) < limit:
             met = self._query(_IN_ORDER, self._book.cursor, limit - len(lent))
             for row in met:
-                if self._book.is_claimed(row.seq):
+                if limit_bytes <= 0 or self._book.is_claimed(row.seq):
                     return lent
                 if self._book.lend(row.seq, urgent=False):
                     lent.append(row)
+                    limit_bytes -= len(row.data)
                 self._book.pass_over(row.seq)
             if not met:
                 break

@@ -16,8 +16,9 @@ from typing import cast
 
 import msgspec
 
+from agent.clock import ClockTrust
 from agent.report.payloads import MessageType
-from agent.report.topics import Priority
+from agent.report.topics import Priority, Stamp
 
 APPLICATION_ID = 0x56494F42
 """`VIOB`, in the header of the file: PRAGMA application_id."""
@@ -70,6 +71,9 @@ SELECT seq, id, type, topic, priority, boot, t_ns, time, clock, expiry_s, data, 
 FROM message
 """
 INSERT = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+_CLOCK = msgspec.json.Decoder(ClockTrust)
 
 
 class Damaged(Exception):
@@ -198,6 +202,19 @@ def message_of(row: tuple[object, ...]) -> Stored:
         expiry_s=cast("int | None", expiry_s),
         data=cast("bytes", data),
         header=cast("bytes | None", header),
+    )
+
+
+def stamp_of(message: Stored, box: str, epoch: str) -> Stamp:
+    """The envelope of a stored message."""
+    return Stamp(
+        id=message.id,
+        box=box,
+        epoch=epoch,
+        seq=message.seq,
+        boot=message.boot,
+        time=message.time,
+        clock=_CLOCK.decode(message.clock),
     )
 
 

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from agent.report import outbox_files
 from agent.report.outbox_loans import LoanBook
 from agent.report.outbox_schema import Damaged
@@ -77,6 +79,15 @@ class Ticket:
         self._state = "failed" if error is not None else "durable"
 
 
+class WriterCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The outbox as of the last commit."""
+
+    depth: int
+    bytes: int
+    lost: int
+    last_seq: int
+
+
 class Writer:
     """Takes work from any thread, and commits it in groups.
 
@@ -111,8 +122,8 @@ class Writer:
         self._thread.start()
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        """Depth, bytes and lost, as of the last commit."""
+    def counts(self) -> WriterCounts:
+        """How much there is."""
         return self._last_counts
 
     @property
@@ -258,5 +269,10 @@ class Writer:
         self._store = self._open_store()
 
     @staticmethod
-    def _counts_of(store: Store) -> tuple[int, int, int]:
-        return store.depth, store.bytes, store.state.lost
+    def _counts_of(store: Store) -> WriterCounts:
+        return WriterCounts(
+            depth=store.depth,
+            bytes=store.bytes,
+            lost=store.state.lost,
+            last_seq=store.state.last_seq,
+        )

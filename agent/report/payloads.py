@@ -23,6 +23,10 @@ Utc = Annotated[
 ]
 
 
+Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+"""A message's number. No JSON reader rounds it: RFC 8259 section 6."""
+
+
 class Span(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of footage, in UTC."""
 
@@ -95,8 +99,8 @@ StatusData: TypeAlias = Online | Lost | Stopped
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):
     """Numbers from `first` to `last`, both of them within. In JSON it is `[first, last]`."""
 
-    first: int
-    last: int
+    first: Seq
+    last: Seq
 
 
 class LostMessages(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lost"):
@@ -163,7 +167,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     box: str
     epoch: str
-    seq: int | None
+    seq: Seq | None
     boot: str
     time: Utc
     clock: ClockTrust
@@ -223,13 +227,12 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     also: tuple[SeqRange, ...] = ()
 
 
-class CentreState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CentreState(msgspec.Struct, frozen=True, kw_only=True):
     """On `vigie/v1/centre/state`, retained, and the centre's will.
 
     listening: it stores and acknowledges. away: it will come back; boxes keep what they have.
-    retired: there is no centre any more; boxes take the broker's word again. `rebirth` asks every
-    box to say its birth anew.
+    retired: there is no centre any more; boxes take the broker's word again. Each time that it is
+    published, `listening` asks every box that is there to say its birth anew.
     """
 
     state: Literal["listening", "away", "retired"]
-    rebirth: bool = False

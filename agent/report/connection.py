@@ -1,0 +1,299 @@
+"""One connection with the broker: from the greeting, over births and messages, to the farewell."""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from agent.config import BrokerConfig
+from agent.faults import FaultBoard
+from agent.report import outbox_schema, settlement, topics
+from agent.report.outbox import Outbox
+from agent.report.outbox_schema import Stored
+from agent.report.outbox_store import joined
+from agent.report.outbox_writer import OutboxError
+from agent.report.payloads import (
+    Ack,
+    CameraAbility,
+    CentreState,
+    Lost,
+    Online,
+    SeqRange,
+    StatusData,
+    Stopped,
+)
+from agent.report.transport import (
+    Accepted,
+    Link,
+    LinkError,
+    LinkEvent,
+    Published,
+    Received,
+    Subscribed,
+    Will,
+)
+from agent.report.window import RESEND_AFTER_S, SUCCESS_BELOW, Window
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 10.0
+"""How long a broker may take to answer a greeting or a subscription."""
+SILENT_CENTRE_S = 30.0
+"""Three sendings of the same message without an acknowledgement are a fault, NET-03."""
+FAREWELL_S = 1.0
+"""What the farewell may take, beyond the time for what waits."""
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the birth says of the box, beside its faults and numbers."""
+
+    site: str
+    versions: dict[str, str]
+    cameras: tuple[CameraAbility, ...]
+
+
+class Connection:
+    """One connection, from the greeting to its end. `turn` raises LinkError where it has ended."""
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        outbox: Outbox,
+        faults: FaultBoard,
+        birth: Callable[[], Birth],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._ack = broker.ack
+        self._outbox = outbox
+        self._faults = faults
+        self._birth = birth
+        self._now_s = now_s
+        self._session = outbox.next_session()
+        self._epoch = outbox.epoch
+        will = Will(
+            topic=topics.up(outbox.box, "status"),
+            payload=topics.encode_status(outbox.now(), Lost(session=self._session)),
+        )
+        self._link = Link(broker, outbox.box, will)
+        self._window: Window | None = None
+        self._greeted_s: float | None = None
+        self._accepted_s: float | None = None
+        self._subscribed_s: float | None = None
+        self._centre: CentreState | None = None
+        self._mode: settlement.Mode = "undecided"
+        self._last_ack_s = now_s()
+        self._losses_s = 0.0
+        self._birth_is_due = False
+        outbox.take_back()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether messages can be sent."""
+        return self._subscribed_s is not None
+
+    @property
+    def centre_listens(self) -> bool:
+        """Whether there is a centre that acknowledges."""
+        return self._centre is not None and self._centre.state == "listening"
+
+    @property
+    def lasted_s(self) -> float:
+        """Since the broker accepted."""
+        return 0.0 if self._accepted_s is None else self._now_s() - self._accepted_s
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._link.wake()
+
+    def abandon(self) -> None:
+        """Let go without a word: the broker publishes the will."""
+        self._link.abandon()
+
+    def turn(self, timeout_s: float) -> None:
+        """Move what can be moved, and wait for more."""
+        if self._greeted_s is None:
+            self._link.connect()
+            self._greeted_s = self._now_s()
+        for event in self._link.turn(timeout_s):
+            self._take(event)
+        if self._window is None or self._subscribed_s is None:
+            if self._now_s() - self._greeted_s >= ANSWER_S:
+                raise LinkError("unreachable", f"the broker gave no answer in {ANSWER_S:g} s")
+            return
+        if self._window.is_stuck(self._now_s()):
+            raise LinkError("unreachable", "the broker does not answer publications any more")
+        if self._outbox.epoch != self._epoch:
+            raise LinkError("unreachable", "the outbox was replaced: connecting anew")
+        self._decide()
+        self._send(self._window)
+        self._judge_centre(self._window)
+
+    def farewell(self, deadline_s: float, reason: str) -> None:
+        """Flush until `deadline_s`, publish that the box has stopped, and disconnect."""
+        while self._now_s() < deadline_s and self._may_flush():
+            self.turn(0.05)
+        if self._window is not None and self._subscribed_s is not None:
+            self._await_room(self._window, deadline_s, 1)
+            self._say(self._window, Stopped(session=self._session, reason=reason))
+            self._await_room(self._window, deadline_s + FAREWELL_S, self._window.most)
+        self._link.close()
+
+    def _await_room(self, window: Window, deadline_s: float, room: int) -> None:
+        while window.flight_room() < room and self._now_s() < deadline_s:
+            for event in self._link.turn(0.05):
+                self._take(event)
+
+    def _may_flush(self) -> bool:
+        return self._mode not in ("hold", "undecided") and self._outbox.depth > 0
+
+    def _take(self, event: LinkEvent) -> None:
+        match event:
+            case Accepted():
+                self._accepted_s = self._now_s()
+                self._window = Window(event.receive_maximum)
+                self._link.subscribe([topics.down(self._outbox.box, "ack"), topics.CENTRE_STATE])
+            case Subscribed():
+                self._on_subscribed(event)
+            case Published():
+                self._on_published(event)
+            case Received():
+                self._on_received(event)
+
+    def _on_subscribed(self, event: Subscribed) -> None:
+        if event.refused is not None:
+            raise LinkError("refused", f"the broker refuses our subscriptions: {event.refused}")
+        self._subscribed_s = self._now_s()
+        self._faults.clear("NET-01", "broker")
+        for subject in ("broker", "publication"):
+            self._faults.clear("NET-02", subject)
+        log.info("connected: session %d of epoch %s", self._session, self._epoch)
+        self._birth_is_due = True
+
+    def _on_published(self, event: Published) -> None:
+        if self._window is None:
+            return
+        seq = self._window.puback(event.mid, event.code, self._now_s())
+        if event.code >= SUCCESS_BELOW:
+            detail = f"the broker refuses a publication: {event.reason}"
+            log.warning("%s (message %s)", detail, seq)
+            self._faults.raise_fault("NET-02", "publication", detail)
+
+    def _on_received(self, event: Received) -> None:
+        if event.topic == topics.CENTRE_STATE:
+            self._on_centre_state(event)
+            return
+        ack = topics.decode_as(Ack, event.payload)
+        if ack is None:
+            log.warning("a message on %s is no acknowledgement", event.topic)
+        elif ack.epoch == self._epoch:
+            self._settle((SeqRange(1, ack.upto), *ack.also))
+            self._last_ack_s = self._now_s()
+            self._faults.clear("NET-03", "centre")
+
+    def _on_centre_state(self, event: Received) -> None:
+        state = topics.decode_as(CentreState, event.payload)
+        if state is None:
+            # An empty message takes the retained one away, as a broker's restart does. It says
+            # nothing: `retired` is the word for a centre that is gone.
+            return
+        self._centre = state
+        known = state.state != "retired"
+        if known != self._outbox.centre_known:
+            self._outbox.remember_centre(known=known)
+        if self.centre_listens and (not event.retained or self._mode == "broker"):
+            # It begins to count now, and what the broker's word has freed must be below its floor.
+            self._last_ack_s = self._now_s()
+            self._birth_is_due = True
+
+    def _decide(self) -> None:
+        """Who frees messages, from now on; where it is the broker, free what it has taken."""
+        since_s = self._now_s() - (self._subscribed_s or 0.0)
+        self._mode = settlement.mode(
+            self._ack,
+            self._centre,
+            centre_known=self._outbox.centre_known,
+            subscribed_for_s=since_s,
+        )
+        if self._mode == "broker" and self._window is not None:
+            taken = self._window.taken_by_broker()
+            if taken:
+                self._settle(joined(tuple(SeqRange(seq, seq) for seq in taken)))
+
+    def _settle(self, ranges: tuple[SeqRange, ...]) -> None:
+        if self._window is not None:
+            self._window.settle(ranges)
+        self._outbox.settle(self._epoch, ranges)
+
+    def _send(self, window: Window) -> None:
+        if self._birth_is_due and window.flight_room() > 0:
+            self._say_birth(window)
+        if self._mode == "hold":
+            return
+        self._report_losses()
+        due = window.due(self._now_s())
+        again = self._outbox.again(due)
+        for message in again:
+            self._publish(window, message)
+        gone = set(due) - {message.seq for message in again}
+        window.settle(SeqRange(seq, seq) for seq in gone)
+        for message in self._outbox.lend(window.room(), window.room_bytes()):
+            self._publish(window, message)
+
+    def _report_losses(self) -> None:
+        """Not at each loss: a receipt names many."""
+        if self._outbox.has_losses and self._now_s() - self._losses_s >= RESEND_AFTER_S:
+            self._losses_s = self._now_s()
+            try:
+                self._outbox.report_losses()
+            except OutboxError as error:
+                log.warning("the receipt for lost messages has to wait: %s", error)
+
+    def _publish(self, window: Window, message: Stored) -> None:
+        stamp = outbox_schema.stamp_of(message, self._outbox.box, self._epoch)
+        if message.header is None:
+            payload = topics.encode(message.type, stamp, message.data)
+            properties: tuple[tuple[str, str], ...] = ()
+        else:
+            payload = message.data
+            properties = topics.snapshot_properties(stamp, message.header)
+        mid = self._link.publish(
+            topics.up(self._outbox.box, message.topic),
+            payload,
+            expiry_s=message.expiry_s,
+            properties=properties,
+        )
+        window.sent(mid, message.seq, len(payload), self._now_s())
+
+    def _say(self, window: Window, data: StatusData) -> None:
+        payload = topics.encode_status(self._outbox.now(), data)
+        mid = self._link.publish(topics.up(self._outbox.box, "status"), payload, retained=True)
+        window.sent(mid, None, len(payload), self._now_s())
+
+    def _say_birth(self, window: Window) -> None:
+        birth = self._birth()
+        self._say(
+            window,
+            Online(
+                session=self._session,
+                settled_upto=self._outbox.settled_upto(),
+                site=birth.site,
+                versions=birth.versions,
+                cameras=birth.cameras,
+                faults=self._faults.active(),
+            ),
+        )
+        self._birth_is_due = False
+
+    def _judge_centre(self, window: Window) -> None:
+        """Raise or clear the fault of a centre that lets messages wait."""
+        waits = window.open_count > 0 or (self._mode == "hold" and self._outbox.depth > 0)
+        if not waits or self._mode not in ("centre", "hold"):
+            self._last_ack_s = self._now_s()
+            self._faults.clear("NET-03", "centre")
+        elif self._now_s() - self._last_ack_s >= SILENT_CENTRE_S:
+            said = "has said that it is away"
+            if self._mode == "centre":
+                said = "listens and does not acknowledge"
+            elif self._centre is None:
+                said = "has not announced itself since this connection began"
+            self._faults.raise_fault("NET-03", "centre", f"the centre {said}")
