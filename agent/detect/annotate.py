@@ -1,5 +1,6 @@
 """The annotated film: what the eyes saw and the judge said, drawn over the street."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from fractions import Fraction
@@ -36,6 +37,7 @@ ZONE_COLOURS: dict[ZoneKind, Colour] = {
     "any": (178, 148, 255),
 }
 ALARM: Colour = (255, 82, 82)
+FRESH: Colour = (255, 236, 130)
 ALARMS = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 
 LEAST_HEIGHT_PX, MOST_HEIGHT_PX = 720, 1080
@@ -45,6 +47,9 @@ TRAIL_NS = 2_500_000_000
 FLASH_NS = 600_000_000
 CAPTION_NS = 5_000_000_000
 MOST_CAPTIONS = 5
+SMOOTH = 3
+"""Points on each side that a trail is averaged over."""
+
 TICKS_PER_S = 90_000
 
 _PHASES: dict[str, str] = {"begin": "", "update": "now ", "end": "over ", "moment": ""}
@@ -122,40 +127,41 @@ class Annotator:
         pen.fill(canvas, corners, colour, 0.3 if alarmed else 0.14)
         pen.outline(canvas, corners, colour, unit, closed=True)
         x, y = min(corners, key=lambda corner: (corner[1], corner[0]))
-        size = 6 * unit + 2
+        size = 7 * unit
         pen.write(canvas, zone.name, (x + 3 * unit, y + size + 2 * unit), size, colour, bold=True)
 
     def _draw_line(self, canvas: Rgb, line: Line, size_px: Pixel, unit: int, t_ns: int) -> None:
         fresh = t_ns - self._crossed_ns.get(line.name, -FLASH_NS) < FLASH_NS
-        colour = (255, 236, 130) if fresh else pen.WHITE
+        colour = FRESH if fresh else pen.WHITE
         start, end = _pixels((line.start, line.to), size_px)
-        pen.outline(canvas, (start, end), colour, (3 if fresh else 2) * unit - 1, closed=False)
-        dx, dy = end[0] - start[0], end[1] - start[1]
-        length = max(1.0, float(np.hypot(dx, dy)))
-        right_x, right_y = -dy / length, dx / length
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        size = 6 * unit + 2
-        for direction, sign in ((line.forward, 1), (line.backward, -1)):
-            tip = _ahead(middle, right_x * sign, right_y * sign, 13 * unit)
+        pen.outline(canvas, (start, end), colour, (2 if fresh else 1) * unit, closed=False)
+        length = max(1.0, math.hypot(end[0] - start[0], end[1] - start[1]))
+        dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        size = 7 * unit
+        # Near the end that is lower on the picture: there the plates hide the fewest people.
+        share = 0.1 if start[1] >= end[1] else 0.9
+        at = (start[0] + dx * length * share, start[1] + dy * length * share)
+        for direction, x, y in ((line.forward, -dy, dx), (line.backward, dy, -dx)):
+            tip = (at[0] + x * 9 * unit, at[1] + y * 9 * unit)
             wings = [
-                _ahead(
-                    middle,
-                    right_x * sign + s * dx / length,
-                    right_y * sign + s * dy / length,
-                    6 * unit,
-                )
-                for s in (-1, 1)
+                (tip[0] - 4 * unit * (x + s * y), tip[1] - 4 * unit * (y - s * x)) for s in (-1, 1)
             ]
             pen.outline(canvas, (wings[0], tip, wings[1]), colour, unit, closed=False)
             text = f"{direction}  {self._counts[line.name, direction]}"
-            at = _ahead(middle, right_x * sign, right_y * sign, 26 * unit)
-            left = round(at[0]) - pen.text_width(text, size, bold=True) // 2
-            pen.plate(canvas, text, (left, round(at[1]) + size * 3 // 4), size, colour)
+            across, down = pen.plate_size(text, size)
+            reach = 13 * unit + (abs(x) * across + abs(y) * down) / 2
+            left = round(at[0] + x * reach - across / 2)
+            bottom = round(at[1] + y * reach + down / 2)
+            pen.plate(canvas, text, (left, bottom), size, colour)
 
     def _draw_trail(self, canvas: Rgb, track: Track, size_px: Pixel, unit: int) -> None:
         points = [(p.x * size_px[0], p.y * size_px[1]) for _, p in self._trails[track.id]]
-        third = max(2, len(points) // 3)
-        for width, part in ((1, points), (unit, points[-2 * third :]), (unit + 1, points[-third:])):
+        smooth = [
+            tuple(np.mean(points[max(0, i - SMOOTH) : i + SMOOTH + 1], axis=0))
+            for i in range(len(points))
+        ]
+        third = max(2, len(smooth) // 3)
+        for width, part in ((1, smooth), (unit, smooth[-2 * third :]), (unit + 1, smooth[-third:])):
             if len(part) > 1:
                 pen.stroke(canvas, part, COLOURS[track.label], width)
 
@@ -166,7 +172,7 @@ class Annotator:
         alarmed = any(event.track == track.id for event in self._alarms.values())
         colour = ALARM if alarmed else COLOURS[track.label]
         pen.brackets(canvas, left, top, right, bottom, colour, unit)
-        size = 5 * unit + 3
+        size = 6 * unit
         pen.plate(canvas, f"{track.label} {track.id}", (left, top), size, colour)
 
     def _draw_heading(self, canvas: Rgb, sight: Sight, size_px: Pixel, unit: int) -> None:
@@ -283,7 +289,3 @@ def film_size(size_px: Pixel) -> Pixel:
 
 def _pixels(points: Sequence[Point], size_px: Pixel) -> list[Pixel]:
     return [(round(p.x * size_px[0]), round(p.y * size_px[1])) for p in points]
-
-
-def _ahead(at: tuple[float, float], dx: float, dy: float, steps: float) -> tuple[float, float]:
-    return at[0] + dx * steps, at[1] + dy * steps

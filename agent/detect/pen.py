@@ -57,17 +57,20 @@ def tint(
         cv2.addWeighted(plate, share, part, 1 - share, 0, dst=part)
 
 
-def plate(
-    canvas: Rgb, text: str, at: Pixel, size: int, colour: Colour, *, ink: Colour = INK
-) -> None:
-    """Text on a plate of its own; `at` is the plate's bottom left corner, moved to be in sight."""
+def plate_size(text: str, size: int) -> Pixel:
+    """How wide and high a plate with a text will be."""
+    return text_width(text, size, bold=True) + size * 3 // 4, size * 3 // 2
+
+
+def plate(canvas: Rgb, text: str, at: Pixel, size: int, colour: Colour) -> None:
+    """Dark text on a plate; `at` is the plate's bottom left corner, moved to be in sight."""
     height, width = canvas.shape[:2]
-    across, down = text_width(text, size, bold=True) + size * 3 // 4, size * 3 // 2
+    across, down = plate_size(text, size)
     left = max(0, min(at[0], width - across))
     bottom = max(down, min(at[1], height))
-    tint(canvas, left, bottom - down, left + across, bottom, colour, 0.85)
+    tint(canvas, left, bottom - down, left + across, bottom, colour, 0.8)
     baseline = bottom - round(size * 0.42)
-    write(canvas, text, (left + size * 3 // 8, baseline), size, ink, bold=True)
+    write(canvas, text, (left + size * 3 // 8, baseline), size, INK, bold=True)
 
 
 def fill(canvas: Rgb, corners: Sequence[Pixel], colour: Colour, share: float) -> None:
@@ -113,11 +116,9 @@ def stroke(
 def brackets(
     canvas: Rgb, left: int, top: int, right: int, bottom: int, colour: Colour, thickness: int
 ) -> None:
-    """A box by its four corners, with a thin edge between them."""
+    """A box: a thin edge, strong at the four corners."""
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1, cv2.LINE_AA)
-    arm_x = max(3, min(24, (right - left) // 4))
-    arm_y = max(3, min(24, (bottom - top) // 4))
-    for x, step_x in ((left, arm_x), (right, -arm_x)):
-        for y, step_y in ((top, arm_y), (bottom, -arm_y)):
-            corner = ((x + step_x, y), (x, y), (x, y + step_y))
-            outline(canvas, corner, colour, thickness, closed=False)
+    arm = max(4, min(right - left, bottom - top) // 4)
+    for x, step_x in ((left, arm), (right, -arm)):
+        for y, step_y in ((top, arm), (bottom, -arm)):
+            stroke(canvas, ((x + step_x, y), (x, y), (x, y + step_y)), colour, thickness + 1)

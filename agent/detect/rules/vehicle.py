@@ -15,8 +15,14 @@ WITH_DEG = 90.0
 """A way that turns less than this does not."""
 LEAST_PACE = 0.3
 """Own sizes a second: who is slower is going nowhere."""
-LEAST_WAY = 1.5
+LEAST_WAY = 2.0
 """Own sizes: who goes back to park goes less far."""
+LEAST_DISTANCE = 0.15
+"""In picture heights."""
+LONGEST_GAP_NS = 350_000_000
+"""Who was not seen for longer may be another one since."""
+STRAIGHT = 0.8
+"""Of the way's length: how far its end is from its begin at the least."""
 
 
 def stands(stay: Stay, t_ns: int) -> int | None:
@@ -28,13 +34,20 @@ def stands(stay: Stay, t_ns: int) -> int | None:
 
 
 class _Against(msgspec.Struct):
+    """A way against the direction: where it began, the last spot of it, its length so far."""
+
     since: Spot
+    last: Spot
+    length: float = 0.0
     proven: bool = False
 
 
 class GoesAgainst:
-    """The condition of `wrong_way`: a vehicle goes against the zone's direction, and has done
-    so over some length.
+    """The condition of `wrong_way`: a vehicle goes against the zone's direction, straight, over
+    some length.
+
+    A tracker that loses one vehicle of a column for the next one makes a track that hops
+    backwards; what is far away and small, or goes back and forth, proves nothing.
     """
 
     def __init__(self, direction_deg: float, users: RoadUsers) -> None:
@@ -42,7 +55,7 @@ class GoesAgainst:
         self._users = users
         self._against: dict[int, _Against] = {}
 
-    def __call__(self, stay: Stay, t_ns: int) -> int | None:
+    def __call__(self, stay: Stay, t_ns: int, /) -> int | None:
         """Since when it goes against the direction."""
         user, aspect = stay.user, self._users.aspect
         for gone in self._users.gone:
@@ -51,17 +64,22 @@ class GoesAgainst:
         if user.label not in VEHICLES or way is None:
             return None
         came, here = way
-        pace = user.pace() or 0.0
         turn_deg = turn_between_deg(came.at, here.at, self._direction_deg, aspect)
-        running = self._against.get(user.id)
-        if pace < LEAST_PACE or turn_deg < WITH_DEG:
+        if (user.pace() or 0.0) < LEAST_PACE or turn_deg < WITH_DEG:
             self._against.pop(user.id, None)
             return None
-        if running is None:
+        running = self._against.get(user.id)
+        if running is None or (
+            not running.proven and here.t_ns - running.last.t_ns > LONGEST_GAP_NS
+        ):
             if turn_deg < AGAINST_DEG:
                 return None
-            running = self._against[user.id] = _Against(came)
-        running.proven = running.proven or (
-            distance(running.since.at, here.at, aspect) >= LEAST_WAY * user.size
-        )
+            begin = came if running is None else here
+            running = self._against[user.id] = _Against(begin, begin)
+        running.length += distance(running.last.at, here.at, aspect)
+        running.last = here
+        if not running.proven:
+            gone_by = distance(running.since.at, here.at, aspect)
+            far = gone_by >= max(LEAST_WAY * user.size, LEAST_DISTANCE)
+            running.proven = far and gone_by >= STRAIGHT * running.length
         return running.since.t_ns if running.proven else None
