@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from agent.detect.flow import FlowCounter
 from agent.detect.geometry import rounded
+from agent.detect.minutes import FlowCounter
 from agent.detect.rules.each import EachRule, Ruling, is_there
 from agent.detect.rules.episode import NewId
 from agent.detect.rules.gathering import Gathering, GatheringRule, is_person, waits

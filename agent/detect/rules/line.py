@@ -1,7 +1,8 @@
 """Line crossings, judged by the centre of the box.
 
-A crossing counts once the centre is clear of the line on its other side; until then it may have
-been a jitter. Its time and place are those of the moment in which the centre was on the line,
+Who is first seen within a band around the line has no side yet. A crossing counts once the centre
+is clear of the band on the other side, and never while its road user stands: the box of a parked
+car was measured to wander by a third of its size. Its time and place are those of the moment in which the centre was on the line,
 between two spots where the road user was really seen: no prediction is ever judged, and one who
 jumps over the line while hidden has crossed it.
 """
@@ -13,12 +14,10 @@ from agent.detect.rules.road_users import RoadUser, RoadUsers, Spot
 from agent.detect.scene import Line
 from agent.model import Track
 
-BAND = 0.15
+BAND = 0.1
 """Of the box's half extent across the line: nearer, the centre may be on either side."""
 NARROWEST_BAND = 0.002
 """In picture heights: a box can be no more exact than a pixel or two."""
-FIRST_SIDE = 0.3
-"""Of the band: who is first seen further off the line than this came from that side."""
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +68,8 @@ class LineRule:
         if user.before is not None:
             self._mark(passage, user.before, user.now)
         side = _sign(offset)
-        if abs(offset) < band or side == passage.side:
+        stands = user.stands_since_ns(user.now.t_ns) is not None
+        if stands or abs(offset) < band or side == passage.side:
             return None
         over, was = passage.over, passage.side
         passage.side, passage.over = side, None
@@ -89,7 +89,7 @@ class LineRule:
     def _first(self, user: RoadUser, offset: float, band: float) -> _Passage:
         if user.before is not None:
             offset = self._offset(user.before.at)
-        return _Passage(_sign(offset) if abs(offset) >= FIRST_SIDE * band else 0)
+        return _Passage(_sign(offset) if abs(offset) >= band else 0)
 
     def _mark(self, passage: _Passage, before: Spot, now: Spot) -> None:
         """Remember where the centre came over the line, or forget it where it came back."""

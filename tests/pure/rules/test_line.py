@@ -46,13 +46,26 @@ def test_the_scene_names_the_directions() -> None:
 
 
 def test_a_parked_car_on_a_line_is_no_event_however_much_its_box_shakes() -> None:
-    way = shaky(path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.002)
+    way = shaky(path((0, 0.5, 0.5), (120, 0.5, 0.5)), 0.008)
     assert judged(line(), [Walker(way)], 120) == []
 
 
 def test_a_car_that_comes_and_parks_on_the_line_is_one_event_at_most() -> None:
-    way = shaky(path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.002)
+    way = shaky(path((0, 0.2, 0.5), (4, 0.503, 0.5), (120, 0.503, 0.5)), 0.008)
     assert len(judged(line(), [Walker(way)], 120)) <= 1
+
+
+def test_who_stands_on_the_line_and_goes_on_has_crossed_it_once() -> None:
+    way = path((0, 0.2, 0.5), (4, 0.5, 0.5), (60, 0.5, 0.5), (64, 0.8, 0.5))
+    (event,) = judged(line(), [Walker(shaky(way, 0.004))], 64)
+    assert event.direction == "forward"
+
+
+def test_who_is_lost_on_the_line_and_found_again_under_another_number_crosses_it_once() -> None:
+    before = Walker(path((0, 0.2, 0.5), (4, 0.499, 0.5), (20, 0.499, 0.5)))
+    after = Walker(path((25, 0.499, 0.5), (30, 0.499, 0.5), (34, 0.8, 0.5)), track=2)
+    (event,) = judged(line(), [before, after], 34)
+    assert (event.track, event.direction) == (2, "forward")
 
 
 def test_over_and_back_again_are_two() -> None:
@@ -102,7 +115,7 @@ def test_a_track_that_begins_on_the_line_and_leaves_it_is_not_guessed_at() -> No
 
 
 def test_a_track_that_begins_just_before_the_line_has_crossed_it() -> None:
-    assert len(judged(line(), [Walker(path((0, 0.495, 0.5), (4, 0.8, 0.5)))], 4)) == 1
+    assert len(judged(line(), [Walker(path((0, 0.48, 0.5), (4, 0.8, 0.5)))], 4)) == 1
 
 
 def test_without_each_a_line_only_counts() -> None:
