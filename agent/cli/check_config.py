@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from agent import run as agent_run
+from agent import sources
 from agent.cli.commands import Commands
+from agent.clock import SystemClock
 
 
 def add_parser(commands: Commands) -> None:
@@ -19,10 +20,14 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each camera, or raise BadInput with what is wrong."""
-    config = agent_run.load_checked(args.config)
-    for camera in config.camera:
-        scene = camera.detect.scene or "no scene"
-        print(f"camera {camera.name}: {camera.driver}, {scene}")
-    print(f"{args.config}: good, box {config.box.id} reports to {config.broker.url}")
+    """Print one line for each camera. Raises BadInput with what is wrong."""
+    config, cameras = sources.load(args.config, SystemClock())
+    for source in cameras:
+        camera = source.config
+        does = [
+            f"watched by {camera.detect.model}" if camera.detect.enabled else "not watched",
+            "recorded" if camera.record else "not recorded",
+        ]
+        print(f"camera {camera.name}: {camera.driver}, {', '.join(does)}")
+    print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0

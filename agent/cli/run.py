@@ -1,0 +1,47 @@
+"""`vigie run --config FILE`: the agent, as systemd starts it."""
+
+import argparse
+import logging
+import os
+import random
+import sys
+from pathlib import Path
+
+from agent import sources, supervisor
+from agent.cli.commands import Commands
+from agent.clock import SystemClock
+from agent.run import Agent
+from agent.sd_notify import Notifier
+
+HANGS = 70
+"""Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "run",
+        help="run the agent of a box, as systemd does",
+        description="Runs the agent until SIGTERM or SIGINT.",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal comes. Raises BadInput where the configuration is wrong."""
+    # journald adds the time; below the terminal's level there is only noise.
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    clock = SystemClock()
+    config, cameras = sources.load(args.config, clock)
+    supervisor.block_signals()
+    agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
+    agent.start()
+    while not supervisor.wait_for_signal(agent.supervisor.check_every_s):
+        agent.supervisor.check()
+    if not agent.stop():
+        # A thread hangs in native code: nothing in this process can end it.
+        os._exit(HANGS)
+    return 0

@@ -1,0 +1,224 @@
+"""One camera's way through the agent: its captures, its recorder, its detection.
+
+Part of the wiring: `agent.run` makes one lane for each camera of the configuration.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.capture import Capture, CaptureCounts
+from agent.clock import Clock
+from agent.config import CameraConfig, RecordConfig
+from agent.detect.eyes import Eyes
+from agent.detect.judge import Judge
+from agent.detect.loop import DetectStage
+from agent.detect.models import ModelRefused
+from agent.detect.rules.camera_lost import CameraLost
+from agent.detect.scene import Scene
+from agent.detect.tflite import Detector, open_detector
+from agent.faults import FaultBoard
+from agent.handoff import LatestFrame, PacketQueue
+from agent.model import Event, Flow, Segment, Sight
+from agent.record.recorder import RecordStage
+from agent.report.health import CameraCounts
+from agent.report.payloads import CameraAbility
+from agent.stage import Stage
+from drivers.contracts import Camera, Wanted
+from drivers.media import Frame, StreamInfo
+
+log = logging.getLogger(__name__)
+
+QUEUE_BYTES = 16_000_000
+"""Packets on their way to the recorder: half a minute of a 4 Mbit/s stream."""
+
+OpenCamera = Callable[[Wanted], Camera]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera of the configuration, checked: how to open its streams, and its scene.
+
+    `open_detect` is of the second stream, where it has one for detection.
+    """
+
+    config: CameraConfig
+    scene: Scene
+    open_main: OpenCamera
+    open_detect: OpenCamera | None
+
+
+class Outlets(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a lane's results go. All are called from the lane's own threads."""
+
+    event: Callable[[Event, bytes | None], None]
+    flow: Callable[[Flow], None]
+    gap: Callable[[str, int, int], None]
+    segment: Callable[[Segment], None]
+    sight: Callable[[str, Frame, Sight], None] | None
+    ended: Callable[[str], None]
+
+
+class Commons(msgspec.Struct, frozen=True, kw_only=True):
+    """What all lanes of a box share."""
+
+    clock: Clock
+    faults: FaultBoard
+    new_id: Callable[[int], str]
+    footage: Path
+    record: RecordConfig
+
+
+class Lane:
+    """The stages of one camera, and what they have to say of themselves."""
+
+    def __init__(self, source: Source, commons: Commons, out: Outlets) -> None:
+        self.config = source.config
+        self._commons = commons
+        self._out = out
+        self._lost = CameraLost(
+            self.config.name, commons.new_id, since_ns=commons.clock.boottime_ns()
+        )
+        self.frames = LatestFrame() if self.config.detect.enabled else None
+        self.detector = self._load_detector() if self.frames else None
+        self.detect = self._detection(self.frames, source.scene) if self.frames else None
+        self.packets: PacketQueue | None = None
+        self.record: RecordStage | None = None
+        if self.config.record:
+            self.packets = PacketQueue(QUEUE_BYTES, self._on_gap)
+            self.record = RecordStage(
+                self.config.name,
+                self.packets,
+                commons.record,
+                commons.footage,
+                commons.clock,
+                commons.faults,
+                on_gap=self._on_recorder_gap,
+                on_segment=out.segment,
+            )
+        self.captures = self._captures(source)
+
+    @property
+    def name(self) -> str:
+        """The camera's name."""
+        return self.config.name
+
+    @property
+    def stages(self) -> tuple[tuple[Stage, ...], ...]:
+        """In data order: captures, recorder, detection."""
+        record = (self.record,) if self.record else ()
+        detect = (self.detect,) if self.detect else ()
+        return self.captures, record, detect
+
+    def counts(self) -> CaptureCounts:
+        """Of all its streams together: the worst of their ages, the sum of what they gave."""
+        each = [capture.counts() for capture in self.captures]
+        times = [counts.last_ns for counts in each]
+        return CaptureCounts(
+            open=all(counts.open for counts in each),
+            packets=sum(counts.packets for counts in each),
+            frames=sum(counts.frames for counts in each),
+            reopened=sum(counts.reopened for counts in each),
+            last_ns=None if None in times else min(t_ns for t_ns in times if t_ns is not None),
+            last_error=next((counts.last_error for counts in each if counts.last_error), None),
+        )
+
+    def camera_counts(self) -> CameraCounts:
+        """What the camera has given and its detector has done, for the report of health."""
+        counts, detector = self.counts(), self.detector
+        return CameraCounts(
+            name=self.name,
+            open=counts.open,
+            media=counts.frames if self.frames else counts.packets,
+            last_ns=counts.last_ns,
+            reopened=counts.reopened,
+            frames_replaced=self.frames.replaced if self.frames else 0,
+            packets_dropped=self.packets.dropped if self.packets else 0,
+            last_error=counts.last_error,
+            watched=self.detect is not None,
+            model=detector.card.name if detector else None,
+            passes=detector.passes if detector else 0,
+            pass_cpu_ns=detector.cpu_ns if detector else 0,
+            tracks=self.detect.tracks if self.detect else 0,
+        )
+
+    def ability(self) -> CameraAbility:
+        """What the birth says of the camera."""
+        return CameraAbility(
+            name=self.name,
+            driver=self.config.driver,
+            model=self.detector.card.name if self.detector else None,
+            record=self.record is not None,
+        )
+
+    def on_look(self, t_ns: int, last_ns: int | None) -> None:
+        """A round of `agent.rounds`: tell when the camera is lost, and when it is back."""
+        for event in self._lost.step(t_ns, last_ns):
+            self._out.event(event, None)
+
+    def _captures(self, source: Source) -> tuple[Capture, ...]:
+        fps = self.config.detect.fps if self.frames else 0.0
+        apart = source.open_detect if self.frames else None
+        main = Wanted(packets=self.packets is not None, frames_fps=0.0 if apart else fps)
+        streams: list[Capture] = []
+        if main.packets or main.frames_fps:
+            frames = None if apart else self.frames
+            streams.append(self._capture("", source.open_main, main, frames, self.packets))
+        if apart:
+            wanted = Wanted(packets=False, frames_fps=fps)
+            streams.append(self._capture(" for detection", apart, wanted, self.frames, None))
+        return tuple(streams)
+
+    def _capture(
+        self,
+        of: str,
+        open_camera: OpenCamera,
+        wanted: Wanted,
+        frames: LatestFrame | None,
+        packets: PacketQueue | None,
+    ) -> Capture:
+        return Capture(
+            self.name + of,
+            lambda: open_camera(wanted),
+            self._commons.clock.boottime_ns,
+            frames=frames,
+            packets=packets,
+            on_open=self._on_open if packets is not None else lambda _info: None,
+            on_end=lambda: self._out.ended(self.name),
+        )
+
+    def _load_detector(self) -> Detector | None:
+        """The detector, or None and a fault where the model is not what its card says."""
+        try:
+            return open_detector(self.config.detect.model)
+        except ModelRefused as error:
+            log.error("%s: %s; goes on without detection", self.name, error)
+            self._commons.faults.raise_fault("DET-01", self.name, str(error))
+            return None
+
+    def _detection(self, frames: LatestFrame, scene: Scene) -> DetectStage:
+        config = self.config
+        sight = self._out.sight
+        return DetectStage(
+            config.name,
+            frames,
+            Eyes(self.detector, masks=scene.masks),
+            Judge(config.name, scene, self._commons.new_id),
+            on_event=self._out.event,
+            on_flow=self._out.flow,
+            on_sight=(lambda frame, seen: sight(config.name, frame, seen)) if sight else None,
+            snapshots=config.detect.snapshots,
+        )
+
+    def _on_open(self, info: StreamInfo) -> None:
+        if self.record:
+            self.record.stream_opened(info)
+
+    def _on_gap(self, begin_ns: int, end_ns: int) -> None:
+        """The queue was full."""
+        if self.record:
+            self.record.note_gap(begin_ns, end_ns)
+
+    def _on_recorder_gap(self, begin_ns: int, end_ns: int) -> None:
+        self._out.gap(self.name, begin_ns, end_ns)

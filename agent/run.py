@@ -1,0 +1,213 @@
+"""The wiring of the box: a configuration becomes lanes, an outbox, a session, and their threads."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent import __version__
+from agent.clock import Clock, boot_id
+from agent.config import Config
+from agent.errors import BadInput
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.lane import Commons, Lane, Outlets, Source
+from agent.model import Event, Flow, HealthReport, Segment, Sight
+from agent.report import topics, vitals
+from agent.report.connection import Birth
+from agent.report.health import Parts, assemble
+from agent.report.intake import Intake
+from agent.report.mqtt import Session
+from agent.report.outbox import Outbox
+from agent.report.outbox_writer import OutboxError
+from agent.report.payloads import Gap
+from agent.rounds import Rounds, Watched
+from agent.sd_notify import Notifier
+from agent.stage import Stage, StageThread
+from agent.supervisor import Supervisor
+from drivers.media import Frame
+
+log = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Agent:
+    """The whole agent of one box.
+
+    `on_sight` is shown each frame that was looked at, with what was seen, in the camera's own
+    detect thread; `on_segment` each file of footage that was closed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        sources: Sequence[Source],
+        clock: Clock,
+        rng: random.Random,
+        *,
+        notifier: Notifier,
+        on_sight: Callable[[str, Frame, Sight], None] | None = None,
+        on_segment: Callable[[Segment], None] = lambda _segment: None,
+    ) -> None:
+        """Opens the outbox; nothing else happens before `start`.
+
+        Raises BadInput where the state folder cannot be written to, or another agent uses it, or a
+        certificate cannot be read.
+        """
+        self._clock = clock
+        self._began_ns = clock.boottime_ns()
+        self._ended: set[str] = set()
+        self._ended_changed = threading.Condition()
+        self.faults = FaultBoard(clock.boottime_ns)
+        self._state = state = Path(config.box.state)
+        new_id = uuid7_maker(self._unix_ns, rng)
+        try:
+            self.outbox = Outbox.open(
+                state / "outbox",
+                box=config.box.id,
+                boot=boot_id(),
+                clock=clock,
+                max_bytes=config.outbox.max_bytes,
+                new_id=new_id,
+                faults=self.faults,
+            )
+        except OutboxError as error:
+            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
+        self._intake = Intake(self.outbox)
+        commons = Commons(
+            clock=clock,
+            faults=self.faults,
+            new_id=new_id,
+            footage=state / config.record.folder,
+            record=config.record,
+        )
+        outlets = Outlets(
+            event=self._on_event,
+            flow=self._on_flow,
+            gap=self._on_gap,
+            segment=on_segment,
+            sight=on_sight,
+            ended=self._on_ended,
+        )
+        self.lanes = tuple(Lane(source, commons, outlets) for source in sources)
+        self._session = Session(
+            config.broker, self.outbox, self.faults, self._birth, clock.boottime_ns, rng
+        )
+        self._rounds = Rounds(
+            [
+                Watched(name=lane.name, counts=lane.counts, on_look=lane.on_look)
+                for lane in self.lanes
+            ],
+            self.faults,
+            clock,
+            self._send_health,
+            config.health.every_s,
+        )
+        self._site = config.box.site
+        self.supervisor = Supervisor(self._threads(rng), notifier, clock.boottime_ns)
+        self._parts_lock = threading.Lock()
+        self._parts_before = self._parts()
+
+    def start(self) -> None:
+        """Start every thread and tell systemd."""
+        self.supervisor.start()
+
+    def stop(self) -> bool:
+        """Stop in data order; False where a thread would not end in time."""
+        ended = self.supervisor.stop()
+        if ended:
+            self.outbox.close()
+        return ended
+
+    def wait_ended(self, timeout_s: float) -> bool:
+        """Whether every camera played to its end, within `timeout_s` seconds."""
+        names = {lane.name for lane in self.lanes}
+        with self._ended_changed:
+            return self._ended_changed.wait_for(lambda: self._ended == names, timeout_s)
+
+    def health(self) -> HealthReport:
+        """How the box is now; rates are over the time since the last call."""
+        parts = self._parts()
+        with self._parts_lock:
+            before, self._parts_before = self._parts_before, parts
+        return assemble(parts, before)
+
+    def _parts(self) -> Parts:
+        recorders = [lane.record for lane in self.lanes if lane.record]
+        return Parts(
+            t_ns=self._clock.boottime_ns(),
+            began_ns=self._began_ns,
+            version=__version__,
+            vitals=vitals.read(self._state),
+            stages=self.supervisor.health(),
+            cameras=tuple(lane.camera_counts() for lane in self.lanes),
+            footage=tuple(recorder.footage() for recorder in recorders),
+            outbox=self._session.health(),
+            faults=self.faults.active(),
+        )
+
+    def _threads(self, rng: random.Random) -> list[list[StageThread]]:
+        """In data order. What keeps footage is vital, the rest may be late and is reported."""
+
+        def threads(stages: Sequence[Stage], *, vital: bool) -> list[StageThread]:
+            return [
+                StageThread(stage, self._clock.boottime_ns, rng, vital=vital) for stage in stages
+            ]
+
+        by_room = [lane.stages for lane in self.lanes]
+        captures = [stage for rooms in by_room for stage in rooms[0]]
+        recorders = [stage for rooms in by_room for stage in rooms[1]]
+        detectors = [stage for rooms in by_room for stage in rooms[2]]
+        return [
+            threads(captures, vital=True),
+            threads(recorders, vital=True),
+            threads(detectors, vital=False),
+            threads([self._rounds], vital=False),
+            threads([self._session], vital=False),
+        ]
+
+    def _birth(self) -> Birth:
+        return Birth(
+            site=self._site,
+            versions={"vigie": __version__},
+            cameras=tuple(lane.ability() for lane in self.lanes),
+        )
+
+    def _on_event(self, event: Event, jpeg: bytes | None) -> None:
+        data = topics.event_data(
+            event,
+            begin=self._clock.utc(event.begin_ns),
+            thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
+        )
+        self._intake.put(topics.event_draft(data))
+        if jpeg is not None:
+            self._intake.put(
+                topics.snapshot_draft(event.camera, jpeg, event.t_ns, event=event.event)
+            )
+
+    def _on_flow(self, flow: Flow) -> None:
+        begin, end = self._clock.utc(flow.begin_ns), self._clock.utc(flow.end_ns)
+        self._intake.put(topics.flow_draft(flow, begin=begin, end=end))
+
+    def _on_gap(self, camera: str, begin_ns: int, end_ns: int) -> None:
+        gap = Gap(
+            camera=camera,
+            begin=topics.rfc3339(self._clock.utc(begin_ns)),
+            end=topics.rfc3339(self._clock.utc(end_ns)),
+            reason="the disk or the recorder did not keep up",
+        )
+        self._intake.put(topics.receipt_draft(gap, end_ns))
+
+    def _on_ended(self, camera: str) -> None:
+        with self._ended_changed:
+            self._ended.add(camera)
+            self._ended_changed.notify_all()
+
+    def _send_health(self) -> None:
+        self._intake.put(topics.health_draft(self.health(), self._clock.boottime_ns()))
+
+    def _unix_ns(self, t_ns: int) -> int:
+        return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -1,0 +1,73 @@
+"""From a configuration to cameras that can be opened: drivers, their options, scenes, models."""
+
+from pathlib import Path
+
+import msgspec
+
+from agent import config as configuration
+from agent import strict
+from agent.clock import Clock
+from agent.config import CameraConfig, Config
+from agent.detect import models
+from agent.detect import scene as scenes
+from agent.detect.scene import Scene
+from agent.errors import BadInput
+from agent.lane import OpenCamera, Source
+from drivers import catalog
+from drivers.contracts import Camera, Wanted
+from drivers.errors import DriverError
+
+
+def load(path: Path, clock: Clock) -> tuple[Config, tuple[Source, ...]]:
+    """A configuration file with all that it names, checked.
+
+    Raises BadInput where a key, a driver's option, a scene or a model's name is wrong.
+    """
+    config = configuration.load(path)
+    return config, sources(config, clock, str(path))
+
+
+def sources(config: Config, clock: Clock, where: str) -> tuple[Source, ...]:
+    """The cameras of a configuration; `where` begins messages, such as the file's name."""
+    return tuple(
+        _source(camera, clock, where, f"camera[{index}]")
+        for index, camera in enumerate(config.camera)
+    )
+
+
+def _source(camera: CameraConfig, clock: Clock, where: str, under: str) -> Source:
+    if camera.detect.enabled and camera.detect.model not in models.names():
+        allowed = ", ".join(models.names())
+        raise BadInput(
+            f"{where}: {under}.detect.model = {camera.detect.model!r}: unknown; allowed: {allowed}"
+        )
+    if not camera.detect.enabled and not camera.record:
+        raise BadInput(
+            f"{where}: {under}: neither watched nor recorded; "
+            "allowed: record = true, detect.enabled = true, or both"
+        )
+    scene = scenes.load(Path(camera.detect.scene)) if camera.detect.scene else Scene()
+    second = camera.detect_options
+    return Source(
+        config=camera,
+        scene=scene,
+        open_main=_opener(camera, camera.options, clock, where, f"{under}.options"),
+        open_detect=None
+        if second is None
+        else _opener(camera, second, clock, where, f"{under}.detect_options"),
+    )
+
+
+def _opener(
+    camera: CameraConfig, given: dict[str, object], clock: Clock, where: str, under: str
+) -> OpenCamera:
+    try:
+        module = catalog.camera_module(camera.driver)
+    except DriverError as error:
+        raise BadInput(f"{where}: {under.rsplit('.', 1)[0]}.driver: {error}") from error
+    options: msgspec.Struct = strict.into(given, module.Options, where, under)
+
+    def open_camera(wanted: Wanted) -> Camera:
+        return module.open_camera(camera.name, options, wanted, clock.boottime_ns)
+
+    return open_camera
