@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from agent.detect import crops, picture
 from agent.detect.crops import Interest
+from agent.detect.flow import Drift, drifts
 from agent.detect.geometry import Point
 from agent.detect.models import ModelCard
 from agent.detect.motion import Motion, MotionGate
@@ -80,6 +81,7 @@ class Eyes:
         self._tracker = Tracker(detector.card.thresholds) if detector else None
         self._allowance = 1.0
         self._t_ns: int | None = None
+        self._before: Plane | None = None
         self._surveyed_ns: int | None = None
         self._looked_ns = np.full((_GRID, _GRID), -(10**12), np.int64)
 
@@ -92,7 +94,7 @@ class Eyes:
         motion = self._gate.look(small, frame.t_ns)
         if self._tracker is None or self._detector is None:
             return _sight(frame, small, motion)
-        self._tracker.predict(frame.t_ns)
+        self._follow(small, motion, frame.t_ns)
         regions = self._regions(frame, motion, self._tracker.living)
         detections: list[Detection] = []
         for region in regions:
@@ -105,6 +107,25 @@ class Eyes:
         return msgspec.structs.replace(
             _sight(frame, small, motion), tracks=tracks, passes=len(regions)
         )
+
+    def _follow(self, small: Plane, motion: Motion, t_ns: int) -> None:
+        """Move the tracks on, by what the picture did where anything moves in them."""
+        tracker, before = self._tracker, self._before
+        self._before = small
+        if tracker is None:
+            return
+        stirred = [
+            i for i, one in enumerate(tracker.living) if one.moving or _stirs(motion, one.box)
+        ]
+        found: list[Drift | None] = [None] * len(tracker.living)
+        if before is not None and stirred:
+            guesses = tracker.ahead(t_ns)
+            boxes = [tracker.living[i].box for i in stirred]
+            for i, drift in zip(
+                stirred, drifts(before, small, boxes, [guesses[i] for i in stirred]), strict=True
+            ):
+                found[i] = drift
+        tracker.predict(t_ns, found)
 
     def _regions(
         self, frame: Frame, motion: Motion, living: Sequence[Living]

@@ -1,107 +1,92 @@
-"""Traffic by the minute: who crossed each line, and who was in each zone."""
+"""How far what is in a box has moved since the last picture: sparse optical flow on the gate's luma.
 
-from collections import Counter
+The detector looks at a track every few frames; in between this carries its box. Points are laid
+out in the middle of each box and followed by the pyramidal Lucas-Kanade method; those that stay
+where they are belong to the street. Pure: pictures in, drifts out.
+"""
 
-from agent.detect.rules.line import Crossing
-from agent.detect.rules.presence import Presence
-from agent.detect.scene import Line, Scene, Zone
-from agent.model import Flow, Label, LineFlow, ZoneFlow
+from collections.abc import Sequence
 
-MINUTE_NS = 60_000_000_000
-LONGEST_STEP_NS = 2_000_000_000
-"""Between two sights; what is longer was not watched."""
+import cv2
+import msgspec
+import numpy as np
+
+from agent.model import Box
+from drivers.media import Plane
+
+_ACROSS = 5
+"""Points in each direction of a box."""
+
+_MIDDLE = 0.7
+"""Share of a box, in each direction, in which the points lie."""
+
+_WINDOW_PX = 9
+_LEVELS = 3
+_STAYS_PX = 0.25
+"""A point that moves by less has stayed."""
+
+_LEAST_POINTS = 4
+_MOST_SPREAD = 0.12
+"""Middle deviation of the points' ways, in sizes of the box: above it they do not agree."""
+
+_MOST_ERROR = 14.0
+"""Mean difference of luma around a point there and here: above it, it is another point."""
 
 
-class FlowCounter:
-    """Counts one camera's traffic; a minute is a whole one of `t_ns`.
+class Drift(msgspec.Struct, frozen=True):
+    """A way, in widths and heights of the picture."""
 
-    A crossing is counted in the minute in which it became certain, so that no minute is told
-    twice. Minutes in which nothing was watched are not told at all.
+    dx: float
+    dy: float
+
+
+def drifts(
+    before: Plane, now: Plane, boxes: Sequence[Box], guesses: Sequence[Drift]
+) -> list[Drift | None]:
+    """For each box of the picture before, how far its content moved; None where that is unclear.
+
+    `guesses` are where the search begins.
     """
-
-    def __init__(self, camera: str, scene: Scene) -> None:
-        self._camera = camera
-        self._lines = {line.name: _LineCount(line) for line in scene.line}
-        self._zones = {zone.name: _ZoneCount(zone) for zone in scene.zone}
-        self._begin_ns: int | None = None
-        self._last_ns: int | None = None
-        self._watched_ns = 0
-
-    def close_before(self, t_ns: int) -> tuple[Flow, ...]:
-        """The minute that is over at `t_ns`, if one is. Call it before what `t_ns` brings."""
-        if self._begin_ns is None or t_ns < self._begin_ns + MINUTE_NS:
-            return ()
-        return self._close(self._begin_ns + MINUTE_NS)
-
-    def finish(self, t_ns: int) -> tuple[Flow, ...]:
-        """The minute that is cut short at `t_ns`."""
-        if self._begin_ns is None:
-            return ()
-        return self._close(min(t_ns, self._begin_ns + MINUTE_NS))
-
-    def watch(self, t_ns: int, presences: dict[str, Presence]) -> None:
-        """Take who is in the zones, by zone name, at the time of a sight."""
-        if self._begin_ns is None:
-            self._begin_ns = t_ns - t_ns % MINUTE_NS
-        step_ns = 0 if self._last_ns is None else t_ns - max(self._last_ns, self._begin_ns)
-        self._last_ns = t_ns
-        step_ns = step_ns if step_ns <= LONGEST_STEP_NS else 0
-        self._watched_ns += step_ns
-        for name, presence in presences.items():
-            self._zones[name].add(Counter(s.user.label for s in presence.stays), step_ns)
-
-    def count(self, crossing: Crossing) -> None:
-        """Take a crossing that became certain at the sight that was watched last."""
-        counts = self._lines[crossing.line.name].counts
-        counts[crossing.direction][crossing.track.label] += 1
-
-    def _close(self, end_ns: int) -> tuple[Flow, ...]:
-        begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
-        self._begin_ns, self._watched_ns = None, 0
-        flow = Flow(
-            camera=self._camera,
-            begin_ns=begin_ns,
-            end_ns=end_ns,
-            watched_s=round(watched_ns / 1e9, 3),
-            lines=tuple(line.take() for line in self._lines.values()),
-            zones=tuple(zone.take(watched_ns) for zone in self._zones.values()),
-        )
-        return (flow,)
+    if not boxes or before.shape != now.shape:
+        return [None] * len(boxes)
+    height, width = now.shape
+    scale = np.array([width, height], np.float32)
+    corners = np.array([[b.x, b.y] for b in boxes], np.float32) * scale
+    sizes = np.array([[b.w, b.h] for b in boxes], np.float32) * scale
+    steps = (np.arange(_ACROSS, dtype=np.float32) / (_ACROSS - 1) - 0.5) * _MIDDLE + 0.5
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    points = corners[:, np.newaxis] + grid * sizes[:, np.newaxis]
+    ahead = np.array([[g.dx, g.dy] for g in guesses], np.float32) * scale
+    start = np.ascontiguousarray(points.reshape(-1, 1, 2))
+    begin = np.ascontiguousarray((points + ahead[:, np.newaxis]).reshape(-1, 1, 2))
+    found, status, error = cv2.calcOpticalFlowPyrLK(
+        before,
+        now,
+        start,
+        begin.copy(),
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=_LEVELS,
+        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 0.05),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=1e-3,
+    )
+    ways = np.asarray(found - start).reshape(len(boxes), -1, 2)
+    good = (status.reshape(len(boxes), -1) == 1) & (
+        error.reshape(len(boxes), -1) < _MOST_ERROR
+    )
+    return [_agreed(w[g], s, scale) for w, g, s in zip(ways, good, sizes, strict=True)]
 
 
-class _LineCount:
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self.counts = self._empty()
-
-    def take(self) -> LineFlow:
-        """The counts, which begin anew."""
-        counts, self.counts = self.counts, self._empty()
-        told = {direction: dict(sorted(labels.items())) for direction, labels in counts.items()}
-        return LineFlow(name=self._line.name, counts=told)
-
-    def _empty(self) -> dict[str, Counter[Label]]:
-        return {self._line.forward: Counter(), self._line.backward: Counter()}
-
-
-class _ZoneCount:
-    def __init__(self, zone: Zone) -> None:
-        self._name = zone.name
-        self._present_ns: Counter[Label] = Counter()
-        self._peak: dict[Label, int] = {}
-
-    def add(self, present: Counter[Label], step_ns: int) -> None:
-        """Who is in the zone, and for how long that stands."""
-        for label, number in present.items():
-            self._present_ns[label] += number * step_ns
-            self._peak[label] = max(number, self._peak.get(label, 0))
-
-    def take(self, watched_ns: int) -> ZoneFlow:
-        """Mean and peak, which begin anew."""
-        mean: dict[Label, float] = {
-            label: round(present_ns / max(watched_ns, 1), 3)
-            for label, present_ns in sorted(self._present_ns.items())
-        }
-        flow = ZoneFlow(name=self._name, mean=mean, peak=dict(sorted(self._peak.items())))
-        self._present_ns, self._peak = Counter(), {}
-        return flow
+def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> Drift | None:
+    """The middle of the ways of the points that move, or of all where most of them stay."""
+    if len(ways) < _LEAST_POINTS:
+        return None
+    moving = ways[np.abs(ways).max(axis=1) > _STAYS_PX]
+    if len(moving) >= max(_LEAST_POINTS, 0.3 * len(ways)):
+        ways = moving
+    middle = np.median(ways, axis=0)
+    spread = np.median(np.abs(ways - middle), axis=0)
+    if (spread > np.maximum(_MOST_SPREAD * size, 0.5)).any():
+        return None
+    dx, dy = (middle / scale).tolist()
+    return Drift(dx, dy)

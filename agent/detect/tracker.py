@@ -7,8 +7,10 @@ where it was looked for.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Literal
 
+from agent.detect.flow import Drift
 from agent.detect.models import Threshold
 from agent.model import Box, Detection, Label, Track
 
@@ -21,14 +23,19 @@ _ACCELERATION = 2.0
 _FIRST_SPEED = 3.0
 """Deviation of the speed of what was seen once, in sizes a second."""
 
+_STEER_GAIN, _STEER_NOISE = 0.3, 0.03
+"""How far one drift turns the speed, and its deviation in sizes of the object."""
+
 _SIZE_GAIN = 0.35
 _SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
 _CONFIRM_HITS, _CONFIRM_SCORE = 3, 0.9
 _TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
-_CONFIRMED_MISSES, _LOST_S = 6, 1.2
-_SHOWN_MISSES, _SHOWN_S = 1, 3.0
+_CONFIRMED_MISSES, _LOST_S = 6, 1.5
+_SHOWN_MISSES = 1
+_HELD_S = 0.8
+"""So long after a detection a track counts as seen while the flow of the picture carries it."""
 _FORGOTTEN_S = 6.0
-_TWIN_OVERLAP, _TWIN_NESTED = 0.55, 0.8
+_TWIN_OVERLAP, _TWIN_NESTED = 0.5, 0.7
 
 Kind = Literal["person", "two_wheeler", "vehicle"]
 KIND: Mapping[Label, Kind] = {
@@ -44,21 +51,30 @@ KIND: Mapping[Label, Kind] = {
 class _Axis:
     """Place and speed along one axis, with their covariance."""
 
-    __slots__ = ("at", "p00", "p01", "p11", "speed")
+    __slots__ = ("at", "from00", "p00", "p01", "p11", "speed")
 
     def __init__(self, at: float, size: float) -> None:
         self.at, self.speed = at, 0.0
-        self.p00 = (_POSITION_NOISE * size) ** 2
+        self.p00 = self.from00 = (_POSITION_NOISE * size) ** 2
         self.p01 = 0.0
         self.p11 = (_FIRST_SPEED * size) ** 2
 
     def predict(self, dt_s: float, size: float) -> None:
         """Move on by a time; white acceleration of the object's own scale."""
+        self.from00 = self.p00
         self.at += self.speed * dt_s
         q = (_ACCELERATION * size) ** 2 * dt_s
         self.p00 += dt_s * (2 * self.p01 + dt_s * self.p11) + q * dt_s * dt_s / 3
         self.p01 += dt_s * self.p11 + q * dt_s / 2
         self.p11 += q
+
+    def steer(self, was: float, way: float, dt_s: float, size: float) -> None:
+        """Stand where the picture says that it went, instead of where it was predicted."""
+        self.at = was + way
+        self.speed += _STEER_GAIN * (way / dt_s - self.speed)
+        steered = min(self.p00, self.from00 + (_STEER_NOISE * size) ** 2)
+        self.p01 *= steered / self.p00
+        self.p00 = steered
 
     def correct(self, seen: float, noise: float) -> None:
         """Take in a measured place of a given deviation."""
@@ -76,7 +92,7 @@ class Living:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
-        "begin_ns", "best", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
+        "begin_ns", "best", "detected_ns", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
         "votes", "w", "x", "y",
     )  # fmt: skip
 
@@ -89,7 +105,7 @@ class Living:
         self.votes: dict[Label, float] = {detection.label: detection.score}
         self.best = self.score_sum = detection.score
         self.hits, self.misses = 1, 0
-        self.begin_ns = self.seen_ns = self.searched_ns = t_ns
+        self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     @property
     def box(self) -> Box:
@@ -118,7 +134,7 @@ class Living:
         self.score_sum += detection.score
         self.hits += 1
         self.misses = 0
-        self.seen_ns = self.searched_ns = t_ns
+        self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
 
 class Tracker:
@@ -130,13 +146,30 @@ class Tracker:
         self._t_ns: int | None = None
         self.living: list[Living] = []
 
-    def predict(self, t_ns: int) -> None:
-        """Move every track on to the time of a new frame."""
-        dt_s = 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
+    def ahead(self, t_ns: int) -> list[Drift]:
+        """How far each of `living` will have moved by a time, by its speed alone."""
+        dt_s = self._past_s(t_ns)
+        return [Drift(one.x.speed * dt_s, one.y.speed * dt_s) for one in self.living]
+
+    def predict(self, t_ns: int, drifts: Sequence[Drift | None] = ()) -> None:
+        """Move every track on to the time of a new frame.
+
+        `drifts` are how far the picture says that each of `living` has moved.
+        """
+        dt_s = self._past_s(t_ns)
         self._t_ns = t_ns
-        for one in self.living:
+        for one, drift in zip_longest(self.living, drifts):
+            x, y = one.x.at, one.y.at
             one.x.predict(dt_s, one.w)
             one.y.predict(dt_s, one.h)
+            if drift is not None and dt_s > 0:
+                one.x.steer(x, drift.dx, dt_s, one.w)
+                one.y.steer(y, drift.dy, dt_s, one.h)
+                if (t_ns - one.detected_ns) / 1e9 < _HELD_S:
+                    one.seen_ns = t_ns
+
+    def _past_s(self, t_ns: int) -> float:
+        return 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
 
     def update(
         self, detections: Sequence[Detection], moves: Sequence[bool], searched: Sequence[float]
@@ -216,8 +249,9 @@ class Tracker:
         """Forget what was looked for and not found, and what has left the picture."""
 
         def lives(one: Living) -> bool:
-            unseen_s = (t_ns - one.seen_ns) / 1e9
-            if not (0 < one.x.at < 1 and 0 < one.y.at < 1) or unseen_s > _FORGOTTEN_S:
+            unseen_s = (t_ns - one.detected_ns) / 1e9
+            longest_s = _LOST_S if one.moving else _FORGOTTEN_S
+            if not (0 < one.x.at < 1 and 0 < one.y.at < 1) or unseen_s > longest_s:
                 return False
             if one.id:
                 return one.misses < _CONFIRMED_MISSES or unseen_s < _LOST_S
@@ -236,7 +270,7 @@ class Tracker:
 
     @staticmethod
     def _is_shown(one: Living, t_ns: int) -> bool:
-        return one.misses <= _SHOWN_MISSES and (t_ns - one.seen_ns) / 1e9 < _SHOWN_S
+        return one.seen_ns == t_ns or one.misses <= _SHOWN_MISSES
 
     @staticmethod
     def _track(one: Living) -> Track:
