@@ -10,6 +10,7 @@ import msgspec
 from agent.errors import BadInput
 from agent.report.ledger import Ledger
 from agent.report.payloads import (
+    Envelope,
     LostMessages,
     Message,
     Online,
@@ -41,11 +42,14 @@ CREATE TABLE IF NOT EXISTS lost (
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One message as it came. `header` is the JSON of a picture's user properties."""
+    """One message as it came. `header` is the JSON of a picture's user properties; `message` is
+    None where the data is not of this version of the contract.
+    """
 
     topic: str
     received: str
-    message: Message
+    envelope: Envelope
+    message: Message | None
     payload: bytes
     header: str | None
 
@@ -109,19 +113,19 @@ class CentreStore:
             self.ledger(BoxEpoch(box, epoch)).never_come((SeqRange(first, last),))
 
     def _keep_one(self, arrival: Arrival) -> BoxEpoch | None:
-        message = arrival.message
-        key = BoxEpoch(message.box, message.epoch)
+        envelope, message = arrival.envelope, arrival.message
+        key = BoxEpoch(envelope.box, envelope.epoch)
         ledger = self.ledger(key)
-        if message.seq is None:
+        if envelope.seq is None:
             return self._keep_floor(key, message)
-        if ledger.take(message.seq):
+        if ledger.take(envelope.seq):
             self._db.execute(
                 "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    message.box,
-                    message.epoch,
-                    message.seq,
-                    message.id,
+                    envelope.box,
+                    envelope.epoch,
+                    envelope.seq,
+                    envelope.id,
                     arrival.topic.split("/")[4],
                     arrival.topic,
                     arrival.received,
@@ -137,7 +141,7 @@ class CentreStore:
                 )
         return key
 
-    def _keep_floor(self, key: BoxEpoch, message: Message) -> BoxEpoch | None:
+    def _keep_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
         if not isinstance(message, StatusMessage) or not isinstance(message.data, Online):
             return None
         self.ledger(key).floor(message.data.settled_upto)

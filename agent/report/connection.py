@@ -188,7 +188,6 @@ class Connection:
         elif ack.epoch == self._epoch:
             self._settle((SeqRange(1, ack.upto), *ack.also))
             self._last_ack_s = self._now_s()
-            self._faults.clear("NET-03", "centre")
 
     def _on_centre_state(self, event: Received) -> None:
         state = topics.decode_as(CentreState, event.payload)
@@ -220,9 +219,9 @@ class Connection:
                 self._settle(joined(tuple(SeqRange(seq, seq) for seq in taken)))
 
     def _settle(self, ranges: tuple[SeqRange, ...]) -> None:
+        settled = self._outbox.settle(self._epoch, ranges)
         if self._window is not None:
-            self._window.settle(ranges)
-        self._outbox.settle(self._epoch, ranges)
+            self._window.settle(settled)
 
     def _send(self, window: Window) -> None:
         if self._birth_is_due and window.flight_room() > 0:
@@ -290,7 +289,10 @@ class Connection:
         if not waits or self._mode not in ("centre", "hold"):
             self._last_ack_s = self._now_s()
             self._faults.clear("NET-03", "centre")
-        elif self._now_s() - self._last_ack_s >= SILENT_CENTRE_S:
+        elif self._now_s() - self._last_ack_s < SILENT_CENTRE_S:
+            if self._mode == "centre":
+                self._faults.clear("NET-03", "centre")
+        else:
             said = "has said that it is away"
             if self._mode == "centre":
                 said = "listens and does not acknowledge"

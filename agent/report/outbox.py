@@ -147,15 +147,18 @@ class Outbox:
         if self._reader:
             self._reader.take_back()
 
-    def settle(self, epoch: str, ranges: tuple[SeqRange, ...]) -> None:
+    def settle(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
         """These numbers have arrived. Those of another epoch are of a database that is gone, and
-        those that were never given are nobody's: both are left out.
+        those that were never given are nobody's: both are left out of what is settled and
+        returned.
         """
         last_seq = self._writer.counts.last_seq
         ranges = tuple(s for s in ranges if 0 < s.first <= s.last <= last_seq)
-        if epoch == self._epoch and ranges:
-            self._book.settle(ranges)
-            self._writer.settle(ranges)
+        if epoch != self._epoch or not ranges:
+            return ()
+        self._book.settle(ranges)
+        self._writer.settle(ranges)
+        return ranges
 
     def settled_upto(self) -> int:
         """No number up to this one will be sent any more."""

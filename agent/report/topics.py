@@ -14,6 +14,7 @@ import msgspec
 from agent.clock import ClockTrust
 from agent.model import Event, Flow, HealthReport
 from agent.report.payloads import (
+    Envelope,
     EventData,
     EventMessage,
     FlowData,
@@ -261,6 +262,7 @@ def snapshot_properties(stamp: Stamp, header: bytes) -> tuple[tuple[str, str], .
 
 
 _MESSAGE = msgspec.json.Decoder(Message)
+_ENVELOPE = msgspec.json.Decoder(Envelope)
 _JSON_PROPERTIES = ("v", "seq", "clock", "data")
 T = TypeVar("T")
 
@@ -272,11 +274,7 @@ def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Mes
     """
     try:
         if topic.what == "snapshot":
-            fields = {
-                name: msgspec.json.decode(value) if name in _JSON_PROPERTIES else value
-                for name, value in properties.items()
-            }
-            message: Message = msgspec.convert(fields, SnapshotHeader)
+            message: Message = msgspec.convert(_fields(properties), SnapshotHeader)
         else:
             message = _MESSAGE.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -284,6 +282,29 @@ def decode(topic: UpTopic, payload: bytes, properties: Mapping[str, str]) -> Mes
     if message.box != topic.box:
         raise ValueError(f"box {message.box!r} in a message on the topic of {topic.box!r}")
     return message
+
+
+def decode_envelope(
+    topic: UpTopic, payload: bytes, properties: Mapping[str, str]
+) -> Envelope | None:
+    """What a message says of itself, whatever its data: a centre keeps, and acknowledges, what a
+    newer box has to say. None where not even that can be read, or another box speaks.
+    """
+    try:
+        if topic.what == "snapshot":
+            envelope = msgspec.convert(_fields(properties), Envelope)
+        else:
+            envelope = _ENVELOPE.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return envelope if envelope.box == topic.box else None
+
+
+def _fields(properties: Mapping[str, str]) -> dict[str, object]:
+    return {
+        name: msgspec.json.decode(value) if name in _JSON_PROPERTIES else value
+        for name, value in properties.items()
+    }
 
 
 def decode_as(kind: type[T], payload: bytes) -> T | None:

@@ -1,6 +1,7 @@
 """The real things that reports go through: an outbox on a disk, a mosquitto of our own."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agent.model import Event
 from agent.report import topics
 from agent.report.outbox import Outbox
 from agent.report.topics import Draft
+from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()
 
@@ -47,9 +49,32 @@ def event(number: int, kind: str = "line") -> Draft:
     return topics.event_draft(topics.event_data(made, begin=CLOCK.utc(now_ns)))
 
 
-def number_of(data: bytes) -> int:
-    """The number that `event` was given."""
-    return int(msgspec.json.decode(data)["track"])
+def number_of(data: bytes, *within: str) -> int:
+    """The number that `event` was given; `within` names the field of a message that has it."""
+    fields = msgspec.json.decode(data)
+    for name in within:
+        fields = fields[name]
+    return int(fields["track"])
+
+
+@pytest.fixture
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts mosquittos, and kills them after the test."""
+    started: list[Mosquitto] = []
+
+    def start(**options: str) -> Mosquitto:
+        started.append(Mosquitto(tmp_path_factory.mktemp("mosquitto"), **options))
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def broker(brokers: Callable[..., Mosquitto]) -> Mosquitto:
+    """A mosquitto that lets everybody in."""
+    return brokers()
 
 
 @pytest.fixture

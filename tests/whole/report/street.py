@@ -1,0 +1,168 @@
+"""A box and a centre, each in a thread of its own, as the agent and `vigie watch` run them."""
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agent.config import BrokerConfig
+from agent.faults import FaultBoard
+from agent.report import transport
+from agent.report.centre_store import CentreStore
+from agent.report.connection import Birth
+from agent.report.mqtt import Session
+from agent.report.outbox import Outbox
+from agent.report.payloads import Online, StatusMessage
+from agent.stage import StageThread
+from agent.watch import Heard, Watch
+from tests.whole.report.conftest import CLOCK, number_of, open_outbox
+
+WAIT_S = 30.0
+BIRTH = Birth(site="corner", versions={"vigie": "0.1.0"}, cameras=())
+
+
+class Box:
+    """An outbox and its session."""
+
+    def __init__(self, broker: BrokerConfig, folder: Path, box: str = "pole-17") -> None:
+        self.faults = FaultBoard(CLOCK.boottime_ns)
+        self.outbox: Outbox = open_outbox(folder, box=box)
+        self.session = Session(
+            broker, self.outbox, self.faults, lambda: BIRTH, CLOCK.boottime_ns, random.Random(3)
+        )
+        self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.stop()
+        ended = self._thread.join(WAIT_S)
+        self.outbox.close()
+        assert ended
+        assert self._thread.health().last_error is None
+
+    def wait_for_fault(self, code: str) -> str:
+        """The detail of the fault, once it is raised."""
+
+        def detail() -> str | None:
+            return next((f.detail for f in self.faults.active() if f.code == code), None)
+
+        wait_until(lambda: detail() is not None)
+        return detail() or ""
+
+
+class Listener:
+    """`vigie watch` in a thread; with a file it is a centre."""
+
+    def __init__(
+        self, broker: BrokerConfig, store: Path | None = None, box: str | None = None
+    ) -> None:
+        self.heard: list[Heard] = []
+        self._changed = threading.Condition()
+        self.store = CentreStore.open(store) if store else None
+        self.watch = Watch(
+            broker,
+            self._on_heard,
+            random.Random(),
+            CLOCK.boottime_ns,
+            box=box,
+            store=self.store,
+        )
+        self._thread = StageThread(self.watch, CLOCK.boottime_ns, random.Random(5), vital=False)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self.watch.online.wait(WAIT_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.stop()
+        ended = self._thread.join(WAIT_S)
+        if self.store:
+            self.store.close()
+        assert ended
+        assert self._thread.health().last_error is None
+
+    def wait(self, enough: Callable[[], object]) -> None:
+        """Until `enough`, looked at after each message."""
+        with self._changed:
+            assert self._changed.wait_for(enough, WAIT_S), f"heard {len(self.heard)} messages"
+
+    def numbers(self) -> list[int]:
+        """The numbers of the events that came, repeats and all."""
+        return [
+            number_of(bytes(item.payload), "data")
+            for item in list(self.heard)
+            if "/up/event/" in item.topic
+        ]
+
+    def states(self) -> list[str]:
+        """What statuses said, in order."""
+        return [
+            type(item.message.data).__name__
+            for item in list(self.heard)
+            if isinstance(item.message, StatusMessage)
+        ]
+
+    def births(self) -> list[Online]:
+        return [
+            item.message.data
+            for item in list(self.heard)
+            if isinstance(item.message, StatusMessage) and isinstance(item.message.data, Online)
+        ]
+
+    def _on_heard(self, item: Heard) -> None:
+        with self._changed:
+            self.heard.append(item)
+            self._changed.notify_all()
+
+
+def wait_until(true: Callable[[], object], timeout_s: float = WAIT_S) -> None:
+    """For what has no event to wait on: looks every few milliseconds."""
+    never = threading.Event()
+    deadline_ns = CLOCK.boottime_ns() + int(timeout_s * 1e9)
+    while not true():
+        assert CLOCK.boottime_ns() < deadline_ns, "it did not happen in time"
+        never.wait(0.005)
+
+
+class Client:
+    """A bare client of the broker, for what boxes and centres would not do."""
+
+    def __init__(self, broker: BrokerConfig, client_id: str) -> None:
+        self.link = transport.Link(broker, client_id, None)
+        self.events: list[transport.LinkEvent] = []
+        self.link.connect()
+        self.wait(transport.Accepted)
+
+    def wait(self, kind: type[transport.LinkEvent]) -> transport.LinkEvent:
+        """The next event of a kind."""
+        deadline_ns = CLOCK.boottime_ns() + int(WAIT_S * 1e9)
+        while True:
+            for event in self.events:
+                if isinstance(event, kind):
+                    self.events.remove(event)
+                    return event
+            assert CLOCK.boottime_ns() < deadline_ns, f"no {kind.__name__}"
+            self.events += self.link.turn(0.2)
+
+    def say(self, topic: str, payload: bytes, *, retained: bool = False) -> transport.Published:
+        """Publish, and return the broker's answer."""
+        self.link.publish(topic, payload, retained=retained)
+        answer = self.wait(transport.Published)
+        assert isinstance(answer, transport.Published)
+        return answer

@@ -1,0 +1,233 @@
+"""A box, a real mosquitto and a centre: what the box has taken arrives, and leaves the box."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.config import BrokerConfig
+from agent.report import topics
+from agent.report.payloads import (
+    Ack,
+    CentreState,
+    Lost,
+    SnapshotHeader,
+    StatusMessage,
+    Stopped,
+)
+from agent.report.transport import Received
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import event
+from tests.whole.report.street import Box, Client, Listener, wait_until
+
+
+def config(broker: Mosquitto, **options: object) -> BrokerConfig:
+    return BrokerConfig(url=broker.url, keepalive_s=5, **options)  # type: ignore[arg-type]
+
+
+def test_events_arrive_at_the_centre_and_leave_the_box_on_its_word(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with (
+        Listener(config(broker), tmp_path / "centre.db") as centre,
+        Box(config(broker), tmp_path) as box,
+    ):
+        for number in range(100):
+            box.outbox.put(event(number))
+        centre.wait(lambda: len(centre.numbers()) >= 100)
+        wait_until(lambda: box.outbox.depth == 0)
+        assert centre.numbers() == list(range(100))
+        assert box.session.health().connected
+        assert box.session.health().centre_listens
+
+
+def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> None:
+    with Listener(config(broker)) as watcher:
+        with Box(config(broker), tmp_path):
+            watcher.wait(lambda: watcher.states() == ["Online"])
+        watcher.wait(lambda: watcher.states() == ["Online", "Stopped"])
+        last = watcher.heard[-1].message
+        assert isinstance(last, StatusMessage)
+        assert last.data == Stopped(session=1, reason="asked to stop")
+        assert last.seq is None
+    # It is retained: who comes later hears it too.
+    with Listener(config(broker)) as late:
+        late.wait(lambda: late.states() == ["Stopped"])
+        assert late.heard[0].retained
+
+
+def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_is_known(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with Listener(config(broker)) as watcher, Box(config(broker), tmp_path) as box:
+        watcher.wait(watcher.births)
+        # Another client with our id throws us out: the broker publishes our will.
+        rival = Client(config(broker), "pole-17")
+        watcher.wait(lambda: "Lost" in watcher.states())
+        wills = [m.message.data for m in watcher.heard if isinstance(m.message, StatusMessage)]
+        assert Lost(session=1) in wills
+        rival.link.abandon()
+        watcher.wait(lambda: any(birth.session > 1 for birth in watcher.births()))
+        assert box.outbox.next_session() > 2
+
+
+def test_the_broker_s_word_alone_frees_nothing_while_a_centre_listens(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    centre = Client(config(broker), "centre")
+    centre.say(topics.CENTRE_STATE, b'{"state":"listening"}', retained=True)
+    centre.link.subscribe(["vigie/v1/+/up/event/#"])
+    with Box(config(broker), tmp_path) as box:
+        tickets = [box.outbox.put(event(number)) for number in range(5)]
+        for _ in range(5):
+            centre.wait(Received)
+        assert all(ticket.wait(10) for ticket in tickets)
+        assert box.outbox.depth == 5
+        ack = Ack(epoch=box.outbox.epoch, upto=3)
+        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+        wait_until(lambda: box.outbox.depth == 2)
+        strange = Ack(epoch="of another box", upto=5)
+        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(strange))
+        beyond = Ack(epoch=box.outbox.epoch, upto=1000)
+        centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(beyond))
+        centre.say("vigie/v1/pole-17/down/ack", b"rubbish")
+        box.outbox.put(event(5)).wait(10)
+        centre.wait(Received)
+        assert box.outbox.depth == 3
+        centre.say(topics.CENTRE_STATE, b'{"state":"retired"}', retained=True)
+        wait_until(lambda: box.outbox.depth == 0)
+    centre.link.close()
+
+
+def test_without_a_centre_the_broker_s_word_frees(broker: Mosquitto, tmp_path: Path) -> None:
+    with Listener(config(broker)) as watcher, Box(config(broker), tmp_path) as box:
+        for number in range(30):
+            box.outbox.put(event(number))
+        watcher.wait(lambda: len(watcher.numbers()) >= 30)
+        wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_with_ack_broker_a_message_that_nobody_subscribed_to_is_delivered(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with Box(config(broker, ack="broker"), tmp_path) as box:
+        for number in range(30):
+            box.outbox.put(event(number)).wait(10)
+        wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_while_the_centre_is_away_the_box_keeps_what_it_has(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    store = tmp_path / "centre.db"
+    with Box(config(broker), tmp_path) as box, Listener(config(broker)) as watcher:
+        with Listener(config(broker), store) as centre:
+            box.outbox.put(event(1))
+            centre.wait(lambda: centre.numbers() == [1])
+            wait_until(lambda: box.outbox.depth == 0)
+        assert CentreState(state="away") == topics.decode_as(
+            CentreState,
+            next(m.payload for m in reversed(watcher.heard) if m.topic == topics.CENTRE_STATE),
+        )
+        wait_until(lambda: not box.session.health().centre_listens)
+        box.outbox.put(event(2)).wait(10)
+        with Listener(config(broker), store) as centre:
+            centre.wait(lambda: centre.numbers() == [2])
+            wait_until(lambda: box.outbox.depth == 0)
+            # A centre that comes is told the birth anew, with the floor from which it counts.
+            centre.wait(lambda: any(birth.settled_upto >= 1 for birth in centre.births()))
+
+
+def test_a_box_that_knew_a_centre_waits_for_it_though_a_killed_broker_forgot_it(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with Listener(config(broker), tmp_path / "centre.db"), Box(config(broker), tmp_path) as box:
+        wait_until(lambda: box.outbox.centre_known)
+    broker.end(signal.SIGKILL)
+    broker.start()
+    with Box(config(broker), tmp_path) as box:
+        wait_until(lambda: box.session.health().connected)
+        box.outbox.put(event(1)).wait(10)
+        with Listener(config(broker), tmp_path / "centre.db") as centre:
+            centre.wait(lambda: centre.numbers() == [1])
+        assert box.session.health().connected
+
+
+def test_a_receive_maximum_of_one_is_kept(
+    brokers: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    # mosquitto takes max_inflight_messages as its receive maximum, and ends a session beyond it.
+    broker = brokers(config="allow_anonymous true\nmax_inflight_messages 1\n")
+    with (
+        Listener(config(broker), tmp_path / "centre.db") as centre,
+        Box(config(broker), tmp_path) as box,
+    ):
+        for number in range(200):
+            box.outbox.put(event(number))
+        centre.wait(lambda: len(centre.numbers()) >= 200)
+        wait_until(lambda: box.outbox.depth == 0)
+        assert centre.numbers() == list(range(200))
+        assert {birth.session for birth in centre.births()} == {1}
+
+
+def test_a_picture_travels_as_bytes_with_its_envelope_beside_it(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    jpeg = b"\xff\xd8" + bytes(range(256)) * 40
+    with (
+        Listener(config(broker), tmp_path / "centre.db") as centre,
+        Box(config(broker), tmp_path) as box,
+    ):
+        box.outbox.put(topics.snapshot_draft("north", jpeg, 1, event="event-1"))
+        centre.wait(lambda: "snapshot" in centre.heard[-1].topic)
+        wait_until(lambda: box.outbox.depth == 0)
+    (picture,) = [item for item in centre.heard if "snapshot" in item.topic]
+    header = picture.message
+    assert isinstance(header, SnapshotHeader)
+    assert picture.payload == jpeg
+    assert header.data.sha256 == topics.sha256_hex(jpeg)
+    assert (header.seq, header.data.event) == (1, "event-1")
+
+
+def test_what_waited_longest_is_told_and_the_newest_emergency_first(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with Box(config(broker), tmp_path) as box:
+        pass
+    box = Box(config(broker), tmp_path)
+    for number in range(40):
+        box.outbox.put(event(number, "wrong_way" if number in (10, 20) else "line")).wait(10)
+    with Listener(config(broker), tmp_path / "centre.db") as centre, box:
+        centre.wait(lambda: len(centre.numbers()) >= 40)
+        numbers = centre.numbers()
+        assert numbers[:2] == [20, 10]
+        assert numbers[2:] == [number for number in range(40) if number not in (10, 20)]
+
+
+def test_a_broker_that_is_not_there_is_a_fault_until_it_is(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    broker.end(signal.SIGTERM)
+    with Box(config(broker), tmp_path) as box:
+        detail = box.wait_for_fault("NET-01")
+        assert detail == f"127.0.0.1:{broker.port}: Connection refused"
+        broker.start()
+        wait_until(lambda: not box.faults.active())
+        assert box.session.health().connected
+
+
+def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with (
+        Listener(config(broker), tmp_path / "centre.db") as centre,
+        Box(config(broker), tmp_path) as box,
+    ):
+        for turn in range(3):
+            for number in range(50):
+                box.outbox.put(event(50 * turn + number))
+            broker.end(signal.SIGTERM)
+            broker.start()
+        centre.wait(lambda: set(centre.numbers()) == set(range(150)))
+        wait_until(lambda: box.outbox.depth == 0)
