@@ -16,6 +16,8 @@ from agent.model import Track
 
 BAND = 0.1
 """Of the box's half extent across the line: nearer, the centre may be on either side."""
+SWING = 0.7
+"""Of the half extent: how far the centre comes from the one side to the other at the least."""
 NARROWEST_BAND = 0.002
 """In picture heights: a box can be no more exact than a pixel or two."""
 
@@ -34,6 +36,8 @@ class _Passage(msgspec.Struct):
     """How one road user stands to the line: 1 on the right hand, -1 on the left, 0 unknown."""
 
     side: int
+    reach: float = 0.0
+    """How far from the line it has been on that side."""
     over: Spot | None = None
     """The last time that the centre came over the line from `side`, if it is still over."""
 
@@ -61,7 +65,8 @@ class LineRule:
     def _judge(self, user: RoadUser) -> Crossing | None:
         line, aspect = self._line, self._users.aspect
         offset = self._offset(user.now.at)
-        band = max(NARROWEST_BAND, BAND * half_extent(user.track.box, line.start, line.to, aspect))
+        extent = half_extent(user.track.box, line.start, line.to, aspect)
+        band = max(NARROWEST_BAND, BAND * extent)
         passage = self._passages.get(user.id)
         if passage is None:
             passage = self._passages[user.id] = self._first(user, offset, band)
@@ -69,10 +74,14 @@ class LineRule:
             self._mark(passage, user.before, user.now)
         side = _sign(offset)
         stands = user.stands_since_ns(user.now.t_ns) is not None
-        if stands or abs(offset) < band or side == passage.side:
+        if side == passage.side:
+            passage.reach = max(passage.reach, abs(offset))
+            return None
+        swings = passage.side == 0 or passage.reach + abs(offset) >= SWING * extent
+        if stands or abs(offset) < band or not swings:
             return None
         over, was = passage.over, passage.side
-        passage.side, passage.over = side, None
+        self._passages[user.id] = _Passage(side, abs(offset))
         if was == 0 or over is None:
             return None
         position = along(line.start, line.to, over.at, aspect)
@@ -89,7 +98,7 @@ class LineRule:
     def _first(self, user: RoadUser, offset: float, band: float) -> _Passage:
         if user.before is not None:
             offset = self._offset(user.before.at)
-        return _Passage(_sign(offset) if abs(offset) >= band else 0)
+        return _Passage(_sign(offset), abs(offset)) if abs(offset) >= band else _Passage(0)
 
     def _mark(self, passage: _Passage, before: Spot, now: Spot) -> None:
         """Remember where the centre came over the line, or forget it where it came back."""
