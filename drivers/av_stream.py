@@ -20,6 +20,9 @@ from drivers.media import Frame, Packet, Plane, StreamInfo
 
 NS_PER_S = 1_000_000_000
 
+EARLY_NS = 20_000_000
+"""A picture that comes this much before its place on the grid is on time."""
+
 VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 """A demuxed packet; generic for the type checker alone, hence the quotes."""
 
@@ -30,7 +33,8 @@ _KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.HTTPNotFoundError, "absent", "the server knows no such path"),
     (av.error.ConnectionRefusedError, "absent", "nobody listens there"),
     (av.error.IsADirectoryError, "protocol", "is a folder; expected a file"),
-    (av.error.PermissionError, "busy", "permission denied"),
+    (av.error.PermissionError, "unsupported", "permission denied to this user"),
+    (av.error.ArgumentError, "unsupported", "refuses what it was asked for"),
     (av.error.HTTPUnauthorizedError, "protocol", "the server refuses this username and password"),
     (av.error.HTTPForbiddenError, "protocol", "the server forbids this path to this user"),
     (av.error.HTTPServerError, "protocol", "the server reports an error of its own"),
@@ -42,6 +46,12 @@ _KINDS: tuple[tuple[type[Exception], DriverErrorKind, str], ...] = (
     (av.error.BrokenPipeError, "ended", "the other side closed the connection"),
     (av.error.EOFError, "ended", "ended before the stream began"),
 )
+
+_ERRNO_KINDS: dict[int, DriverErrorKind] = {
+    errno.EBUSY: "busy",
+    errno.ENOTTY: "unsupported",
+    errno.ETIMEDOUT: "timeout",
+}
 
 
 def driver_error(error: Exception, what: str) -> DriverError:
@@ -56,12 +66,12 @@ def driver_error(error: Exception, what: str) -> DriverError:
 
 
 def _told(error: Exception, what: str) -> DriverError:
-    for kind_of, kind, said in _KINDS:
-        if isinstance(error, kind_of):
-            return DriverError(kind, f"{what}: {said}")
+    for error_type, known, said in _KINDS:
+        if isinstance(error, error_type):
+            return DriverError(known, f"{what}: {said}")
     if isinstance(error, av.error.FFmpegError):
-        busy = error.errno == errno.EBUSY
-        return DriverError("busy" if busy else "absent", f"{what}: failed: {error.strerror}")
+        kind = _ERRNO_KINDS.get(error.errno or 0, "absent")
+        return DriverError(kind, f"{what}: failed: {error.strerror}")
     return DriverError("protocol", f"{what}: {type(error).__name__}")
 
 
@@ -166,20 +176,21 @@ class FramePick:
     """Which pictures to hand out, so that there are `fps` a second of their own time at most.
 
     Pictures are taken on a grid of 1/fps seconds that begins with the first one. One that comes
-    up to a quarter of a step early counts as on time, since timestamps are rounded; the grid does
-    not move with it, so the average stays bounded.
+    a little early counts as on time, since timestamps are rounded and jitter; the grid does not
+    move with it, so the average stays bounded.
     """
 
     def __init__(self, fps: float) -> None:
         self._none = fps <= 0
         self._step_ns = 0 if self._none or math.isinf(fps) else round(NS_PER_S / fps)
+        self._early_ns = min(EARLY_NS, self._step_ns // 4)
         self._due_ns: int | None = None
 
     def is_due(self, t_ns: int) -> bool:
         """Whether a picture of this time would be taken."""
         if self._none:
             return False
-        return self._due_ns is None or t_ns + self._step_ns // 4 >= self._due_ns
+        return self._due_ns is None or t_ns + self._early_ns >= self._due_ns
 
     def take(self, t_ns: int) -> bool:
         """Whether to take the picture of this time; the grid moves on where it is taken."""

@@ -1,0 +1,187 @@
+"""Every camera driver keeps the same contract: drivers/contracts.py, word for word."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.contracts import Camera
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet
+
+from .conftest import PATIENCE_S, open_driver, take
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A driver and the options to open it with. `paced`: it gives in its own time, not at once."""
+
+    driver: str
+    options: dict[str, Any]
+    paced: bool
+
+    @property
+    def many(self) -> int:
+        """More than one loop of a film, where that does not take its time."""
+        return 15 if self.paced else 45
+
+    @contextmanager
+    def opened(self, **how: Any) -> Iterator[Camera]:
+        camera = open_driver(self.driver, self.options, **how)
+        try:
+            yield camera
+        finally:
+            camera.close()
+
+
+SMALL_STREET = {"width_px": 160, "height_px": 120, "fps": 10.0}
+
+DEVICES = (
+    "replay fast",
+    "replay real",
+    "replay reordered",
+    "replay mjpeg",
+    "replay mpeg4",
+    "replay 422",
+    "fake fast",
+    "fake real",
+    "rtsp tcp",
+    "rtsp udp",
+)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, films: dict[str, Path]) -> Device:
+    driver, kind = request.param.split()
+    if driver == "fake":
+        return Device("fake", {**SMALL_STREET, "pace": kind}, kind == "real")
+    if driver == "rtsp":
+        server = request.getfixturevalue("rtsp_server")
+        return Device("rtsp", {"url": server.url("open"), "transport": kind}, paced=True)
+    film = films.get(kind, films["h264"])
+    pace = "real" if kind == "real" else "fast"
+    return Device("replay", {"path": str(film), "pace": pace, "loop": True}, pace == "real")
+
+
+def test_the_stream_is_described_from_the_moment_it_is_open(device: Device) -> None:
+    with device.opened() as camera:
+        info = camera.info
+        assert info.codec in {"h264", "mjpeg", "mpeg4"}
+        assert (info.width_px, info.height_px) in {(160, 120), (320, 240)}
+        assert 5 <= info.fps <= 30
+
+
+def test_packets_come_in_decoding_order_and_time_never_steps_back(device: Device) -> None:
+    with device.opened(frames_fps=0) as camera:
+        packets = take(camera, Packet, device.many)
+    assert packets[0].is_key
+    assert abs(packets[0].pts_ns) < 1_000_000_000
+    for before, after in pairwise(packets):
+        assert after.dts_ns > before.dts_ns
+        assert after.t_ns >= before.t_ns
+    assert all(packet.pts_ns >= packet.dts_ns for packet in packets)
+    assert all(packet.data for packet in packets)
+
+
+def test_frames_are_planar_4_2_0_and_time_never_steps_back(device: Device) -> None:
+    with device.opened(packets=False) as camera:
+        frames = take(camera, Frame, device.many)
+        info = camera.info
+    for frame in frames:
+        assert frame.y.shape == (info.height_px, info.width_px)
+        assert frame.u.shape == frame.v.shape == (info.height_px // 2, info.width_px // 2)
+        assert frame.y.dtype == frame.u.dtype == frame.v.dtype == "uint8"
+        assert frame.y.max() > 150
+        assert not frame.y.flags.writeable
+    for before, after in pairwise(frames):
+        assert after.t_ns > before.t_ns
+        assert after.seq == before.seq + 1
+
+
+def test_a_driver_does_no_work_for_nothing(device: Device) -> None:
+    with device.opened(packets=False) as camera:
+        assert {type(camera.read(PATIENCE_S)) for _ in range(5)} == {Frame}
+    with device.opened(frames_fps=0) as camera:
+        assert {type(camera.read(PATIENCE_S)) for _ in range(5)} == {Packet}
+
+
+def test_frames_come_no_oftener_than_they_are_wanted(device: Device) -> None:
+    with device.opened(packets=False, frames_fps=4) as camera:
+        frames = take(camera, Frame, 6)
+        span_s = (frames[-1].seq - frames[0].seq) / camera.info.fps
+    assert span_s >= 5 / 4 - 0.1
+    assert all(after.seq - before.seq >= 2 for before, after in pairwise(frames))
+
+
+def test_a_plane_is_never_written_to_again(device: Device) -> None:
+    def prints(frames: list[Frame]) -> list[str]:
+        return [
+            hashlib.sha256(b"".join(p.tobytes() for p in (f.y, f.u, f.v))).hexdigest()
+            for f in frames
+        ]
+
+    with device.opened(packets=False) as camera:
+        kept = take(camera, Frame, 6)
+        before = prints(kept)
+        take(camera, Frame, 12)
+        assert prints(kept) == before
+    assert prints(kept) == before
+
+
+def test_a_read_without_patience_gives_nothing_rather_than_wait(device: Device) -> None:
+    if not device.paced:
+        pytest.skip("a film in fast pace always has more to give")
+    with device.opened() as camera:
+        assert any(camera.read(0.0) is None for _ in range(1000))
+
+
+def test_closing_wakes_who_reads(device: Device) -> None:
+    failed: list[DriverError] = []
+    started = threading.Event()
+    camera = device.opened()
+    with camera as opened:
+
+        def read_on() -> None:
+            try:
+                while True:
+                    opened.read(60.0)
+                    started.set()
+            except DriverError as error:
+                failed.append(error)
+
+        reader = threading.Thread(target=read_on)
+        reader.start()
+        assert started.wait(PATIENCE_S)
+        opened.close()
+        reader.join(PATIENCE_S)
+        assert not reader.is_alive()
+    assert [error.kind for error in failed] == ["absent"]
+
+
+def test_a_closed_camera_is_absent_and_closing_twice_does_nothing(device: Device) -> None:
+    with device.opened() as camera:
+        camera.close()
+        camera.close()
+        for _ in range(2):
+            with pytest.raises(DriverError, match="closed") as caught:
+                camera.read(0.0)
+            assert caught.value.kind == "absent"
+
+
+def test_ten_openings_leave_nothing_open(device: Device) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
+
+    with device.opened() as camera:
+        take(camera, Frame, 1)
+    before = open_files()
+    for _ in range(10):
+        with device.opened() as camera:
+            camera.read(PATIENCE_S)
+    assert open_files() <= before + 1

@@ -1,0 +1,194 @@
+"""What a film gives beyond the contract: two paces, loops, and what is wrong with it."""
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet
+from tests.conftest import HeldClock
+
+from .conftest import FILM_FPS, FILM_FRAMES, boottime_ns, open_driver, take
+
+
+def play(path: Path, **how: Any) -> list[Packet | Frame]:
+    """Everything that a film gives in fast pace, to its end."""
+    camera = open_driver("replay", {"path": str(path), "pace": "fast"}, **how)
+    found: list[Packet | Frame] = []
+
+    def to_the_end() -> None:
+        while True:
+            media = camera.read(1.0)
+            assert media is not None
+            found.append(media)
+
+    for _ in range(2):
+        with pytest.raises(DriverError, match="played to its end") as caught:
+            to_the_end()
+        assert caught.value.kind == "ended"
+    camera.close()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["h264", "reordered", "mjpeg", "mpeg4", "422"])
+def test_in_fast_pace_time_is_the_films_own_and_every_picture_comes(
+    films: dict[str, Path], kind: str
+) -> None:
+    media = play(films[kind])
+    frames = [m for m in media if isinstance(m, Frame)]
+    packets = [m for m in media if isinstance(m, Packet)]
+    assert [f.t_ns for f in frames] == [n * 1_000_000_000 // FILM_FPS for n in range(FILM_FRAMES)]
+    assert [f.seq for f in frames] == list(range(FILM_FRAMES))
+    assert sorted(p.pts_ns for p in packets) == [f.t_ns for f in frames]
+
+
+def test_two_runs_give_the_same(films: dict[str, Path]) -> None:
+    first, second = (play(films["reordered"], frames_fps=3) for _ in range(2))
+    assert [(m.t_ns, type(m)) for m in first] == [(m.t_ns, type(m)) for m in second]
+    for one, other in zip(first, second, strict=True):
+        if isinstance(one, Frame) and isinstance(other, Frame):
+            assert one.y.tobytes() == other.y.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["h264", "mjpeg"])
+def test_frames_keep_their_number_where_not_all_are_wanted(
+    films: dict[str, Path], kind: str
+) -> None:
+    frames = play(films[kind], frames_fps=2, packets=False)
+    assert [f.seq for f in frames if isinstance(f, Frame)] == list(range(0, FILM_FRAMES, 5))
+
+
+def test_in_real_pace_nothing_comes_before_it_is_due(
+    films: dict[str, Path], clock: HeldClock
+) -> None:
+    began_ns = clock.now_ns
+    camera = open_driver(
+        "replay", {"path": str(films["h264"])}, frames_fps=5, clock_ns=clock.boottime_ns
+    )
+    first = [camera.read(0.0), camera.read(0.0), camera.read(0.0)]
+    assert [type(m) for m in first] == [Packet, Frame, type(None)]
+    clock.pass_s(0.1)
+    assert camera.read(0.0) is None, "a packet waits for the next picture that is wanted"
+    clock.pass_s(0.1)
+    burst = [camera.read(0.0) for _ in range(4)]
+    assert [type(m) for m in burst] == [Packet, Packet, Frame, type(None)]
+    due_s = [round((m.t_ns - began_ns) / 1e9, 3) for m in burst if m is not None]
+    assert due_s == [0.1, 0.2, 0.2]
+    camera.close()
+
+
+def test_packets_alone_come_in_bursts_of_half_a_second(
+    films: dict[str, Path], clock: HeldClock
+) -> None:
+    camera = open_driver(
+        "replay", {"path": str(films["h264"])}, frames_fps=0, clock_ns=clock.boottime_ns
+    )
+    assert camera.read(0.0) is None
+    clock.pass_s(0.49)
+    assert camera.read(0.0) is None
+    clock.pass_s(0.01)
+    burst = [camera.read(0.0) for _ in range(7)]
+    assert [m is None for m in burst] == [False] * 6 + [True]
+    camera.close()
+
+
+@pytest.mark.parametrize("kind", ["h264", "reordered", "mpeg4"])
+def test_a_loop_goes_on_without_a_gap(films: dict[str, Path], kind: str) -> None:
+    camera = open_driver("replay", {"path": str(films[kind]), "pace": "fast", "loop": True})
+    frames: list[Frame] = []
+    packets: list[Packet] = []
+    while len(frames) < 3 * FILM_FRAMES:
+        media = camera.read(1.0)
+        (frames if isinstance(media, Frame) else packets).append(media)  # type: ignore[arg-type]
+    camera.close()
+    steps = {b.t_ns - a.t_ns for a, b in pairwise(frames)}
+    step_ns = 1_000_000_000 // FILM_FPS
+    # Where pictures are reordered, decoding begins before the first picture is due.
+    assert steps <= ({step_ns} if kind != "reordered" else {step_ns, 2 * step_ns, 3 * step_ns})
+    assert all(b.dts_ns > a.dts_ns for a, b in pairwise(packets))
+
+
+def test_a_film_that_was_cut_ends_after_what_is_whole(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
+    whole = films["streamable"].read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: int(len(whole) * 0.7)])
+    frames = [m for m in play(cut) if isinstance(m, Frame)]
+    assert FILM_FRAMES / 4 < len(frames) < FILM_FRAMES
+
+
+def test_a_film_that_is_damaged_in_the_middle_is_refused_where_the_damage_is(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
+    data = bytearray(films["streamable"].read_bytes())
+    middle = len(data) * 6 // 10
+    data[middle : middle + 400] = bytes(400)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    camera = open_driver("replay", {"path": str(damaged), "pace": "fast"})
+    with pytest.raises(DriverError, match=r"damaged\.mp4': is damaged before \d") as caught:
+        take(camera, Frame, FILM_FRAMES)
+    assert caught.value.kind == "protocol"
+    camera.close()
+
+
+def test_what_is_no_film_is_refused_in_one_line(films: dict[str, Path], tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("no film\n" * 500)
+    headless = tmp_path / "headless.mp4"
+    headless.write_bytes(films["h264"].read_bytes()[:2000])
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    for path, kind in (
+        (tmp_path / "gone.mp4", "absent"),
+        (tmp_path, "protocol"),
+        (text, "protocol"),
+        (headless, "protocol"),
+        (empty, "protocol"),
+    ):
+        with pytest.raises(DriverError) as caught:
+            open_driver("replay", {"path": str(path)})
+        assert caught.value.kind == kind, path
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_film_without_a_picture_is_unsupported(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(DriverError, match="no video stream") as caught:
+        open_driver("replay", {"path": str(sound)})
+    assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("clip", "frames", "codec"),
+    [
+        ("opencv_vtest.avi", 795, "msmpeg4v3"),
+        ("tfl_625_201707211410.mp4", 265, "h264"),
+        ("intel_one-by-one-person-detection.mp4", 1394, "h264"),
+    ],
+)
+def test_real_footage_plays_to_its_end(
+    shared: Path, clip: str, frames: int, codec: str, tmp_path: Path
+) -> None:
+    path = tmp_path / clip
+    shutil.copy(shared / "footage" / clip, path)
+    camera = open_driver(
+        "replay", {"path": str(path), "pace": "fast"}, packets=False, clock_ns=boottime_ns
+    )
+    assert camera.info.codec == codec
+    camera.close()
+    assert len(play(path, packets=False)) == frames

@@ -1,0 +1,176 @@
+"""What can go wrong with a network camera, each on a real server."""
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from drivers.camera import rtsp
+from drivers.contracts import Camera
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet
+
+from .conftest import PASSWORD, USER, RtspServer, open_driver
+
+SLACK_S = 2.0
+"""What a busy machine may take on top of a timeout."""
+
+
+def fails(kind: str, work: Callable[[], object], match: str = ".") -> str:
+    """The one line of the DriverError of this kind that `work` raises."""
+    with pytest.raises(DriverError, match=match) as caught:
+        work()
+    assert caught.value.kind == kind
+    line = str(caught.value)
+    assert "\n" not in line
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in line + repr(caught.value.__cause__)
+    return line
+
+
+def read_until_it_fails(camera: Camera) -> None:
+    while True:
+        camera.read(1.0)
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("method", ["digest", "basic"])
+def test_user_and_password_open_a_locked_camera(
+    rtsp_servers: Callable[..., Any], method: str, password_file: Path
+) -> None:
+    with rtsp_servers("--auth", method) as server:
+        url = server.url("locked")
+        known = {"username": USER, "password_file": str(password_file)}
+        camera = open_driver("rtsp", {"url": url, **known})
+        assert isinstance(camera.read(10.0), Packet)
+        camera.close()
+        fails("protocol", lambda: open_driver("rtsp", {"url": url}), "username and password")
+        wrong = server.url("locked", user=f"{USER}:not-it@")
+        line = fails("protocol", lambda: open_driver("rtsp", {"url": wrong}), "refuses")
+        assert "not-it" not in line
+        assert f"127.0.0.1:{server.port}/locked" in line
+        password_file.write_text("stale")
+        fails("protocol", lambda: open_driver("rtsp", {"url": url, **known}), "refuses")
+
+
+def test_a_password_file_that_is_not_there_is_absent() -> None:
+    options = {"url": "rtsp://127.0.0.1:1/x", "username": "u", "password_file": "/nowhere/pw"}
+    fails("absent", lambda: open_driver("rtsp", options), "/nowhere/pw")
+
+
+def test_a_path_or_port_that_is_not_there_is_absent(rtsp_server: RtspServer) -> None:
+    url = rtsp_server.url("nowhere")
+    assert url in fails("absent", lambda: open_driver("rtsp", {"url": url}), "no such path")
+    fails("absent", lambda: open_driver("rtsp", {"url": "rtsp://127.0.0.1:1/x"}), "nobody listens")
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_server_that_freezes_is_a_timeout(
+    rtsp_servers: Callable[..., Any], transport: str
+) -> None:
+    with rtsp_servers() as server:
+        options = {
+            "url": server.url("open"),
+            "transport": transport,
+            "read_timeout_s": 1.0,
+            "open_timeout_s": 1.0,
+        }
+        camera = open_driver("rtsp", {**options, "open_timeout_s": 10.0})
+        assert camera.read(10.0) is not None
+        server.freeze()
+        began_s = monotonic()
+        fails("timeout", lambda: read_until_it_fails(camera), "sent nothing for 1 s")
+        assert monotonic() - began_s < 1.0 + SLACK_S
+        fails("timeout", lambda: camera.read(0.0))
+        began_s = monotonic()
+        camera.close()
+        assert monotonic() - began_s < SLACK_S
+        began_s = monotonic()
+        fails("timeout", lambda: open_driver("rtsp", options), "did not open within 1 s")
+        assert monotonic() - began_s < 1.0 + SLACK_S
+
+
+def test_a_read_returns_in_time_from_a_frozen_server(rtsp_servers: Callable[..., Any]) -> None:
+    with rtsp_servers() as server:
+        camera = open_driver("rtsp", {"url": server.url("open"), "read_timeout_s": 20.0})
+        server.freeze()
+        while camera.read(0.3) is not None:
+            pass
+        began_s = monotonic()
+        assert camera.read(0.1) is None
+        assert monotonic() - began_s < 0.1 + SLACK_S
+        camera.close()
+
+
+def test_a_server_that_is_killed_ends_the_stream_and_opening_again_goes_on(
+    rtsp_servers: Callable[..., Any],
+) -> None:
+    with rtsp_servers() as server:
+        options = {"url": server.url("open")}
+        camera = open_driver("rtsp", options)
+        assert camera.read(10.0) is not None
+        server.kill()
+        fails("ended", lambda: read_until_it_fails(camera), "the stream ended")
+        fails("ended", lambda: camera.read(0.0))
+        camera.close()
+        fails("absent", lambda: open_driver("rtsp", options), "nobody listens")
+        with rtsp_servers("--port", str(server.port)):
+            camera = open_driver("rtsp", options)
+            media = camera.read(10.0)
+            assert isinstance(media, Packet)
+            assert media.is_key
+            camera.close()
+
+
+def test_no_thread_stays_behind(rtsp_server: RtspServer) -> None:
+    camera = open_driver("rtsp", {"url": rtsp_server.url("open")})
+    while not isinstance(camera.read(10.0), Frame):
+        pass
+    camera.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("read camera")]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://u:p%40ss@cam.example:554/a/b", "rtsp://cam.example:554/a/b"),
+        ("rtsp://cam.example/s?user=u&password=p", "rtsp://cam.example/s"),
+        (
+            "rtsp://cam.example/user=u&password=p&channel=1",
+            "rtsp://cam.example/user=u&password=...&channel=1",
+        ),
+        ("rtsp://u:p@[fe80::1]:554/x", "rtsp://[fe80::1]:554/x"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert rtsp.shown(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"url": "http://x/y"}, "rtsp://"),
+        ({"url": "rtsp:///y"}, "rtsp://"),
+        ({"url": "rtsp://x/y", "transport": "http"}, "transport"),
+        ({"url": "rtsp://x/y", "read_timeout_s": 0}, "read_timeout_s"),
+        ({"url": "rtsp://x/y", "open_timeout_s": 60}, "open_timeout_s"),
+        ({"url": "rtsp://x/y", "username": "u"}, "go together"),
+        ({"url": "rtsp://a:b@x/y", "username": "u", "password_file": "/p"}, "give it once"),
+        ({"url": "rtsp://x/y", "colour": 1}, "colour"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=re.escape(said)):
+        msgspec.convert(options, rtsp.Options)
