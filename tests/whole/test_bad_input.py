@@ -1,0 +1,108 @@
+"""Whatever a person gives wrong is one clear line on stderr and a code that is not zero."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "x"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+[camera.detect]
+scene = "scene.toml"
+"""
+SCENE = '[[line]]\nname = "stop"\nfrom = [0.1, 0.5]\nto = [0.9, 0.5]\n'
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a good configuration and a good scene, which is where we are."""
+    (tmp_path / "vigie.toml").write_text(CONFIG)
+    (tmp_path / "scene.toml").write_text(SCENE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("box")
+def test_what_is_good_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "vigie.toml"]) == 0
+    assert "vigie.toml: good; box casa-0001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("vigie.toml", ("[box]", "[box"), "vigie.toml': not valid TOML"),
+        ("vigie.toml", ('"fake"', '"film"'), "camera[0].driver: camera driver 'film' is unknown"),
+        ("vigie.toml", ("options = {}", "options = { fpz = 1 }"), "camera[0].options.fpz: unknown"),
+        ("vigie.toml", ("options = {}", "options = { fps = 0 }"), "camera[0].options.fps = 0: exp"),
+        ("vigie.toml", ("options = {}", ""), "camera[0]: object missing required field `options`"),
+        (
+            "vigie.toml",
+            ("[camera.detect]", '[camera.detect]\nmodel = "faces"'),
+            "camera[0].detect.model = 'faces': unknown; allowed: ",
+        ),
+        ("vigie.toml", ('"scene.toml"', '"none.toml"'), "none.toml': No such file or directory"),
+        ("scene.toml", ("[0.9, 0.5]", "[0.9, 1.5]"), "line[0].to"),
+        ("scene.toml", ("[0.9, 0.5]", "[0.1, 0.5]"), "allowed: a line that has a length"),
+        ("scene.toml", ("name =", "colour = 1\nname ="), "line[0].colour: unknown key; allowed: "),
+        ("scene.toml", ("[[line]]", "[[lines]]"), "lines: unknown key; allowed: line, zone, mask"),
+    ],
+)
+@pytest.mark.parametrize("command", [["check-config"], ["run", "--config"]])
+def test_a_mistake_in_a_file_is_one_line_and_exit_code_2(
+    box: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    file: str,
+    change: tuple[str, str],
+    said: str,
+) -> None:
+    text = (box / file).read_text()
+    assert change[0] in text
+    (box / file).write_text(text.replace(*change, 1))
+    assert main([*command, "vigie.toml"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("vigie: ")
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+    assert printed.out == ""
+
+
+def test_a_camera_that_nobody_wants_is_refused(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = CONFIG.replace("options = {}", "options = {}\nrecord = false")
+    (box / "vigie.toml").write_text(
+        text.replace("[camera.detect]", "[camera.detect]\nenabled = false")
+    )
+    assert main(["check-config", "vigie.toml"]) == 2
+    assert "camera[0]: neither watched nor recorded" in capsys.readouterr().err
+
+
+def test_a_state_folder_that_cannot_be_written_to_is_named(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "state").write_text("a file, where the folder should be")
+    assert main(["run", "--config", "vigie.toml"]) == 2
+    assert "box.state = " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("box")
+@pytest.mark.parametrize(
+    "arguments", [["check-config", "none.toml"], ["run", "--config", "none.toml"]]
+)
+def test_a_file_that_is_not_there_is_named(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(arguments) == 2
+    assert "'none.toml': No such file or directory" in capsys.readouterr().err
