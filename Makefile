@@ -51,5 +51,10 @@ setup-test: setup
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
 
-setup-bench: setup-test
+setup-bench: setup-test .cache/bench-peers/.done
 	@scripts/apt-packages motion ffmpeg
+
+.cache/bench-peers/.done: bench/peers/requirements.lock
+	$(PYTHON) -m venv .cache/bench-peers
+	.cache/bench-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@

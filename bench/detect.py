@@ -1,0 +1,293 @@
+"""What the parts of detection cost: the gate, the step, the tracker, the thumbnail.
+
+Run: `python -m bench detect`.
+"""
+
+import contextlib
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.detect import picture
+from agent.detect.models import load_card, verify
+from agent.detect.motion import MotionGate
+from agent.detect.picture import Region
+from agent.detect.tflite import Interpreter, open_detector
+from agent.detect.tracker import Tracker, merge
+from agent.model import Box, Detection
+from bench import films
+from bench.cpu import Turns, cpu_s, in_turns, one_core
+from bench.table import Row
+from drivers.av_stream import planes
+from drivers.media import Frame, Plane
+
+MODEL = "ssdlite_mobilenet_v2"
+GATE_PX = 320
+GATE_FPS = 10
+PEERS = films.ROOT / ".cache" / "bench-peers" / "bin" / "python"
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    with one_core():
+        return [*gate_rows(), *step_rows(), *tracker_rows(), *thumbnail_rows()]
+
+
+def film_frames(count: int, every: int = 1) -> list[Frame]:
+    """Pictures of the 1080p film, one of `every`, copied out of the decoder."""
+    found = []
+    with av.open(str(films.made(films.MAIN))) as source:
+        pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
+        for seq, one in enumerate(pictures):
+            y, u, v = (plane.copy() for plane in planes(one))
+            t_ns = round(seq * every * 1e9 / films.MAIN.fps)
+            found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
+    return found
+
+
+def gate_rows() -> list[Row]:
+    """The motion gate beside OpenCV's background subtractor on the same small pictures.
+
+    Still pictures are one picture with a sensor's noise, fresh in each.
+    """
+    busy = [picture.gate_luma(frame.y, GATE_PX) for frame in film_frames(120)]
+    rng = np.random.default_rng(1)
+    still = [
+        np.clip(busy[0] + rng.normal(0, films.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
+        for _ in busy
+    ]
+    made = []
+    for name, small in (("busy", busy), ("still", still)):
+        turns = in_turns({"ours": _gate(small), "mog2": _mog2(small)})
+        made.append(
+            Row(
+                name=f"motion gate / MOG2, {name}",
+                value=turns.ratio("ours", "mog2"),
+                unit="ratio",
+                target="<= 0.2",
+                note=f"{_each(turns, len(small))} at 320x180; MOG2 without shadows and blobs",
+            )
+        )
+    return made
+
+
+def _each(turns: Turns, parts: int) -> str:
+    """The milliseconds behind a ratio."""
+    return " : ".join(f"{turns.ms(name, parts):.3f}" for name in turns.seconds) + " ms"
+
+
+def _gate(small: Sequence[Plane]) -> Callable[[], None]:
+    def work() -> None:
+        gate = MotionGate()
+        for index, one in enumerate(small):
+            gate.look(one, index * 1_000_000_000 // GATE_FPS)
+
+    return work
+
+
+def _mog2(small: Sequence[Plane]) -> Callable[[], None]:
+    def work() -> None:
+        subtractor = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
+        for one in small:
+            subtractor.apply(one)
+
+    return work
+
+
+def step_rows() -> list[Row]:
+    """From a frame's planes to detections, beside the interpreter's bare `invoke`."""
+    frames = film_frames(20, every=15)
+    detector = open_detector(MODEL)
+    bare = Interpreter(model_content=verify(load_card(MODEL)), num_threads=1)
+    bare.allocate_tensors()
+    index = bare.get_input_details()[0]["index"]
+    parts = {"crop of 424 px": Region(700, 400, 424, 424), "whole 1080p": picture.whole(frames[0])}
+
+    def ours(region: Region) -> Callable[[], None]:
+        def work() -> None:
+            for frame in frames:
+                detector.detect(picture.crop_rgb(frame, region, detector.size_px))
+
+        return work
+
+    def invoke(region: Region) -> Callable[[], float]:
+        inputs = [picture.crop_rgb(frame, region, detector.size_px)[np.newaxis] for frame in frames]
+
+        def work() -> float:
+            spent = 0.0
+            for one in inputs:
+                bare.set_tensor(index, one)
+                began = cpu_s()
+                bare.invoke()
+                spent += cpu_s() - began
+            return spent
+
+        return work
+
+    made = []
+    for name, region in parts.items():
+        turns = in_turns({"ours": ours(region), "invoke": invoke(region)})
+        made.append(
+            Row(
+                name=f"detect step / bare invoke, {name}",
+                value=turns.ratio("ours", "invoke"),
+                unit="ratio",
+                target="<= 1.1",
+                note=f"{_each(turns, len(frames))}, {detector.card.title}",
+            )
+        )
+    return made
+
+
+def street(objects: int, seconds: int = 20) -> list[list[Detection]]:
+    """Detections of so many road users who cross a picture, at 10 frames a second.
+
+    Boxes jitter by 3 % of their size, one in twenty is not seen, some are unsure.
+    """
+    rng = np.random.default_rng(objects)
+    place = rng.uniform(0.1, 0.9, (objects, 2))
+    speed = rng.normal(0, 0.04, (objects, 2))
+    size = rng.uniform(0.02, 0.08, (objects, 1)) * (1.0, 1.8)
+    labels = ("person", "car")
+    frames = []
+    for _ in range(seconds * GATE_FPS):
+        place += speed / GATE_FPS
+        speed = np.where((place < 0.05) | (place > 0.95), -speed, speed)
+        seen = []
+        for one in np.flatnonzero(rng.uniform(size=objects) > 0.05):
+            w, h = (size[one] * rng.normal(1, 0.03, 2)).tolist()
+            x, y = (place[one] + size[one] * rng.normal(0, 0.03, 2)).tolist()
+            seen.append(
+                Detection(
+                    label=labels[one % 2],
+                    score=float(rng.uniform(0.25, 0.95)),
+                    box=Box(x - w / 2, y - h / 2, w, h),
+                )
+            )
+        frames.append(seen)
+    return frames
+
+
+def tracker_rows() -> list[Row]:
+    """The tracker beside ByteTrack of the package `trackers`, on the same detections."""
+    made = []
+    for objects in (5, 20, 50):
+        frames = street(objects)
+        shown = [0]
+        works: dict[str, Callable[[], float | None]] = {"ours": _track(frames, shown)}
+        with contextlib.ExitStack() as stack:
+            if PEERS.exists():
+                works["bytetrack"] = stack.enter_context(_bytetrack(frames))
+            turns = in_turns({**works, "merge": _merge(frames)}, turns=5)
+        merging = f"joining of detections, not in it: {turns.ms('merge', len(frames)):.3f} ms"
+        if not PEERS.exists():
+            note = f"beside nothing: `make setup-bench` installs the peer; {merging}"
+            value, unit, target = turns.ms("ours", len(frames)), "ms", "-"
+        else:
+            value, unit, target = turns.ratio("ours", "bytetrack"), "ratio", "<= 0.3"
+            ours, peer = (turns.ms(name, len(frames)) for name in works)
+            note = f"{ours:.3f} : {peer:.3f} ms a frame; tracks {shown[0]}; {merging}"
+        name = f"tracker / trackers.ByteTrack, {objects} objects"
+        made.append(Row(name=name, value=value, unit=unit, target=target, note=note))
+    return made
+
+
+def _track(frames: Sequence[Sequence[Detection]], shown: list[int]) -> Callable[[], None]:
+    thresholds = load_card(MODEL).thresholds
+
+    def work() -> None:
+        tracker = Tracker(thresholds)
+        for index, detections in enumerate(frames):
+            tracker.predict(index * 1_000_000_000 // GATE_FPS)
+            moves, searched = [True] * len(detections), [1.0] * len(tracker.living)
+            shown[0] = len(tracker.update(detections, moves, searched))
+
+    return work
+
+
+def _merge(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
+    def work() -> None:
+        for detections in frames:
+            merge(detections)
+
+    return work
+
+
+@contextlib.contextmanager
+def _bytetrack(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], float]]:
+    """The peer as a work that says how long it took. Its boxes are in pixels of a 1080p picture."""
+    table = [
+        (number, *_corners(detection.box), detection.score, detection.label == "car")
+        for number, detections in enumerate(frames)
+        for detection in detections
+    ]
+    script = Path(__file__).parent / "peers" / "bytetrack.py"
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
+        boxes = Path(folder) / "boxes.npz"
+        np.savez(boxes, rows=np.array(table, np.float64))
+        command = [str(PEERS), str(script), str(boxes), str(GATE_FPS)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as peer:
+            assert peer.stdin is not None
+            assert peer.stdout is not None
+            asked, answers = peer.stdin, peer.stdout
+
+            def work() -> float:
+                asked.write("again\n")
+                asked.flush()
+                return float(answers.readline().split()[0])
+
+            yield work
+            asked.close()
+
+
+def _corners(box: Box) -> tuple[float, float, float, float]:
+    return box.x * 1920, box.y * 1080, (box.x + box.w) * 1920, (box.y + box.h) * 1080
+
+
+def thumbnail_rows() -> list[Row]:
+    """A thumbnail from planes beside the way through colour, both of one quality."""
+    frames = film_frames(10, every=30)
+    flats = [np.concatenate([f.y.ravel(), f.u.ravel(), f.v.ravel()]) for f in frames]
+    stacked = [flat.reshape(-1, frames[0].width_px) for flat in flats]
+    made = []
+    for width, target in ((320, "aim <= 0.4"), (640, "aim <= 0.4")):
+        turns = in_turns({"planes": _from_planes(frames, width), "bgr": _by_bgr(stacked, width)})
+        made.append(
+            Row(
+                name=f"thumbnail by planes / by BGR, {width} px",
+                value=turns.ratio("planes", "bgr"),
+                unit="ratio",
+                target=target,
+                note=f"{_each(turns, len(frames))} from 1080p, quality 80",
+            )
+        )
+    return made
+
+
+def _from_planes(frames: Sequence[Frame], width: int) -> Callable[[], None]:
+    def work() -> None:
+        for frame in frames:
+            picture.thumbnail(frame, width, 1_000_000)
+
+    return work
+
+
+def _by_bgr(stacked: Sequence[npt.NDArray[np.uint8]], width: int) -> Callable[[], None]:
+    size = (width, width * 9 // 16)
+
+    def work() -> None:
+        for one in stacked:
+            bgr = cv2.cvtColor(one, cv2.COLOR_YUV2BGR_I420)
+            small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+            cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+    return work

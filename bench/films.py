@@ -1,0 +1,143 @@
+"""The films that are measured on: one street for 60 s, as a camera's two streams give it.
+
+The street is the PETS 2009 clip of OpenCV's documentation, at its own speed, cut to 16:9,
+enlarged, with a sensor's noise added afresh to every picture; without it, the rendered street of
+`drivers.camera.fake`. Encoded as cameras do: H.264 Main, no B-frames, a keyframe every 2 s. They
+are made once and kept in `.cache/bench/`.
+"""
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.video
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from drivers.camera import fake
+from drivers.contracts import Wanted
+from drivers.media import Frame
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".cache" / "bench"
+CLIP = ROOT.parent / "shared" / "footage" / "opencv_vtest.avi"
+FILM_S = 60
+NOISE = 2.0
+"""Standard deviation of luma, in steps of 255."""
+
+Planes = npt.NDArray[np.uint8]
+"""A picture as I420: (H * 3 / 2) x W."""
+
+
+class Film(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream of the camera."""
+
+    name: str
+    width_px: int
+    height_px: int
+    fps: int
+    bit_rate: int
+
+    @property
+    def frames(self) -> int:
+        """How many pictures it has."""
+        return FILM_S * self.fps
+
+
+MAIN = Film(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
+SUB = Film(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
+
+
+def has_clip() -> bool:
+    """Whether there is the real street; else it is the rendered one."""
+    return CLIP.exists()
+
+
+LEFT_OUT = (
+    "no folder `shared` beside the project: pictures are of the rendered street, "
+    "and what needs labels is left out"
+)
+
+
+def source() -> str:
+    """What the films show, in a few words."""
+    return "PETS 2009 (vtest.avi), enlarged" if has_clip() else "the rendered street"
+
+
+def made(film: Film) -> Path:
+    """The film's file, made at the first call."""
+    path = FOLDER / f"{'pets' if has_clip() else 'rendered'}-{film.name}.mp4"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.mp4")
+        _encode(film, part)
+        part.rename(path)
+    return path
+
+
+def _encode(film: Film, path: Path) -> None:
+    pictures = _real(film) if has_clip() else _rendered(film)
+    options = {"preset": "veryfast", "profile": "main", "bf": "0", "sc_threshold": "0"}
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=film.fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = film.width_px, film.height_px, "yuv420p"
+        stream.codec_context.gop_size = 2 * film.fps
+        stream.bit_rate = film.bit_rate
+        for index, planes in enumerate(itertools.islice(pictures, film.frames)):
+            picture = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            picture.pts, picture.time_base = index, Fraction(1, film.fps)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+
+
+def _real(film: Film) -> Iterator[Planes]:
+    """The clip over and over, each picture for as long as it is the newest."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, NOISE, (film.height_px + 64, film.width_px + 64)).astype(np.int8)
+    shown_s = 0.0
+    while True:
+        with av.open(str(CLIP)) as clip:
+            stream = clip.streams.video[0]
+            step_s = float(1 / (stream.average_rate or Fraction(10)))
+            for picture in clip.decode(stream):
+                shown_s += step_s
+                planes = _enlarged(picture, film)
+                while shown_s >= 1 / film.fps:
+                    shown_s -= 1 / film.fps
+                    yield _noisy(planes, noise, rng, film)
+
+
+def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
+    """The middle of a picture in the film's shape and size."""
+    bgr = picture.to_ndarray(format="bgr24")
+    height = bgr.shape[1] * film.height_px // film.width_px
+    top = (bgr.shape[0] - height) // 2
+    size = (film.width_px, film.height_px)
+    bgr = cv2.resize(bgr[top : top + height], size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+
+def _noisy(
+    planes: Planes, noise: npt.NDArray[np.int8], rng: np.random.Generator, film: Film
+) -> Planes:
+    y, x = rng.integers(0, 64, 2)
+    grain = noise[y : y + film.height_px, x : x + film.width_px]
+    luma = cv2.add(planes[: film.height_px], grain, dtype=cv2.CV_8U)
+    return np.vstack([np.asarray(luma, np.uint8), planes[film.height_px :]])
+
+
+def _rendered(film: Film) -> Iterator[Planes]:
+    options = fake.Options(
+        width_px=film.width_px, height_px=film.height_px, fps=film.fps, noise=NOISE, pace="fast"
+    )
+    wanted = Wanted(packets=False, frames_fps=float("inf"))
+    camera = fake.open_camera("bench", options, wanted, lambda: 0)
+    while True:
+        frame = camera.read(1.0)
+        if isinstance(frame, Frame):
+            flat = np.concatenate([frame.y.ravel(), frame.u.ravel(), frame.v.ravel()])
+            yield flat.reshape(-1, film.width_px)
