@@ -20,10 +20,12 @@ REST_SPOTS = 10
 """The place of rest is the mean of the first so many positions."""
 REST_LOST_NS = NS_PER_S // 2
 """Who is away from its place of rest for so long has left it; one bad box has not."""
-STANDS_AFTER_NS = NS_PER_S
+STANDS_AFTER_NS = 2 * NS_PER_S
 TRAIL_NS = 2 * NS_PER_S
 FULL_TRAIL_NS = NS_PER_S
 """A pace is known from a trail of at least this length."""
+GAP_NS = 350_000_000
+"""Who was not seen for longer may be another one since."""
 REMEMBER_STANDING_NS = 10 * NS_PER_S
 REMEMBER_MOVING_NS = 3 * NS_PER_S // 2
 SAME_PLACE = 0.3
@@ -57,6 +59,8 @@ class RoadUser:
         self._rest = self.now
         self._rest_spots = 1
         self._away_since_ns: int | None = None
+        self.unbroken_since_ns = self.now.t_ns
+        """Since when it has been seen again and again, without a gap."""
 
     @property
     def label(self) -> Label:
@@ -78,11 +82,12 @@ class RoadUser:
         """Since when it has been standing, or None where it moves."""
         return self._rest.t_ns if t_ns - self._rest.t_ns >= STANDS_AFTER_NS else None
 
-    def way(self) -> tuple[Spot, Spot] | None:
-        """Where it came from and where it is, over the last one or two seconds."""
-        if not self._trail or self.now.t_ns - self._trail[0].t_ns < FULL_TRAIL_NS:
-            return None
-        return self._trail[0], self.now
+    def way(self, since_ns: int = 0) -> tuple[Spot, Spot] | None:
+        """Where it came from and where it is, over the last one or two seconds; what lies before
+        `since_ns` is left out.
+        """
+        came = next((spot for spot in self._trail if spot.t_ns >= since_ns), self.now)
+        return (came, self.now) if self.now.t_ns - came.t_ns >= FULL_TRAIL_NS else None
 
     def pace(self) -> float | None:
         """How fast it goes, in its own sizes a second; None where that is not known yet."""
@@ -113,6 +118,8 @@ class RoadUser:
 
     def _move_to(self, spot: Spot) -> None:
         self.before, self.now = (self.now if spot.t_ns > self.now.t_ns else None), spot
+        if self.before is None or spot.t_ns - self.before.t_ns > GAP_NS:
+            self.unbroken_since_ns = spot.t_ns
         self._trail.append(spot)
         while len(self._trail) > 1 and spot.t_ns - self._trail[1].t_ns >= TRAIL_NS:
             self._trail.popleft()

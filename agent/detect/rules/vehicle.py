@@ -19,8 +19,6 @@ LEAST_WAY = 2.0
 """Own sizes: who goes back to park goes less far."""
 LEAST_DISTANCE = 0.15
 """In picture heights."""
-LONGEST_GAP_NS = 350_000_000
-"""Who was not seen for longer may be another one since."""
 STRAIGHT = 0.8
 """Of the way's length: how far its end is from its begin at the least."""
 
@@ -60,22 +58,22 @@ class GoesAgainst:
         user, aspect = stay.user, self._users.aspect
         for gone in self._users.gone:
             self._against.pop(gone.id, None)
-        way = user.way()
+        running = self._against.get(user.id)
+        proven = running is not None and running.proven
+        way = user.way(0 if proven else user.unbroken_since_ns)
         if user.label not in VEHICLES or way is None:
+            if not proven:
+                self._against.pop(user.id, None)
             return None
         came, here = way
         turn_deg = turn_between_deg(came.at, here.at, self._direction_deg, aspect)
         if (user.pace() or 0.0) < LEAST_PACE or turn_deg < WITH_DEG:
             self._against.pop(user.id, None)
             return None
-        running = self._against.get(user.id)
-        if running is None or (
-            not running.proven and here.t_ns - running.last.t_ns > LONGEST_GAP_NS
-        ):
+        if running is None:
             if turn_deg < AGAINST_DEG:
                 return None
-            begin = came if running is None else here
-            running = self._against[user.id] = _Against(begin, begin)
+            running = self._against[user.id] = _Against(came, came)
         running.length += distance(running.last.at, here.at, aspect)
         running.last = here
         if not running.proven:

@@ -1,0 +1,113 @@
+import pytest
+
+from tests.pure.rules.street import Walker, Way, judged, path, shaky, told, zone
+
+STOPS = path((0, 0.2, 0.5), (4, 0.7, 0.5), (40, 0.7, 0.5), (44, 0.95, 0.5))
+ROAD = {"kind": "carriageway", "labels": ("car", "bicycle", "person")}
+
+
+def test_a_vehicle_that_stands_long_enough_has_stopped() -> None:
+    scene = zone(**ROAD, stopped_after_s=20)
+    begin, end = judged(scene, [Walker(shaky(STOPS, 0.003))], 46)
+    assert told([begin, end]) == ["stopped begin", "stopped end"]
+    assert begin.t_ns == pytest.approx(24e9, abs=1e9)
+    assert begin.duration_s == pytest.approx(20.0, abs=0.001)
+    assert end.t_ns == pytest.approx(40e9, abs=1.5e9)
+
+
+@pytest.mark.parametrize(
+    ("why", "way", "label"),
+    [
+        ("it goes on too soon", path((0, 0.7, 0.5), (15, 0.7, 0.5), (17, 0.95, 0.5)), "car"),
+        ("it creeps", path((0, 0.55, 0.5), (60, 0.95, 0.5)), "car"),
+        ("it stands elsewhere", path((0, 0.2, 0.5), (60, 0.2, 0.5)), "car"),
+        ("it is a person", path((0, 0.7, 0.5), (60, 0.7, 0.5)), "person"),
+    ],
+)
+def test_who_has_not_stopped(why: str, way: Way, label: str) -> None:
+    scene = zone(**ROAD, stopped_after_s=20)
+    events = judged(scene, [Walker(way, label=label)], 60)
+    assert [event for event in events if event.kind == "stopped"] == [], why
+
+
+def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
+    before = Walker(path((0, 0.7, 0.5), (30, 0.7, 0.5)))
+    after = Walker(shaky(path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9)
+    events = judged(zone(**ROAD, stopped_after_s=20), [before, after], 60)
+    assert told(events) == ["stopped begin"]
+
+
+def test_one_bad_box_does_not_set_a_stopped_vehicle_in_motion() -> None:
+    def way(t_s: float) -> tuple[float, float]:
+        return (0.8, 0.6) if round(t_s, 1) in (8.0, 15.0, 24.0) else (0.7, 0.5)
+
+    events = judged(zone(**ROAD, stopped_after_s=20), [Walker(way)], 30)
+    assert told(events) == ["stopped begin"]
+    assert events[0].t_ns == pytest.approx(20e9, abs=1e8)
+
+
+LEFTWARDS = path((0, 0.95, 0.5), (6, 0.55, 0.5))
+RIGHTWARDS = path((0, 0.55, 0.5), (6, 0.95, 0.5))
+UPWARDS = path((0, 0.75, 0.95), (6, 0.75, 0.3))
+DOWNWARDS = path((0, 0.75, 0.3), (6, 0.75, 0.95))
+
+
+@pytest.mark.parametrize(
+    ("direction_deg", "way", "wrong"),
+    [
+        (0, LEFTWARDS, True),
+        (0, RIGHTWARDS, False),
+        (0, UPWARDS, False),
+        (0, DOWNWARDS, False),
+        (180, RIGHTWARDS, True),
+        (180, LEFTWARDS, False),
+        (90, DOWNWARDS, True),
+        (90, UPWARDS, False),
+        (270, UPWARDS, True),
+        (270, DOWNWARDS, False),
+        (45, path((0, 0.95, 0.3), (6, 0.6, 0.9)), True),
+        (45, path((0, 0.6, 0.9), (6, 0.95, 0.3)), False),
+    ],
+)
+def test_directions_are_as_on_a_protractor_laid_on_the_picture(
+    direction_deg: float, way: Way, *, wrong: bool
+) -> None:
+    scene = zone(**ROAD, direction_deg=direction_deg)
+    events = judged(scene, [Walker(shaky(way, 0.001))], 6)
+    assert told(events) == (["wrong_way begin"] if wrong else [])
+
+
+@pytest.mark.parametrize(
+    ("why", "walker"),
+    [
+        ("a person walks as he likes", Walker(LEFTWARDS, label="person", box=(0.02, 0.02))),
+        ("a car that stands", Walker(shaky(path((0, 0.7, 0.5), (9, 0.7, 0.5)), 0.008))),
+        (
+            "a car that backs into a parking space",
+            Walker(path((0, 0.7, 0.5), (3, 0.7, 0.5), (5, 0.61, 0.5), (9, 0.61, 0.5))),
+        ),
+        (
+            "a track that hops from one car to the next",
+            Walker(
+                path(
+                    (0, 0.9, 0.5),
+                    (1, 0.9, 0.5),
+                    (1.4, 0.75, 0.5),
+                    (3, 0.75, 0.5),
+                    (3.4, 0.6, 0.5),
+                    (6, 0.6, 0.5),
+                ),
+                hidden=[(0.95, 1.45), (2.95, 3.45)],
+            ),
+        ),
+    ],
+)
+def test_what_is_not_the_wrong_way(why: str, walker: Walker) -> None:
+    events = judged(zone(**ROAD, direction_deg=0), [walker], 9)
+    assert [event for event in events if event.kind == "wrong_way"] == [], why
+
+
+def test_the_wrong_way_ends_with_the_vehicle() -> None:
+    events = judged(zone(**ROAD, direction_deg=0), [Walker(LEFTWARDS)], 12)
+    assert told(events) == ["wrong_way begin", "wrong_way end"]
+    assert events[1].t_ns == pytest.approx(6e9, abs=2e8)
