@@ -1,8 +1,11 @@
 """Telling systemd how we are: sd_notify(3), a datagram to the socket in NOTIFY_SOCKET."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -35,4 +38,8 @@ class Notifier:
         if self._address is None:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.sendto(line.encode(), self._address)
+            try:
+                channel.sendto(line.encode(), self._address)
+            except OSError as error:
+                # A service manager that does not listen is no reason to stop watching a street.
+                log.warning("sd_notify: %s not told: %s", line, error)

@@ -31,6 +31,10 @@ def test_an_abstract_socket_is_understood() -> None:
         assert systemd.recv(100) == b"READY=1"
 
 
+def test_a_manager_that_has_gone_stops_nobody(tmp_path: Path) -> None:
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).alive()
+
+
 def test_without_systemd_nothing_happens() -> None:
     notifier = Notifier({})
     notifier.ready()

@@ -1,0 +1,35 @@
+"""The real things: a mosquitto, an agent in its own process, a centre."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import Box, Centre
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    yield broker
+    broker.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def centre(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Centre]:
+    centre = Centre(mosquitto.url, tmp_path / "centre.db")
+    yield centre
+    centre.close()
+
+
+@pytest.fixture
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
+    folder = tmp_path / "box"
+    folder.mkdir()
+    box = Box(folder, mosquitto.url)
+    yield box
+    box.abandon()

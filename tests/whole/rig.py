@@ -1,0 +1,142 @@
+"""A box's agent in its own process, and a centre that hears and acknowledges it."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.config import BrokerConfig
+from agent.report.centre_store import CentreStore
+from agent.stage import StageThread
+from agent.watch import Heard, Watch
+
+WAIT_S = 60.0
+"""For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
+
+CLOCK = SystemClock()
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V / Rue Chaouia"
+state = "state"
+[broker]
+url = "{url}"
+[health]
+every_s = 5
+[[camera]]
+name = "north"
+driver = "fake"
+[camera.options]
+width_px = 640
+height_px = 360
+{options}
+[camera.detect]
+scene = "scene.toml"
+"""
+
+SCENE = "".join(
+    f"""
+[[line]]
+name = "line {number}"
+from = [0.0, {number / 20}]
+to = [1.0, {number / 20}]
+each = true
+"""
+    for number in range(5, 20)
+)
+"""Many lines across a street, so that events are many."""
+
+
+class Box:
+    """A folder with a configuration, and `vigie run` on it, as often as one likes."""
+
+    def __init__(self, folder: Path, url: str, options: str = "") -> None:
+        self.folder = folder
+        (folder / "vigie.toml").write_text(CONFIG.format(url=url, options=options))
+        (folder / "scene.toml").write_text(SCENE)
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def start(self) -> None:
+        """Returns when the agent has told its service manager that it is ready."""
+        address = self.folder / "notify"
+        address.unlink(missing_ok=True)
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._manager.bind(str(address))
+        self._manager.settimeout(1)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent", "run", "--config", "vigie.toml"],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": str(address)},
+            )
+        for _ in range(int(WAIT_S)):
+            try:
+                assert self._manager.recv(1000) == b"READY=1"
+            except TimeoutError:
+                assert self._process.poll() is None, self.log
+            else:
+                return
+        raise AssertionError(f"not ready after {WAIT_S} s: {self.log}")
+
+    def end(self, how: signal.Signals) -> int:
+        """SIGTERM, or SIGKILL as a power cut would. The exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(how)
+        code = process.wait(WAIT_S)
+        self._manager.close()
+        return code
+
+    def abandon(self) -> None:
+        """Leave nothing behind, after whatever happened."""
+        if self._process is not None:
+            self.end(signal.SIGKILL)
+
+
+class Centre:
+    """Hears every box, stores what it hears, and acknowledges."""
+
+    def __init__(self, url: str, file: Path) -> None:
+        self._changed = threading.Condition()
+        self._heard: list[Heard] = []
+        self.store = CentreStore.open(file)
+        self._watch = Watch(
+            BrokerConfig(url=url),
+            self._hear,
+            random.Random(7),
+            CLOCK.boottime_ns,
+            store=self.store,
+        )
+        self._thread = StageThread(self._watch, CLOCK.boottime_ns, random.Random(7), vital=False)
+        self._thread.start()
+        assert self._watch.online.wait(WAIT_S)
+
+    def wait_for(self, found: Callable[[list[Heard]], bool], what: str) -> list[Heard]:
+        """All that was heard, once `found` says so of it."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: found(self._heard), WAIT_S), f"no {what}"
+            return list(self._heard)
+
+    def close(self) -> None:
+        self._thread.stop()
+        assert self._thread.join(WAIT_S)
+        self.store.close()
+
+    def _hear(self, item: Heard) -> None:
+        with self._changed:
+            self._heard.append(item)
+            self._changed.notify_all()

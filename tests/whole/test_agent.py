@@ -1,0 +1,110 @@
+"""The whole agent of a box, as systemd starts it, against a real broker and a centre."""
+
+import signal
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.report.payloads import (
+    EventMessage,
+    HealthMessage,
+    Online,
+    SnapshotHeader,
+    StatusMessage,
+    Stopped,
+)
+from agent.report.topics import sha256_hex
+from agent.watch import Heard
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import Box, Centre
+
+
+def statuses(heard: list[Heard]) -> list[object]:
+    return [h.message.data for h in heard if isinstance(h.message, StatusMessage)]
+
+
+def events(heard: list[Heard]) -> list[EventMessage]:
+    return [h.message for h in heard if isinstance(h.message, EventMessage)]
+
+
+def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Centre) -> None:
+    box.start()
+    heard = centre.wait_for(
+        lambda all_: (
+            len(events(all_)) >= 3
+            and {m.data.thumbnail for m in events(all_)}
+            & {h.message.data.sha256 for h in all_ if isinstance(h.message, SnapshotHeader)}
+            != set()
+        ),
+        "three events and a picture of one of them",
+    )
+    (birth,) = [s for s in statuses(heard) if isinstance(s, Online)]
+    assert birth.site == "Bd Mohammed V / Rue Chaouia"
+    assert birth.cameras[0].model == "ssdlite_mobilenet_v2"
+    for event in events(heard):
+        assert event.box == "casa-0001"
+        assert event.data.camera == "north"
+        assert event.data.kind in ("line", "view_moved")
+    for item in heard:
+        if isinstance(item.message, SnapshotHeader):
+            assert sha256_hex(item.payload) == item.message.data.sha256
+            assert item.payload.startswith(b"\xff\xd8")
+            assert len(item.payload) <= 20_000
+    healths = [h.message.data for h in heard if isinstance(h.message, HealthMessage)]
+    assert healths[0].cameras[0].open
+    assert {stage.state for stage in healths[-1].stages} <= {"running", "starting"}
+
+    assert box.end(signal.SIGTERM) == 0
+    farewell = centre.wait_for(
+        lambda all_: any(isinstance(s, Stopped) for s in statuses(all_)), "farewell"
+    )
+    assert [s.reason for s in statuses(farewell) if isinstance(s, Stopped)] == ["asked to stop"]
+    assert "Traceback" not in box.log
+    footage = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
+    assert footage
+    with av.open(str(footage[0])) as film:
+        assert sum(1 for _ in film.decode(video=0)) > 10
+    assert not list(box.folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("silent_after_s = 1", "CAM-02"), ("duration_s = 0.5", None)]
+)
+def test_a_camera_that_fails_is_a_report_and_never_an_end(
+    mosquitto: Mosquitto, centre: Centre, tmp_path: Path, fault: str, code: str | None
+) -> None:
+    folder = tmp_path / "failing"
+    folder.mkdir()
+    box = Box(folder, mosquitto.url, options=fault)
+    box.start()
+    try:
+        if code is not None:
+            heard = centre.wait_for(
+                lambda all_: (
+                    any(
+                        fault.code == code
+                        for h in all_
+                        if isinstance(h.message, HealthMessage)
+                        for fault in h.message.data.faults
+                    )
+                    and any(e.data.kind == "camera_lost" for e in events(all_))
+                ),
+                f"{code} and camera_lost",
+            )
+            (lost,) = [e for e in events(heard) if e.data.kind == "camera_lost"]
+            assert lost.data.phase == "begin"
+        else:
+            # It ended and was opened again, and the agent tells how often.
+            centre.wait_for(
+                lambda all_: any(
+                    h.message.data.cameras[0].reopened > 0
+                    for h in all_
+                    if isinstance(h.message, HealthMessage)
+                ),
+                "a camera that was opened again",
+            )
+        assert box.end(signal.SIGTERM) == 0
+    finally:
+        box.abandon()
+    assert "Traceback" not in box.log
