@@ -48,7 +48,7 @@ class FlowCounter:
         step_ns = step_ns if step_ns <= LONGEST_STEP_NS else 0
         self._watched_ns += step_ns
         for name, presence in presences.items():
-            self._zones[name].add(Counter(s.user.label for s in presence.stays), step_ns)
+            self._zones[name].add(_present(presence), step_ns)
 
     def count(self, crossing: Crossing) -> None:
         """Take a crossing that became certain at the sight that was watched last."""
@@ -67,6 +67,11 @@ class FlowCounter:
             zones=tuple(zone.take(watched_ns) for zone in self._zones.values()),
         )
         return (flow,)
+
+
+def _present(presence: Presence) -> Counter[Label]:
+    """Who is seen or hidden for a moment; who is only expected back is not counted."""
+    return Counter(stay.user.label for stay in presence.stays if stay.user.present)
 
 
 class _LineCount:

@@ -43,14 +43,15 @@ class Spot(msgspec.Struct, frozen=True):
 class RoadUser:
     """One road user, for as long as it is remembered. The rules read it and never write to it.
 
-    `track` is the newest; `seen` says whether this very sight saw it, and `seen_ns` when one did
-    last. `before` and `now` are its last two spots; `before` is None where there is one alone.
+    `track` is the newest; `present` says whether the tracker still has it, `seen` whether this very
+    sight saw it, and `seen_ns` when one did last. `before` and `now` are its last two spots; `before` is None where there is one alone.
     """
 
     def __init__(self, user_id: int, track: Track, aspect: float) -> None:
         self.id = user_id
         self.track = track
         self.seen = False
+        self.present = False
         self.seen_ns = track.seen_ns
         self.before: Spot | None = None
         self.now = Spot(track.seen_ns, centre(track.box))
@@ -101,6 +102,7 @@ class RoadUser:
     def show(self, track: Track, t_ns: int) -> None:
         """Take the track as it is in a new sight."""
         self.track = track
+        self.present = True
         self.seen = track.seen_ns == t_ns
         if not self.seen:
             return
@@ -165,7 +167,7 @@ class RoadUsers:
         present = {track.id for track in sight.tracks}
         for track_id in [known for known in self._by_track if known not in present]:
             user = self._by_track.pop(track_id)
-            user.seen = False
+            user.seen = user.present = False
             self._lost.append(user)
         for track in sight.tracks:
             user = self._by_track.get(track.id) or self._newcomer(track, sight.t_ns)

@@ -32,8 +32,8 @@ WIDTH_PX = 160
 CELLS = (8, 6)
 COARSE = (20, 15)
 
-DARK_LUMA = 45
-"""The brightest hundredth is darker than this. A street at night has lamps."""
+DARK_LUMA, BRIGHT_SHARE = 45, 0.01
+"""Less than this share is as bright as this. A street at night has lamps."""
 FLAT_LUMA = 5.0
 """Standard deviation: less than this is a cap, a hand or a bag."""
 TEXTURED = 3.0
@@ -150,7 +150,7 @@ class _Learnt:
         height, width = gate.shape
         size = (WIDTH_PX, max(CELLS[1], round(height * WIDTH_PX / width)))
         small = np.asarray(cv2.resize(gate, size, interpolation=cv2.INTER_AREA), np.uint8)
-        if np.percentile(small, 99) < DARK_LUMA:
+        if np.count_nonzero(small >= DARK_LUMA) < BRIGHT_SHARE * small.size:
             return "view_dark"
         if small.std() < FLAT_LUMA:
             return "view_blocked"
