@@ -1,0 +1,59 @@
+"""`vigie demo`: a clip through the complete agent, live in the terminal."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from agent.cli.commands import Commands
+from agent.demo.demo import Request, run_demo
+from agent.demo.summary import program_name, tell
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="play a street clip through the whole agent, and watch",
+        description="Plays a film of a street through the complete agent: people and vehicles are "
+        "found, followed and counted, and what happens is reported over MQTT to a centre on this "
+        "machine. Nothing leaves this machine. The first run fetches a film of 98 MB; without a "
+        "network a street is drawn instead.",
+    )
+    parser.add_argument("--video", metavar="FILE", type=Path, help="a film of your own")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="as fast as every picture can be looked at, instead of at the film's own pace",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("demo-out"),
+        help="the folder to write into (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds", metavar="N", type=_seconds, help="stop after so many seconds of the film"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo and tell what came of it."""
+    console = Console()
+    request = Request(video=args.video, fast=args.fast, out=args.out, seconds=args.seconds)
+    summary = run_demo(request, console)
+    tell(summary, console, program_name(sys.argv[0], Path.cwd()))
+    return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed: more than 0, at most 86400")
+    return seconds

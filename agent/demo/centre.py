@@ -1,0 +1,75 @@
+"""The demo's centre: it hears the box over MQTT, keeps what it says, and acknowledges it."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.config import BrokerConfig
+from agent.demo.files import DemoFiles
+from agent.demo.tally import Tally
+from agent.model import Event
+from agent.report.centre_store import CentreStore
+from agent.report.payloads import EventMessage, HealthMessage, SnapshotHeader
+from agent.stage import StageThread
+from agent.watch import Heard, Watch, line
+
+
+class DemoCentre:
+    """Runs in a thread of its own, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        broker_url: str,
+        files: DemoFiles,
+        tally: Tally,
+        on_event: Callable[[Event], None],
+        clock_ns: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        """Opens its files. Raises BadInput where that cannot be done."""
+        self._files = files
+        self._tally = tally
+        self._on_event = on_event
+        self._seen: set[str] = set()
+        self._kinds: dict[str, str] = {}
+        self._messages = files.messages.open("wb", buffering=0)
+        self._store = CentreStore.open(files.state / "centre.sqlite")
+        self._watch = Watch(
+            BrokerConfig(url=broker_url), self._hear, rng, clock_ns, store=self._store
+        )
+        self._thread = StageThread(self._watch, clock_ns, rng, vital=False)
+
+    def start(self, timeout_s: float) -> bool:
+        """Start, and wait until it hears; False where it does not in time."""
+        self._thread.start()
+        return self._watch.online.wait(timeout_s)
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop and close the files."""
+        self._thread.stop()
+        self._thread.join(timeout_s)
+        self._store.close()
+        self._messages.close()
+
+    def _hear(self, heard: Heard) -> None:
+        """One message. A repeat, which QoS 1 allows, is not counted twice."""
+        message = heard.message
+        if message is None or message.id in self._seen:
+            return
+        self._seen.add(message.id)
+        self._messages.write(line(heard) + b"\n")
+        self._tally.message_came()
+        if isinstance(message, EventMessage):
+            self._kinds[message.data.event] = message.data.kind
+            self._tally.event_came(message.data)
+            self._on_event(message.data)
+        elif isinstance(message, HealthMessage):
+            self._tally.health_came(message.data)
+        elif isinstance(message, SnapshotHeader):
+            self._keep(message, heard.payload)
+
+    def _keep(self, header: SnapshotHeader, jpeg: bytes) -> None:
+        kind = self._kinds.get(header.data.event or "", "picture")
+        number = self._tally.snapshot_came()
+        name = f"{number:03d}-{kind.replace('_', '-')}.jpg"
+        Path(self._files.snapshots, name).write_bytes(jpeg)

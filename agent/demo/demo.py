@@ -1,0 +1,247 @@
+"""One run of the demo: a film, a broker, the complete agent, and the centre, till the film ends."""
+
+import logging
+import math
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from agent import sources, supervisor
+from agent.clock import SystemClock
+from agent.config import (
+    BoxConfig,
+    BrokerConfig,
+    CameraConfig,
+    Config,
+    DetectConfig,
+    HealthConfig,
+    OutboxConfig,
+    RecordConfig,
+)
+from agent.demo.broker import running_broker
+from agent.demo.centre import DemoCentre
+from agent.demo.files import DemoFiles
+from agent.demo.film import Film, choose_film
+from agent.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from agent.demo.recorded_film import RecordedFilm
+from agent.demo.screen import Moment
+from agent.demo.summary import Summary
+from agent.demo.tally import Tally
+from agent.demo.view import DemoView, LiveView, PlainView
+from agent.detect import scene as scenes
+from agent.errors import BadInput
+from agent.lane import Source
+from agent.model import Sight
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from drivers.contracts import Camera, Wanted
+from drivers.media import Frame
+
+CAMERA = "street"
+BOX = "demo-box"
+
+_STDERR = 2
+_SHOW_EVERY_S = 0.15
+_ONLINE_WITHIN_S = 10.0
+_DRAINED_WITHIN_S = 10.0
+_RING_BYTES = 2_000_000_000
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to play and where to write. `seconds` is of the film; None plays all of it."""
+
+    video: Path | None
+    fast: bool
+    out: Path
+    seconds: float | None
+
+
+def run_demo(request: Request, console: Console) -> Summary:
+    """Play the film through the agent, show it, and tell what came of it.
+
+    Raises BadInput or DriverError where what was given cannot be used.
+    """
+    files = DemoFiles(request.out)
+    with _log_into(files.log):
+        film = choose_film(request.video, fast=request.fast, work=files.state, console=console)
+        console.print(
+            f"Playing: {film.title}. What follows is what a box would tell its centre, over MQTT.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        # A copy, for the user to draw on.
+        shutil.copyfile(film.scene, files.scene)
+        with running_broker(files.state) as broker_url, _signals_held():
+            return _Run(request, files, film, broker_url, console).play()
+
+
+class _Run:
+    """The parts of one run."""
+
+    def __init__(
+        self, request: Request, files: DemoFiles, film: Film, broker_url: str, console: Console
+    ) -> None:
+        self._request = request
+        self._files = files
+        self._film = film
+        self._broker_url = broker_url
+        self._console = console
+        self._clock = SystemClock()
+        self._rng = random.Random()  # noqa: S311 - jitter, not secrets
+        self._tally = Tally()
+        self._turnstile = Turnstile() if request.fast else None
+        config = _config(film, files, broker_url)
+        scene = scenes.load(film.scene)
+        self._recorded = RecordedFilm(files.film, scene, film.title, config.camera[0].detect.fps)
+        self._agent = Agent(
+            config,
+            [self._paced(source) for source in sources.sources(config, self._clock, "demo")],
+            self._clock,
+            self._rng,
+            notifier=Notifier({}),
+            on_sight=self._on_sight,
+        )
+        self._centre = DemoCentre(
+            broker_url,
+            files,
+            self._tally,
+            self._recorded.note,
+            self._clock.boottime_ns,
+            self._rng,
+        )
+
+    def play(self) -> Summary:
+        """From the first frame to the last message."""
+        if not self._centre.start(_ONLINE_WITHIN_S):
+            raise BadInput(f"the demo's broker at {self._broker_url} does not answer")
+        self._agent.start()
+        with self._view() as view:
+            stopped = self._show(view, math.inf, self._film_is_over)
+            self._show(view, _DRAINED_WITHIN_S, self._all_arrived)
+        self._agent.stop()
+        self._centre.stop(_DRAINED_WITHIN_S)
+        self._recorded.close()
+        (lane,) = self._agent.lanes
+        return Summary(
+            view=self._tally.view(),
+            footage=lane.record.footage() if lane.record else None,
+            faults=self._agent.faults.active(),
+            skipped=lane.frames.replaced if lane.frames else 0,
+            waiting=self._agent.outbox.depth,
+            stopped=stopped,
+            film=self._film,
+            files=self._files,
+        )
+
+    def _show(self, view: DemoView, longest_s: float, is_done: Callable[[], bool]) -> bool:
+        """Show how it stands until it is done, or too long; True where a signal ended it."""
+        end_s = self._now_s() + longest_s
+        while not is_done() and self._now_s() < end_s:
+            view.show(self._moment())
+            if supervisor.wait_for_signal(_SHOW_EVERY_S):
+                return True
+        view.show(self._moment())
+        return False
+
+    def _film_is_over(self) -> bool:
+        return self._agent.wait_ended(0)
+
+    def _all_arrived(self) -> bool:
+        return self._agent.outbox.depth == 0
+
+    def _moment(self) -> Moment:
+        seconds = self._request.seconds
+        return Moment(
+            view=self._tally.view(),
+            film=self._film.title,
+            length_s=min(self._film.length_s, math.inf if seconds is None else seconds),
+            broker=self._broker_url,
+        )
+
+    def _view(self) -> DemoView:
+        if self._console.is_terminal:
+            return LiveView(self._console)
+        return PlainView(self._console)
+
+    def _on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+        """In the detect thread: a frame was judged."""
+        self._tally.saw(sight)
+        try:
+            self._recorded.saw(frame, sight)
+        finally:
+            if self._turnstile is not None:
+                self._turnstile.leave()
+
+    def _paced(self, source: Source) -> Source:
+        """The source with the demo's camera around its own."""
+
+        def open_film(wanted: Wanted) -> Camera:
+            # A fast film is as if it had been made until now.
+            ago_ns = round(self._film.length_s * 1e9) if self._request.fast else 0
+            base_ns = max(0, self._clock.boottime_ns() - ago_ns) if self._request.fast else 0
+            inner = source.open_main(wanted)
+            return FilmCamera(inner, self._request.seconds, self._turnstile, base_ns)
+
+        return msgspec.structs.replace(source, open_main=OnceOnly(open_film))
+
+    def _now_s(self) -> float:
+        return self._clock.boottime_ns() / 1e9
+
+
+def _config(film: Film, files: DemoFiles, broker_url: str) -> Config:
+    """What a technician would write for this box."""
+    camera = CameraConfig(
+        name=CAMERA,
+        driver=film.driver,
+        options=film.options,
+        detect=DetectConfig(scene=str(film.scene)),
+    )
+    return Config(
+        box=BoxConfig(id=BOX, site="the demo", state=str(files.state)),
+        broker=BrokerConfig(url=broker_url),
+        camera=(camera,),
+        outbox=OutboxConfig(),
+        record=RecordConfig(max_bytes=_RING_BYTES),
+        health=HealthConfig(every_s=1.0),
+    )
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Stop signals wait for the loop that shows the demo; after it they do what they always do."""
+    supervisor.block_signals()
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, supervisor.STOP_SIGNALS)
+
+
+@contextmanager
+def _log_into(path: Path) -> Iterator[None]:
+    """What the agent logs goes into a file, so that it does not write over the screen: its own
+    lines, and those that native libraries write to the standard error by themselves.
+    """
+    log = path.open("a", encoding="utf-8", buffering=1)
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    stderr = os.dup(_STDERR)
+    os.dup2(log.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, _STDERR)
+        os.close(stderr)
+        root.removeHandler(handler)
+        root.setLevel(before)
+        log.close()

@@ -1,0 +1,123 @@
+"""The demo's last page: what was found, what arrived, what was written, and what to try next."""
+
+import shlex
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from agent.demo.files import DemoFiles
+from agent.demo.film import Film
+from agent.demo.screen import amount, megabytes
+from agent.demo.tally import View
+from agent.model import Fault, FootageHealth
+
+_MEANINGS = {
+    "line": "somebody crossed a line",
+    "zone": "somebody entered a zone",
+    "dwell": "somebody lingered in a zone",
+    "stopped": "a vehicle stood still",
+    "wrong_way": "a vehicle went the wrong way",
+    "person_on_carriageway": "a person on the carriageway",
+    "queue": "a queue",
+    "crowd": "a crowd",
+}
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a run. `skipped` frames came too fast to be looked at, `waiting` messages were
+    not acknowledged, `stopped` is whether a signal ended it.
+    """
+
+    view: View
+    footage: FootageHealth | None
+    faults: tuple[Fault, ...]
+    skipped: int
+    waiting: int
+    stopped: bool
+    film: Film
+    files: DemoFiles
+
+
+def tell(summary: Summary, console: Console, program: str) -> None:
+    """Print it. `program` is how `vigie` is called here."""
+    view, files = summary.view, summary.files
+    ended = "stopped by you" if summary.stopped else "played"
+    console.print(f"\n[bold]{summary.film.title}[/], {view.film_s:.0f} s {ended}", highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    table.add_row("Followed", _followed(view))
+    for line in view.lines:
+        table.add_row(f"Line {line.line!r}", f"{amount(line.label, line.count)} {line.direction}")
+    for kind, count in view.kinds.items():
+        meaning = _MEANINGS.get(kind, kind.replace("_", " "))
+        table.add_row("Event", f"{count} x {kind}: {meaning}")
+    table.add_row("Messages", _messages(summary))
+    table.add_row("Pictures", _pictures(summary))
+    table.add_row("Footage", _footage(summary))
+    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
+    table.add_row("Faults", faults or "none")
+    console.print(table, highlight=False)
+    console.print("\nWritten:", highlight=False)
+    written = Table.grid(padding=(0, 2))
+    for path, what in (
+        (files.film, "the film with all that was seen drawn on it: open it in any player"),
+        (files.snapshots, f"{view.snapshots} pictures of events, as the centre got them"),
+        (files.messages, "every message that the centre got, one on a line"),
+        (files.footage, "what the box recorded, playable files"),
+        (files.log, "what the agent had to say to its technician"),
+    ):
+        if path.exists():
+            written.add_row(f"  {path}", what)
+    console.print(written, highlight=False)
+    console.print("\nTry next:", highlight=False)
+    console.print(f"  {next_command(summary, program)}", highlight=False, soft_wrap=True)
+
+
+def next_command(summary: Summary, program: str) -> str:
+    """The same film against a scene that can be changed, or the help where there is no film."""
+    film, folder = summary.film, summary.files.folder
+    if film.path is None:
+        return f"{program} demo --video YOUR-FILM.mp4"
+    scene = summary.files.scene
+    words = ["replay", str(film.path), "--scene", str(scene)]
+    words += ["--events", str(folder / "again.jsonl"), "--annotate", str(folder / "again.mp4")]
+    return f"{program} {shlex.join(words)}\n  (after you have moved a line in {scene})"
+
+
+def _followed(view: View) -> str:
+    found = ", ".join(amount(label, count) for label, count in view.found.items())
+    return f"{found} (who was out of sight for a while counts anew)" if found else "nobody"
+
+
+def _messages(summary: Summary) -> str:
+    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
+    return f"{summary.view.messages} delivered to the centre over MQTT{waiting}"
+
+
+def _pictures(summary: Summary) -> str:
+    view = summary.view
+    skipped = summary.skipped
+    left = f"; {skipped} came too fast and were skipped" if skipped else "; none was skipped"
+    return f"{view.frames} looked at, the detector ran {view.passes} times{left}"
+
+
+def _footage(summary: Summary) -> str:
+    footage = summary.footage
+    if footage is None:
+        return "none"
+    files = "1 file" if footage.segments == 1 else f"{footage.segments} files"
+    return f"{files}, {megabytes(footage.bytes)}"
+
+
+def program_name(argv0: str, cwd: Path) -> str:
+    """How the command was called, as short as it can be typed again."""
+    path = Path(argv0)
+    if path.name != "vigie":
+        return "vigie"
+    try:
+        return str(path.resolve().parent.relative_to(cwd.resolve()) / path.name)
+    except ValueError:
+        return str(path)

@@ -1,0 +1,155 @@
+"""Values and clients for the tests of the demo."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import av
+import numpy as np
+import paho.mqtt.client as paho
+
+from agent.model import (
+    Box,
+    CameraHealth,
+    DetectorHealth,
+    Event,
+    EventKind,
+    EventPhase,
+    Fault,
+    FootageHealth,
+    HealthReport,
+    OutboxHealth,
+    Sight,
+    Track,
+    Vitals,
+)
+from drivers.media import Frame
+
+
+def event(kind: EventKind, phase: EventPhase, **more: Any) -> Event:
+    return Event(event="e", rev=1, kind=kind, phase=phase, camera="c", t_ns=5, begin_ns=5, **more)
+
+
+def every_event() -> Iterator[Event]:
+    for kind in get_args(EventKind):
+        for phase in get_args(EventPhase):
+            yield event(kind, phase)
+            yield event(
+                kind,
+                phase,
+                name="a place with quite a long name",
+                label="person",
+                direction="to the left",
+                count=3,
+                duration_s=4.0,
+            )
+
+
+def sight() -> Sight:
+    track = Track(
+        id=1,
+        label="person",
+        score=0.9,
+        box=Box(0.4, 0.4, 0.1, 0.3),
+        vx=0.0,
+        vy=0.0,
+        begin_ns=0,
+        seen_ns=0,
+    )
+    edge = Track(
+        id=2,
+        label="bus",
+        score=0.9,
+        box=Box(0.95, 0.9, 0.2, 0.3),
+        vx=0.0,
+        vy=0.0,
+        begin_ns=0,
+        seen_ns=0,
+    )
+    gate = np.full((180, 320), 90, np.uint8)
+    return Sight(seq=0, t_ns=0, gate=gate, moving=0.1, tracks=(track, edge), passes=1)
+
+
+def health() -> HealthReport:
+    nothing = Vitals(
+        soc_celsius=None,
+        load_1min=None,
+        memory_available_bytes=None,
+        agent_rss_bytes=None,
+        disk_free_bytes=None,
+        disk_total_bytes=None,
+    )
+    return HealthReport(
+        uptime_s=1.0,
+        version="0",
+        vitals=nothing,
+        stages=(),
+        cameras=(
+            CameraHealth(
+                name="c",
+                open=True,
+                fps=10.0,
+                age_s=None,
+                reopened=0,
+                frames_replaced=0,
+                packets_dropped=0,
+                last_error=None,
+            ),
+        ),
+        detectors=(DetectorHealth(camera="c", model="m", passes_per_s=2.0, pass_ms=7.0, tracks=1),),
+        footage=(FootageHealth(camera="c", segments=2, bytes=10, oldest_utc=None, gaps=0),),
+        outbox=OutboxHealth(
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+        ),
+        faults=(
+            Fault(
+                code="CAM-02",
+                severity="error",
+                title="no frames",
+                subject="c",
+                since_ns=0,
+                detail="silent",
+            ),
+        ),
+    )
+
+
+def picture_of(frame: Frame, number: int) -> av.VideoFrame:
+    """A frame as FFmpeg wants it."""
+    flat = np.concatenate(
+        [np.ascontiguousarray(p).reshape(-1) for p in (frame.y, frame.u, frame.v)]
+    )
+    picture = av.VideoFrame.from_ndarray(flat.reshape(-1, frame.width_px), format="yuv420p")
+    picture.pts = number
+    return picture
+
+
+def client(name: str, port: int, will: tuple[str, bytes] | None = None) -> paho.Client:
+    """A client that is connected."""
+    made = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+    online = threading.Event()
+    made.on_connect = lambda *_: online.set()
+    if will is not None:
+        made.will_set(will[0], will[1], qos=1, retain=True)
+    made.connect("127.0.0.1", port)
+    made.loop_start()
+    assert online.wait(10)
+    return made
+
+
+def subscribe(made: paho.Client, topic: str) -> None:
+    """Subscribe, and wait until the broker has agreed."""
+    agreed = threading.Event()
+    made.on_subscribe = lambda *_: agreed.set()
+    made.subscribe(topic, qos=1)
+    assert agreed.wait(10)
+
+
+def cut(made: paho.Client) -> None:
+    """Pull the plug: the connection ends without a word."""
+    made.loop_stop()
+    link = made.socket()
+    assert link is not None
+    link.shutdown(socket.SHUT_RDWR)
+    link.close()

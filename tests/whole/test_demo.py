@@ -1,0 +1,329 @@
+"""`vigie demo` as a newcomer meets it: films, no film, no network, wrong words, Ctrl-C."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from rich.console import Console
+
+from agent.demo import broker, clip
+from agent.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from agent.demo.screen import Moment, screen
+from agent.demo.sentences import sentence
+from agent.demo.tally import Tally
+from agent.model import Event
+from drivers.camera.fake import Options, open_camera
+from drivers.contracts import Wanted
+from drivers.errors import DriverError
+from drivers.media import Frame
+from tests.whole import demo_moments
+
+VIGIE = [sys.executable, "-m", "agent"]
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds of the rendered street as a file, in the codec of 1999 that vtest.avi has."""
+    path = tmp_path_factory.mktemp("film") / "street.avi"
+    camera = open_camera(
+        "film",
+        Options(width_px=640, height_px=360, fps=10, pace="fast", duration_s=8),
+        Wanted(packets=False, frames_fps=10),
+        lambda: 0,
+    )
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("msmpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for number in range(80):
+            frame = camera.read(1.0)
+            assert isinstance(frame, Frame)
+            out.mux(stream.encode(demo_moments.picture_of(frame, number)))
+        out.mux(stream.encode(None))
+    return path
+
+
+def run(*words: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`vigie demo` without a terminal."""
+    return subprocess.run(
+        [*VIGIE, "demo", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120", **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def frames_in(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.slow
+def test_a_film_goes_in_and_counts_events_and_files_come_out(film: Path, tmp_path: Path) -> None:
+    done = run("--fast", "--video", film, "--seconds", "5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in ("Followed", "delivered to the centre", "none was skipped", "Try next:"):
+        assert word in done.stdout
+    assert "Faults    none" in done.stdout
+    out = tmp_path / "demo-out"
+    assert frames_in(out / "annotated.mp4") == 50
+    footage = sorted((out / "box" / "footage" / "street").glob("*.mp4"))
+    assert sum(frames_in(path) for path in footage) == 50
+    lines = [json.loads(text) for text in (out / "messages.jsonl").read_bytes().splitlines()]
+    topics = {line["topic"].split("/")[4] for line in lines}
+    assert {"status", "health", "flow"} <= topics
+    numbers = [line["payload"]["seq"] for line in lines if line["payload"]["seq"] is not None]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.slow
+def test_a_second_run_takes_the_folder_of_the_first(film: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run("--fast", "--video", film, "--seconds", "1", "--out", "there", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert frames_in(tmp_path / "there" / "annotated.mp4") == 10
+
+
+@pytest.mark.slow
+def test_without_network_and_film_a_street_is_rendered_and_told(tmp_path: Path) -> None:
+    nothing = tmp_path / "bin"
+    nothing.mkdir()
+    done = run(
+        "--fast", "--seconds", "4", cwd=tmp_path, PATH=str(nothing), XDG_CACHE_HOME=str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "here is a rendered street" in done.stdout
+    assert "car" in done.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_order_with_a_summary(film: Path, tmp_path: Path) -> None:
+    command = [*VIGIE, "demo", "--video", str(film)]
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE) as child:
+        messages = tmp_path / "demo-out" / "messages.jsonl"
+        wait_for(lambda: messages.exists() and messages.stat().st_size > 0, child)
+        child.send_signal(signal.SIGINT)
+        assert child.stdout is not None
+        said = child.stdout.read().decode()
+    assert child.returncode == 0
+    assert "stopped by you" in said
+    assert frames_in(tmp_path / "demo-out" / "annotated.mp4") > 0
+
+
+@pytest.mark.slow
+def test_on_a_terminal_it_draws_a_screen_and_gives_the_terminal_back(
+    film: Path, tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm-256color"}
+    environ |= {"COLUMNS": "120", "LINES": "40"}
+    command = [*VIGIE, "demo", "--fast", "--video", str(film), "--seconds", "3"]
+    child = subprocess.Popen(
+        command, cwd=tmp_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            said += chunk
+    except OSError:
+        pass  # a terminal whose other side is closed says so by an error
+    finally:
+        os.close(ours)
+    shown = said.decode(errors="replace")
+    assert child.wait(30) == 0, shown
+    assert "\x1b[?1049h" in shown
+    assert "\x1b[?1049l" in shown
+    assert "Events, as they reach the centre over MQTT" in shown
+    assert "\u2580" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--video", "missing.mp4"], "missing.mp4"),
+        (["--video", "words.txt"], "words.txt"),
+        (["--video", "."], "'.'"),
+        (["--out", "taken"], "has files that no demo wrote"),
+        (["--out", "words.txt"], "words.txt"),
+        (["--seconds", "0"], "more than 0"),
+        (["--seconds", "soon"], "more than 0"),
+    ],
+)
+def test_wrong_words_give_one_clear_line(words: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("no film")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("dear")
+    done = run("--fast", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "taken" / "letter.txt").read_text() == "dear"
+
+
+@pytest.fixture(params=["iotcore", "mosquitto"])
+def broker_port(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[int]:
+    """Each broker that the demo may run."""
+    if request.param == "iotcore" and importlib.util.find_spec("iotcore") is None:
+        pytest.skip("iotcore is not installed")
+    if request.param == "mosquitto":
+        if not shutil.which("mosquitto", path="/usr/sbin:/usr/bin"):
+            pytest.skip("mosquitto is not installed")
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with broker.running_broker(tmp_path) as url:
+        assert url.startswith("mqtt://127.0.0.1:")
+        yield int(url.rsplit(":", 1)[1])
+
+
+def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) -> None:
+    heard: list[paho.MQTTMessage] = []
+    came = threading.Condition()
+
+    def on_message(_client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        with came:
+            heard.append(message)
+            came.notify()
+
+    box = demo_moments.client("box", broker_port, will=("up/status", b"lost"))
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.UserProperty = [("id", "7")]
+    box.publish("up/status", b"online", qos=1, retain=True, properties=sent).wait_for_publish(10)
+    centre = demo_moments.client("centre", broker_port)
+    centre.on_message = on_message
+    demo_moments.subscribe(centre, "up/#")
+    for number in range(200):
+        last = box.publish("up/event", str(number).encode() * 1000, qos=1)
+    last.wait_for_publish(10)
+    with came:
+        assert came.wait_for(lambda: len(heard) >= 201, 10)
+    assert heard[0].retain
+    assert heard[0].properties.UserProperty == [("id", "7")]
+    assert [m.payload for m in heard[1:]] == [str(n).encode() * 1000 for n in range(200)]
+    demo_moments.cut(box)
+    with came:
+        assert came.wait_for(lambda: heard[-1].payload == b"lost", 10)
+    centre.disconnect()
+    centre.loop_stop()
+
+
+def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
+    inner = open_camera(
+        "street",
+        Options(width_px=64, height_px=64, pace="fast"),
+        Wanted(packets=False, frames_fps=15),
+        lambda: 0,
+    )
+    turnstile = Turnstile()
+    camera = FilmCamera(inner, 0.2, turnstile, base_ns=1_000)
+    first = camera.read(0.01)
+    assert isinstance(first, Frame)
+    assert first.t_ns == 1_000
+    assert camera.read(0.01) is None
+    turnstile.leave()
+    second = camera.read(0.01)
+    assert isinstance(second, Frame)
+    assert second.seq == 1
+    turnstile.leave()
+    third = camera.read(0.01)
+    assert isinstance(third, Frame)
+    turnstile.leave()
+    with pytest.raises(DriverError, match="asked for is over"):
+        camera.read(0.01)
+
+
+def test_a_film_is_opened_once() -> None:
+    opened = OnceOnly(
+        lambda wanted: open_camera("x", Options(width_px=64, height_px=64), wanted, lambda: 0)
+    )
+    opened(Wanted(packets=False, frames_fps=1)).close()
+    with pytest.raises(DriverError, match="to its end"):
+        opened(Wanted(packets=False, frames_fps=1))
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (
+            demo_moments.event("line", "moment", name="path", label="person", direction="home"),
+            'a person crosses "path" home',
+        ),
+        (
+            demo_moments.event("zone", "end", name="lawn", label="car", duration_s=6.6),
+            'a car leaves "lawn" after 7 s',
+        ),
+        (
+            demo_moments.event("crowd", "begin", name="square", count=6),
+            '6 in a crowd at "square"',
+        ),
+        (demo_moments.event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
+        (demo_moments.event("view_dark", "end"), "the picture is dark: over"),
+        (demo_moments.event("camera_lost", "begin"), "the camera is lost"),
+    ],
+)
+def test_an_event_is_a_sentence(event: Event, says: str) -> None:
+    assert sentence(event) == says
+
+
+def test_every_event_there_is_has_a_sentence() -> None:
+    for event in demo_moments.every_event():
+        said = sentence(event)
+        assert said
+        assert "None" not in said
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])
+def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
+    tally = Tally()
+    tally.saw(demo_moments.sight())
+    for event in demo_moments.every_event():
+        tally.event_came(event)
+    tally.health_came(demo_moments.health())
+    moment = Moment(
+        view=tally.view(),
+        film="a film",
+        length_s=80,
+        broker="mqtt://127.0.0.1:1",
+    )
+    console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(screen(moment, columns, rows))
+    lines = captured.get().rstrip("\n").split("\n")
+    assert len(lines) <= rows or rows < 24
+    assert ("\u2580" in captured.get()) == (columns >= 90)
+
+
+def test_the_film_is_the_one_that_is_known(shared: Path) -> None:
+    data = (shared / "footage" / "opencv_vtest.avi").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == clip.SHA256
+
+
+def wait_for(is_so: object, child: "subprocess.Popen[bytes]") -> None:
+    """Look now and then, until it is so or the child has ended."""
+    assert callable(is_so)
+    tick = threading.Event()
+    while not is_so():
+        assert child.poll() is None, "the demo ended by itself"
+        tick.wait(0.05)
