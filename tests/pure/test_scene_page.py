@@ -1,0 +1,42 @@
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agent.detect import scene
+from agent.detect.scene import Line, Mask, Scene, Zone
+from agent.model import EventKind
+
+PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
+KINDS = get_args(EventKind)
+BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_example_is_a_good_scene(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_text(block, encoding="utf-8")
+    assert scene.load(file) != Scene()
+
+
+@pytest.mark.parametrize("kind", [Line, Zone, Mask])
+def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
+    for field in msgspec.structs.fields(kind):
+        assert re.search(rf"^{field.encode_name} = ", "".join(BLOCKS), re.MULTILINE)
+        assert f"`{field.encode_name}`" in PAGE
+
+
+def test_the_page_names_no_key_that_does_not_exist() -> None:
+    keys = {
+        field.encode_name for kind in (Line, Zone, Mask) for field in msgspec.structs.fields(kind)
+    }
+    for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|", PAGE, re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", row):
+            assert name in keys or name in KINDS, name
+
+
+def test_every_kind_of_event_is_in_the_table() -> None:
+    for kind in KINDS:
+        assert re.search(rf"^\| .*`{kind}`", PAGE, re.MULTILINE), kind
