@@ -1,0 +1,122 @@
+"""What a camera driver costs on top of bare PyAV: CPU time, one thread, the same film.
+
+Run: `python -m bench decode`.
+"""
+
+import math
+import time
+from pathlib import Path
+
+import av
+
+from bench import films
+from bench.cpu import cpu_s, in_turns, one_core
+from bench.table import Row
+from drivers.camera.replay import Options, open_camera
+from drivers.contracts import Wanted
+from drivers.media import Frame
+
+FRAMES = 300
+"""Pictures of the film that each turn decodes: 20 s of it."""
+
+REAL_S = 10.0
+
+
+def bare(film: Path, thread_type: str = "NONE") -> None:
+    """PyAV as its manual has it, with one thread."""
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = thread_type
+        stream.codec_context.thread_count = 1
+        for number, _ in enumerate(container.decode(stream), 1):
+            if number == FRAMES:
+                return
+
+
+def driven(film: Path, frames_fps: float, *, packets: bool) -> None:
+    """The driver in fast pace over the same pictures, each plane touched."""
+    options = Options(path=str(film), pace="fast")
+    wanted = Wanted(packets=packets, frames_fps=frames_fps)
+    camera = open_camera("bench", options, wanted, time.monotonic_ns)
+    end_ns = (FRAMES - 1) * 1_000_000_000 // films.MAIN.fps
+    if not packets and math.isfinite(frames_fps):
+        # The last picture that is wanted of those that are decoded.
+        end_ns = int((end_ns * frames_fps) // 1_000_000_000 * 1_000_000_000 / frames_fps)
+    while True:
+        media = camera.read(1.0)
+        assert media is not None
+        if isinstance(media, Frame):
+            touched = int(media.y[0, 0]) + int(media.u[0, 0]) + int(media.v[0, 0])
+            assert touched >= 0
+            if media.t_ns >= end_ns:
+                break
+    camera.close()
+
+
+def paced(film: Path) -> float:
+    """CPU seconds of the driver at real pace for REAL_S, packets and 5 frames a second."""
+    options = Options(path=str(film), pace="real", loop=True)
+    wanted = Wanted(packets=True, frames_fps=5.0)
+    camera = open_camera(
+        "bench", options, wanted, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    )
+    began_s, end_s = cpu_s(), time.monotonic() + REAL_S
+    while time.monotonic() < end_s:
+        camera.read(0.1)
+    spent_s = cpu_s() - began_s
+    camera.close()
+    return spent_s
+
+
+def rows() -> list[Row]:
+    """The driver beside bare PyAV, in turns."""
+    film = films.made(films.MAIN)
+    with one_core():
+        turns = in_turns(
+            {
+                "bare": lambda: bare(film),
+                "slices": lambda: bare(film, "SLICE"),
+                "frames": lambda: driven(film, math.inf, packets=False),
+                "all": lambda: driven(film, math.inf, packets=True),
+                "few": lambda: driven(film, 5.0, packets=False),
+            }
+        )
+        bare_s = turns.ms("bare", 1) / 1e3 * REAL_S * films.MAIN.fps / FRAMES
+        paced_s = paced(film)
+    slices_ms = turns.ms("slices", FRAMES)
+    return [
+        Row(
+            name="bare PyAV decode, 1080p",
+            value=turns.ms("bare", FRAMES),
+            unit="ms",
+            target="-",
+            note=f"CPU a frame, thread_type NONE; SLICE with one thread {slices_ms:.2f} ms",
+        ),
+        Row(
+            name="camera, every frame as planes / bare decode",
+            value=turns.ratio("frames", "bare"),
+            unit="ratio",
+            target="<= 1.04",
+            note="the driver `replay`",
+        ),
+        Row(
+            name="camera, every frame and packet / bare decode",
+            value=turns.ratio("all", "bare"),
+            unit="ratio",
+            target="<= 1.08",
+        ),
+        Row(
+            name="camera, 5 frames a second / bare decode",
+            value=turns.ratio("few", "bare"),
+            unit="ratio",
+            target="<= 1.04",
+            note="the codec needs every picture",
+        ),
+        Row(
+            name="camera at real pace, packets and 5 fps / bare decode",
+            value=paced_s / bare_s,
+            unit="ratio",
+            target="-",
+            note=f"{REAL_S:g} s, woken 5 times a second",
+        ),
+    ]

@@ -1,0 +1,99 @@
+"""What the rendered street gives beyond the contract: its own time, packets that decode, faults."""
+
+from typing import Any
+
+import av
+import msgspec
+import numpy as np
+import pytest
+
+from drivers.camera.fake import FakeCamera, Options
+from drivers.errors import DriverError
+from drivers.media import Frame, Packet
+from tests.conftest import HeldClock
+
+from .conftest import open_driver, take
+
+SMALL = {"width_px": 320, "height_px": 180, "fps": 10.0, "pace": "fast", "noise": 0.0}
+
+
+def test_in_fast_pace_time_is_the_streets_own_and_the_same_options_give_the_same() -> None:
+    first, second = (open_driver("fake", {**SMALL, "noise": 3.0, "rain": 0.3}) for _ in range(2))
+    for number in range(8):
+        for kind in (Packet, Frame):
+            one, other = first.read(1.0), second.read(1.0)
+            assert isinstance(one, kind)
+            assert isinstance(other, kind)
+            assert one.t_ns == other.t_ns == number * 100_000_000
+            if isinstance(one, Packet) and isinstance(other, Packet):
+                assert one.data == other.data
+            if isinstance(one, Frame) and isinstance(other, Frame):
+                assert one.y.tobytes() == other.y.tobytes()
+
+
+def test_its_packets_decode_to_what_its_frames_show() -> None:
+    camera = open_driver("fake", SMALL)
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = camera.info.extradata
+    for _ in range(5):
+        (packet,) = take(camera, Packet, 1)
+        (frame,) = take(camera, Frame, 1)
+        (picture,) = decoder.decode(av.Packet(packet.data))  # type: ignore[attr-defined]
+        luma = picture.to_ndarray(format="gray").astype(int)
+        assert np.abs(luma - frame.y).mean() < 6
+
+
+def test_truth_is_of_the_picture_at_that_time() -> None:
+    camera = open_driver("fake", {**SMALL, "freeze_after_s": 3.0})
+    assert isinstance(camera, FakeCamera)
+    assert camera.truth(2.0) != camera.truth(3.0)
+    assert camera.truth(9.0) == camera.truth(3.0)
+
+
+def test_in_real_pace_nothing_comes_before_it_is_due(clock: HeldClock) -> None:
+    camera = open_driver(
+        "fake", {**SMALL, "pace": "real"}, packets=False, clock_ns=clock.boottime_ns
+    )
+    began_ns = clock.now_ns
+    assert camera.read(0.0) is not None
+    assert camera.read(0.0) is None
+    clock.pass_s(0.1)
+    frame = camera.read(0.0)
+    assert isinstance(frame, Frame)
+    assert frame.t_ns == began_ns + 100_000_000
+
+
+def test_it_ends_when_it_is_told_to() -> None:
+    camera = open_driver("fake", {**SMALL, "duration_s": 0.5}, packets=False)
+    assert len(take(camera, Frame, 5)) == 5
+    for _ in range(2):
+        with pytest.raises(DriverError, match=r"ended after 0\.5 s") as caught:
+            camera.read(0.0)
+        assert caught.value.kind == "ended"
+
+
+def test_it_freezes_when_it_is_told_to() -> None:
+    options = {**SMALL, "noise": 3.0, "rain": 0.5, "freeze_after_s": 1.0}
+    camera = open_driver("fake", options, packets=False)
+    frames = take(camera, Frame, 15)
+    assert len({frame.y.tobytes() for frame in frames}) == 11
+    assert frames[-1].t_ns == 1_400_000_000
+
+
+@pytest.mark.parametrize("pace", ["fast", "real"])
+def test_it_goes_silent_when_it_is_told_to(pace: str, clock: HeldClock) -> None:
+    options = {**SMALL, "pace": pace, "silent_after_s": 0.3}
+    camera = open_driver("fake", options, packets=False, clock_ns=clock.boottime_ns)
+    clock.pass_s(60.0)
+    assert len(take(camera, Frame, 3)) == 3
+    assert camera.read(0.01) is None
+    assert camera.read(0.01) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"width_px": 321}, {"fps": 0}, {"rain": 2}, {"noise": -1}, {"pace": "slow"}, {"snow": 1}],
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(options, Options)
