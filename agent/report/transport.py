@@ -156,6 +156,17 @@ def _why_no_pair(error: ssl.SSLError) -> str:
     return "not a certificate and its unencrypted key in PEM form"
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself where the handshake fails: paho forgets it then, and leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (as in ssl)
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class Link:
     """One connection to a broker, from `connect` to `close`. One thread uses it."""
 
@@ -184,6 +195,7 @@ class Link:
         """
         context = tls_context(self._broker)
         if context is not None:
+            context.sslsocket_class = _TlsSocket
             self._client.tls_set_context(context)
         password = password_of(self._broker)
         if self._broker.username is not None:
@@ -408,11 +420,11 @@ class Link:
             if alert in self._last_log:
                 return LinkError("refused", f"{self._where}: {meaning}")
         if not self._answered and self._address.tls:
-            return LinkError(
-                "refused",
-                f"{self._where}: the broker hung up before it answered; it may not accept "
-                "broker.certificate",
-            )
+            # The alert that says why is often lost with the connection's reset.
+            why = "may not accept broker.certificate"
+            if self._broker.certificate is None:
+                why = "may want a certificate: set broker.certificate and broker.key"
+            return LinkError("refused", f"{self._where}: the broker hung up at once; it {why}")
         said = self._last_log or "the connection is gone"
         return LinkError("unreachable", f"{self._where}: {said}")
 
@@ -432,6 +444,8 @@ class Link:
                 "unreachable", f"{self._where}: the name is not known: {error.strerror}"
             )
         said = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, ConnectionResetError) and self._address.tls:
+            said += " in the greeting; this port may not speak TLS"
         return LinkError("unreachable", f"{self._where}: {said}")
 
 

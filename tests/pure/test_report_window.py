@@ -1,0 +1,175 @@
+"""What is in flight, who frees it, and how long to wait: as values."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.report.backoff import LONGEST_S, STABLE_S, Backoff
+from agent.report.payloads import CentreState, SeqRange
+from agent.report.settlement import GRACE_S, mode
+from agent.report.window import (
+    IN_FLIGHT_BYTES_MOST,
+    NO_PUBACK_S,
+    OPEN_MOST,
+    RESEND_AFTER_S,
+    Window,
+)
+
+
+@pytest.mark.parametrize(("maximum", "room"), [(1, 1), (20, 20), (65_535, 20)])
+def test_the_window_is_the_smaller_of_twenty_and_what_the_server_takes(
+    maximum: int, room: int
+) -> None:
+    assert Window(maximum).room() == room
+
+
+def test_births_count_against_the_server_s_limit_too() -> None:
+    window = Window(1)
+    window.sent(1, None, 100, 0.0)
+    assert window.room() == 0
+    assert window.puback(1, 0, 0.1) is None
+    assert window.room() == 1
+
+
+def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -> None:
+    window = Window(20)
+    window.sent(1, 1, IN_FLIGHT_BYTES_MOST, 0.0)
+    assert window.room() == 0
+    window.puback(1, 0, 0.1)
+    assert window.room() == 19 + 1
+
+
+def test_what_waits_for_the_centre_is_limited() -> None:
+    window = Window(20)
+    for seq in range(1, OPEN_MOST + 1):
+        window.sent(seq, seq, 1, 0.0)
+        window.puback(seq, 0, 0.0)
+    assert window.room() == 0
+    assert window.settle((SeqRange(1, 10),)) == 10
+    assert window.room() == 10
+
+
+def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
+    window = Window(20)
+    window.sent(1, 1, 10, 0.0)
+    window.sent(2, 2, 10, 0.0)
+    window.puback(1, 0x10, 0.1)
+    assert window.due(RESEND_AFTER_S - 0.1) == ()
+    # Number 2 is with TCP still: MQTT forbids to send it again.
+    assert window.due(RESEND_AFTER_S) == (1,)
+    window.sent(3, 1, 10, RESEND_AFTER_S)
+    assert window.due(RESEND_AFTER_S) == ()
+
+
+def test_the_broker_s_word_counts_below_0x80() -> None:
+    window = Window(20)
+    for seq, code in enumerate((0x00, 0x10, 0x80, 0x87, 0x97), start=1):
+        window.sent(seq, seq, 10, 0.0)
+        window.puback(seq, code, 0.1)
+    assert window.taken_by_broker() == (1, 2)
+
+
+def test_a_broker_that_answers_nothing_is_gone() -> None:
+    window = Window(20)
+    assert not window.is_stuck(1000.0)
+    window.sent(1, 1, 10, 1000.0)
+    assert not window.is_stuck(1000.0 + NO_PUBACK_S - 1)
+    assert window.is_stuck(1000.0 + NO_PUBACK_S)
+    window.sent(2, 2, 10, 1001.0)
+    window.puback(2, 0, 1029.0)
+    assert not window.is_stuck(1035.0)
+
+
+@given(
+    st.integers(1, 30),
+    st.lists(
+        st.tuples(st.sampled_from(["send", "puback", "settle", "again"]), st.integers(0, 10**6)),
+        max_size=80,
+    ),
+)
+def test_whatever_happens_the_limits_hold(maximum: int, steps: list[tuple[str, int]]) -> None:
+    window = Window(maximum)
+    seq = mid = 0
+    now_s = 0.0
+    flying: list[int] = []
+    for what, number in steps:
+        now_s += number % 12
+        if what == "send" and window.room() > 0:
+            seq, mid = seq + 1, mid + 1
+            window.sent(mid, seq, number % 30_000, now_s)
+            flying.append(mid)
+        elif what == "again":
+            for due in window.due(now_s):
+                mid += 1
+                window.sent(mid, due, number % 30_000, now_s)
+                flying.append(mid)
+        elif what == "puback" and flying:
+            window.puback(flying.pop(number % len(flying)), 0, now_s)
+        elif what == "settle":
+            window.settle((SeqRange(1, number % 10 + 1),))
+        assert len(flying) <= min(20, maximum)
+        assert window.flight_room() == min(20, maximum) - len(flying)
+        assert window.open_count <= OPEN_MOST
+    for each in flying:
+        window.puback(each, 0, now_s)
+    window.settle((SeqRange(1, seq + 1),))
+    assert (window.open_count, window.room_bytes()) == (0, IN_FLIGHT_BYTES_MOST)
+
+
+LISTENING, AWAY, RETIRED = (
+    CentreState(state="listening"),
+    CentreState(state="away"),
+    CentreState(state="retired"),
+)
+
+
+@pytest.mark.parametrize(
+    ("ack", "state", "known", "since_s", "expected"),
+    [
+        ("broker", None, False, 0.0, "broker"),
+        ("broker", LISTENING, True, 0.0, "broker"),
+        ("auto", LISTENING, False, 0.0, "centre"),
+        ("auto", AWAY, True, 99.0, "hold"),
+        ("auto", RETIRED, True, 0.0, "broker"),
+        ("auto", None, False, 0.0, "undecided"),
+        ("auto", None, False, GRACE_S, "broker"),
+        # A broker that was killed forgets what was retained: silence is no end.
+        ("auto", None, True, 99.0, "hold"),
+    ],
+)
+def test_who_frees_a_message(
+    ack: str,
+    state: CentreState | None,
+    known: bool,  # noqa: FBT001 (a table of cases)
+    since_s: float,
+    expected: str,
+) -> None:
+    got = mode(ack, state, centre_known=known, subscribed_for_s=since_s)  # type: ignore[arg-type]
+    assert got == expected
+
+
+def test_waits_are_spread_between_nothing_and_a_limit_that_doubles() -> None:
+    rng = random.Random(1)
+    waits = [[Backoff(rng).next_s(0.0) for _ in range(1)] for _ in range(200)]
+    first = [wait for (wait,) in waits]
+    assert 0 <= min(first) < 0.1
+    assert 0.9 < max(first) <= 1.0
+    backoff = Backoff(rng)
+    later = [backoff.next_s(0.0) for _ in range(300)][10:]
+    assert max(later) <= LONGEST_S
+    assert max(later) > LONGEST_S - 1
+    assert min(later) < 1
+
+
+def test_a_connection_that_is_thrown_out_at_once_does_not_reset_the_waits() -> None:
+    class Latest(random.Random):
+        """Always the longest wait."""
+
+        def uniform(self, a: float, b: float) -> float:
+            return b
+
+    backoff = Backoff(Latest())
+    assert [backoff.next_s(0.5) for _ in range(6)] == [1, 2, 4, 8, 15, 15]
+    assert backoff.next_s(STABLE_S) == 1

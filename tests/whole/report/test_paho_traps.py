@@ -1,0 +1,185 @@
+"""What paho does by itself, and we do not: each of these was reproduced with paho 2.2 before."""
+
+import random
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.config import BrokerConfig
+from agent.report.connection import Birth
+from agent.report.transport import Accepted, Link, LinkError
+from agent.stage import StageThread
+from agent.watch import Heard, Watch
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK, event
+from tests.whole.report.proxy import Proxy
+from tests.whole.report.street import BIRTH, Box, Client, Listener, wait_until
+
+
+def config(url: str, **options: object) -> BrokerConfig:
+    return BrokerConfig(url=url, keepalive_s=5, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("maximum", "most"), [(1, 1), (5, 5), (100, 20)])
+def test_no_more_is_in_flight_than_the_server_said_and_than_twenty(
+    brokers: Callable[..., Mosquitto], tmp_path: Path, maximum: int, most: int
+) -> None:
+    broker = brokers(config=f"allow_anonymous true\nmax_inflight_messages {maximum}\n")
+    box = Box(config(f"mqtt://127.0.0.1:{broker.port}"), tmp_path / "first")
+    for number in range(200):
+        box.outbox.put(event(number))
+    box.outbox.close()
+    with (
+        Proxy(broker.port) as proxy,
+        Listener(config(broker.url), tmp_path / "centre.db") as centre,
+    ):
+        with Box(config(proxy.url), tmp_path / "first") as box:
+            centre.wait(lambda: len(set(centre.numbers())) >= 200)
+            wait_until(lambda: box.outbox.depth == 0)
+        assert 1 <= proxy.most_in_flight <= most
+
+
+def test_a_reconnect_does_not_send_everything_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+    with (
+        Proxy(broker.port) as proxy,
+        Listener(config(broker.url), tmp_path / "centre.db") as centre,
+        Box(config(proxy.url), tmp_path) as box,
+    ):
+        wait_until(lambda: box.session.health().centre_listens)
+        proxy.freeze()
+        for number in range(300):
+            box.outbox.put(event(number))
+        proxy.thaw()
+        centre.wait(lambda: set(centre.numbers()) == set(range(300)))
+        wait_until(lambda: box.outbox.depth == 0)
+        assert proxy.connections >= 2
+        assert proxy.most_in_flight <= 20
+
+
+def test_nothing_is_published_without_a_connection(broker: Mosquitto) -> None:
+    client = Client(config(broker.url), "x")
+    client.link.abandon()
+    with pytest.raises(LinkError):
+        client.link.publish("t", b"")
+
+
+def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
+    brokers: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write vigie/v1/pole-17/up/status\ntopic read vigie/v1/#\n")
+    acl.chmod(0o600)
+    broker = brokers(config=f"allow_anonymous true\nacl_file {acl}\n")
+    with Box(config(broker.url, ack="broker"), tmp_path / "outbox") as box:
+        box.outbox.put(event(1))
+        assert "Not authorized" in box.wait_for_fault("NET-02")
+        assert box.outbox.depth == 1
+
+
+def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_looks_alive(
+    broker: Mosquitto,
+) -> None:
+    heard: list[Heard] = []
+    twice = threading.Event()
+
+    def stumble(item: Heard) -> None:
+        heard.append(item)
+        if len(heard) == 1:
+            raise RuntimeError("stumbled")
+        twice.set()
+
+    watch = Watch(config(broker.url), stumble, random.Random(1), CLOCK.boottime_ns)
+    thread = StageThread(watch, CLOCK.boottime_ns, random.Random(2), vital=False)
+    thread.start()
+    assert watch.online.wait(30)
+    speaker = Client(config(broker.url), "speaker")
+    speaker.say("vigie/v1/pole-17/up/status", b"one", retained=True)
+    # The retained message comes again with the new subscription.
+    assert twice.wait(30)
+    assert thread.health().last_error == "RuntimeError: stumbled"
+    assert watch.online.is_set()
+    thread.stop()
+    assert thread.join(30)
+    speaker.link.close()
+
+
+def test_a_session_whose_own_code_fails_connects_anew(broker: Mosquitto, tmp_path: Path) -> None:
+    calls: list[None] = []
+
+    def birth() -> Birth:
+        calls.append(None)
+        if len(calls) == 1:
+            raise RuntimeError("no birth yet")
+        return BIRTH
+
+    box = Box(config(broker.url), tmp_path)
+    box.session._birth = birth
+    with Listener(config(broker.url)) as watcher:
+        box._thread.start()
+        watcher.wait(watcher.births)
+        assert watcher.births()[-1].session == 2
+        assert "Lost" in watcher.states()
+        box._thread.stop()
+        assert box._thread.join(30)
+    box.outbox.close()
+
+
+def test_a_stop_with_messages_in_flight_does_not_hang(broker: Mosquitto, tmp_path: Path) -> None:
+    with Proxy(broker.port) as proxy:
+        with Box(config(proxy.url, ack="broker"), tmp_path) as box:
+            wait_until(lambda: box.session.health().connected)
+            proxy.freeze()
+            for number in range(50):
+                box.outbox.put(event(number)).wait(10)
+            begin_ns = CLOCK.boottime_ns()
+        # Box.__exit__ stopped it. Flushing has 3 s, the farewell 1 s, a turn up to 1 s.
+        assert (CLOCK.boottime_ns() - begin_ns) / 1e9 < 15
+        proxy.thaw()
+
+
+def test_a_link_that_is_dead_without_hanging_up_is_found_by_keep_alive(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    quick = BrokerConfig(url="", keepalive_s=1)
+    with Proxy(broker.port) as proxy, Listener(config(broker.url), tmp_path / "c.db") as centre:
+        broker_config = BrokerConfig(url=proxy.url, keepalive_s=quick.keepalive_s)
+        with Box(broker_config, tmp_path) as box:
+            wait_until(lambda: box.session.health().centre_listens)
+            proxy.freeze()
+            box.outbox.put(event(1)).wait(10)
+            box.wait_for_fault("NET-01")
+            assert box.outbox.depth == 1
+            proxy.thaw()
+            centre.wait(lambda: centre.numbers() == [1])
+            wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_the_socket_does_not_wait_to_fill_packets_and_gives_up_on_silence(
+    broker: Mosquitto,
+) -> None:
+    client = Client(BrokerConfig(url=broker.url, keepalive_s=60), "x")
+    stream = client.link._client.socket()
+    assert isinstance(stream, socket.socket)
+    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+    client.link.close()
+
+
+def test_a_link_has_no_thread_that_could_die(broker: Mosquitto) -> None:
+    before = threading.active_count()
+    client = Client(config(broker.url), "x")
+    assert threading.active_count() == before
+    client.link.close()
+
+
+def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
+    link = Link(config(broker.url), "x", None)
+    link.connect()
+    while not any(isinstance(e, Accepted) for e in link.turn(1)):
+        pass
+    link._client._last_mid = 65_534
+    assert [link.publish("t", b"") for _ in range(3)] == [65_535, 1, 2]
+    link.close()

@@ -1,0 +1,209 @@
+"""TLS with the documented configuration: who belongs there comes in, nobody else does."""
+
+import re
+import signal
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.config import BrokerConfig
+from agent.errors import BadInput
+from agent.report import transport
+from agent.report.transport import Link, LinkError
+from tests.whole.report.broker import Certificates, Mosquitto, block
+from tests.whole.report.conftest import event
+from tests.whole.report.street import Box, Client, Listener, wait_until
+
+
+class Secured:
+    """The broker of docs/centre.md, and certificates for whoever asks."""
+
+    def __init__(self, folder: Path, start: Callable[..., Mosquitto]) -> None:
+        self.certificates = Certificates(folder)
+        for name in ("localhost", "centre", "pole-17", "pole-18"):
+            self.certificates.make(name)
+        acl = folder / "vigie.acl"
+        acl.write_text(block("centre.md", "vigie.acl"))
+        acl.chmod(0o600)
+        text = block("centre.md", "mosquitto.conf")
+        text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
+        text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
+        self.broker = start(config=text.replace("/etc/mosquitto/vigie.acl", str(acl)))
+        self.url = f"mqtts://localhost:{self.broker.port}"
+
+    def config(self, name: str | None, *, ca: str = "ca.crt") -> BrokerConfig:
+        return BrokerConfig(
+            url=self.url,
+            ca=self.certificates.path(ca),
+            certificate=name and self.certificates.path(f"{name}.crt"),
+            key=name and self.certificates.path(f"{name}.key"),
+            keepalive_s=5,
+        )
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    started: list[Mosquitto] = []
+
+    def start(config: str) -> Mosquitto:
+        started.append(Mosquitto(tmp_path_factory.mktemp("mosquitto"), config))
+        return started[-1]
+
+    yield Secured(tmp_path_factory.mktemp("tls"), start)
+    for broker in started:
+        broker.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of an authority that the broker does not know."""
+    certificates = Certificates(tmp_path_factory.mktemp("stranger"))
+    certificates.make("pole-17")
+    return certificates
+
+
+def test_a_box_and_a_centre_with_their_certificates_come_in(
+    secured: Secured, tmp_path: Path
+) -> None:
+    with (
+        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        Box(secured.config("pole-17"), tmp_path) as box,
+    ):
+        for number in range(50):
+            box.outbox.put(event(number))
+        centre.wait(lambda: len(centre.numbers()) >= 50)
+        wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_a_box_without_a_certificate_is_told_that_it_needs_one(
+    secured: Secured, tmp_path: Path
+) -> None:
+    with Box(secured.config(None), tmp_path) as box:
+        assert re.search("wants? a certificate: set", box.wait_for_fault("NET-02"))
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    secured: Secured, stranger: Certificates, tmp_path: Path
+) -> None:
+    config = BrokerConfig(
+        url=secured.url,
+        ca=secured.certificates.path("ca.crt"),
+        certificate=stranger.path("pole-17.crt"),
+        key=stranger.path("pole-17.key"),
+    )
+    with Box(config, tmp_path) as box:
+        assert "broker.certificate" in box.wait_for_fault("NET-02")
+
+
+def test_a_broker_of_an_unknown_authority_is_refused_by_the_box(
+    secured: Secured, stranger: Certificates, tmp_path: Path
+) -> None:
+    config = BrokerConfig(url=secured.url, ca=stranger.path("ca.crt"))
+    with Box(config, tmp_path) as box:
+        assert "certificate is not accepted: " in box.wait_for_fault("NET-02")
+
+
+def test_a_broker_under_another_name_is_refused_by_the_box(
+    secured: Secured, tmp_path: Path
+) -> None:
+    url = f"mqtts://127.0.0.1:{secured.broker.port}"
+    config = BrokerConfig(url=url, ca=secured.certificates.path("ca.crt"))
+    with Box(config, tmp_path) as box:
+        assert "IP address mismatch" in box.wait_for_fault("NET-02")
+
+
+def test_a_port_that_speaks_no_tls_is_told_as_that(
+    secured: Secured, broker: Mosquitto, tmp_path: Path
+) -> None:
+    config = BrokerConfig(
+        url=f"mqtts://localhost:{broker.port}", ca=secured.certificates.path("ca.crt")
+    )
+    with Box(config, tmp_path) as box:
+        assert "may not speak TLS" in box.wait_for_fault("NET-01")
+
+
+def test_a_second_box_cannot_take_the_id_of_the_first(secured: Secured, tmp_path: Path) -> None:
+    with (
+        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        Box(secured.config("pole-17"), tmp_path) as box,
+    ):
+        centre.wait(centre.births)
+        # It says "pole-17" and has the certificate of pole-18: the broker calls it pole-18.
+        rival = Client(secured.config("pole-18"), "pole-17")
+        assert rival.say("vigie/v1/pole-17/up/status", b"{}").code == 0x87
+        rival.link.close()
+        box.outbox.put(event(1))
+        centre.wait(lambda: centre.numbers() == [1])
+        assert {birth.session for birth in centre.births()} == {1}
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["vigie/v1/pole-18/up/event/a/line", "vigie/v1/pole-17/down/ack", "vigie/v1/centre/state", "x"],
+)
+def test_a_box_publishes_under_its_own_name_alone(secured: Secured, topic: str) -> None:
+    box = Client(secured.config("pole-17"), "pole-17")
+    assert box.say(topic, b"{}").code == 0x87
+    box.link.close()
+
+
+def test_a_box_hears_nothing_of_the_others(secured: Secured, tmp_path: Path) -> None:
+    spy = Client(secured.config("pole-18"), "pole-18")
+    spy.link.subscribe(["#"])
+    spy.wait(transport.Subscribed)
+    with (
+        Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
+        Box(secured.config("pole-17"), tmp_path) as box,
+    ):
+        box.outbox.put(event(1))
+        centre.wait(lambda: centre.numbers() == [1])
+        wait_until(lambda: box.outbox.depth == 0)
+        spy.say("vigie/v1/pole-18/up/status", b"{}")
+        spy.events += spy.link.turn(0.2)
+    heard = {e.topic for e in spy.events if isinstance(e, transport.Received)}
+    assert not {topic for topic in heard if "pole-17" in topic}
+    spy.link.close()
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ca": "nowhere.crt"}, "broker.ca = '.*nowhere.crt': No such file or directory"),
+        ({"ca": "rubbish"}, "broker.ca = '.*rubbish': holds no certificate in PEM form"),
+        ({"certificate": "nowhere.crt"}, "broker.certificate = '.*': No such file or directory"),
+        ({"key": "pole-18.key"}, "the key does not belong to the certificate"),
+        ({"key": "rubbish"}, "not a certificate and its unencrypted key in PEM form"),
+        ({"certificate": "rubbish"}, "not a certificate and its unencrypted key in PEM form"),
+        ({"ca": "."}, "broker.ca = '.*': Is a directory"),
+    ],
+)
+def test_files_that_do_not_serve_are_named_before_anything_starts(
+    secured: Secured, change: dict[str, str], said: str
+) -> None:
+    write(secured.certificates.folder, "rubbish", "not PEM")
+    fields = {"ca": "ca.crt", "certificate": "pole-17.crt", "key": "pole-17.key", **change}
+    paths = {key: secured.certificates.path(name) for key, name in fields.items()}
+    with pytest.raises(BadInput) as caught:
+        transport.tls_context(BrokerConfig(url=secured.url, **paths))
+    assert re.search(said, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_tls_older_than_1_2_is_not_spoken(secured: Secured) -> None:
+    context = transport.tls_context(secured.config("pole-17"))
+    assert context is not None
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_a_link_names_what_it_cannot_reach() -> None:
+    link = Link(BrokerConfig(url="mqtt://no-such-host.invalid"), "x", None)
+    with pytest.raises(LinkError, match=r"no-such-host\.invalid:1883: the name is not known"):
+        link.connect()
+    link.abandon()
