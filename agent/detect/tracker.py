@@ -35,7 +35,7 @@ _SHOWN_MISSES = 1
 _HELD_S = 0.8
 """So long after a detection a track counts as seen while the flow of the picture carries it."""
 _FORGOTTEN_S = 6.0
-_TWIN_OVERLAP, _TWIN_NESTED = 0.5, 0.7
+_TWIN_OVERLAP, _TWIN_NESTED = 0.45, 0.6
 
 Kind = Literal["person", "two_wheeler", "vehicle"]
 KIND: Mapping[Label, Kind] = {
