@@ -6,7 +6,6 @@ nothing is a fault in the report, and never a restart.
 """
 
 import logging
-import signal
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.model import StageHealth
@@ -81,18 +80,3 @@ class Supervisor:
 
     def _stages(self) -> Iterable[StageThread]:
         return (stage for group in self._groups for stage in group)
-
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-def block_signals() -> None:
-    """Keep the stop signals for `wait_for_signal`. To be called before any thread begins, because
-    threads inherit the mask.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-
-
-def wait_for_signal(timeout_s: float) -> bool:
-    """Whether a stop signal came within `timeout_s` seconds. No handler runs, so none deadlocks."""
-    return signal.sigtimedwait(STOP_SIGNALS, timeout_s) is not None

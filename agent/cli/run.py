@@ -7,11 +7,12 @@ import random
 import sys
 from pathlib import Path
 
-from agent import sources, supervisor
+from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
 from agent.run import Agent
 from agent.sd_notify import Notifier
+from agent.stop_signals import StopSignals
 
 HANGS = 70
 """Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""
@@ -36,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
     config, cameras = sources.load(args.config, clock)
-    supervisor.block_signals()
+    signals = StopSignals()
     agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
     agent.start()
-    while not supervisor.wait_for_signal(agent.supervisor.check_every_s):
+    while not signals.wait(agent.supervisor.check_every_s):
         agent.supervisor.check()
     if not agent.stop():
         # A thread hangs in native code: nothing in this process can end it.

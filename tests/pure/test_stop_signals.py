@@ -1,0 +1,35 @@
+"""SIGTERM and SIGINT end a wait, whichever thread the kernel hands them to."""
+
+import subprocess
+import sys
+
+from agent.stop_signals import STOP_SIGNALS
+
+PROGRAM = """
+import os, signal, sys, threading
+# A thread from before, as libraries start them when they are imported.
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+from agent.stop_signals import StopSignals
+signals = StopSignals()
+assert not signals.wait(0)
+print("ready", flush=True)
+# Busy, so that the main thread is not the one that waits for the signal.
+sys.stdin.readline()
+assert signals.wait(60)
+print("told", flush=True)
+"""
+
+
+def test_a_stop_signal_is_told_and_kills_nobody() -> None:
+    for number in STOP_SIGNALS:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, _ = process.communicate("go on\n", timeout=60)
+        assert (out, process.returncode) == ("told\n", 0)
