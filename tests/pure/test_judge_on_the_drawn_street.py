@@ -1,0 +1,81 @@
+"""The rendered street knows the truth: judged against its scene, the truth gives the events."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.detect import scene as scenes
+from agent.detect.judge import Judge
+from agent.model import Box, Event, Sight, Track
+from drivers.street.view import TruthBox, View, truth
+from tests.pure.rules.street import S, new_id
+
+SCENE = Path(__file__).parents[2] / "agent" / "demo" / "scenes" / "street.toml"
+LENGTH_S = 58
+
+
+def sights(seed: int) -> Iterator[Sight]:
+    view = View(640, 360)
+    pictures = np.random.default_rng(1).integers(60, 200, (3, 90, 160), dtype=np.uint8)
+    begun_ns: dict[int, int] = {}
+    for seq in range(LENGTH_S * 10):
+        t_ns = seq * S // 10
+        tracks = tuple(
+            track(who, t_ns, begun_ns.setdefault(who.id, t_ns))
+            for who in truth(seed, t_ns / S, view)
+            if who.hidden < 0.6
+        )
+        # The picture is noise: nothing is said of the view in this test.
+        yield Sight(seq=seq, t_ns=t_ns, gate=pictures[seq % 3], moving=0.0, tracks=tracks, passes=0)
+
+
+def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
+    return Track(
+        id=who.id,
+        label=who.label,
+        score=0.9,
+        box=Box(who.x, who.y, who.w, who.h),
+        vx=0.0,
+        vy=0.0,
+        begin_ns=begin_ns,
+        seen_ns=t_ns,
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def events(request: pytest.FixtureRequest) -> list[Event]:
+    judge = Judge("drawn", scenes.load(SCENE), new_id())
+    judged = [event for sight in sights(request.param) for event in judge.judge(sight)]
+    return [*judged, *judge.finish(LENGTH_S * S)]
+
+
+def begun(events: list[Event], kind: str) -> list[Event]:
+    return [event for event in events if event.kind == kind and event.rev == 1]
+
+
+def test_the_car_that_pulls_up_has_stopped_and_goes_on(events: list[Event]) -> None:
+    (stopped,) = begun(events, "stopped")
+    (end,) = [e for e in events if e.event == stopped.event and e.phase == "end"]
+    assert stopped.name == "right lane"
+    assert end.duration_s is not None
+    assert 20 < end.duration_s < 40
+
+
+def test_the_car_on_the_wrong_side_goes_the_wrong_way(events: list[Event]) -> None:
+    (wrong,) = begun(events, "wrong_way")
+    assert wrong.name == "left lane"
+    assert 43e9 < wrong.t_ns < 50e9
+
+
+def test_everybody_on_the_zebra_is_counted_once(events: list[Event]) -> None:
+    crossed = [event for event in begun(events, "line") if event.name == "zebra"]
+    assert len({event.track for event in crossed}) == len(crossed) == 3
+
+
+def test_cars_are_counted_once_and_the_right_way(events: list[Event]) -> None:
+    crossed = [event for event in begun(events, "line") if event.name == "street"]
+    assert len({event.track for event in crossed}) == len(crossed)
+    assert {event.direction for event in crossed} == {"towards the camera", "away from the camera"}
+    assert 8 <= len(crossed) <= 14
