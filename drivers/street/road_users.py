@@ -84,7 +84,7 @@ def _glow(image: Image, at: tuple[int, int], radius: int, colour: Colour) -> Non
 
 def _shadow(image: Image, view: View, mover: Mover, grow: float) -> None:
     half_x, half_z = grow * mover.width_m / 2, grow * mover.length_m / 2
-    lean = 0.35 * mover.height_m
+    lean = 0.2 * mover.height_m
     outline = [
         (mover.x_m - half_x, 0.0, mover.z_m - half_z),
         (mover.x_m + half_x + lean, 0.0, mover.z_m - half_z),
@@ -93,8 +93,9 @@ def _shadow(image: Image, view: View, mover: Mover, grow: float) -> None:
     ]
     points = np.array([view.pixel(*corner) for corner in outline])
     height, width = image.shape[:2]
-    left, top = np.floor(points.min(0)).astype(int) - 2
-    right, bottom = np.ceil(points.max(0)).astype(int) + 3
+    margin = 2 + round(0.12 * view.scale_px(mover.z_m))
+    left, top = np.floor(points.min(0)).astype(int) - margin
+    right, bottom = np.ceil(points.max(0)).astype(int) + margin
     left, top = max(0, left), max(0, top)
     patch = image[top : min(height, bottom), left : min(width, right)]
     if patch.size == 0:
@@ -102,6 +103,8 @@ def _shadow(image: Image, view: View, mover: Mover, grow: float) -> None:
     mask = np.zeros(patch.shape[:2], np.uint8)
     shifted = np.round((points - (left, top)) * 16).astype(np.int32)
     cv2.fillPoly(mask, [shifted], 255, cv2.LINE_AA, 4)
+    soft = 2 * max(0, round(0.12 * view.scale_px(mover.z_m))) + 1
+    mask = np.asarray(cv2.blur(mask, (soft, soft)), np.uint8)
     keep = 1.0 - (mask.astype(np.float32) / 255.0) * _SHADOW
     patch[:] = (patch * keep[..., None]).astype(np.uint8)
 
@@ -170,7 +173,11 @@ def _near_end(image: Image, view: View, car: Mover, at: _At) -> None:
             colour,
         )
 
-    panel(-1.0, 1.0, 0.14, 0.24, _DARK)
+    for side in (-1.0, 0.72):
+        panel(side, side + 0.28, 0.0, 0.24, _TYRE)
+    panel(-0.97, 0.97, 0.12, 0.24, _DARK)
+    for up, shine in ((0.48, 0.55), (0.53, 1.25)):
+        panel(-1.0, 1.0, up, up + 0.015, _shade(car.colour, shine))
     lamp: Colour = (225, 240, 245) if towards else (40, 36, 190)
     panel(-0.95, -0.6, 0.36, 0.46, lamp)
     panel(0.6, 0.95, 0.36, 0.46, lamp)
