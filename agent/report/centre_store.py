@@ -99,6 +99,17 @@ class CentreStore:
             raise
         return touched
 
+    def events(self) -> list[bytes]:
+        """The payload of every event that is kept, in the order of numbers for each box."""
+        rows = self._db.execute(
+            "SELECT payload FROM message WHERE type = 'event' ORDER BY box, epoch, seq"
+        )
+        return [payload for (payload,) in rows]
+
+    def holes(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
+        """The numbers that are still to come, for each box and epoch that has some."""
+        return {key: holes for key, each in self._ledgers.items() if (holes := each.holes())}
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()

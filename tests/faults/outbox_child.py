@@ -1,0 +1,54 @@
+"""A box's reporting half, to be killed: puts numbered events, and says which are on the disk.
+
+    outbox_child.py FOLDER BROKER_URL FIRST_NUMBER HOW_MANY
+
+Writes the number of the last event of each group that is durable to standard output, all before
+it in this run being durable too. After HOW_MANY it says `drained` when nothing waits any more.
+"""
+
+import random
+import sys
+import threading
+from pathlib import Path
+
+from agent.config import BrokerConfig
+from agent.faults import FaultBoard
+from agent.report.mqtt import Session
+from agent.stage import StageThread
+from tests.whole.report.conftest import CLOCK, event, open_outbox
+from tests.whole.report.street import BIRTH, Hasty
+
+GROUP = 20
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(folder: Path, url: str, first: int, how_many: int) -> None:
+    outbox = open_outbox(folder)
+    session = Session(
+        BrokerConfig(url=url),
+        outbox,
+        FaultBoard(CLOCK.boottime_ns),
+        lambda: BIRTH,
+        CLOCK.boottime_ns,
+        Hasty(),
+    )
+    StageThread(session, CLOCK.boottime_ns, random.Random(1), vital=False).start()
+    for begin in range(first, first + how_many, GROUP):
+        kinds = ("line", "wrong_way") if begin % (5 * GROUP) == 0 else ("line",)
+        tickets = [
+            outbox.put(event(begin + step, kinds[step % len(kinds)])) for step in range(GROUP)
+        ]
+        if all(ticket.wait(30) for ticket in tickets):
+            say(str(begin + GROUP - 1))
+    pause = threading.Event()
+    while outbox.depth:
+        pause.wait(0.01)
+    say("drained")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,91 @@
+"""The box's process is killed at random moments, fifty times: nothing that was durable is lost."""
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+from agent.config import BrokerConfig
+from agent.report import outbox_schema
+from agent.report.outbox_files import database
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import number_of
+from tests.whole.report.street import Listener
+
+ROOT = Path(__file__).parents[2]
+KILLS = 50
+SEED = 20261103
+PER_RUN = 100_000
+
+
+class Child:
+    """One life of the box."""
+
+    def __init__(self, folder: Path, url: str, first: int, how_many: int) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "tests.faults.outbox_child",
+                *map(str, (folder, url, first, how_many)),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._first = first
+        self.begun = threading.Event()
+        self.drained = threading.Event()
+        self._last = first - 1
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def kill(self) -> range:
+        """Kill it. The numbers that it said are on the disk."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        return range(self._first, self._last + 1)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            for line in said:
+                if line == "drained\n":
+                    self.drained.set()
+                elif line.endswith("\n"):
+                    self._last = int(line)
+                    self.begun.set()
+
+
+def test_each_durable_event_arrives_once_though_the_box_is_killed_fifty_times(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    rng = random.Random(SEED)
+    config = BrokerConfig(url=mosquitto.url)
+    durable: set[int] = set()
+    with Listener(config, tmp_path / "centre.db") as centre:
+        for life in range(KILLS):
+            child = Child(tmp_path / "outbox", mosquitto.url, life * PER_RUN, PER_RUN)
+            assert child.begun.wait(60)
+            threading.Event().wait(rng.uniform(0, 0.15))
+            durable.update(child.kill())
+        child = Child(tmp_path / "outbox", mosquitto.url, KILLS * PER_RUN, 20)
+        assert child.drained.wait(60)
+        durable.update(child.kill())
+        assert centre.store is not None
+        rows = centre.store.events()
+        arrived = Counter(number_of(row, "data") for row in rows)
+        holes = centre.store.holes()
+    assert not durable - set(arrived), f"seed {SEED}"
+    assert len(durable) > KILLS
+    assert set(arrived.values()) == {1}, f"seed {SEED}"
+    assert holes == {}, f"seed {SEED}"
+    connection = outbox_schema.connect(database(tmp_path / "outbox"))
+    outbox_schema.check(connection)
+    connection.close()
