@@ -4,12 +4,13 @@ import os
 import select
 import signal
 from types import FrameType
+from typing import Self
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """From its making on, a stop signal ends a wait and nothing else. Made in the main thread.
+    """While it is entered, a stop signal ends a wait and nothing else. For the main thread.
 
     The signals are not blocked and waited for with sigtimedwait(2): libraries start threads when
     they are imported, those have no mask, and the kernel would hand the signal to one of them.
@@ -17,11 +18,20 @@ class StopSignals:
     runs in a handler, so none can deadlock.
     """
 
-    def __init__(self) -> None:
-        self._reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in STOP_SIGNALS:
-            signal.signal(number, _leave_it_to_the_pipe)
+    def __enter__(self) -> Self:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._before = {
+            number: signal.signal(number, _leave_it_to_the_pipe) for number in STOP_SIGNALS
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._reader)
+        os.close(self._writer)
 
     def wait(self, timeout_s: float) -> bool:
         """Whether a stop signal has come, after `timeout_s` seconds at the latest."""

@@ -37,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
     config, cameras = sources.load(args.config, clock)
-    signals = StopSignals()
-    agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
-    agent.start()
-    while not signals.wait(agent.supervisor.check_every_s):
-        agent.supervisor.check()
-    if not agent.stop():
+    with StopSignals() as signals:
+        agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
+        agent.start()
+        while not signals.wait(agent.supervisor.check_every_s):
+            agent.supervisor.check()
+        stopped = agent.stop()
+    if not stopped:
         # A thread hangs in native code: nothing in this process can end it.
         os._exit(HANGS)
     return 0

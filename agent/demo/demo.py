@@ -5,7 +5,6 @@ import math
 import os
 import random
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from agent import sources, supervisor
+from agent import sources
 from agent.clock import SystemClock
 from agent.config import (
     BoxConfig,
@@ -41,6 +40,7 @@ from agent.lane import Source
 from agent.model import Sight
 from agent.run import Agent
 from agent.sd_notify import Notifier
+from agent.stop_signals import StopSignals
 from drivers.contracts import Camera, Wanted
 from drivers.media import Frame
 
@@ -48,7 +48,7 @@ CAMERA = "street"
 BOX = "demo-box"
 
 _STDERR = 2
-_SHOW_EVERY_S = 0.15
+_SHOW_EVERY_S = 0.2
 _ONLINE_WITHIN_S = 10.0
 _DRAINED_WITHIN_S = 10.0
 _RING_BYTES = 2_000_000_000
@@ -78,8 +78,9 @@ def run_demo(request: Request, console: Console) -> Summary:
         )
         # A copy, for the user to draw on.
         shutil.copyfile(film.scene, files.scene)
-        with running_broker(files.state) as broker_url, _signals_held():
-            return _Run(request, files, film, broker_url, console).play()
+        # Ctrl-C ends the film, and the summary comes all the same.
+        with running_broker(files.state) as broker_url, StopSignals() as signals:
+            return _Run(request, files, film, broker_url, console).play(signals)
 
 
 class _Run:
@@ -99,7 +100,13 @@ class _Run:
         self._turnstile = Turnstile() if request.fast else None
         config = _config(film, files, broker_url)
         scene = scenes.load(film.scene)
-        self._recorded = RecordedFilm(files.film, scene, film.title, config.camera[0].detect.fps)
+        self._recorded = RecordedFilm(
+            files.film,
+            scene,
+            film.title,
+            config.camera[0].detect.fps,
+            every_frame=request.fast,
+        )
         self._agent = Agent(
             config,
             [self._paced(source) for source in sources.sources(config, self._clock, "demo")],
@@ -117,14 +124,14 @@ class _Run:
             self._rng,
         )
 
-    def play(self) -> Summary:
+    def play(self, signals: StopSignals) -> Summary:
         """From the first frame to the last message."""
         if not self._centre.start(_ONLINE_WITHIN_S):
             raise BadInput(f"the demo's broker at {self._broker_url} does not answer")
         self._agent.start()
         with self._view() as view:
-            stopped = self._show(view, math.inf, self._film_is_over)
-            self._show(view, _DRAINED_WITHIN_S, self._all_arrived)
+            stopped = self._show(view, signals, math.inf, self._film_is_over)
+            self._show(view, signals, _DRAINED_WITHIN_S, self._all_arrived)
         self._agent.stop()
         self._centre.stop(_DRAINED_WITHIN_S)
         self._recorded.close()
@@ -134,18 +141,25 @@ class _Run:
             footage=lane.record.footage() if lane.record else None,
             faults=self._agent.faults.active(),
             skipped=lane.frames.replaced if lane.frames else 0,
+            not_drawn=self._recorded.failed,
             waiting=self._agent.outbox.depth,
             stopped=stopped,
             film=self._film,
             files=self._files,
         )
 
-    def _show(self, view: DemoView, longest_s: float, is_done: Callable[[], bool]) -> bool:
+    def _show(
+        self,
+        view: DemoView,
+        signals: StopSignals,
+        longest_s: float,
+        is_done: Callable[[], bool],
+    ) -> bool:
         """Show how it stands until it is done, or too long; True where a signal ended it."""
         end_s = self._now_s() + longest_s
         while not is_done() and self._now_s() < end_s:
             view.show(self._moment())
-            if supervisor.wait_for_signal(_SHOW_EVERY_S):
+            if signals.wait(_SHOW_EVERY_S):
                 return True
         view.show(self._moment())
         return False
@@ -173,11 +187,9 @@ class _Run:
     def _on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
         """In the detect thread: a frame was judged."""
         self._tally.saw(sight)
-        try:
-            self._recorded.saw(frame, sight)
-        finally:
-            if self._turnstile is not None:
-                self._turnstile.leave()
+        self._recorded.saw(frame, sight)
+        if self._turnstile is not None:
+            self._turnstile.leave()
 
     def _paced(self, source: Source) -> Source:
         """The source with the demo's camera around its own."""
@@ -211,16 +223,6 @@ def _config(film: Film, files: DemoFiles, broker_url: str) -> Config:
         record=RecordConfig(max_bytes=_RING_BYTES),
         health=HealthConfig(every_s=1.0),
     )
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Stop signals wait for the loop that shows the demo; after it they do what they always do."""
-    supervisor.block_signals()
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, supervisor.STOP_SIGNALS)
 
 
 @contextmanager

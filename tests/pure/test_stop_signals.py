@@ -1,21 +1,22 @@
 """SIGTERM and SIGINT end a wait, whichever thread the kernel hands them to."""
 
+import signal
 import subprocess
 import sys
 
-from agent.stop_signals import STOP_SIGNALS
+from agent.stop_signals import STOP_SIGNALS, StopSignals
 
 PROGRAM = """
 import os, signal, sys, threading
 # A thread from before, as libraries start them when they are imported.
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 from agent.stop_signals import StopSignals
-signals = StopSignals()
-assert not signals.wait(0)
-print("ready", flush=True)
-# Busy, so that the main thread is not the one that waits for the signal.
-sys.stdin.readline()
-assert signals.wait(60)
+with StopSignals() as signals:
+    assert not signals.wait(0)
+    print("ready", flush=True)
+    # Busy, so that the main thread is not the one that waits for the signal.
+    sys.stdin.readline()
+    assert signals.wait(60)
 print("told", flush=True)
 """
 
@@ -33,3 +34,10 @@ def test_a_stop_signal_is_told_and_kills_nobody() -> None:
         process.send_signal(number)
         out, _ = process.communicate("go on\n", timeout=60)
         assert (out, process.returncode) == ("told\n", 0)
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with StopSignals():
+        pass
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
