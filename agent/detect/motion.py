@@ -38,7 +38,9 @@ _MOST_BLOBS = 64
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """One connected part that moves: its box in 0..1 of the picture, and the share that it fills."""
+    """One connected part that moves: its box in 0..1 of the picture, and the share that it fills,
+    holes included.
+    """
 
     box: Box
     area: float
@@ -106,23 +108,37 @@ class MotionGate:
         """Shift the background by what most of the picture changed by, and learn the noise."""
         assert self._mean is not None  # noqa: S101 - look() made it
         sample = small[::_SAMPLE, ::_SAMPLE] - self._mean[::_SAMPLE, ::_SAMPLE]
-        shift = float(np.median(sample))
+        shift = _middle(sample)
         if abs(shift) >= 1.0:
             self._mean += np.float32(shift)
             sample -= np.float32(shift)
         # 1.48 times the median of the absolute deviations is the deviation of a normal noise.
-        now = 1.48 * float(np.median(np.abs(sample)))
+        now = 1.48 * _middle(np.abs(sample))
         self._noise += 0.05 * (min(now, 20.0) - self._noise)
 
     def _blobs(self, mask: Plane) -> tuple[Blob, ...]:
         """The parts of the mask, small gaps closed and thin lines (a shaking camera's edges) gone."""
-        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._kernel), np.uint8)
-        mask = np.asarray(cv2.dilate(mask, self._kernel), np.uint8)
-        number, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        # Opened, which is to erode and to dilate, and dilated again.
+        mask = np.asarray(cv2.erode(mask, self._kernel), np.uint8)
+        mask = np.asarray(cv2.dilate(mask, self._kernel, iterations=2), np.uint8)
+        # An outline's box and area cost a tenth of what labelling every pixel does.
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         height, width = mask.shape
-        rows = [row for row in stats[1:number].tolist() if row[4] >= _LEAST_BLOB]
-        rows.sort(key=lambda row: (-row[4], row[1], row[0]))
+        rows = [(_filled_px(outline), cv2.boundingRect(outline)) for outline in outlines]
+        rows = [row for row in rows if row[0] >= _LEAST_BLOB]
+        rows.sort(key=lambda row: (-row[0], row[1]))
         return tuple(
             Blob(Box(x / width, y / height, w / width, h / height), area / mask.size)
-            for x, y, w, h, area in rows[:_MOST_BLOBS]
+            for area, (x, y, w, h) in rows[:_MOST_BLOBS]
         )
+
+
+def _middle(values: npt.NDArray[np.float32]) -> float:
+    """The median, or the lower of the two in the middle: numpy's own takes four times as long."""
+    middle = (values.size - 1) // 2
+    return float(np.partition(values, middle, axis=None)[middle])
+
+
+def _filled_px(outline: cv2.typing.MatLike) -> float:
+    """The pixels that an outline holds, its own and those of holes in it too: Pick's theorem."""
+    return cv2.contourArea(outline) + len(outline) / 2 + 1
