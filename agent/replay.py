@@ -18,13 +18,14 @@ import msgspec
 from agent import strict
 from agent.clock import ClockTrust
 from agent.config import DetectConfig
+from agent.detect import models
 from agent.detect import scene as scenes
 from agent.detect.annotate import AnnotatedFilm
 from agent.detect.eyes import Eyes
 from agent.detect.geometry import rounded
 from agent.detect.judge import Judge
 from agent.detect.scene import Scene
-from agent.detect.tflite import Detector, open_detector
+from agent.detect.tflite import Detector
 from agent.errors import BadInput
 from agent.identifiers import uuid7_maker
 from agent.model import Box, Event, Flow, Label, Sight
@@ -99,12 +100,13 @@ def replay(request: Request) -> Summary:
     clip is, and ModelRefused where the model's file is not the one that its card describes.
     """
     scene = scenes.load(request.scene)
-    detector = open_detector(request.model)
+    card = models.load_card(request.model)
+    content = models.verify(card)
     camera = _open_clip(request)
     try:
         with ExitStack() as stack:
-            run = _Run(request, scene, detector, camera, stack)
-            return run.play()
+            run = _Run(request, scene, camera, stack)
+            return run.play(Eyes(Detector(card, content), masks=scene.masks))
     finally:
         camera.close()
 
@@ -121,12 +123,9 @@ def _open_clip(request: Request) -> Camera:
 class _Run:
     """One replay: what is open while it lasts."""
 
-    def __init__(
-        self, request: Request, scene: Scene, detector: Detector, camera: Camera, stack: ExitStack
-    ) -> None:
+    def __init__(self, request: Request, scene: Scene, camera: Camera, stack: ExitStack) -> None:
         self._camera = camera
         self._scene = scene
-        self._eyes = Eyes(detector, masks=scene.masks)
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
         new_id = uuid7_maker(lambda t_ns: _unix_ns(EPOCH) + t_ns, rng)
         self._judge = Judge(NAME, scene, new_id)
@@ -145,12 +144,12 @@ class _Run:
         self._kinds: Counter[str] = Counter()
         self._flows: list[Flow] = []
 
-    def play(self) -> Summary:
+    def play(self, eyes: Eyes) -> Summary:
         """Play the clip to its end."""
         began_s = time.monotonic()
         frames = passes = last_ns = 0
         for frame in self._frames():
-            sight = self._eyes.look(frame)
+            sight = eyes.look(frame)
             frames, passes, last_ns = frames + 1, passes + sight.passes, sight.t_ns
             self._flows.extend(self._judge.flow(sight.t_ns))
             self._tell(self._judge.judge(sight))

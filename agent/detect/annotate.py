@@ -235,14 +235,16 @@ class AnnotatedFilm:
             self._container = av.open(
                 str(path), "w", format="mp4", options={"movflags": "+faststart"}
             )
+            self._stream = self._container.add_stream(
+                "libx264", rate=Fraction(fps).limit_denominator(1001)
+            )
+            self._stream.width, self._stream.height = self._size_px
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.options = {"crf": "21", "preset": "veryfast"}
+            self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+            self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
             raise BadInput(f"annotated film {str(path)!r}: {error.strerror or error}") from error
-        stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height = self._size_px
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "21", "preset": "veryfast"}
-        stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
-        self._stream = stream
         self._last_pts = -1
 
     def __enter__(self) -> Self:

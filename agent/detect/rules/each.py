@@ -82,7 +82,9 @@ class EachRule:
         since_ns = self._condition(stay, t_ns)
         running = self._open.get(stay.user.id)
         if running is None:
-            if since_ns is None or t_ns - since_ns < self._after_ns:
+            # Nothing begins for who is only expected back.
+            held = since_ns is not None and t_ns - since_ns >= self._after_ns
+            if since_ns is None or not held or not stay.user.present:
                 return None
             return self._begin(stay, since_ns, t_ns)
         if since_ns is not None:

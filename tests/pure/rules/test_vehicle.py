@@ -37,6 +37,11 @@ def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
     assert told(events) == ["stopped begin"]
 
 
+def test_nothing_begins_for_a_vehicle_that_nobody_sees_any_more() -> None:
+    gone = Walker(path((0, 0.7, 0.5), (15, 0.7, 0.5)))
+    assert judged(zone(**ROAD, stopped_after_s=20), [gone], 40) == []
+
+
 def test_one_bad_box_does_not_set_a_stopped_vehicle_in_motion() -> None:
     def way(t_s: float) -> tuple[float, float]:
         return (0.8, 0.6) if round(t_s, 1) in (8.0, 15.0, 24.0) else (0.7, 0.5)

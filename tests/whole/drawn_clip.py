@@ -1,0 +1,43 @@
+"""A clip of the rendered street: a film that every clone can make."""
+
+import math
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+from drivers.camera import fake
+from drivers.contracts import Wanted
+from drivers.errors import DriverError
+from drivers.media import Frame
+
+FPS = 10
+
+
+def write_clip(path: Path, length_s: float) -> None:
+    options = fake.Options(
+        width_px=640, height_px=360, fps=FPS, pace="fast", duration_s=length_s, noise=2.0
+    )
+    wanted = Wanted(packets=False, frames_fps=math.inf)
+    camera = fake.open_camera("drawn", options, wanted, time.monotonic_ns)
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for frame in _frames(camera):
+            planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])
+            picture = av.VideoFrame.from_ndarray(planes.reshape(540, 640), format="yuv420p")
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    camera.close()
+
+
+def _frames(camera: fake.FakeCamera) -> list[Frame]:
+    frames = []
+    while True:
+        try:
+            media = camera.read(10.0)
+        except DriverError:
+            return frames
+        if isinstance(media, Frame):
+            frames.append(media)

@@ -1,0 +1,237 @@
+"""`vigie replay` on a clip of the rendered street."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.model import LABELS
+from agent.report.payloads import EventMessage, FlowMessage
+from tests.whole.drawn_clip import FPS, write_clip
+
+ROOT = Path(__file__).parents[2]
+SCENE = ROOT / "agent" / "demo" / "scenes" / "street.toml"
+LENGTH_S = 24
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "street.mp4"
+    write_clip(path, LENGTH_S)
+    return path
+
+
+class Replayed:
+    def __init__(self, folder: Path, clip: Path, *more: str) -> None:
+        self.events = folder / "events.jsonl"
+        self.tracks = folder / "tracks.jsonl"
+        outputs = ["--events", str(self.events), "--tracks", str(self.tracks)]
+        assert main(["replay", str(clip), "--scene", str(SCENE), *outputs, *more]) == 0
+
+    def messages(self, kind: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.events.read_bytes().splitlines()]
+        return [line for line in lines if line["type"] == kind]
+
+
+@pytest.fixture(scope="module")
+def replayed(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    folder = tmp_path_factory.mktemp("replayed")
+    return Replayed(folder, clip, "--annotate", str(folder / "annotated.mp4"))
+
+
+def test_two_runs_give_the_same_bytes(replayed: Replayed, clip: Path, tmp_path: Path) -> None:
+    again = Replayed(tmp_path, clip)
+    assert again.events.read_bytes() == replayed.events.read_bytes()
+    assert again.tracks.read_bytes() == replayed.tracks.read_bytes()
+
+
+def test_a_line_is_the_message_that_would_go_over_mqtt(replayed: Replayed) -> None:
+    events = replayed.messages("event")
+    assert events
+    for number, line in enumerate(events, start=1):
+        message = msgspec.convert(line, EventMessage)
+        assert (message.box, message.seq) == ("replay", number)
+        assert message.data.camera == "replay"
+        assert message.data.t_s == round(message.data.t_ns / 1e9, 3)
+        assert not message.clock.synced
+        for key in ("event", "rev", "kind", "phase", "name", "label", "track", "score", "box"):
+            assert key in line["data"]
+    assert len({line["id"] for line in events}) == len(events)
+
+
+def test_the_street_is_judged_as_it_was_drawn(replayed: Replayed) -> None:
+    begun = Counter(
+        (line["data"]["kind"], line["data"]["name"])
+        for line in replayed.messages("event")
+        if line["data"]["rev"] == 1
+    )
+    assert begun["line", "street"] >= 3
+    assert begun["stopped", "right lane"] == 1
+    assert not any(kind.startswith("view_") for kind, _ in begun)
+
+
+def test_everything_that_began_has_ended(replayed: Replayed) -> None:
+    last = {line["data"]["event"]: line["data"]["phase"] for line in replayed.messages("event")}
+    assert set(last.values()) <= {"end", "moment"}
+
+
+def test_flow_stands_at_the_end_and_adds_up(replayed: Replayed) -> None:
+    (flow,) = replayed.messages("flow")
+    assert json.loads(replayed.events.read_bytes().splitlines()[-1]) == flow
+    message = msgspec.convert(flow, FlowMessage)
+    told = Counter[str]()
+    for line in message.data.lines:
+        told[line.name] += sum(sum(labels.values()) for labels in line.counts.values())
+    crossings = [e["data"] for e in replayed.messages("event") if e["data"]["kind"] == "line"]
+    assert told == Counter({"street": 0, "zebra": 0}) + Counter(e["name"] for e in crossings)
+
+
+def test_a_track_line_has_what_a_scorer_needs(replayed: Replayed) -> None:
+    lines = [json.loads(line) for line in replayed.tracks.read_bytes().splitlines()]
+    assert len(lines) > LENGTH_S
+    for line in lines:
+        assert list(line) == ["t_s", "frame", "track", "label", "score", "box"]
+        assert line["label"] in LABELS
+        assert line["t_s"] == pytest.approx(line["frame"] / FPS, abs=0.001)
+        assert len(line["box"]) == 4
+
+
+def test_the_annotated_film_plays_everywhere(replayed: Replayed) -> None:
+    path = replayed.events.parent / "annotated.mp4"
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height) == (1280, 720)
+        frames = [float(frame.time) for frame in film.decode(stream)]
+    assert len(frames) == LENGTH_S * FPS
+    assert frames == pytest.approx([i / FPS for i in range(len(frames))], abs=0.001)
+
+
+def test_the_summary_tells_counts_events_and_speed(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Replayed(tmp_path, clip, "--every-frame")
+    said = capsys.readouterr().out
+    assert f"{LENGTH_S * FPS} frames" in said
+    assert "detector passes" in said
+    assert "line 'street', towards the camera: " in said
+    assert "event stopped: 1" in said
+    assert str(tmp_path / "events.jsonl") in said
+
+
+GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({"{clip}": "{folder}/none.mp4"}, 1, "none.mp4': no such file"),
+        ({"{clip}": "{scene}"}, 1, "street.toml"),
+        ({"{clip}": "{folder}"}, 1, "is a folder"),
+        ({"{clip}": "{folder}/empty.mp4"}, 1, "empty.mp4"),
+        ({"{clip}": "{folder}/noise.mp4"}, 1, "noise.mp4"),
+        ({"{scene}": "{folder}/none.toml"}, 2, "scene '{folder}/none.toml': No such file"),
+        ({"{scene}": "{folder}/bad.toml"}, 2, "bad.toml: zone[0].kind = 'road'"),
+        ({"{scene}": "{clip}"}, 2, "not UTF-8 text"),
+        ({"{folder}/e.jsonl": "{folder}/none/e.jsonl"}, 2, "none/e.jsonl': No such file"),
+        ({"{folder}/e.jsonl": "{clip}"}, 2, "is what is read from"),
+        ({"{folder}/e.jsonl": "{scene}"}, 2, "is what is read from"),
+        ({"+": "--model faces"}, 2, "model 'faces': unknown; allowed: nanodet, ssdlite"),
+        ({"+": "--tracks {folder}"}, 2, "Is a directory"),
+        ({"+": "--annotate {clip}"}, 2, "is what is read from"),
+        ({"+": "--annotate {folder}/none/a.mp4"}, 2, "none/a.mp4': No such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    change: dict[str, str],
+    code: int,
+    said: str,
+    clip: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    film = clip.read_bytes()
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "bad.toml").write_text(SCENE.read_text().replace('"carriageway"', '"road"'))
+    names = {"{clip}": str(clip), "{scene}": str(SCENE), "{folder}": str(tmp_path)}
+
+    def filled(text: str) -> str:
+        for name, path in names.items():
+            text = text.replace(name, path)
+        return text
+
+    given = [change.get(word, word) for word in GOOD] + change.get("+", "").split()
+    assert main(["replay", *(filled(word) for word in given)]) == code
+    error = capfd.readouterr().err
+    assert error.startswith("vigie: ")
+    assert error.count("\n") == 1
+    assert filled(said) in error
+    assert clip.read_bytes() == film
+    assert "[[line]]" in SCENE.read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["x.mp4"], ["x.mp4", "--scene", "s.toml", "--fps", "3"]])
+def test_bad_usage_is_told_by_the_parser(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["replay", *words])
+    assert stopped.value.code == 2
+
+
+def test_a_film_that_is_cut_short_gives_what_is_there(clip: Path, tmp_path: Path) -> None:
+    """A fragmented film whose end is missing, as a power cut leaves it."""
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    with (
+        av.open(str(clip)) as source,
+        av.open(
+            str(whole),
+            "w",
+            options={"movflags": "frag_keyframe+empty_moov", "frag_duration": "1000000"},
+        ) as film,
+    ):
+        stream = film.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                film.mux(packet)
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    events = tmp_path / "e.jsonl"
+    code = main(["replay", str(cut), "--scene", str(SCENE), "--events", str(events)])
+    assert code in (0, 1)
+    assert events.read_bytes().count(b"\n") > 0
+
+
+def test_a_model_that_is_not_what_its_card_says_is_refused(clip: Path, tmp_path: Path) -> None:
+    for package in ("agent", "drivers"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    model = tmp_path / "agent" / "detect" / "models" / "ssdlite_mobilenet_v2.tflite"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    for words in (
+        ["replay", str(clip), "--scene", str(SCENE), "--events", "e.jsonl"],
+        ["detect", str(clip)],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "agent", *words],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("vigie: model 'ssdlite_mobilenet_v2'")
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "e.jsonl").exists()
