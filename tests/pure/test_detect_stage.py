@@ -1,0 +1,104 @@
+"""The detect stage with real eyes that have no detector: the picture alone is judged."""
+
+import threading
+
+import numpy as np
+
+from agent.detect.eyes import Eyes
+from agent.detect.judge import Judge
+from agent.detect.loop import THUMBNAIL_BYTES, DetectStage
+from agent.detect.scene import Scene
+from agent.handoff import LatestFrame
+from agent.model import Event, Flow, Sight
+from drivers.media import Frame
+from tests.pure.rules.street import S, new_id
+
+STREET = np.random.default_rng(1).integers(40, 220, (120, 160), dtype=np.uint8)
+CHROMA = np.full((60, 80), 128, np.uint8)
+
+
+class Office:
+    """Takes what the stage gives, in the order in which it comes."""
+
+    def __init__(self, *, snapshots: bool = True) -> None:
+        self.said: list[Event | Flow | Sight] = []
+        self.jpegs: dict[str, bytes | None] = {}
+        self.frames = LatestFrame()
+        self.stage = DetectStage(
+            "north",
+            self.frames,
+            Eyes(None),
+            Judge("north", Scene(), new_id()),
+            on_event=self._event,
+            on_flow=self.said.append,
+            on_sight=lambda _frame, sight: self.said.append(sight),
+            snapshots=snapshots,
+        )
+
+    def _event(self, event: Event, jpeg: bytes | None) -> None:
+        self.said.append(event)
+        self.jpegs[event.phase] = jpeg
+
+    def watch(self, from_s: int, to_s: int, *, gain: float = 1.0) -> None:
+        for second in range(from_s, to_s):
+            noise = np.random.default_rng(second).integers(0, 4, STREET.shape)
+            luma = (STREET * gain + noise).astype(np.uint8)
+            self.frames.put(Frame(seq=second, t_ns=second * S, y=luma, u=CHROMA, v=CHROMA))
+            self.stage.run_once(threading.Event())
+
+    def events(self) -> list[Event]:
+        return [one for one in self.said if isinstance(one, Event)]
+
+
+def test_a_frame_becomes_a_sight_and_then_its_events() -> None:
+    office = Office()
+    office.watch(0, 20)
+    office.watch(20, 40, gain=0.1)
+    (dark,) = office.events()
+    assert (dark.kind, dark.phase) == ("view_dark", "begin")
+    before = office.said[office.said.index(dark) - 1]
+    assert isinstance(before, Sight)
+    assert before.t_ns == dark.t_ns
+    assert office.stage.tracks == 0
+
+
+def test_the_first_revision_has_a_picture_and_the_last_has_none() -> None:
+    office = Office()
+    office.watch(0, 40, gain=0.1)
+    office.watch(40, 50)
+    jpeg = office.jpegs["begin"]
+    assert jpeg is not None
+    assert jpeg.startswith(b"\xff\xd8")
+    assert len(jpeg) <= THUMBNAIL_BYTES
+    assert office.jpegs["end"] is None
+
+
+def test_without_snapshots_there_is_no_picture() -> None:
+    office = Office(snapshots=False)
+    office.watch(0, 40, gain=0.1)
+    assert office.jpegs == {"begin": None}
+
+
+def test_flow_comes_each_minute_and_what_is_left_at_the_end() -> None:
+    office = Office()
+    office.watch(0, 130)
+    office.stage.close()
+    flows = [one for one in office.said if isinstance(one, Flow)]
+    assert [(flow.begin_ns // S, flow.end_ns // S) for flow in flows] == [
+        (0, 60),
+        (60, 120),
+        (120, 129),
+    ]
+
+
+def test_the_end_of_the_stage_ends_what_is_open() -> None:
+    office = Office()
+    office.watch(0, 40, gain=0.1)
+    office.stage.close()
+    assert [event.phase for event in office.events()] == ["begin", "end"]
+
+
+def test_a_stage_that_never_saw_a_frame_closes_in_silence() -> None:
+    office = Office()
+    office.stage.close()
+    assert office.said == []
