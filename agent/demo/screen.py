@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.demo.tally import Arrived, View
-from agent.demo.tiny_picture import COLOURS, tiny_picture
+from agent.demo.tiny_picture import COLOURS, TinyPicture
 
 LEAST_COLUMNS_FOR_PICTURE = 90
 _PICTURE_SHARE = 0.52
@@ -49,13 +49,13 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
     top: RenderableType = _facts(moment)
     if columns >= LEAST_COLUMNS_FOR_PICTURE and moment.view.gate is not None:
         width = min(int(columns * _PICTURE_SHARE), _columns_that_fit(moment, rows))
-        picture = tiny_picture(moment.view.gate, moment.view.tracks, width)
+        picture = TinyPicture(moment.view.gate, moment.view.tracks, width)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=width, no_wrap=True)
         grid.add_column()
         grid.add_row(picture, top)
         top = grid
-        events = max(_LEAST_EVENTS, rows - str(picture).count("\n") - 9)
+        events = max(_LEAST_EVENTS, rows - picture.rows - 8)
     title = f"Vigie demo: {moment.film}, {_clock(moment.view.film_s)} of {_clock(moment.length_s)}"
     return Group(
         Panel(top, title=title, title_align="left", border_style="blue"),

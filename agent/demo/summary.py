@@ -27,7 +27,8 @@ _MEANINGS = {
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run. `skipped` frames came too fast to be looked at, `waiting` messages were
-    not acknowledged, `stopped` is whether a signal ended it.
+    not acknowledged, `stopped` is whether a signal ended it; `not_drawn` says why there is
+    no annotated film, where there is none.
     """
 
     view: View
@@ -35,6 +36,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     skipped: int
     waiting: int
+    not_drawn: str | None
     stopped: bool
     film: Film
     files: DemoFiles
@@ -72,6 +74,8 @@ def tell(summary: Summary, console: Console, program: str) -> None:
         if path.exists():
             written.add_row(f"  {path}", what)
     console.print(written, highlight=False)
+    if summary.not_drawn is not None:
+        console.print(f"The annotated film failed: {summary.not_drawn}", highlight=False)
     console.print("\nTry next:", highlight=False)
     console.print(f"  {next_command(summary, program)}", highlight=False, soft_wrap=True)
 

@@ -4,12 +4,17 @@ Each character is the upper half of a cell: its colour is one pixel, the ground'
 terminal of 80 by 24 shows 80 by 48 pixels.
 """
 
+from functools import lru_cache
+from itertools import groupby
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.color import Color
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 
 from agent.model import Label, Track
 from drivers.media import Plane
@@ -24,38 +29,53 @@ COLOURS: dict[Label, Rgb] = {
     "bus": (240, 110, 90),
     "truck": (240, 140, 200),
 }
+_PALETTE: tuple[Rgb, ...] = (*((g * 17, g * 17, g * 17) for g in range(16)), *COLOURS.values())
+"""Sixteen greys, then the labels' colours: few, so that neighbours are often alike and a row
+costs few changes of colour.
+"""
+_LABEL_AT = {label: 16 + index for index, label in enumerate(COLOURS)}
+
+_UPPER_HALF = "\u2580"
 
 
-def tiny_picture(gate: Plane, tracks: tuple[Track, ...], columns: int) -> Text:
-    """The picture, `columns` characters wide, in its own proportions."""
-    height_px, width_px = gate.shape
-    rows_px = max(2, round(columns * height_px / width_px / 2) * 2)
-    grey = cv2.resize(gate, (columns, rows_px), interpolation=cv2.INTER_AREA)
-    picture = np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
-    for track in tracks:
-        _draw(picture, track)
-    return _characters(picture)
+class TinyPicture:
+    """A picture for rich, `columns` characters wide, in its own proportions."""
+
+    def __init__(self, gate: Plane, tracks: tuple[Track, ...], columns: int) -> None:
+        height_px, width_px = gate.shape
+        self.columns = columns
+        self.rows = max(1, round(columns * height_px / width_px / 2))
+        grey = cv2.resize(gate, (columns, self.rows * 2), interpolation=cv2.INTER_AREA)
+        self._colours: npt.NDArray[np.uint8] = (np.asarray(grey, np.uint8) >> 4).astype(np.uint8)
+        for track in tracks:
+            _draw(self._colours, track)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Row by row, two pixels in a character."""
+        pairs = zip(self._colours[::2].tolist(), self._colours[1::2].tolist(), strict=True)
+        for upper, lower in pairs:
+            for (above, below), run in groupby(zip(upper, lower, strict=True)):
+                yield Segment(_UPPER_HALF * len(list(run)), _style(above, below))
+            yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """It is as wide as it is."""
+        return Measurement(self.columns, self.columns)
 
 
-def _draw(picture: npt.NDArray[np.uint8], track: Track) -> None:
+@lru_cache(maxsize=len(_PALETTE) ** 2)
+def _style(above: int, below: int) -> Style:
+    return Style(color=Color.from_rgb(*_PALETTE[above]), bgcolor=Color.from_rgb(*_PALETTE[below]))
+
+
+def _draw(colours: npt.NDArray[np.uint8], track: Track) -> None:
     """A frame of one pixel around a road user."""
-    height_px, width_px, _ = picture.shape
+    height_px, width_px = colours.shape
     box = track.box
     left = int(np.clip(round(box.x * width_px), 0, width_px - 1))
     top = int(np.clip(round(box.y * height_px), 0, height_px - 1))
     right = int(np.clip(round((box.x + box.w) * width_px), left, width_px - 1))
     bottom = int(np.clip(round((box.y + box.h) * height_px), top, height_px - 1))
-    colour = COLOURS[track.label]
-    picture[top : bottom + 1, [left, right]] = colour
-    picture[[top, bottom], left : right + 1] = colour
-
-
-def _characters(picture: npt.NDArray[np.uint8]) -> Text:
-    text = Text(no_wrap=True, end="")
-    for upper, lower in zip(picture[::2].tolist(), picture[1::2].tolist(), strict=True):
-        for above, below in zip(upper, lower, strict=True):
-            style = Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below))
-            text.append("\u2580", style)
-        text.append("\n")
-    text.right_crop(1)
-    return text
+    colour = _LABEL_AT[track.label]
+    colours[top : bottom + 1, [left, right]] = colour
+    colours[[top, bottom], left : right + 1] = colour
