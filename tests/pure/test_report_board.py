@@ -1,0 +1,74 @@
+"""What the other end knows of a box, from a sequence of messages."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from agent.clock import ClockTrust
+from agent.model import Event
+from agent.report import topics
+from agent.report.board import Board
+from agent.report.payloads import EventMessage, Lost, Message, Online, StatusMessage, Stopped
+
+STAMP = topics.Stamp(
+    id="i",
+    box="pole-17",
+    epoch="e",
+    seq=None,
+    boot="b",
+    time="2026-11-03T07:41:05.250Z",
+    clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
+)
+
+
+def status(state: str, session: int, epoch: str = "e") -> Message:
+    data = {
+        "online": Online(
+            session=session, settled_upto=0, site="corner", versions={}, cameras=(), faults=()
+        ),
+        "lost": Lost(session=session),
+        "stopped": Stopped(session=session, reason="asked to stop"),
+    }[state]
+    stamp = msgspec.structs.replace(STAMP, epoch=epoch)
+    return StatusMessage(**msgspec.structs.asdict(stamp), data=data)
+
+
+@pytest.mark.parametrize(
+    ("messages", "state"),
+    [
+        ([("online", 1, "e")], "online"),
+        ([("online", 1, "e"), ("lost", 1, "e")], "lost"),
+        ([("lost", 1, "e")], "lost"),
+        ([("online", 1, "e"), ("stopped", 1, "e")], "stopped"),
+        # The broker publishes the will of a connection that was replaced after the new birth.
+        ([("online", 1, "e"), ("online", 2, "e"), ("lost", 1, "e")], "online"),
+        ([("online", 7, "old"), ("online", 1, "new"), ("lost", 7, "old")], "online"),
+    ],
+)
+def test_a_will_counts_where_it_is_of_the_newest_birth(
+    messages: list[tuple[str, int, str]], state: str
+) -> None:
+    board = Board()
+    for each in messages:
+        board.take(status(*each))
+    (view,) = board.views()
+    assert view.state == state
+
+
+def test_an_older_revision_does_not_undo_a_newer_one() -> None:
+    board = Board()
+    for rev, phase in ((1, "begin"), (3, "end"), (2, "update")):
+        made = Event(
+            event="x",
+            rev=rev,
+            kind="dwell",
+            phase=phase,  # type: ignore[arg-type]
+            camera="north",
+            t_ns=rev,
+            begin_ns=1,
+        )
+        data = topics.event_data(made, begin=datetime(2026, 11, 3, tzinfo=UTC))
+        board.take(EventMessage(**msgspec.structs.asdict(STAMP), data=data))
+    (view,) = board.views()
+    assert [event.phase for event in view.events] == ["end"]
