@@ -1,11 +1,10 @@
 """How well the eyes see: pictures, people and counts, against labels. `--json FILE` for machines.
 
-Needs the folder `shared` beside the project. Run: `python bench/accuracy.py`.
+Needs the folder `shared` beside the project. Run: `python -m bench.accuracy`.
 """
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,6 @@ import av
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import scoring
 from agent.detect.eyes import Eyes, EyesSettings
 from agent.detect.geometry import Point
 from agent.detect.rules.line import LineRule
@@ -25,6 +21,7 @@ from agent.detect.rules.road_users import RoadUsers
 from agent.detect.scene import Line
 from agent.detect.tflite import Detector, open_detector
 from agent.model import LABELS, Box, Detection, Sight, Track
+from bench import scoring
 from drivers.media import Frame
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -37,9 +34,9 @@ def frames(path: Path) -> Iterator[Frame]:
     """Every frame of a clip, at its presentation time."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        for seq, picture in enumerate(container.decode(stream)):
-            if picture.format.name not in ("yuv420p", "yuvj420p"):
-                picture = picture.reformat(format="yuv420p")
+        for seq, decoded in enumerate(container.decode(stream)):
+            planar = decoded.format.name in ("yuv420p", "yuvj420p")
+            picture = decoded if planar else decoded.reformat(format="yuv420p")
             planes = []
             for plane in picture.planes:
                 rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
@@ -62,6 +59,7 @@ class Counter:
         self.found: dict[str, list[scoring.Counted]] = {line.name: [] for line in lines}
 
     def step(self, sight: Sight) -> None:
+        """Take the next sight."""
         self._users.step(sight)
         for rule in self._rules:
             for crossing in rule.step():
@@ -91,6 +89,7 @@ class Prototype:
         self._next = 1
 
     def look(self, frame: Frame) -> Sight:
+        """What it makes of a frame."""
         passes = 0
         if frame.seq % 2 == 0:
             passes = 1

@@ -21,14 +21,17 @@ class Score(msgspec.Struct, frozen=True):
 
     @property
     def recall(self) -> float:
+        """Of what was there, the share that was found."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else 1.0
 
     @property
     def precision(self) -> float:
+        """Of what was found, the share that was there."""
         return self.hits / (self.hits + self.extras) if self.hits + self.extras else 1.0
 
     @property
     def f1(self) -> float:
+        """The harmonic mean of both."""
         both = 2 * self.hits + self.misses + self.extras
         return 2 * self.hits / both if both else 1.0
 

@@ -58,30 +58,26 @@ def plan(
     boxes *= (width_px, height_px, width_px, height_px)
     urgency = np.array([i.urgency for i in urgent])
     windows = _windows(boxes, width_px, height_px, input_px)
-    clarity = _clarity(boxes, windows, width_px, height_px)
+    shown = _clarity(boxes, windows, width_px, height_px)
     chosen: list[Region] = []
     for _ in range(most):
-        worth = clarity @ urgency
+        worth = shown @ urgency
         best = int(np.argmax(worth))
         if worth[best] < least_worth:
             break
         x, y, w, h = windows[best].tolist()
         chosen.append(Region(int(x), int(y), int(w), int(h)))
-        urgency = urgency * (1.0 - clarity[best])
+        # Seen half as well as can be is seen: what is left does not call for the same look again.
+        urgency = urgency * (1.0 - np.minimum(1.0, 2.0 * shown[best]))
     return tuple(chosen)
-
-
-def shows(region: Region, box: Box, width_px: int, height_px: int) -> float:
-    """How well a region shows a box: 0 not at all or cut, 1 as well as can be."""
-    boxes = np.array([[box.x, box.y, box.w, box.h]]) * (width_px, height_px, width_px, height_px)
-    window = np.array([[region.x, region.y, region.w, region.h]], float)
-    return float(_clarity(boxes, window, width_px, height_px)[0, 0])
 
 
 def clarity(
     boxes: Sequence[Box], regions: Sequence[Region], width_px: int, height_px: int
 ) -> npt.NDArray[np.float64]:
-    """For each box how well the best of the regions shows it, see `shows`."""
+    """For each box how well the best of the regions shows it: 0 not at all or cut, 1 as well as
+    can be.
+    """
     if not boxes or not regions:
         return np.zeros(len(boxes))
     pixels = np.array([[b.x, b.y, b.w, b.h] for b in boxes])

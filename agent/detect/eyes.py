@@ -37,6 +37,9 @@ times that."""
 _LARGE = 0.3
 """Of the picture's width or height: motion that is larger is looked at in parts."""
 
+_BULK_AREA, _BULK_SOLID, _BULK_SIDE = 0.03, 0.7, 0.15
+"""A bulk fills so much of the picture and of its own box, and each side has this length."""
+
 _GRID = 16
 """Unexplained motion is remembered on a grid of so many cells in each direction."""
 
@@ -103,7 +106,7 @@ class Eyes:
         searched = crops.clarity(boxes, regions, frame.width_px, frame.height_px)
         merged = merge(detections)
         moves = [_stirs(motion, detection.box) for detection in merged]
-        tracks = self._tracker.update(merged, moves, searched.tolist())
+        tracks = self._tracker.update(merged, moves, searched.tolist(), _bulks(motion))
         return msgspec.structs.replace(
             _sight(frame, small, motion), tracks=tracks, passes=len(regions)
         )
@@ -219,13 +222,22 @@ class Eyes:
         return found
 
 
+def _bulks(motion: Motion) -> list[Box]:
+    """The blobs that are so large, solid and upright or level that only a vehicle is like that."""
+    return [
+        blob.box
+        for blob in motion.blobs
+        if blob.area >= _BULK_AREA
+        and blob.area >= _BULK_SOLID * blob.box.w * blob.box.h
+        and min(blob.box.w, blob.box.h) >= _BULK_SIDE
+    ]
+
+
 def _parts(box: Box) -> list[Box]:
     """A blob as it is, or in parts where it is so large that it is many objects or none."""
     across, down = math.ceil(box.w / _LARGE), math.ceil(box.h / _LARGE)
     w, h = box.w / across, box.h / down
-    return [
-        Box(box.x + i * w, box.y + j * h, w, h) for j in range(down) for i in range(across)
-    ]
+    return [Box(box.x + i * w, box.y + j * h, w, h) for j in range(down) for i in range(across)]
 
 
 def _importance(box: Box) -> float:

@@ -71,9 +71,7 @@ def drifts(
         minEigThreshold=1e-3,
     )
     ways = np.asarray(found - start).reshape(len(boxes), -1, 2)
-    good = (status.reshape(len(boxes), -1) == 1) & (
-        error.reshape(len(boxes), -1) < _MOST_ERROR
-    )
+    good = (status.reshape(len(boxes), -1) == 1) & (error.reshape(len(boxes), -1) < _MOST_ERROR)
     return [_agreed(w[g], s, scale) for w, g, s in zip(ways, good, sizes, strict=True)]
 
 

@@ -37,6 +37,12 @@ _HELD_S = 0.8
 _FORGOTTEN_S = 6.0
 _TWIN_OVERLAP, _TWIN_NESTED = 0.45, 0.6
 
+_BULK_SCORE = 0.1
+"""What a bulk counts for among the detections of a track: next to nothing."""
+_BULK_OVERLAP, _BULK_ALONE = 0.5, 0.1
+_BULK_HITS, _BULK_TRAVEL = 6, 0.45
+"""A bulk alone is confirmed once it was seen so often and has gone so many of its sizes."""
+
 Kind = Literal["person", "two_wheeler", "vehicle"]
 KIND: Mapping[Label, Kind] = {
     "person": "person",
@@ -92,7 +98,7 @@ class Living:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
-        "begin_ns", "best", "detected_ns", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
+        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
         "votes", "w", "x", "y",
     )  # fmt: skip
 
@@ -101,6 +107,7 @@ class Living:
         self.id = 0
         self.x = _Axis(box.x + box.w / 2, box.w)
         self.y = _Axis(box.y + box.h / 2, box.h)
+        self.begin_x, self.begin_y = self.x.at, self.y.at
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
         self.best = self.score_sum = detection.score
@@ -116,6 +123,11 @@ class Living:
     def label(self) -> Label:
         """What most of its detections say."""
         return max(self.votes, key=lambda label: (self.votes[label], label))
+
+    @property
+    def travelled(self) -> float:
+        """How far it is from where it began, in its own sizes."""
+        return max(abs(self.x.at - self.begin_x) / self.w, abs(self.y.at - self.begin_y) / self.h)
 
     @property
     def moving(self) -> bool:
@@ -172,13 +184,19 @@ class Tracker:
         return 0.0 if self._t_ns is None else max(0.0, (t_ns - self._t_ns) / 1e9)
 
     def update(
-        self, detections: Sequence[Detection], moves: Sequence[bool], searched: Sequence[float]
+        self,
+        detections: Sequence[Detection],
+        moves: Sequence[bool],
+        searched: Sequence[float],
+        bulks: Sequence[Box] = (),
     ) -> tuple[Track, ...]:
         """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
 
         `moves` tells for each detection whether something moves there: what a fixed camera sees
         stand still from the first is more often a thing than a road user, and has to be surer.
         `searched` tells for each of `living`, in its order, how well it was looked for (0..1).
+        `bulks` are large solid shapes that move: where nothing else is, one that travels is a
+        vehicle, though the detector be blind to it (seen from above, most are).
         """
         t_ns = self._t_ns or 0
         was_searched = {id(one): how for one, how in zip(self.living, searched, strict=True)}
@@ -196,13 +214,15 @@ class Tracker:
         left, unsure = self._match(left, unsure, _UNSURE_OVERLAP)
         young, sure = self._match(tentative, sure, _SURE_OVERLAP)
         young, _ = self._match(young, unsure, _UNSURE_OVERLAP)
+        bulky = self._carry((*left, *young), bulks)
         for one in (*left, *young):
-            if was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
+            if id(one) not in bulky and was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
                 one.misses += 1
                 one.searched_ns = t_ns
         for detection in sure:
             if not any(_twins(one.label, one.box, detection) for one in confirmed):
                 self.living.append(Living(detection, t_ns))
+        self._raise(bulks)
         self._confirm()
         self._bury(t_ns)
         self._part_twins()
@@ -239,9 +259,32 @@ class Tracker:
             [d for j, d in enumerate(detections) if j not in taken_detections],
         )
 
+    def _carry(self, tracks: Sequence[Living], bulks: Sequence[Box]) -> set[int]:
+        """Let vehicles that were not detected go on with the bulk that they are."""
+        carried: set[int] = set()
+        for one in tracks:
+            if KIND[one.label] != "vehicle":
+                continue
+            alike = [(_overlaps(one.box, bulk)[0], bulk) for bulk in bulks]
+            how, bulk = max(alike, key=lambda pair: pair[0], default=(0.0, None))
+            if bulk is not None and how > _BULK_OVERLAP:
+                one.take(Detection(label="car", score=_BULK_SCORE, box=bulk), self._t_ns or 0)
+                carried.add(id(one))
+        return carried
+
+    def _raise(self, bulks: Sequence[Box]) -> None:
+        """Begin a track for each bulk that touches no other."""
+        for bulk in bulks:
+            if not any(_overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
+                detection = Detection(label="car", score=_BULK_SCORE, box=bulk)
+                self.living.append(Living(detection, self._t_ns or 0))
+
     def _confirm(self) -> None:
         for one in self.living:
-            if not one.id and one.hits >= _CONFIRM_HITS and one.score_sum >= _CONFIRM_SCORE:
+            sure = one.hits >= _CONFIRM_HITS and one.score_sum >= _CONFIRM_SCORE
+            if one.best <= _BULK_SCORE:
+                sure = one.hits >= _BULK_HITS and one.travelled >= _BULK_TRAVEL
+            if sure and not one.id:
                 self._last_id += 1
                 one.id = self._last_id
 
@@ -340,9 +383,7 @@ def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
         if not any(_twins(other.label, other.box, candidate) for other in kept):
             kept.append(candidate)
     wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
-    return tuple(
-        d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels)
-    )
+    return tuple(d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels))
 
 
 def _rides(person: Detection, wheels: Detection) -> bool:

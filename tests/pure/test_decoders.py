@@ -1,0 +1,88 @@
+"""Decoders: tensors in, detections out."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.detect.decoders import iou, nanodet, ssd, suppress
+from agent.detect.models import load_card
+from agent.model import Box, Detection
+
+SSD = load_card("ssdlite_mobilenet_v2")
+NANODET = load_card("nanodet")
+
+boxes = st.builds(
+    Box, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.01, 0.5), st.floats(0.01, 0.5)
+)
+detections = st.builds(
+    Detection, label=st.sampled_from(["car", "person"]), score=st.floats(0, 1), box=boxes
+)
+
+
+def _ssd_tensors(*rows: tuple[int, float, tuple[float, float, float, float]]) -> list[np.ndarray]:
+    return [
+        np.array([[r[2] for r in rows]], np.float32),
+        np.array([[r[0] for r in rows]], np.float32),
+        np.array([len(rows)], np.float32),
+        np.array([[r[1] for r in rows]], np.float32),
+    ]
+
+
+def test_ssd_gives_labels_by_the_cards_numbers_and_boxes_as_corner_and_size() -> None:
+    (found,) = ssd(_ssd_tensors((2, 0.9, (0.1, 0.2, 0.4, 0.6))), SSD)
+    assert found.label == "car"
+    assert found.score == pytest.approx(0.9)
+    assert msgspec.structs.astuple(found.box) == pytest.approx((0.2, 0.1, 0.4, 0.3))
+
+
+def test_ssd_leaves_out_what_is_no_road_user_what_is_unsure_and_what_is_nowhere() -> None:
+    tensors = _ssd_tensors(
+        (16, 0.9, (0.1, 0.1, 0.2, 0.2)),  # a dog
+        (0, SSD.floor / 2, (0.1, 0.1, 0.2, 0.2)),
+        (0, 0.9, (0.5, 0.5, 0.5, 0.5)),
+    )
+    assert ssd(tensors, SSD) == ()
+
+
+def test_ssd_clips_boxes_to_the_picture() -> None:
+    (found,) = ssd(_ssd_tensors((0, 0.9, (-0.1, -0.1, 1.1, 0.5))), SSD)
+    assert msgspec.structs.astuple(found.box) == pytest.approx((0, 0, 0.5, 1))
+
+
+def test_nanodet_reads_the_distances_as_means_of_their_bins() -> None:
+    tensors = []
+    for cells in (2704, 676, 169):
+        tensors += [np.zeros((1, cells, 80), np.float32), np.zeros((1, cells, 44), np.float32)]
+    scores, distances = tensors[2], tensors[3]
+    cell = 10 * 26 + 5  # of stride 16: the centre is at x = 88, y = 168
+    scores[0, cell, 5] = 0.8
+    for side, bin_number in enumerate((2, 1, 3, 4)):  # left, top, right, bottom, in strides
+        distances[0, cell, side * 11 + bin_number] = 50.0
+    (found,) = nanodet(tensors, NANODET)
+    assert found.label == "bus"
+    corners = np.array([56, 152, 80, 80]) / 416
+    assert msgspec.structs.astuple(found.box) == pytest.approx(corners.tolist(), abs=1e-4)
+
+
+@given(st.lists(detections, max_size=12))
+def test_suppression_keeps_the_best_and_no_two_that_overlap(found: list[Detection]) -> None:
+    kept = suppress(found, 0.5)
+    assert set(kept) <= set(found)
+    for i, one in enumerate(kept):
+        for other in kept[i + 1 :]:
+            assert other.score <= one.score
+            assert other.label != one.label or iou(one.box, other.box) < 0.5
+    for gone in set(found) - set(kept):
+        assert any(
+            k.label == gone.label and k.score >= gone.score and iou(k.box, gone.box) >= 0.5
+            for k in kept
+        )
+
+
+@given(boxes, boxes)
+def test_overlap_is_symmetric_and_whole_with_itself(a: Box, b: Box) -> None:
+    assert iou(a, b) == pytest.approx(iou(b, a))
+    assert 0 <= iou(a, b) <= 1 + 1e-9
+    assert iou(a, a) == pytest.approx(1)

@@ -1,0 +1,128 @@
+"""The eyes, from frame to tracks, with a detector that knows the truth."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.detect.eyes import Eyes, EyesSettings
+from agent.detect.geometry import Point
+from agent.detect.models import load_card
+from agent.detect.tflite import open_detector
+from agent.model import Box, Detection, Sight
+from drivers.media import Frame
+
+WIDTH, HEIGHT = 640, 360
+STEP_NS = 100_000_000
+CARD = load_card("ssdlite_mobilenet_v2")
+
+
+class BrightCars:
+    """A detector for films in which whatever is bright is a car."""
+
+    def __init__(self) -> None:
+        self.card = CARD
+        self.passes = 0
+
+    def detect(self, rgb: npt.NDArray[np.uint8], /) -> tuple[Detection, ...]:
+        self.passes += 1
+        bright = rgb.min(axis=2) > 200
+        rows, columns = np.nonzero(bright)
+        if len(rows) < 12:
+            return ()
+        h, w = bright.shape
+        left, right = columns.min() / w, (columns.max() + 1) / w
+        top, bottom = rows.min() / h, (rows.max() + 1) / h
+        box = Box(float(left), float(top), float(right - left), float(bottom - top))
+        return (Detection(label="car", score=0.9, box=box),)
+
+
+def _frame(seq: int, car_x: int | None = None, car_y: int = 160) -> Frame:
+    random = np.random.default_rng(3)
+    y = np.kron(random.integers(50, 120, (18, 32)), np.ones((20, 20))).astype(np.uint8)
+    if car_x is not None:
+        car = y[car_y : car_y + 40, max(0, car_x) : max(0, car_x + 60)]
+        car[:] = 235
+        car[10:20, 10:-10] = 228
+    grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
+    return Frame(seq=seq, t_ns=seq * STEP_NS, y=y, u=grey, v=grey)
+
+
+def _drive(step_px: int = 12) -> Iterator[Frame]:
+    for seq in range(10):
+        yield _frame(seq)
+    for i, x in enumerate(range(-50, WIDTH - 70, step_px)):
+        yield _frame(10 + i, x)
+
+
+def _watch(eyes: Eyes, frames: Iterator[Frame]) -> list[Sight]:
+    return [eyes.look(frame) for frame in frames]
+
+
+def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
+    sights = _watch(Eyes(BrightCars()), _drive())
+    assert {t.id for s in sights for t in s.tracks} == {1}
+    (last,) = sights[-1].tracks
+    x = -50 + 12 * (len(sights) - 11)
+    assert abs(last.box.x * WIDTH - x) < 12
+    assert abs(last.vx * WIDTH - 120) < 25
+
+
+def test_a_still_picture_is_only_surveyed() -> None:
+    detector = BrightCars()
+    sights = _watch(Eyes(detector), (_frame(seq) for seq in range(101)))
+    assert detector.passes == sum(s.passes for s in sights) == 6  # at 0 s, then every 2 s
+    assert all(s.moving == 0 for s in sights)
+
+
+def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
+    detector = BrightCars()
+    sights = _watch(Eyes(detector), (_frame(seq, 300) for seq in range(150)))
+    assert detector.passes <= 12  # three to know it, then every 2 s
+    assert {t.id for s in sights[60:] for t in s.tracks} == {1}
+    assert all(len(s.tracks) == 1 for s in sights[60:])
+
+
+def test_passes_keep_to_the_budget() -> None:
+    detector = BrightCars()
+    sights = _watch(Eyes(detector, EyesSettings(passes_per_s=3)), _drive(4))
+    seconds = len(sights) * STEP_NS / 1e9
+    assert 1 <= sum(s.passes for s in sights) <= 3 * seconds + 1
+
+
+def test_without_a_detector_the_gate_still_tells_motion() -> None:
+    sights = _watch(Eyes(None), _drive())
+    assert sights[5].moving == 0
+    assert sights[25].moving > 0.005
+    assert all(s.tracks == () and s.passes == 0 for s in sights)
+    assert sights[0].gate.shape == (180, 320)
+
+
+def test_nothing_is_seen_in_a_mask() -> None:
+    half = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
+    sights = _watch(Eyes(BrightCars(), masks=(half,)), _drive())
+    boxes = [t.box for s in sights for t in s.tracks]
+    assert boxes
+    assert all(box.x + box.w / 2 > 0.48 for box in boxes)
+
+
+def test_two_runs_see_the_same() -> None:
+    first, second = (_watch(Eyes(BrightCars()), _drive()) for _ in range(2))
+    assert [(s.tracks, s.moving, s.passes) for s in first] == [
+        (s.tracks, s.moving, s.passes) for s in second
+    ]
+
+
+def test_the_real_detector_runs_on_frames_and_counts_its_passes() -> None:
+    detector = open_detector("ssdlite_mobilenet_v2")
+    sights = _watch(Eyes(detector), _drive(40))
+    assert detector.passes == sum(s.passes for s in sights) > 0
+    assert detector.cpu_ns > 0
+
+
+def test_every_shipped_model_takes_pictures_of_any_size() -> None:
+    for name in ("ssdlite_mobilenet_v2", "nanodet"):
+        detector = open_detector(name)
+        for shape in ((40, 60, 3), (detector.size_px[1], detector.size_px[0], 3)):
+            found = detector.detect(np.full(shape, 90, np.uint8))
+            assert all(d.score < 0.5 for d in found)

@@ -1,0 +1,76 @@
+"""Model cards: only the model that is meant is ever loaded."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.detect.models import FOLDER, ModelRefused, load_card, names, verify
+from agent.errors import BadInput
+from agent.model import LABELS
+
+
+def _copy(name: str, to: Path) -> Path:
+    for suffix in (".toml", ".tflite"):
+        shutil.copy(FOLDER / f"{name}{suffix}", to / f"{name}{suffix}")
+    return to / f"{name}.toml"
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) -> None:
+    card = load_card(name)
+    assert len(verify(card)) > 1_000_000
+    assert set(card.labels) == set(card.thresholds) == set(LABELS)
+    assert all(card.floor <= t.keep <= t.start <= t.show for t in card.thresholds.values())
+    assert "Apache-2.0" in card.licence
+    assert card.attribution
+
+
+def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(BadInput, match=r"'yolo'.*allowed: nanodet, ssdlite_mobilenet_v2$"):
+        load_card("yolo")
+
+
+def test_a_name_that_climbs_out_of_the_folder_is_unknown() -> None:
+    with pytest.raises(BadInput, match="unknown"):
+        load_card("../models/nanodet")
+
+
+def test_a_file_with_one_flipped_bit_is_refused(tmp_path: Path) -> None:
+    _copy("nanodet", tmp_path)
+    path = tmp_path / "nanodet.tflite"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    card = load_card("nanodet", tmp_path)
+    with pytest.raises(ModelRefused, match=r"^model 'nanodet': nanodet\.tflite has sha256 .*$"):
+        verify(card, tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    _copy("nanodet", tmp_path)
+    (tmp_path / "nanodet.tflite").unlink()
+    with pytest.raises(ModelRefused, match="No such file"):
+        verify(load_card("nanodet", tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('decoder = "nanodet"', 'decoder = "yolo"', "decoder"),
+        ("width_px = 416", "width_px = 415", "width_px"),
+        ("person = 0\n", "face = 0\n", "face"),
+        ('name = "nanodet"', 'name = "other"', "is not the file's name"),
+        ("floor = 0.1", "floor = 0.1\ncolour = 3", "unknown key"),
+        ("car = { start", "# car = { start", "missing for car"),
+    ],
+)
+def test_a_broken_card_is_refused_and_says_where(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    path = _copy("nanodet", tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ModelRefused, match=says):
+        load_card("nanodet", tmp_path)

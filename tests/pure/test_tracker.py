@@ -1,0 +1,234 @@
+"""The tracker: who is who, from frame to frame."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.detect.flow import Drift
+from agent.detect.models import load_card
+from agent.detect.tracker import Tracker, merge
+from agent.model import Box, Detection, Label, Track
+
+THRESHOLDS = load_card("ssdlite_mobilenet_v2").thresholds
+STEP_NS = 100_000_000
+
+
+def _seen(x: float, y: float = 0.5, label: Label = "car", score: float = 0.8) -> Detection:
+    return Detection(label=label, score=score, box=Box(x, y, 0.1, 0.08))
+
+
+class Film:
+    """Feeds a tracker frame after frame, ten a second."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker(THRESHOLDS)
+        self.now = 0
+
+    def show(
+        self,
+        *found: Detection,
+        searched: float = 1.0,
+        moves: bool = True,
+        bulks: tuple[Box, ...] = (),
+    ) -> tuple[Track, ...]:
+        self.now += STEP_NS
+        self.tracker.predict(self.now)
+        return self.tracker.update(
+            found, [moves] * len(found), [searched] * len(self.tracker.living), bulks
+        )
+
+
+def test_a_car_that_passes_is_one_track_with_its_speed() -> None:
+    film = Film()
+    seen = [film.show(_seen(0.1 + 0.02 * i)) for i in range(20)]
+    assert {t.id for tracks in seen for t in tracks} == {1}
+    (last,) = seen[-1]
+    assert last.label == "car"
+    assert last.begin_ns == STEP_NS
+    assert last.seen_ns == film.now
+    assert last.vx == pytest.approx(0.2, rel=0.1)
+    assert last.vy == pytest.approx(0, abs=0.01)
+
+
+def test_what_was_seen_once_is_no_track() -> None:
+    film = Film()
+    assert film.show(_seen(0.1)) == ()
+    assert all(film.show() == () for _ in range(20))
+    assert film.tracker.living == []
+
+
+def test_a_track_survives_missed_detections_and_keeps_its_id() -> None:
+    film = Film()
+    for i in range(8):
+        film.show(_seen(0.1 + 0.02 * i))
+    for _ in range(5):
+        film.show()
+    (track,) = film.show(_seen(0.1 + 0.02 * 13))
+    assert track.id == 1
+    assert track.seen_ns == film.now
+
+
+def test_unsure_detections_carry_a_track_but_begin_none() -> None:
+    film = Film()
+    assert all(film.show(_seen(0.1 + 0.02 * i, score=0.25)) == () for i in range(10))
+    for i in range(5):
+        film.show(_seen(0.1 + 0.02 * i))
+    tracks = [film.show(_seen(0.1 + 0.02 * i, score=0.25)) for i in range(5, 12)]
+    assert {t.id for shown in tracks for t in shown} == {1}
+
+
+def test_what_stands_still_from_the_first_has_to_be_surer() -> None:
+    film = Film()
+    assert all(film.show(_seen(0.4, score=0.5), moves=False) == () for _ in range(10))
+    tracks = [film.show(_seen(0.4, score=0.7), moves=False) for _ in range(5)]
+    assert len(tracks[-1]) == 1
+
+
+def test_where_nobody_looks_nobody_is_missed() -> None:
+    film = Film()
+    for _ in range(5):
+        film.show(_seen(0.4))
+    for _ in range(20):
+        (track,) = film.show(searched=0.0)
+    assert track.id == 1
+    assert track.seen_ns < film.now
+
+
+def test_two_cars_that_meet_keep_their_ids() -> None:
+    film = Film()
+    for i in range(30):
+        tracks = film.show(_seen(0.1 + 0.02 * i, 0.40), _seen(0.7 - 0.02 * i, 0.50))
+    assert [(t.id, t.vx > 0) for t in sorted(tracks, key=lambda t: t.id)] == [(1, True), (2, False)]
+
+
+def test_ids_are_never_used_again() -> None:
+    film = Film()
+    ids = set()
+    for car in range(5):
+        for i in range(6):
+            ids |= {(t.id, car) for t in film.show(_seen(0.1 + 0.02 * i))}
+        for _ in range(30):
+            film.show()
+    assert sorted(ids) == [(car + 1, car) for car in range(5)]
+
+
+def test_what_leaves_the_picture_ends() -> None:
+    film = Film()
+    for i in range(20):
+        film.show(_seen(0.5 + 0.025 * i))
+    for _ in range(3):
+        film.show(searched=0.0)
+    assert film.tracker.living == []
+
+
+def test_the_label_is_what_most_detections_say() -> None:
+    film = Film()
+    labels: list[Label] = ["truck", "car", "car", "car", "truck", "car"]
+    for i, label in enumerate(labels):
+        tracks = film.show(_seen(0.1 + 0.02 * i, label=label))
+    assert [t.label for t in tracks] == ["car"]
+
+
+def test_a_lorry_whose_front_is_also_called_a_car_is_one_track() -> None:
+    film = Film()
+    for i in range(15):
+        x = 0.1 + 0.02 * i
+        lorry = Detection(label="truck", score=0.6, box=Box(x, 0.4, 0.2, 0.2))
+        front = Detection(label="car", score=0.7, box=Box(x + 0.1, 0.45, 0.09, 0.14))
+        tracks = film.show(*merge([lorry, front]))
+    assert len(tracks) == 1
+
+
+def test_flow_carries_a_track_between_detections_and_counts_as_seen() -> None:
+    film = Film()
+    for i in range(6):
+        film.show(_seen(0.1 + 0.02 * i))
+    film.now += STEP_NS
+    film.tracker.predict(film.now, [Drift(0.05, 0.01)])
+    (track,) = film.tracker.update((), (), [0.0])
+    assert track.box.x == pytest.approx(0.25, abs=0.01)
+    assert track.box.y == pytest.approx(0.51, abs=0.005)
+    assert track.seen_ns == film.now
+
+
+def test_flow_alone_does_not_keep_a_track_for_long() -> None:
+    film = Film()
+    for _ in range(6):
+        film.show(_seen(0.1))
+    for _ in range(15):
+        film.now += STEP_NS
+        film.tracker.predict(film.now, [Drift(0.01, 0.0)] * len(film.tracker.living))
+        tracks = film.tracker.update((), (), [1.0] * len(film.tracker.living))
+    assert all(t.seen_ns < film.now for t in tracks)
+
+
+def test_a_large_shape_that_travels_is_a_car_and_one_that_stays_is_not() -> None:
+    film = Film()
+    for i in range(12):
+        tracks = film.show(bulks=(Box(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
+    assert [t.label for t in tracks] == ["car"]
+    still = Film()
+    assert all(still.show(bulks=(Box(0.3, 0.3, 0.3, 0.4),)) == () for _ in range(30))
+
+
+def test_a_large_shape_around_a_person_is_no_car() -> None:
+    film = Film()
+    for i in range(20):
+        x = 0.1 + 0.03 * i
+        person = Detection(label="person", score=0.9, box=Box(x, 0.2, 0.15, 0.6))
+        tracks = film.show(person, bulks=(Box(x - 0.02, 0.15, 0.2, 0.7),))
+    assert [t.label for t in tracks] == ["person"]
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        # One vehicle under two labels is the surer one.
+        ([("car", 0.6, (0.1, 0.1, 0.2, 0.2)), ("truck", 0.5, (0.1, 0.1, 0.2, 0.21))], ["car"]),
+        # A rider is part of the bicycle.
+        ([("bicycle", 0.6, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.12, 0.2, 0.06, 0.18))], ["bicycle"]),
+        # Whoever stands beside it is not.
+        ([("bicycle", 0.6, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.3, 0.2, 0.06, 0.18))], ["person", "bicycle"]),
+        # A doubtful bicycle takes no person away.
+        ([("bicycle", 0.2, (0.1, 0.3, 0.1, 0.1)), ("person", 0.8, (0.12, 0.2, 0.06, 0.18))], ["person", "bicycle"]),
+        # A person before a car is not the car.
+        ([("car", 0.6, (0.1, 0.1, 0.3, 0.3)), ("person", 0.5, (0.2, 0.1, 0.06, 0.28))], ["car", "person"]),
+    ],
+)  # fmt: skip
+def test_one_object_is_one_detection(
+    found: list[tuple[Label, float, tuple[float, float, float, float]]], left: list[Label]
+) -> None:
+    merged = merge([Detection(label=n, score=s, box=Box(*b)) for n, s, b in found])
+    assert [d.label for d in merged] == left
+
+
+labels = st.sampled_from(list(THRESHOLDS))
+detections = st.builds(
+    Detection,
+    label=labels,
+    score=st.floats(0, 1),
+    box=st.builds(
+        Box, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.001, 0.6), st.floats(0.001, 0.6)
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(detections, max_size=8), max_size=15))
+def test_whatever_is_seen_ids_are_unique_rise_and_the_run_can_be_repeated(
+    frames: list[list[Detection]],
+) -> None:
+    def run() -> list[tuple[Track, ...]]:
+        film = Film()
+        return [film.show(*merge(found)) for found in frames]
+
+    first = run()
+    assert first == run()
+    highest = 0
+    for tracks in first:
+        ids = [t.id for t in tracks]
+        assert len(ids) == len(set(ids))
+        new = [i for i in ids if i > highest]
+        highest = max([highest, *new])
+        assert all(t.begin_ns <= t.seen_ns for t in tracks)
+        assert all(t.label in THRESHOLDS for t in tracks)
