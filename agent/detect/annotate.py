@@ -126,9 +126,12 @@ class Annotator:
         corners = _pixels(zone.polygon, size_px)
         pen.fill(canvas, corners, colour, 0.3 if alarmed else 0.14)
         pen.outline(canvas, corners, colour, unit, closed=True)
-        x, y = min(corners, key=lambda corner: (corner[1], corner[0]))
+        # In the zone's near part, where it is widest and the fewest road users are.
+        near = sorted(corners, key=lambda corner: -corner[1])[:2]
         size = 7 * unit
-        pen.write(canvas, zone.name, (x + 3 * unit, y + size + 2 * unit), size, colour, bold=True)
+        x = sum(corner[0] for corner in near) // 2 - pen.text_width(zone.name, size, bold=True) // 2
+        y = sum(corner[1] for corner in near) // 2 - 4 * unit
+        pen.write(canvas, zone.name, (max(2 * unit, x), y), size, colour, bold=True)
 
     def _draw_line(self, canvas: Rgb, line: Line, size_px: Pixel, unit: int, t_ns: int) -> None:
         fresh = t_ns - self._crossed_ns.get(line.name, -FLASH_NS) < FLASH_NS

@@ -112,7 +112,7 @@ class Judge:
             ruling = Ruling(kind="dwell", after_s=zone.dwell_after_s, grace_s=0)
             yield EachRule(ruling, *where, is_there)
         if zone.stopped_after_s is not None:
-            ruling = Ruling(kind="stopped", after_s=zone.stopped_after_s, grace_s=2)
+            ruling = Ruling(kind="stopped", after_s=zone.stopped_after_s, grace_s=5)
             yield EachRule(ruling, *where, stands)
         if zone.direction_deg is not None:
             ruling = Ruling(kind="wrong_way", after_s=1, grace_s=3)

@@ -1,8 +1,7 @@
 """Line crossings, judged by the centre of the box.
 
 Who is first seen within a band around the line has no side yet. A crossing counts once the centre
-is clear of the band on the other side, and never while its road user stands: the box of a parked
-car was measured to wander by a third of its size. Its time and place are those of the moment in which the centre was on the line,
+is clear of the band on the other side, and never while its road user stands. Its time and place are those of the moment in which the centre was on the line,
 between two spots where the road user was really seen: no prediction is ever judged, and one who
 jumps over the line while hidden has crossed it.
 """

@@ -14,13 +14,15 @@ from agent.model import Label, Sight, Track
 
 NS_PER_S = 1_000_000_000
 
-REST_RADIUS = 0.35
-"""Of its own size: who stays this near to one place stands. A box that jitters does not leave it."""
+REST_RADIUS = 0.5
+"""Of its own size: who stays this near to one place stands. The boxes of parked cars were measured
+to wander by a third of their size when somebody passes before them.
+"""
 REST_SPOTS = 10
 """The place of rest is the mean of the first so many positions."""
-REST_LOST_NS = NS_PER_S // 2
+REST_LOST_NS = NS_PER_S
 """Who is away from its place of rest for so long has left it; one bad box has not."""
-STANDS_AFTER_NS = 2 * NS_PER_S
+STANDS_AFTER_NS = 3 * NS_PER_S
 TRAIL_NS = 2 * NS_PER_S
 FULL_TRAIL_NS = NS_PER_S
 """A pace is known from a trail of at least this length."""
@@ -59,6 +61,7 @@ class RoadUser:
         self._trail: deque[Spot] = deque()
         self._rest = self.now
         self._rest_spots = 1
+        self._rest_size = self.size
         self._away_since_ns: int | None = None
         self.unbroken_since_ns = self.now.t_ns
         """Since when it has been seen again and again, without a gap."""
@@ -82,6 +85,11 @@ class RoadUser:
     def stands_since_ns(self, t_ns: int) -> int | None:
         """Since when it has been standing, or None where it moves."""
         return self._rest.t_ns if t_ns - self._rest.t_ns >= STANDS_AFTER_NS else None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it was last seen away from where it stands; that may be one bad box."""
+        return self._away_since_ns is not None
 
     def way(self, since_ns: int = 0) -> tuple[Spot, Spot] | None:
         """Where it came from and where it is, over the last one or two seconds; what lies before
@@ -126,11 +134,12 @@ class RoadUser:
         while len(self._trail) > 1 and spot.t_ns - self._trail[1].t_ns >= TRAIL_NS:
             self._trail.popleft()
         rest = self._rest
-        if distance(rest.at, spot.at, self._aspect) > REST_RADIUS * self.size:
+        if distance(rest.at, spot.at, self._aspect) > REST_RADIUS * self._rest_size:
             if self._away_since_ns is None:
                 self._away_since_ns = spot.t_ns
             elif spot.t_ns - self._away_since_ns >= REST_LOST_NS:
                 self._rest, self._rest_spots, self._away_since_ns = spot, 1, None
+                self._rest_size = self.size
             return
         self._away_since_ns = None
         if self._rest_spots < REST_SPOTS:

@@ -25,7 +25,7 @@ STRAIGHT = 0.8
 
 def stands(stay: Stay, t_ns: int) -> int | None:
     """The condition of `stopped`: since when a vehicle has been standing in the zone."""
-    if stay.user.label not in VEHICLES:
+    if stay.user.label not in VEHICLES or stay.user.is_away:
         return None
     since_ns = stay.user.stands_since_ns(t_ns)
     return None if since_ns is None else max(since_ns, stay.since_ns)
