@@ -1,0 +1,121 @@
+"""`vigie watch` as a person starts it."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from agent.config import BrokerConfig
+from agent.report import topics
+from agent.report.centre_store import CentreStore
+from tests.whole.report.broker import Mosquitto, free_port
+from tests.whole.report.conftest import event, number_of
+from tests.whole.report.street import Box, wait_until
+
+
+def watch(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent", "watch", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+
+
+def test_each_message_is_a_line_and_a_centre_keeps_what_it_acknowledges(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    store = tmp_path / "centre.db"
+    process = watch("--broker", broker.url, "--json", "--ack", "--store", str(store))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = iter(process.stdout.readline, b"")
+    with Box(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
+        wait_until(lambda: box.session.health().centre_listens)
+        box.outbox.put(event(1))
+        box.outbox.put(topics.snapshot_draft("north", b"\xff\xd8jpeg", 1, event="event-1"))
+        wait_until(lambda: box.outbox.depth == 0)
+        heard = []
+        while not any("snapshot" in item["topic"] for item in heard):
+            heard.append(json.loads(next(lines)))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    process.stdout.close()
+    process.stderr.close()
+    by_topic = {item["topic"]: item for item in heard}
+    line = by_topic["vigie/v1/pole-17/up/event/north/line"]
+    assert (line["retained"], line["payload"]["data"]["track"]) == (False, 1)
+    picture = by_topic["vigie/v1/pole-17/up/snapshot/north"]
+    assert picture["sha256"] == topics.sha256_hex(b"\xff\xd8jpeg")
+    assert picture["size_bytes"] == 6
+    kept = CentreStore.open(store)
+    assert [number_of(row, "data") for row in kept.events()] == [1]
+    kept.close()
+
+
+def test_the_table_shows_the_box_and_what_happened(broker: Mosquitto, tmp_path: Path) -> None:
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "watch", "--broker", broker.url],
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "160"},
+    )
+    os.close(terminal)
+    shown = b""
+    with Box(BrokerConfig(url=broker.url), tmp_path / "outbox") as box:
+        # The event may come before the watcher: there is another one each time that it draws.
+        number = 0
+        while not all(word in shown for word in (b"pole-17", b"online", b"corner", b"wrong_way")):
+            number += 1
+            box.outbox.put(event(number, "wrong_way")).wait(10)
+            shown += os.read(screen, 65_536)
+        process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                if not os.read(screen, 65_536):
+                    break
+            except OSError:
+                break
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        assert stderr.read() == b""
+    assert process.wait(30) == 0
+    os.close(screen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--broker", "http://x"], "not a broker's address"),
+        (["--broker", "mqtts://h", "--ca", "/nowhere"], "broker.ca = '/nowhere': No such file"),
+        (["--broker", "mqtts://h", "--certificate", "x"], "broker.key: missing"),
+        (["--broker", "mqtt://h", "--ack"], "--ack needs --store FILE"),
+        (["--broker", "mqtt://h", "--ack", "--store", "/nowhere/x"], "--store '/nowhere/x'"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+    process = watch(*arguments)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    (line,) = error.decode().splitlines()
+    assert said in line
+
+
+def test_a_broker_that_is_not_there_yet_is_told_and_waited_for() -> None:
+    process = watch("--broker", f"mqtt://127.0.0.1:{free_port()}", "--json")
+    assert process.stderr is not None
+    assert b"Connection refused" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
