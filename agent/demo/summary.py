@@ -93,7 +93,9 @@ def next_command(summary: Summary, program: str) -> str:
 
 def _followed(view: View) -> str:
     found = ", ".join(amount(label, count) for label, count in view.found.items())
-    return f"{found} (who was out of sight for a while counts anew)" if found else "nobody"
+    if not found:
+        return "nobody"
+    return f"{found}; {view.most_at_once} at once at the most (who was hidden a while counts anew)"
 
 
 def _messages(summary: Summary) -> str:

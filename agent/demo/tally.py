@@ -40,6 +40,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     gate: Plane | None
     tracks: tuple[Track, ...]
     found: dict[str, int]
+    most_at_once: int
     lines: tuple[LineTally, ...]
     kinds: dict[str, int]
     events: tuple[Arrived, ...]
@@ -64,6 +65,7 @@ class Tally:
         self._frames = 0
         self._passes = 0
         self._labels: dict[int, Label] = {}
+        self._most_at_once = 0
         self._lines: Counter[tuple[str, str, Label]] = Counter()
         self._kinds: Counter[str] = Counter()
         self._events: deque[Arrived] = deque(maxlen=LAST_EVENTS)
@@ -80,6 +82,7 @@ class Tally:
             self._sight = sight
             self._frames += 1
             self._passes += sight.passes
+            self._most_at_once = max(self._most_at_once, len(sight.tracks))
             for track in sight.tracks:
                 self._labels[track.id] = track.label
 
@@ -129,6 +132,7 @@ class Tally:
                 gate=sight.gate if sight else None,
                 tracks=sight.tracks if sight else (),
                 found=dict(Counter[str](self._labels.values()).most_common()),
+                most_at_once=self._most_at_once,
                 lines=lines,
                 kinds=dict(self._kinds.most_common()),
                 events=tuple(self._events),

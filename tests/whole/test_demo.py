@@ -230,6 +230,14 @@ def test_the_demo_broker_does_what_the_agent_asks_of_a_broker(broker_port: int) 
     centre.loop_stop()
 
 
+def test_the_demo_broker_listens_on_the_loopback_address_alone(broker_port: int) -> None:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+    listening = "0A"  # of the kernel's TCP states
+    at = [row[1] for row in rows if row[3] == listening and row[1].endswith(f":{broker_port:04X}")]
+    assert at == [f"0100007F:{broker_port:04X}"]
+
+
 def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
     inner = open_camera(
         "street",
