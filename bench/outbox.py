@@ -1,0 +1,261 @@
+"""What durability costs: the outbox beside bare SQLite doing the same commits, and its drain.
+
+Bare SQLite: one thread, WAL, synchronous=FULL, the same bytes in one table without an index, as
+many rows to a commit as the outbox took. The drain is through a real mosquitto to a real centre
+(`vigie watch --ack`, in a process of its own) that commits before it acknowledges. Run:
+`python -m bench.outbox`.
+"""
+
+import random
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from agent.clock import SystemClock, boot_id
+from agent.config import BrokerConfig
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.model import Box, Event, EventKind
+from agent.report import topics
+from agent.report.connection import Birth
+from agent.report.mqtt import Session
+from agent.report.outbox import Outbox
+from agent.report.topics import Draft
+from agent.stage import StageThread
+from bench.mosquitto import mosquitto
+from bench.table import Row
+
+EVENTS = 20_000
+SINGLE_EVENTS = 1_000
+TURNS = 5
+URGENT = 100
+BACKLOG = 100_000
+CLOCK = SystemClock()
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What some work took, and in how many commits."""
+
+    wall_s: float
+    cpu_s: float
+    commits: int
+
+
+def open_outbox(folder: Path) -> Outbox:
+    """An outbox as the agent opens it, large enough for everything here."""
+    return Outbox.open(
+        folder,
+        box="bench",
+        boot=boot_id(),
+        clock=CLOCK,
+        max_bytes=1_000_000_000,
+        new_id=uuid7_maker(lambda _: time.time_ns(), random.Random(1)),
+        faults=FaultBoard(CLOCK.boottime_ns),
+    )
+
+
+def event(kind: EventKind = "line") -> Draft:
+    """An event of the usual size, encoded anew each time as the agent does."""
+    t_ns = CLOCK.boottime_ns()
+    made = Event(
+        event="019a4901-3c62-7d2a-9f0e-000000000001",
+        rev=1,
+        kind=kind,
+        phase="moment",
+        camera="north",
+        t_ns=t_ns,
+        begin_ns=t_ns,
+        name="stop line north",
+        label="car",
+        track=7,
+        score=0.81,
+        box=Box(0.41, 0.52, 0.08, 0.06),
+        direction="towards centre",
+        position=0.4,
+    )
+    return topics.event_draft(topics.event_data(made, begin=CLOCK.utc(t_ns)))
+
+
+def put_many(folder: Path, draft: Draft, count: int, *, singly: bool) -> Cost:
+    """`count` events, until all are on the disk: as fast as they are taken, or each of them when
+    the one before it is there.
+    """
+    outbox = open_outbox(folder)
+    commits: list[None] = []
+    outbox.listen(lambda: commits.append(None))
+    wall, cpu = time.perf_counter(), time.process_time()
+    if singly:
+        assert all(outbox.put(draft).wait(60) for _ in range(count))
+    else:
+        tickets = [outbox.put(draft) for _ in range(count)]
+        assert all(ticket.wait(60) for ticket in tickets)
+    cost = Cost(
+        wall_s=time.perf_counter() - wall,
+        cpu_s=time.process_time() - cpu,
+        commits=len(commits),
+    )
+    outbox.close()
+    return cost
+
+
+def bare_many(file: Path, data: bytes, count: int, commits: int) -> Cost:
+    """The same number of rows of the same size in as many commits, by SQLite alone."""
+    db = sqlite3.connect(file, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("CREATE TABLE message (seq INTEGER PRIMARY KEY, data BLOB)")
+    wall, cpu = time.perf_counter(), time.process_time()
+    done = 0
+    for commit in range(1, commits + 1):
+        upto = count * commit // commits
+        db.execute("BEGIN IMMEDIATE")
+        for seq in range(done + 1, upto + 1):
+            db.execute("INSERT INTO message VALUES (?, ?)", (seq, data))
+        db.execute("COMMIT")
+        done = upto
+    cost = Cost(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, commits=commits)
+    db.close()
+    return cost
+
+
+def durable_rows(folder: Path) -> list[Row]:
+    """Events a second, and how much more than bare SQLite they cost."""
+    return [
+        *_beside_bare(folder, "many", event("line"), EVENTS, singly=False),
+        *_beside_bare(folder, "singly", event("wrong_way"), SINGLE_EVENTS, singly=True),
+    ]
+
+
+def _beside_bare(folder: Path, how: str, draft: Draft, count: int, *, singly: bool) -> list[Row]:
+    ours, bare = [], []
+    for turn in range(TURNS):
+        ours.append(put_many(folder / f"{how}-{turn}", draft, count, singly=singly))
+        file = folder / f"{how}-{turn}.db"
+        bare.append(bare_many(file, draft.data, count, ours[-1].commits))
+    cpu = statistics.median(o.cpu_s / b.cpu_s for o, b in zip(ours, bare, strict=True))
+    wall = statistics.median(o.wall_s / b.wall_s for o, b in zip(ours, bare, strict=True))
+    rate = statistics.median(count / each.wall_s for each in ours)
+    floor = statistics.median(count / each.wall_s for each in bare)
+    group = count / statistics.median(each.commits for each in ours)
+    per_event = statistics.median(each.cpu_s for each in ours) / count * 1e6
+    name = f"outbox, {group:.0f} to a commit" if group > 1 else "outbox, one to a commit"
+    return [
+        Row(
+            name=f"{name}: durable events a second",
+            value=rate,
+            unit="/s",
+            target="-",
+            note=f"bare SQLite, same commits: {floor:.0f}/s; wall {wall:.2f}",
+        ),
+        Row(
+            name=f"{name}: CPU, beside bare SQLite",
+            value=cpu,
+            unit="ratio",
+            target="-",
+            note=f"{per_event:.0f} µs an event: envelope, time, checksum, index, ticket, threads",
+        ),
+    ]
+
+
+def urgent_rows(folder: Path) -> list[Row]:
+    """How soon a single emergency is on the disk."""
+    outbox = open_outbox(folder / "urgent")
+    waits = []
+    for _ in range(URGENT):
+        begin = time.perf_counter()
+        assert outbox.put(event("wrong_way")).wait(60)
+        waits.append((time.perf_counter() - begin) * 1000)
+    outbox.close()
+    waits.sort()
+    return [
+        Row(
+            name="outbox: an emergency is durable, p50",
+            value=statistics.median(waits),
+            unit="ms",
+            target="-",
+            note=f"p95 {waits[int(URGENT * 0.95)]:.2f} ms",
+        )
+    ]
+
+
+def drain_rows(folder: Path) -> list[Row]:
+    """An outage of BACKLOG events ends: how long until the centre has them all."""
+    outbox = open_outbox(folder / "backlog")
+    for _ in range(BACKLOG):
+        ticket = outbox.put(event())
+    assert ticket.wait(60)
+    with mosquitto(folder) as url:
+        centre = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "agent",
+                "watch",
+                "--broker",
+                url,
+                "--json",
+                "--ack",
+                "--store",
+                str(folder / "centre.db"),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        assert centre.stdout is not None
+        # Its own announcement comes back to it: from here on it listens.
+        centre.stdout.readline()
+        eater = threading.Thread(target=lambda: [None for _ in centre.stdout or ()])
+        eater.start()
+        session = Session(
+            BrokerConfig(url=url),
+            outbox,
+            FaultBoard(CLOCK.boottime_ns),
+            lambda: Birth(site="bench", versions={}, cameras=()),
+            CLOCK.boottime_ns,
+            random.Random(1),
+        )
+        stage = StageThread(session, CLOCK.boottime_ns, random.Random(2), vital=False)
+        wall, cpu = time.perf_counter(), time.process_time()
+        stage.start()
+        pause = threading.Event()
+        while outbox.depth:
+            pause.wait(0.01)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        stage.stop()
+        stage.join(30)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        centre.terminate()
+        centre.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        eater.join()
+        centre.stdout.close()
+    outbox.close()
+    theirs = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [
+        Row(
+            name=f"outbox: drain of {BACKLOG:,} events to a centre that commits",
+            value=wall,
+            unit="s",
+            target="<= 600",
+            note=f"{BACKLOG / wall:.0f}/s; CPU: box {cpu:.1f} s, centre {theirs:.1f} s",
+        )
+    ]
+
+
+def rows() -> list[Row]:
+    """All rows of this bench."""
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-outbox-") as name:
+        folder = Path(name)
+        return [*durable_rows(folder), *urgent_rows(folder), *drain_rows(folder)]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(f"{row.name}: {row.shown()} ({row.verdict()}; {row.note})")
