@@ -106,7 +106,7 @@ class Judge:
         """What a zone's keys ask for; `docs/scene.md` says it in words."""
         presence = self._presences[zone.name]
         where = (self._camera, zone, presence, self._new_id)
-        if zone.each or (zone.each is None and zone.kind == "any"):
+        if zone.each:
             yield EachRule(Ruling(kind="zone", after_s=0, grace_s=0), *where, is_there)
         if zone.dwell_after_s is not None:
             ruling = Ruling(kind="dwell", after_s=zone.dwell_after_s, grace_s=0)

@@ -63,8 +63,7 @@ class DetectStage:
             self._on_sight(frame, sight)
         self._tell_flow(self._judge.flow(sight.t_ns))
         for event in self._judge.judge(sight):
-            first = event.phase in ("begin", "moment")
-            self._on_event(event, self._thumbnail(frame, event) if first else None)
+            self._on_event(event, self._thumbnail(frame, event))
 
     def close(self) -> None:
         """End what is open, as of the last frame that was seen."""
@@ -79,6 +78,8 @@ class DetectStage:
             self._on_flow(flow)
 
     def _thumbnail(self, frame: Frame, event: Event) -> bytes | None:
-        if not self._snapshots:
+        # Who merely enters a zone is many: their pictures would fill a metered link.
+        wanted = event.phase in ("begin", "moment") and event.kind != "zone"
+        if not self._snapshots or not wanted:
             return None
         return picture.thumbnail(frame, THUMBNAIL_PX, THUMBNAIL_BYTES, event.box)

@@ -47,8 +47,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     polygon: Corners
     kind: ZoneKind = "any"
     labels: Labels = LABELS
-    each: bool | None = None
-    """Whether each entering and leaving is an event; None is yes for kind `any` alone."""
+    each: bool = True
     dwell_after_s: Seconds | None = None
     crowd_from: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
     stopped_after_s: Seconds | None = None
@@ -73,13 +72,6 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def masks(self) -> tuple[Corners, ...]:
         """The polygons that are not looked at."""
         return tuple(mask.polygon for mask in self.mask)
-
-
-_ONLY_WITH: dict[str, ZoneKind] = {
-    "stopped_after_s": "carriageway",
-    "direction_deg": "carriageway",
-    "queue_from": "queue",
-}
 
 
 def load(path: Path) -> Scene:
@@ -135,10 +127,8 @@ def _check_polygon(polygon: Corners, where: str) -> None:
 
 
 def _check_zone_keys(zone: Zone, where: str) -> None:
-    for key, kind in _ONLY_WITH.items():
-        value = getattr(zone, key)
-        if value is not None and zone.kind != kind:
-            raise BadInput(
-                f"{where}.{key} = {value!r}: has no use with kind {zone.kind!r}; "
-                f"allowed: with kind {kind!r}"
-            )
+    if zone.queue_from is not None and zone.kind != "queue":
+        raise BadInput(
+            f"{where}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
+            "allowed: with kind 'queue'"
+        )

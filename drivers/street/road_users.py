@@ -130,7 +130,7 @@ def _car(image: Image, view: View, car: Mover) -> None:
 
     near_side = -1.0 if car.x_m > 0 else 1.0
     _wheels(image, view, car, -near_side)
-    faces: list[tuple[float, list[Point], Colour]] = []
+    panels: list[tuple[float, list[Point], Colour]] = []
     for index, (a, b) in enumerate(zip(_PROFILE, (*_PROFILE[1:], _PROFILE[0]), strict=True)):
         corners = [at(*a, -1), at(*a, 1), at(*b, 1), at(*b, -1)]
         # Seen from above: an edge that faces up is lit, one at the end is in half-shade.
@@ -139,8 +139,8 @@ def _car(image: Image, view: View, car: Mover) -> None:
         colour = _shade(car.colour, lit)
         if index in _GLASS_EDGES:
             colour = _GLASS
-        faces.append((sum(p[2] for p in corners) / 4, corners, colour))
-    for _, corners, colour in sorted(faces, key=lambda face: -face[0]):
+        panels.append((sum(p[2] for p in corners) / 4, corners, colour))
+    for _, corners, colour in sorted(panels, key=lambda panel: -panel[0]):
         _fill(image, view, corners, colour)
     body = [at(along, up, near_side) for along, up in _PROFILE]
     _fill(image, view, body, _shade(car.colour, 0.8))

@@ -31,7 +31,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
         False,
         LABELS,
     )
-    assert (zone.kind, zone.labels, zone.each, zone.stopped_after_s) == ("any", LABELS, None, None)
+    assert (zone.kind, zone.labels, zone.each, zone.stopped_after_s) == ("any", LABELS, True, None)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
         (ZONE.format(SQUARE) + 'labels = ["tram"]', "zone[0].labels[0] = 'tram'"),
         (ZONE.format(SQUARE) + "labels = []", "zone[0].labels"),
         (ZONE.format(SQUARE) + "dwell_after_s = 0", "zone[0].dwell_after_s = 0"),
-        (ZONE.format(SQUARE) + "stopped_after_s = 5", "has no use with kind 'any'"),
-        (ZONE.format(SQUARE) + "direction_deg = 5", "allowed: with kind 'carriageway'"),
+        (ZONE.format(SQUARE) + "queue_from = 5", "has no use with kind 'any'"),
         (
             ZONE.format(SQUARE) + 'kind = "carriageway"\ndirection_deg = 360',
             "zone[0].direction_deg = 360",

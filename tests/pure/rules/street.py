@@ -142,6 +142,10 @@ def line(**keys: object) -> Scene:
 
 
 def zone(**keys: object) -> Scene:
-    """A scene with one zone: the right half of the picture, from x = 0.5 on."""
+    """A scene with one zone: the right half of the picture, from x = 0.5 on.
+
+    Who enters and leaves is told in a zone of kind `any` alone, unless `each` says otherwise.
+    """
+    plain = {"name": "yard", "each": keys.get("kind", "any") == "any"}
     corners = (Point(0.5, 0.0), Point(1.0, 0.0), Point(1.0, 1.0), Point(0.5, 1.0))
-    return Scene(zone=(Zone(**({"name": "yard", "polygon": corners} | keys)),))
+    return Scene(zone=(Zone(**(plain | {"polygon": corners} | keys)),))

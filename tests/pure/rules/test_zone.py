@@ -61,8 +61,8 @@ def test_another_road_user_in_the_same_place_much_later_is_another_event() -> No
     [
         ({}, ["zone begin"]),
         ({"each": False}, []),
-        ({"kind": "pavement"}, []),
         ({"kind": "pavement", "each": True}, ["zone begin"]),
+        ({"kind": "pavement", "each": False}, []),
         ({"labels": ("person",)}, []),
         ({"labels": ("person", "car")}, ["zone begin"]),
         ({"each": False, "dwell_after_s": 5}, ["dwell begin"]),
