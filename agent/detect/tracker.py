@@ -6,6 +6,7 @@ What is its own here is that the detector looks at parts of the picture: a track
 where it was looked for.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Literal
@@ -28,6 +29,8 @@ _STEER_GAIN, _STEER_NOISE = 0.3, 0.03
 
 _SIZE_GAIN = 0.35
 _SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
+_OTHER_KIND = 0.6
+"""What the likeness of a person and a vehicle, say, is worth of that of two vehicles."""
 _CONFIRM_HITS, _CONFIRM_SCORE = 3, 0.9
 _TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
 _CONFIRMED_MISSES, _LOST_S = 6, 1.5
@@ -98,7 +101,7 @@ class Living:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
-        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hits", "id", "misses", "score_sum", "searched_ns", "seen_ns",
+        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hits", "id", "label", "misses", "score_sum", "searched_ns", "seen_ns",
         "votes", "w", "x", "y",
     )  # fmt: skip
 
@@ -110,6 +113,8 @@ class Living:
         self.begin_x, self.begin_y = self.x.at, self.y.at
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
+        self.label: Label = detection.label
+        """What most of its detections say, weighed by their scores."""
         self.best = self.score_sum = detection.score
         self.hits, self.misses = 1, 0
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
@@ -118,11 +123,6 @@ class Living:
     def box(self) -> Box:
         """Where it is now, or is thought to be."""
         return Box(self.x.at - self.w / 2, self.y.at - self.h / 2, self.w, self.h)
-
-    @property
-    def label(self) -> Label:
-        """What most of its detections say."""
-        return max(self.votes, key=lambda label: (self.votes[label], label))
 
     @property
     def travelled(self) -> float:
@@ -141,7 +141,10 @@ class Living:
         self.y.correct(box.y + box.h / 2, _POSITION_NOISE * self.h)
         self.w += _SIZE_GAIN * (box.w - self.w)
         self.h += _SIZE_GAIN * (box.h - self.h)
-        self.votes[detection.label] = self.votes.get(detection.label, 0.0) + detection.score
+        votes = self.votes
+        votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
+        if len(votes) > 1:
+            self.label = max(votes, key=lambda label: (votes[label], label))
         self.best = max(self.best, detection.score)
         self.score_sum += detection.score
         self.hits += 1
@@ -237,12 +240,20 @@ class Tracker:
         if not tracks or not detections:
             return tracks, detections
         pairs: list[tuple[float, int, int]] = []
+        along = sorted((d.box.x + d.box.w / 2, j) for j, d in enumerate(detections))
+        widest = max(d.box.w for d in detections)
         for i, one in enumerate(tracks):
-            kind = KIND[one.label]
-            for j, detection in enumerate(detections):
+            kind, at = KIND[one.label], one.x.at
+            # Nothing further away than this can overlap, however unsure the places are.
+            reach = 1.5 * one.w + widest / 2
+            for k in range(bisect_left(along, (at - reach,)), len(along)):
+                x, j = along[k]
+                if x > at + reach:
+                    break
+                detection = detections[j]
                 like = _likeness(one, detection)
-                if like > 0 and KIND[detection.label] != kind:
-                    like *= 0.6
+                if KIND[detection.label] != kind:
+                    like *= _OTHER_KIND
                 if like >= least:
                     pairs.append((-like, i, j))
         pairs.sort()
@@ -292,24 +303,36 @@ class Tracker:
         """Forget what was looked for and not found, and what has left the picture."""
 
         def lives(one: Living) -> bool:
-            unseen_s = (t_ns - one.detected_ns) / 1e9
-            longest_s = _LOST_S if one.moving else _FORGOTTEN_S
-            if not (0 < one.x.at < 1 and 0 < one.y.at < 1) or unseen_s > longest_s:
+            if not (0 < one.x.at < 1 and 0 < one.y.at < 1):
                 return False
-            if one.id:
-                return one.misses < _CONFIRMED_MISSES or unseen_s < _LOST_S
-            return one.misses < _TENTATIVE_MISSES and unseen_s < _TENTATIVE_S
+            if one.detected_ns == t_ns:
+                return True
+            unseen_s = (t_ns - one.detected_ns) / 1e9
+            if not one.id:
+                return one.misses < _TENTATIVE_MISSES and unseen_s < _TENTATIVE_S
+            if unseen_s < _LOST_S:
+                return True
+            return one.misses < _CONFIRMED_MISSES and unseen_s < _FORGOTTEN_S and not one.moving
 
         self.living = [one for one in self.living if lives(one)]
 
     def _part_twins(self) -> None:
         """Of two confirmed tracks of one object the younger one ends."""
-        elders: list[Living] = []
-        for one in sorted((o for o in self.living if o.id), key=lambda o: o.id):
-            if any(_same(elder, one) for elder in elders):
-                self.living.remove(one)
-            else:
-                elders.append(one)
+        sides = sorted(
+            (one.x.at - one.w / 2, one.id, one.x.at + one.w / 2, one)
+            for one in self.living
+            if one.id
+        )
+        ended: set[int] = set()
+        for n, (_, number, right, one) in enumerate(sides):
+            for left, other_number, _, other in sides[n + 1 :]:
+                if left >= right:
+                    break
+                apart = abs(one.y.at - other.y.at) >= (one.h + other.h) / 2
+                if not apart and not ended & {number, other_number} and _same(one, other):
+                    ended.add(max(number, other_number))
+        if ended:
+            self.living = [one for one in self.living if one.id not in ended]
 
     @staticmethod
     def _is_shown(one: Living, t_ns: int) -> bool:
