@@ -6,6 +6,7 @@ What is its own here is that the detector looks at parts of the picture: a track
 where it was looked for.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -240,16 +241,21 @@ class Tracker:
         if not tracks or not detections:
             return tracks, detections
         pairs: list[tuple[float, int, int]] = []
-        along = sorted((d.box.x + d.box.w / 2, j) for j, d in enumerate(detections))
+        along = sorted(
+            (d.box.x + d.box.w / 2, j, d.box.y + d.box.h / 2, d.box.h / 2)
+            for j, d in enumerate(detections)
+        )
         widest = max(d.box.w for d in detections)
         for i, one in enumerate(tracks):
-            kind, at = KIND[one.label], one.x.at
+            kind, at, level = KIND[one.label], one.x.at, one.y.at
             # Nothing further away than this can overlap, however unsure the places are.
-            reach = 1.5 * one.w + widest / 2
+            reach, rise = 1.5 * one.w + widest / 2, 1.5 * one.h
             for k in range(bisect_left(along, (at - reach,)), len(along)):
-                x, j = along[k]
+                x, j, y, half = along[k]
                 if x > at + reach:
                     break
+                if abs(y - level) > rise + half:
+                    continue
                 detection = detections[j]
                 like = _likeness(one, detection)
                 if KIND[detection.label] != kind:
@@ -355,17 +361,21 @@ class Tracker:
 def _likeness(one: Living, detection: Detection) -> float:
     """Overlap of the boxes, both grown by how unsure the place is: 0..1."""
     box = detection.box
-    grow_w = min(one.w, 0.2 * one.w + 2.0 * one.x.p00**0.5)
-    grow_h = min(one.h, 0.2 * one.h + 2.0 * one.y.p00**0.5)
-    w1, h1, w2, h2 = one.w + grow_w, one.h + grow_h, box.w + grow_w, box.h + grow_h
-    dx = abs(one.x.at - box.x - box.w / 2)
-    dy = abs(one.y.at - box.y - box.h / 2)
-    across = min((w1 + w2) / 2 - dx, w1, w2)
-    down = min((h1 + h2) / 2 - dy, h1, h2)
-    if across <= 0 or down <= 0:
+    w, h = one.w, one.h
+    grow = 0.2 * w + 2.0 * math.sqrt(one.x.p00)
+    grow = grow if grow < w else w
+    w1, w2 = w + grow, box.w + grow
+    across = (w1 + w2) / 2 - abs(one.x.at - box.x - box.w / 2)
+    if across <= 0:
         return 0.0
-    shared = across * down
-    return float(shared / (w1 * h1 + w2 * h2 - shared))
+    grow = 0.2 * h + 2.0 * math.sqrt(one.y.p00)
+    grow = grow if grow < h else h
+    h1, h2 = h + grow, box.h + grow
+    down = (h1 + h2) / 2 - abs(one.y.at - box.y - box.h / 2)
+    if down <= 0:
+        return 0.0
+    shared = min(across, w1, w2) * min(down, h1, h2)
+    return shared / (w1 * h1 + w2 * h2 - shared)
 
 
 def _overlaps(a: Box, b: Box) -> tuple[float, float]:
