@@ -14,13 +14,14 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from agent.detect.joining import merge
 
 from agent.detect import picture
 from agent.detect.models import load_card, verify
 from agent.detect.motion import MotionGate
 from agent.detect.picture import Region
 from agent.detect.tflite import Interpreter, open_detector
-from agent.detect.tracker import Tracker, merge
+from agent.detect.tracker import Tracker
 from agent.model import Box, Detection
 from bench import films
 from bench.cpu import Turns, cpu_s, in_turns, one_core

@@ -17,10 +17,11 @@ from agent.detect import crops, picture
 from agent.detect.crops import Interest
 from agent.detect.flow import Drift, drifts
 from agent.detect.geometry import Point
+from agent.detect.joining import merge
 from agent.detect.models import ModelCard
 from agent.detect.motion import Motion, MotionGate
 from agent.detect.picture import Region
-from agent.detect.tracker import Living, Tracker, merge
+from agent.detect.tracker import Living, Tracker
 from agent.model import Box, Detection, Sight
 from drivers.media import Frame, Plane
 

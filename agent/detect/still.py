@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.detect.geometry import rounded
+from agent.detect.joining import merge
 from agent.detect.tflite import Detector
-from agent.detect.tracker import merge
 from agent.errors import BadInput
 from agent.model import Detection
 

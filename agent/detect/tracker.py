@@ -10,23 +10,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Literal
 
+from agent.detect.axis import POSITION_NOISE, Axis
 from agent.detect.flow import Drift
+from agent.detect.joining import KIND, overlaps, twins
 from agent.detect.models import Threshold
 from agent.model import Box, Detection, Label, Track
-
-_POSITION_NOISE = 0.07
-"""Deviation of a detected centre, in sizes of the object."""
-
-_ACCELERATION = 2.0
-"""Deviation of the acceleration, in sizes a second per second."""
-
-_FIRST_SPEED = 3.0
-"""Deviation of the speed of what was seen once, in sizes a second."""
-
-_STEER_GAIN, _STEER_NOISE = 0.3, 0.03
-"""How far one drift turns the speed, and its deviation in sizes of the object."""
 
 _SIZE_GAIN = 0.35
 _SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
@@ -39,63 +28,12 @@ _SHOWN_MISSES = 1
 _HELD_S = 0.8
 """So long after a detection a track counts as seen while the flow of the picture carries it."""
 _FORGOTTEN_S = 6.0
-_TWIN_OVERLAP, _TWIN_NESTED = 0.45, 0.6
 
 _BULK_SCORE = 0.1
 """What a bulk counts for among the detections of a track: next to nothing."""
 _BULK_OVERLAP, _BULK_ALONE = 0.5, 0.1
 _BULK_HITS, _BULK_TRAVEL = 6, 0.45
 """A bulk alone is confirmed once it was seen so often and has gone so many of its sizes."""
-
-Kind = Literal["person", "two_wheeler", "vehicle"]
-KIND: Mapping[Label, Kind] = {
-    "person": "person",
-    "bicycle": "two_wheeler",
-    "motorcycle": "two_wheeler",
-    "car": "vehicle",
-    "bus": "vehicle",
-    "truck": "vehicle",
-}
-
-
-class _Axis:
-    """Place and speed along one axis, with their covariance."""
-
-    __slots__ = ("at", "from00", "p00", "p01", "p11", "speed")
-
-    def __init__(self, at: float, size: float) -> None:
-        self.at, self.speed = at, 0.0
-        self.p00 = self.from00 = (_POSITION_NOISE * size) ** 2
-        self.p01 = 0.0
-        self.p11 = (_FIRST_SPEED * size) ** 2
-
-    def predict(self, dt_s: float, size: float) -> None:
-        """Move on by a time; white acceleration of the object's own scale."""
-        self.from00 = self.p00
-        self.at += self.speed * dt_s
-        q = (_ACCELERATION * size) ** 2 * dt_s
-        self.p00 += dt_s * (2 * self.p01 + dt_s * self.p11) + q * dt_s * dt_s / 3
-        self.p01 += dt_s * self.p11 + q * dt_s / 2
-        self.p11 += q
-
-    def steer(self, was: float, way: float, dt_s: float, size: float) -> None:
-        """Stand where the picture says that it went, instead of where it was predicted."""
-        self.at = was + way
-        self.speed += _STEER_GAIN * (way / dt_s - self.speed)
-        steered = min(self.p00, self.from00 + (_STEER_NOISE * size) ** 2)
-        self.p01 *= steered / self.p00
-        self.p00 = steered
-
-    def correct(self, seen: float, noise: float) -> None:
-        """Take in a measured place of a given deviation."""
-        gain = 1.0 / (self.p00 + noise * noise)
-        k0, k1 = self.p00 * gain, self.p01 * gain
-        error = seen - self.at
-        self.at += k0 * error
-        self.speed += k1 * error
-        self.p11 -= k1 * self.p01
-        self.p01 *= 1.0 - k0
-        self.p00 *= 1.0 - k0
 
 
 class Living:
@@ -109,8 +47,8 @@ class Living:
     def __init__(self, detection: Detection, t_ns: int) -> None:
         box = detection.box
         self.id = 0
-        self.x = _Axis(box.x + box.w / 2, box.w)
-        self.y = _Axis(box.y + box.h / 2, box.h)
+        self.x = Axis(box.x + box.w / 2, box.w)
+        self.y = Axis(box.y + box.h / 2, box.h)
         self.begin_x, self.begin_y = self.x.at, self.y.at
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
@@ -138,8 +76,8 @@ class Living:
     def take(self, detection: Detection, t_ns: int) -> None:
         """Go on with a detection of it."""
         box = detection.box
-        self.x.correct(box.x + box.w / 2, _POSITION_NOISE * self.w)
-        self.y.correct(box.y + box.h / 2, _POSITION_NOISE * self.h)
+        self.x.correct(box.x + box.w / 2, POSITION_NOISE * self.w)
+        self.y.correct(box.y + box.h / 2, POSITION_NOISE * self.h)
         self.w += _SIZE_GAIN * (box.w - self.w)
         self.h += _SIZE_GAIN * (box.h - self.h)
         votes = self.votes
@@ -224,12 +162,14 @@ class Tracker:
                 one.misses += 1
                 one.searched_ns = t_ns
         for detection in sure:
-            if not any(_twins(one.label, one.box, detection) for one in confirmed):
+            if not any(
+                twins(one.label, one.box, detection.label, detection.box) for one in confirmed
+            ):
                 self.living.append(Living(detection, t_ns))
         self._raise(bulks)
         self._confirm()
         self._bury(t_ns)
-        self._part_twins()
+        self._parttwins()
         return tuple(
             self._track(one) for one in self.living if one.id and self._is_shown(one, t_ns)
         )
@@ -282,7 +222,7 @@ class Tracker:
         for one in tracks:
             if KIND[one.label] != "vehicle":
                 continue
-            alike = [(_overlaps(one.box, bulk)[0], bulk) for bulk in bulks]
+            alike = [(overlaps(one.box, bulk)[0], bulk) for bulk in bulks]
             how, bulk = max(alike, key=lambda pair: pair[0], default=(0.0, None))
             if bulk is not None and how > _BULK_OVERLAP:
                 one.take(Detection(label="car", score=_BULK_SCORE, box=bulk), self._t_ns or 0)
@@ -292,7 +232,7 @@ class Tracker:
     def _raise(self, bulks: Sequence[Box]) -> None:
         """Begin a track for each bulk that touches no other."""
         for bulk in bulks:
-            if not any(_overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
+            if not any(overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
                 detection = Detection(label="car", score=_BULK_SCORE, box=bulk)
                 self.living.append(Living(detection, self._t_ns or 0))
 
@@ -322,7 +262,7 @@ class Tracker:
 
         self.living = [one for one in self.living if lives(one)]
 
-    def _part_twins(self) -> None:
+    def _parttwins(self) -> None:
         """Of two confirmed tracks of one object the younger one ends."""
         sides = sorted(
             (one.x.at - one.w / 2, one.id, one.x.at + one.w / 2, one)
@@ -335,7 +275,11 @@ class Tracker:
                 if left >= right:
                     break
                 apart = abs(one.y.at - other.y.at) >= (one.h + other.h) / 2
-                if not apart and not ended & {number, other_number} and _same(one, other):
+                if (
+                    not apart
+                    and not ended & {number, other_number}
+                    and twins(one.label, one.box, other.label, other.box)
+                ):
                     ended.add(max(number, other_number))
         if ended:
             self.living = [one for one in self.living if one.id not in ended]
@@ -363,70 +307,16 @@ def _likeness(one: Living, detection: Detection) -> float:
     box = detection.box
     w, h = one.w, one.h
     grow = 0.2 * w + 2.0 * math.sqrt(one.x.p00)
-    grow = grow if grow < w else w
+    grow = min(grow, w)
     w1, w2 = w + grow, box.w + grow
     across = (w1 + w2) / 2 - abs(one.x.at - box.x - box.w / 2)
     if across <= 0:
         return 0.0
     grow = 0.2 * h + 2.0 * math.sqrt(one.y.p00)
-    grow = grow if grow < h else h
+    grow = min(grow, h)
     h1, h2 = h + grow, box.h + grow
     down = (h1 + h2) / 2 - abs(one.y.at - box.y - box.h / 2)
     if down <= 0:
         return 0.0
     shared = min(across, w1, w2) * min(down, h1, h2)
     return shared / (w1 * h1 + w2 * h2 - shared)
-
-
-def _overlaps(a: Box, b: Box) -> tuple[float, float]:
-    """Intersection over union, and over the smaller one."""
-    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    if across <= 0 or down <= 0:
-        return 0.0, 0.0
-    shared = across * down
-    return shared / (a.w * a.h + b.w * b.h - shared), shared / min(a.w * a.h, b.w * b.h)
-
-
-def _twins(label: Label, box: Box, detection: Detection) -> bool:
-    """Whether a detection is of the same object as a box of that label."""
-    if KIND[label] != KIND[detection.label]:
-        return False
-    union, nested = _overlaps(box, detection.box)
-    return union > _TWIN_OVERLAP or (KIND[label] == "vehicle" and nested > _TWIN_NESTED)
-
-
-def _same(elder: Living, one: Living) -> bool:
-    """Whether two tracks are of one object."""
-    if KIND[elder.label] != KIND[one.label]:
-        return False
-    union, nested = _overlaps(elder.box, one.box)
-    return union > _TWIN_OVERLAP or (KIND[elder.label] == "vehicle" and nested > _TWIN_NESTED)
-
-
-def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
-    """One detection for each object, out of those of several labels and several crops.
-
-    The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle that
-    is seen about as surely is its rider, and goes.
-    """
-    ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
-    kept: list[Detection] = []
-    for candidate in ordered:
-        if not any(_twins(other.label, other.box, candidate) for other in kept):
-            kept.append(candidate)
-    wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
-    return tuple(d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels))
-
-
-def _rides(person: Detection, wheels: Detection) -> bool:
-    """Whether a person is the rider: above the wheels, legs beside the frame, and not larger."""
-    if wheels.score < 0.6 * person.score:
-        return False
-    rider, frame = person.box, wheels.box
-    centre = rider.x + rider.w / 2
-    return (
-        frame.x < centre < frame.x + frame.w
-        and rider.y < frame.y + frame.h / 2
-        and _overlaps(rider, frame)[1] > 0.3  # noqa: PLR2004
-    )

@@ -1,12 +1,13 @@
 """The tracker: who is who, from frame to frame."""
 
 import pytest
+from agent.detect.joining import merge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.detect.flow import Drift
 from agent.detect.models import load_card
-from agent.detect.tracker import Tracker, merge
+from agent.detect.tracker import Tracker
 from agent.model import Box, Detection, Label, Track
 
 THRESHOLDS = load_card("ssdlite_mobilenet_v2").thresholds
