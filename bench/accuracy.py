@@ -22,6 +22,7 @@ from agent.detect.scene import Line
 from agent.detect.tflite import Detector, open_detector
 from agent.model import LABELS, Box, Detection, Sight, Track
 from bench import scoring
+from bench.table import Row
 from drivers.media import Frame
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -289,6 +290,78 @@ def _bare(detector: Detector, rgb: np.ndarray) -> list[Detection]:
         for i, (y, x, y2, x2) in enumerate(boxes[0][: int(count[0])])
         if int(classes[0, i]) in label_of
     ]
+
+
+def rows() -> list[Row]:
+    """The table's rows, for the default model. Without labels there are none: LookupError."""
+    if not LABELLED.is_dir():
+        raise LookupError(f"{LABELLED}: not there; the labels lie in a folder beside the project")
+    cv2.setNumThreads(1)
+    detector = open_detector("ssdlite_mobilenet_v2")
+    settings = EyesSettings()
+    ap50 = pictures(detector)
+    gap = abs(ap50["bare"]["mean"] - ap50["product"]["mean"])
+    by_label = ", ".join(f"{label} {ap50['product'][label]}" for label in LABELS)
+    table = [
+        Row(
+            name="AP50, whole pictures",
+            value=ap50["product"]["mean"],
+            unit="",
+            target="-",
+            note=by_label,
+        ),
+        Row(name="AP50, distance from the bare model", value=gap, unit="", target="<= 0.01"),
+    ]
+    for name in ("PETS09-S2L1", "TUD-Campus"):
+        row = people(detector, settings, name)
+        table += [
+            Row(name=f"people {name}, recall", value=row["recall"], unit="", target="-"),
+            Row(name=f"people {name}, precision", value=row["precision"], unit="", target="-"),
+            Row(
+                name=f"people {name}, error of line counts",
+                value=row["line_error"],
+                unit="",
+                target="aim <= 0.1",
+                note=f"{row['line_total'][0]} of {row['line_total'][1]}; "
+                f"by direction and line {row['line_error_by_direction']}",
+            ),
+        ]
+    ours = counts(detector, settings, "", prototype=False, verbose=False)
+    naive = counts(detector, settings, "", prototype=True, verbose=False)
+    for name, row in ours["clips"].items():
+        table.append(
+            Row(name=f"counts {name}, F1", value=row["f1"], unit="", target="-", note=_tally(row))
+        )
+    table += [
+        Row(
+            name="counts pooled, F1",
+            value=ours["pooled"]["f1"],
+            unit="",
+            target=">= 0.88",
+            note=_tally(ours["pooled"]),
+        ),
+        Row(
+            name="counts pooled, F1 of the prototype",
+            value=naive["pooled"]["f1"],
+            unit="",
+            target="-",
+            note=_tally(naive["pooled"]),
+        ),
+        Row(
+            name="detector passes, of the prototype's",
+            value=ours["pooled"]["passes"] / naive["pooled"]["passes"],
+            unit="ratio",
+            target="<= 1.5",
+        ),
+        Row(
+            name="counts, car and lorry confused", value=ours["car_and_lorry"], unit="", target="-"
+        ),
+    ]
+    return table
+
+
+def _tally(row: dict[str, Any]) -> str:
+    return f"recall {row['recall']}, precision {row['precision']}, {row['misses']} missed, {row['extras']} extra"
 
 
 def main() -> None:
