@@ -25,6 +25,7 @@ _CONFIRM_HITS, _CONFIRM_SCORE = 3, 0.9
 _TENTATIVE_MISSES, _TENTATIVE_S = 3, 0.7
 _CONFIRMED_MISSES, _LOST_S = 6, 1.5
 _SHOWN_MISSES = 1
+_HIDDEN_OVERLAP = 0.4
 _HELD_S = 0.8
 """So long after a detection a track counts as seen while the flow of the picture carries it."""
 _FORGOTTEN_S = 6.0
@@ -40,7 +41,7 @@ class Living:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
-        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hits", "id", "label", "misses", "score_sum", "searched_ns", "seen_ns",
+        "begin_ns", "begin_x", "begin_y", "best", "detected_ns", "h", "hidden", "hits", "id", "label", "misses", "score_sum", "searched_ns", "seen_ns",
         "votes", "w", "x", "y",
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ class Living:
         self.label: Label = detection.label
         """What most of its detections say, weighed by their scores."""
         self.best = self.score_sum = detection.score
-        self.hits, self.misses = 1, 0
+        self.hits, self.misses, self.hidden = 1, 0, False
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     @property
@@ -87,7 +88,7 @@ class Living:
         self.best = max(self.best, detection.score)
         self.score_sum += detection.score
         self.hits += 1
-        self.misses = 0
+        self.misses, self.hidden = 0, False
         self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
 
@@ -116,7 +117,7 @@ class Tracker:
             x, y = one.x.at, one.y.at
             one.x.predict(dt_s, one.w)
             one.y.predict(dt_s, one.h)
-            if drift is not None and dt_s > 0:
+            if drift is not None and dt_s > 0 and not one.hidden:
                 one.x.steer(x, drift.dx, dt_s, one.w)
                 one.y.steer(y, drift.dy, dt_s, one.h)
                 if (t_ns - one.detected_ns) / 1e9 < _HELD_S:
@@ -161,6 +162,7 @@ class Tracker:
             if id(one) not in bulky and was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
                 one.misses += 1
                 one.searched_ns = t_ns
+        self._hide(left, t_ns)
         for detection in sure:
             if not any(
                 twins(one.label, one.box, detection.label, detection.box) for one in confirmed
@@ -235,6 +237,17 @@ class Tracker:
             if not any(overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
                 detection = Detection(label="car", score=_BULK_SCORE, box=bulk)
                 self.living.append(Living(detection, self._t_ns or 0))
+
+    def _hide(self, missed: Sequence[Living], t_ns: int) -> None:
+        """Who is missed behind somebody that is seen is hidden: the flow there is the other's."""
+        for one in missed:
+            one.hidden = any(
+                other.detected_ns == t_ns
+                and KIND[other.label] == KIND[one.label]
+                and overlaps(other.box, one.box)[1] > _HIDDEN_OVERLAP
+                for other in self.living
+                if other.id and other is not one
+            )
 
     def _confirm(self) -> None:
         for one in self.living:
