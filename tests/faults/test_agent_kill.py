@@ -12,7 +12,7 @@ from agent.report import outbox_schema
 from agent.report.centre_store import BoxEpoch
 from agent.report.payloads import EventMessage
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import Box, Centre, drawn
 
 KILLS = 50
 LONGEST_LIFE_S = 1.5
@@ -35,10 +35,8 @@ def outbox_of(box: Box) -> tuple[outbox_schema.State, set[int]]:
 def test_what_the_outbox_took_arrives_once_whenever_the_agent_dies(
     mosquitto: Mosquitto, centre: Centre, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "busy"
-    folder.mkdir()
     # In fast pace a street's minute passes in seconds: there is always something to tell.
-    box = Box(folder, mosquitto.url, options='pace = "fast"')
+    box = Box(tmp_path / "busy", mosquitto.url, drawn('pace = "fast"'))
     seed = 20261125
     rng = random.Random(seed)
     moment = threading.Event()

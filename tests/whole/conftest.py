@@ -28,8 +28,6 @@ def centre(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Centre]:
 
 @pytest.fixture
 def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
-    folder = tmp_path / "box"
-    folder.mkdir()
-    box = Box(folder, mosquitto.url)
+    box = Box(tmp_path / "box", mosquitto.url)
     yield box
     box.abandon()

@@ -32,14 +32,16 @@ url = "{url}"
 every_s = 5
 [[camera]]
 name = "north"
-driver = "fake"
-[camera.options]
-width_px = 640
-height_px = 360
-{options}
+{camera}
 [camera.detect]
 scene = "scene.toml"
 """
+
+
+def drawn(options: str = "") -> str:
+    """The rendered street as a camera, in the configuration's words."""
+    return f'driver = "fake"\n[camera.options]\nwidth_px = 640\nheight_px = 360\n{options}'
+
 
 SCENE = "".join(
     f"""
@@ -57,9 +59,10 @@ each = true
 class Box:
     """A folder with a configuration, and `vigie run` on it, as often as one likes."""
 
-    def __init__(self, folder: Path, url: str, options: str = "") -> None:
+    def __init__(self, folder: Path, url: str, camera: str = "") -> None:
         self.folder = folder
-        (folder / "vigie.toml").write_text(CONFIG.format(url=url, options=options))
+        folder.mkdir(exist_ok=True)
+        (folder / "vigie.toml").write_text(CONFIG.format(url=url, camera=camera or drawn()))
         (folder / "scene.toml").write_text(SCENE)
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None

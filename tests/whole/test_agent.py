@@ -17,7 +17,7 @@ from agent.report.payloads import (
 from agent.report.topics import sha256_hex
 from agent.watch import Heard
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import Box, Centre
+from tests.whole.rig import Box, Centre, drawn
 
 
 def statuses(heard: list[Heard]) -> list[object]:
@@ -74,9 +74,7 @@ def test_a_street_goes_in_and_events_come_out_at_the_centre(box: Box, centre: Ce
 def test_a_camera_that_fails_is_a_report_and_never_an_end(
     mosquitto: Mosquitto, centre: Centre, tmp_path: Path, fault: str, code: str | None
 ) -> None:
-    folder = tmp_path / "failing"
-    folder.mkdir()
-    box = Box(folder, mosquitto.url, options=fault)
+    box = Box(tmp_path / "failing", mosquitto.url, drawn(fault))
     box.start()
     try:
         if code is not None:

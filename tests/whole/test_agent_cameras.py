@@ -1,0 +1,88 @@
+"""The whole agent on recorded and on streamed video."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.report.payloads import EventMessage, HealthMessage
+from agent.watch import Heard
+from tests.contracts.conftest import RtspServer, _why_no_rtsp
+from tests.whole.drawn_clip import write_clip
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import Box, Centre
+
+
+@pytest.fixture
+def street_camera() -> Iterator[RtspServer]:
+    reason = _why_no_rtsp()
+    if reason is not None:
+        pytest.skip(reason)
+    server = RtspServer()
+    yield server
+    server.kill()
+
+
+def healths(heard: list[Heard]) -> list[HealthMessage]:
+    return [h.message for h in heard if isinstance(h.message, HealthMessage)]
+
+
+def kinds(heard: list[Heard]) -> list[tuple[str, str]]:
+    events = (h.message.data for h in heard if isinstance(h.message, EventMessage))
+    return [(event.kind, event.phase) for event in events]
+
+
+def test_a_recorded_film_is_watched_and_recorded_over_and_over(
+    mosquitto: Mosquitto, centre: Centre, tmp_path: Path
+) -> None:
+    write_clip(tmp_path / "street.mp4", 8.0)
+    options = f'path = "{tmp_path / "street.mp4"}"\nloop = true'
+    box = Box(tmp_path / "box", mosquitto.url, f'driver = "replay"\n[camera.options]\n{options}')
+    box.start()
+    try:
+        centre.wait_for(lambda all_: kinds(all_).count(("line", "moment")) >= 5, "five crossings")
+        centre.wait_for(lambda all_: healths(all_)[-1].data.uptime_s > 10, "second time around")
+        report = healths(centre.wait_for(lambda _: True, ""))[-1].data
+    finally:
+        box.abandon()
+    assert report.cameras[0].reopened == 0
+    assert report.faults == ()
+    assert report.footage[0].gaps == 0
+
+
+def test_a_streamed_camera_with_a_second_stream_is_recorded_and_watched_until_it_goes(
+    mosquitto: Mosquitto, centre: Centre, tmp_path: Path, street_camera: RtspServer
+) -> None:
+    url = street_camera.url("open")
+    box = Box(
+        tmp_path / "box",
+        mosquitto.url,
+        f'driver = "rtsp"\noptions = {{ url = "{url}" }}\ndetect_options = {{ url = "{url}" }}',
+    )
+    box.start()
+    try:
+        centre.wait_for(
+            lambda all_: any(
+                m.data.cameras[0].fps > 3 and m.data.uptime_s > 5 for m in healths(all_)
+            ),
+            "frames in health",
+        )
+        street_camera.kill()
+        heard = centre.wait_for(
+            lambda all_: (
+                ("camera_lost", "begin") in kinds(all_)
+                and any(m.data.faults for m in healths(all_))
+            ),
+            "word of the loss",
+        )
+        assert {fault.code for m in healths(heard) for fault in m.data.faults} <= {
+            "CAM-01",
+            "CAM-02",
+        }
+    finally:
+        box.abandon()
+    assert "Traceback" not in box.log
+    part = next((box.folder / "state" / "footage" / "north").iterdir())
+    with av.open(str(part)) as film:
+        assert next(film.decode(video=0)).width > 0
