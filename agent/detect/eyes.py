@@ -68,7 +68,7 @@ class Detects(Protocol):
 
 
 class Eyes:
-    """One camera's. Frames come in order of time and are of one size."""
+    """One camera's. Frames come in order of time; their size may change with the camera's."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Eyes:
         self._masks = masks
         self._ignored: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
+        self._gate_shape: tuple[int, ...] = ()
         self._tracker = Tracker(detector.card.thresholds) if detector else None
         self._allowance = 1.0
         self._t_ns: int | None = None
@@ -92,7 +93,8 @@ class Eyes:
     def look(self, frame: Frame) -> Sight:
         """What there is to see in a frame."""
         small = picture.gate_luma(frame.y, self._settings.gate_px)
-        if self._gate is None:
+        if self._gate is None or self._gate_shape != small.shape:
+            self._gate_shape, self._before = small.shape, None
             self._ignored = _drawn(self._masks, small.shape[1], small.shape[0])
             self._gate = MotionGate(self._ignored)
         motion = self._gate.look(small, frame.t_ns)

@@ -126,3 +126,21 @@ def test_every_shipped_model_takes_pictures_of_any_size() -> None:
         for shape in ((40, 60, 3), (detector.size_px[1], detector.size_px[0], 3)):
             found = detector.detect(np.full(shape, 90, np.uint8))
             assert all(d.score < 0.5 for d in found)
+
+
+def test_a_camera_that_changes_its_size_is_watched_on() -> None:
+    eyes = Eyes(BrightCars(), masks=((Point(0, 0), Point(0.2, 0), Point(0.2, 0.2)),))
+
+    def halved(frame: Frame) -> Frame:
+        return Frame(
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            y=frame.y[::2, ::4].copy(),
+            u=frame.u[::2, ::4].copy(),
+            v=frame.v[::2, ::4].copy(),
+        )
+
+    frames = list(_drive())
+    sights = [eyes.look(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
+    assert sights[29].tracks
+    assert {t.id for s in sights[40:] for t in s.tracks} == {sights[29].tracks[0].id}
