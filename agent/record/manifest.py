@@ -1,0 +1,105 @@
+"""What an export says of itself, and the names of what may be wrong with one. Pure.
+
+An export is a folder. `manifest.json` names all of its files but three: itself, `receipts.chain`,
+whose last receipt carries the manifest's SHA-256, and `SHA256SUMS`, which lists every file but
+itself. So whoever changes a byte anywhere breaks a sum; whoever mends the sum breaks the manifest;
+and whoever mends the manifest needs the box's key. docs/footage.md says it for people.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.record.receipts import Count, Sha256, Utc
+
+MANIFEST = "manifest.json"
+CHAIN = "receipts.chain"
+SUMS = "SHA256SUMS"
+CLIP = "clip.mp4"
+SEGMENTS = "segments"
+KEYS = "keys"
+NOT_IN_THE_MANIFEST = (MANIFEST, CHAIN, SUMS)
+
+Problem = Literal[
+    "sums",
+    "manifest",
+    "receipt",
+    "box",
+    "signature",
+    "order",
+    "link",
+    "time",
+    "key",
+    "head",
+    "exported",
+    "segment",
+    "clip",
+]
+"""The class of what is wrong with an export. Both verifiers look in this order, and name the first:
+
+sums: SHA256SUMS is missing or malformed, or does not list exactly the files with their sums.
+manifest: manifest.json is none, or does not name exactly the files with sizes and sums.
+Then receipt for receipt, in the order of receipts.chain:
+  receipt: a line is no receipt, or the file is missing, empty or does not end with a newline.
+  box: the receipt is of another box than the manifest.
+  signature: the manifest's public key did not sign these bytes.
+  order: its number is not one more than that of the receipt before.
+  link: its `prev` is not the hash of the receipt before.
+  time: its `t_ns` is smaller than before in the same boot, or a boot comes back after another.
+  key: it is a `started` that names another public key than the manifest; and, where the verifier
+  was told the box's key, the manifest names another (looked at before the first receipt).
+head: the manifest's chain head is not in the chain; nor is one that the verifier was told of,
+where its number is within the chain.
+exported: the last receipt is no `exported` of exactly this manifest, camera, span, person, purpose
+and list of segments.
+segment: a segment's file has no `closed` receipt of its camera, name, sum and size, or more than
+one, or was evicted before; or the chain closes a segment of the camera within the span that
+is missing.
+clip: the clip's segments are not among the export's, or its span is not within theirs.
+"""
+
+
+class ExportedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of the export; `path` is relative to it, with `/`."""
+
+    path: str
+    sha256: Sha256
+    size_bytes: Count
+
+
+class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`clip.mp4`: the first picture's time, how long, and the segments that it was cut from."""
+
+    begin_time: Utc
+    duration_ns: Count
+    segments: tuple[str, ...]
+
+
+class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The head of the chain as the manifest was made."""
+
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    sha256: Sha256
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`manifest.json`. `begin_time` to `end_time` is what was asked for; `public_key` is the base64
+    of the raw 32 bytes; `segments` are the names of the files in `segments/`, in the order of
+    recording; `files` is sorted by path; `clip` is None where the footage is sealed and no key
+    was at hand.
+    """
+
+    v: Literal[1] = 1
+    box: str
+    camera: str
+    begin_time: Utc
+    end_time: Utc
+    by: str
+    purpose: str
+    made_time: Utc
+    software: str
+    public_key: str
+    head: ExportedHead
+    segments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    clip: ExportedClip | None
+    files: tuple[ExportedFile, ...]
