@@ -10,7 +10,7 @@ import msgspec
 
 from agent.config import BrokerConfig
 from agent.errors import BadInput
-from agent.report import topics, transport
+from agent.report import tls, topics
 from agent.report.backoff import Backoff
 from agent.report.centre_store import Arrival, BoxEpoch, CentreStore
 from agent.report.payloads import CentreState, Envelope, Message, SnapshotHeader
@@ -120,8 +120,8 @@ class Watch:
         store: CentreStore | None = None,
         on_state: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        transport.tls_context(broker)
-        transport.password_of(broker)
+        tls.context_of(broker)
+        tls.password_of(broker)
         self._broker = broker
         self._on_heard = on_heard
         self._clock_ns = clock_ns

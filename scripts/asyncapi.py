@@ -1,5 +1,6 @@
 """Write docs/asyncapi.json from the structs of the wire contract: `python scripts/asyncapi.py`."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def document() -> Document:
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages, "schemas": _cleaned(schemas)},
     }
 
 
@@ -99,6 +100,18 @@ def _operation(name: str, action: str, *, retained: bool) -> Document:
         "messages": [{"$ref": f"#/channels/{name}/messages/{name}"}],
         "bindings": {"mqtt": {"qos": 1, "retain": retained, "bindingVersion": "0.2.0"}},
     }
+
+
+def _cleaned(node: Any) -> Any:
+    """The same with docstrings as Python 3.13 keeps them; older ones keep their indentation."""
+    if isinstance(node, dict):
+        return {
+            key: inspect.cleandoc(value)
+            if key == "description" and isinstance(value, str)
+            else _cleaned(value)
+            for key, value in node.items()
+        }
+    return [_cleaned(item) for item in node] if isinstance(node, list) else node
 
 
 def _ref(kind: type) -> Document:

@@ -11,7 +11,7 @@ from agent.config import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.model import OutboxHealth
-from agent.report import transport
+from agent.report import tls
 from agent.report.backoff import Backoff
 from agent.report.connection import Birth, Connection
 from agent.report.outbox import Outbox
@@ -49,8 +49,8 @@ class Session:
         self._backoff = Backoff(rng)
         self._retry_s = 0.0
         self._connection: Connection | None = None
-        transport.tls_context(broker)
-        transport.password_of(broker)
+        tls.context_of(broker)
+        tls.password_of(broker)
         outbox.listen(self._wake)
 
     def run_once(self, stopping: threading.Event) -> None:

@@ -15,10 +15,8 @@ import logging
 import selectors
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import msgspec
 import paho.mqtt.client as paho
@@ -28,7 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config import BrokerConfig
-from agent.errors import BadInput
+from agent.report import tls
 
 log = logging.getLogger(__name__)
 
@@ -90,89 +88,12 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """A broker's address, taken apart."""
-
-    host: str
-    port: int
-    tls: bool
-
-
-def address_of(url: str) -> Address:
-    """The parts of a URL that `config.check_broker` has found good."""
-    parts = urlsplit(url)
-    tls = parts.scheme == "mqtts"
-    return Address(host=parts.hostname or "", port=parts.port or (8883 if tls else 1883), tls=tls)
-
-
-def tls_context(broker: BrokerConfig) -> ssl.SSLContext | None:
-    """The TLS side of a broker's configuration, read from its files now; None for `mqtt://`.
-
-    Raises BadInput that names the key, the file and what is wrong with it.
-    """
-    if not address_of(broker.url).tls:
-        return None
-    for key in ("ca", "certificate", "key"):
-        path = getattr(broker, key)
-        if path is not None:
-            _read(key, path)
-    try:
-        context = ssl.create_default_context(cafile=broker.ca)
-    except ssl.SSLError as error:
-        raise BadInput(f"broker.ca = {broker.ca!r}: holds no certificate in PEM form") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if broker.certificate is not None:
-        try:
-            # An empty password: OpenSSL would otherwise ask on the terminal for an encrypted key.
-            context.load_cert_chain(broker.certificate, broker.key, password="")
-        except ssl.SSLError as error:
-            raise BadInput(
-                f"broker.certificate = {broker.certificate!r}, broker.key = {broker.key!r}: "
-                f"{_why_no_pair(error)}"
-            ) from error
-    return context
-
-
-def password_of(broker: BrokerConfig) -> str | None:
-    """The password in its file, without the line's end. Raises BadInput."""
-    if broker.password_file is None:
-        return None
-    try:
-        return _read("password_file", broker.password_file).decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"broker.password_file = {broker.password_file!r}: not UTF-8") from error
-
-
-def _read(key: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BadInput(f"broker.{key} = {path!r}: {error.strerror or error}") from error
-
-
-def _why_no_pair(error: ssl.SSLError) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return "the key does not belong to the certificate"
-    return "not a certificate and its unencrypted key in PEM form"
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself where the handshake fails: paho forgets it then, and leaves it open."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (as in ssl)
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
 class Link:
     """One connection to a broker, from `connect` to `close`. One thread uses it."""
 
     def __init__(self, broker: BrokerConfig, client_id: str, will: Will | None) -> None:
         self._broker = broker
-        self._address = address_of(broker.url)
+        self._address = tls.address_of(broker.url)
         self._events: list[LinkEvent] = []
         self._trouble: LinkError | None = None
         self._last_log = ""
@@ -193,11 +114,11 @@ class Link:
         arrived, and a session on the broker would be a second, worse memory of the same. Raises
         LinkError; BadInput where a file of the configuration cannot be used any more.
         """
-        context = tls_context(self._broker)
+        context = tls.context_of(self._broker)
         if context is not None:
-            context.sslsocket_class = _TlsSocket
+            context.sslsocket_class = tls.TlsSocket
             self._client.tls_set_context(context)
-        password = password_of(self._broker)
+        password = tls.password_of(self._broker)
         if self._broker.username is not None:
             self._client.username_pw_set(self._broker.username, password)
         try:
@@ -416,9 +337,9 @@ class Link:
         """Why the connection ended, as well as it is known."""
         if self._trouble is not None:
             return self._trouble
-        for alert, meaning in _ALERTS.items():
-            if alert in self._last_log:
-                return LinkError("refused", f"{self._where}: {meaning}")
+        meaning = tls.meaning_of(self._last_log)
+        if meaning is not None:
+            return LinkError("refused", f"{self._where}: {meaning}")
         if not self._answered and self._address.tls:
             # The alert that says why is often lost with the connection's reset.
             why = "may not accept broker.certificate"
@@ -435,8 +356,7 @@ class Link:
             return LinkError("refused", f"{self._where}: {why}")
         if isinstance(error, ssl.SSLError):
             reason = error.reason or "no TLS"
-            said = next((text for alert, text in _ALERTS.items() if alert in reason), reason)
-            return LinkError("refused", f"{self._where}: {said}")
+            return LinkError("refused", f"{self._where}: {tls.meaning_of(reason) or reason}")
         if isinstance(error, TimeoutError):
             return LinkError("unreachable", f"{self._where}: no answer in {CONNECT_TIMEOUT_S:g} s")
         if isinstance(error, socket.gaierror):
@@ -447,15 +367,3 @@ class Link:
         if isinstance(error, ConnectionResetError) and self._address.tls:
             said += " in the greeting; this port may not speak TLS"
         return LinkError("unreachable", f"{self._where}: {said}")
-
-
-_ALERTS: Mapping[str, str] = {
-    "CERTIFICATE_REQUIRED": "the broker wants a certificate: set broker.certificate and broker.key",
-    "ALERT_UNKNOWN_CA": "the broker does not know who signed broker.certificate",
-    "CERTIFICATE_EXPIRED": "broker.certificate has expired",
-    "CERTIFICATE_REVOKED": "broker.certificate is revoked",
-    "BAD_CERTIFICATE": "the broker does not accept broker.certificate",
-    "WRONG_VERSION_NUMBER": "this port does not speak TLS",
-    "HANDSHAKE_FAILURE": "no TLS version or cipher in common with the broker",
-}
-"""OpenSSL's reasons, from the alerts of RFC 8446 section 6.2, and what they mean to a person."""

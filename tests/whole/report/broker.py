@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ class Mosquitto:
         text = listener + config.replace("listener 8883", f"listener {self.port} 127.0.0.1")
         self._file.write_text(f"user {Path.home().owner()}\nlog_dest stderr\n{text}")
         self._process: subprocess.Popen[str] | None = None
+        self._drain = threading.Thread()
         self.start()
 
     @property
@@ -55,24 +57,34 @@ class Mosquitto:
             text=True,
         )
         said: list[str] = []
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        stderr = self._process.stderr
+        assert stderr is not None
+        for line in stderr:
             said.append(line)
             if " running" in line:
+                # A full pipe would stop it at its next line of log.
+                self._drain = threading.Thread(target=stderr.read, daemon=True)
+                self._drain.start()
                 return
         self._process.wait()
         raise AssertionError("mosquitto did not start:\n" + "".join(said))
 
     def end(self, how: signal.Signals) -> None:
         """SIGTERM, or SIGKILL as a crash."""
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        self._process.send_signal(how)
-        assert self._process.stderr is not None
-        self._process.stderr.read()
-        self._process.wait()
-        self._process.stderr.close()
-        self._process = None
+        process.send_signal(how)
+        while True:
+            try:
+                process.wait(1.0)
+                break
+            except subprocess.TimeoutExpired:
+                # Between saying that it runs and doing so it forgets a signal (2.0.21).
+                process.send_signal(how)
+        self._drain.join()
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 class Certificates:

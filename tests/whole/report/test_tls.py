@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import BrokerConfig
 from agent.errors import BadInput
-from agent.report import transport
+from agent.report import tls, transport
 from agent.report.transport import Link, LinkError
 from tests.whole.report.broker import Certificates, Mosquitto, block
 from tests.whole.report.conftest import event
@@ -191,13 +191,13 @@ def test_files_that_do_not_serve_are_named_before_anything_starts(
     fields = {"ca": "ca.crt", "certificate": "pole-17.crt", "key": "pole-17.key", **change}
     paths = {key: secured.certificates.path(name) for key, name in fields.items()}
     with pytest.raises(BadInput) as caught:
-        transport.tls_context(BrokerConfig(url=secured.url, **paths))
+        tls.context_of(BrokerConfig(url=secured.url, **paths))
     assert re.search(said, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_tls_older_than_1_2_is_not_spoken(secured: Secured) -> None:
-    context = transport.tls_context(secured.config("pole-17"))
+    context = tls.context_of(secured.config("pole-17"))
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
