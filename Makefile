@@ -40,9 +40,10 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) .cache build demo-out *.egg-info
 
 $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
-	scripts/apt-packages python3-venv
+	@scripts/apt-packages python3-venv
 	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	# Debian's own packages can be seen from the venv and may want other versions: not our concern.
+	$(BIN)/pip install --quiet --no-warn-conflicts --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
