@@ -2,11 +2,11 @@
 
 The street is the PETS 2009 clip of OpenCV's documentation, at its own speed, cut to 16:9,
 enlarged, with a sensor's noise added afresh to every picture; without it, the rendered street of
-`drivers.camera.fake`. Encoded as cameras do: H.264 Main, no B-frames, a keyframe every 2 s. They
-are made once and kept in `.cache/bench/`.
+`drivers.camera.fake`. In MAIN and SUB the street is still for three quarters of the time, one
+picture and its noise, and then busy. In BUSY it is busy all the time. Encoded as cameras do: H.264
+Main, no B-frames, a keyframe every 2 s. They are made once and kept in `.cache/bench/`.
 """
 
-import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -41,6 +41,7 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
     height_px: int
     fps: int
     bit_rate: int
+    busy_s: int = 15
 
     @property
     def frames(self) -> int:
@@ -49,6 +50,7 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAIN = Film(name="1080p15", width_px=1920, height_px=1080, fps=15, bit_rate=3_000_000)
+BUSY = msgspec.structs.replace(MAIN, name="1080p15-busy", busy_s=FILM_S)
 SUB = Film(name="360p5", width_px=640, height_px=360, fps=5, bit_rate=250_000)
 
 
@@ -80,24 +82,36 @@ def made(film: Film) -> Path:
 
 
 def _encode(film: Film, path: Path) -> None:
-    pictures = _real(film) if has_clip() else _rendered(film)
     options = {"preset": "veryfast", "profile": "main", "bf": "0", "sc_threshold": "0"}
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=film.fps, options=options)
         stream.width, stream.height, stream.pix_fmt = film.width_px, film.height_px, "yuv420p"
         stream.codec_context.gop_size = 2 * film.fps
         stream.bit_rate = film.bit_rate
-        for index, planes in enumerate(itertools.islice(pictures, film.frames)):
+        for index, planes in enumerate(_pictures(film)):
             picture = av.VideoFrame.from_ndarray(planes, "yuv420p")
             picture.pts, picture.time_base = index, Fraction(1, film.fps)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
 
 
-def _real(film: Film) -> Iterator[Planes]:
-    """The clip over and over, each picture for as long as it is the newest."""
+def _pictures(film: Film) -> Iterator[Planes]:
+    """All of a film: one picture of the street, then the street from there on, and noise in each."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, NOISE, (film.height_px + 64, film.width_px + 64)).astype(np.int8)
+    street = _real(film) if has_clip() else _rendered(film)
+    planes = next(street)
+    for index in range(film.frames):
+        if index > (FILM_S - film.busy_s) * film.fps:
+            planes = next(street)
+        y, x = rng.integers(0, 64, 2)
+        grain = noise[y : y + film.height_px, x : x + film.width_px]
+        luma = cv2.add(planes[: film.height_px], grain, dtype=cv2.CV_8U)
+        yield np.vstack([np.asarray(luma, np.uint8), planes[film.height_px :]])
+
+
+def _real(film: Film) -> Iterator[Planes]:
+    """The clip over and over, each picture for as long as it is the newest."""
     shown_s = 0.0
     while True:
         with av.open(str(CLIP)) as clip:
@@ -108,7 +122,7 @@ def _real(film: Film) -> Iterator[Planes]:
                 planes = _enlarged(picture, film)
                 while shown_s >= 1 / film.fps:
                     shown_s -= 1 / film.fps
-                    yield _noisy(planes, noise, rng, film)
+                    yield planes
 
 
 def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
@@ -121,18 +135,13 @@ def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def _noisy(
-    planes: Planes, noise: npt.NDArray[np.int8], rng: np.random.Generator, film: Film
-) -> Planes:
-    y, x = rng.integers(0, 64, 2)
-    grain = noise[y : y + film.height_px, x : x + film.width_px]
-    luma = cv2.add(planes[: film.height_px], grain, dtype=cv2.CV_8U)
-    return np.vstack([np.asarray(luma, np.uint8), planes[film.height_px :]])
-
-
 def _rendered(film: Film) -> Iterator[Planes]:
     options = fake.Options(
-        width_px=film.width_px, height_px=film.height_px, fps=film.fps, noise=NOISE, pace="fast"
+        width_px=film.width_px,
+        height_px=film.height_px,
+        fps=film.fps,
+        noise=0.0,
+        pace="fast",
     )
     wanted = Wanted(packets=False, frames_fps=float("inf"))
     camera = fake.open_camera("bench", options, wanted, lambda: 0)

@@ -1,0 +1,98 @@
+"""A box to be measured: a broker of its own, a configuration, a scene."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+BOX = "bench-1"
+CAMERA = "street"
+
+SCENE = "\n".join(
+    f'[[line]]\nname = "{name}"\nfrom = [{x}, 0.0]\nto = [{x}, 1.0]\neach = true\n'
+    for name, x in (("left", 0.25), ("middle", 0.5), ("right", 0.75))
+)
+"""Lines from top to bottom: whoever walks along the street crosses them."""
+
+
+class Camera(msgspec.Struct, frozen=True, kw_only=True):
+    """How the one camera of the box is used. With `sub`, that film is the one detected on."""
+
+    film: Path
+    sub: Path | None = None
+    detect: bool = True
+    record: bool = True
+    pace: str = "real"
+    loop: bool = False
+
+
+def configured(folder: Path, camera: Camera, port: int) -> Path:
+    """Write a configuration, and the scene that it names, into a folder. Gives its file."""
+    folder.mkdir(parents=True)
+    (folder / "street.scene.toml").write_text(SCENE, encoding="utf-8")
+    options = {"path": str(camera.film), "pace": camera.pace, "loop": camera.loop}
+    tables: dict[str, Any] = {
+        "name": CAMERA,
+        "driver": "replay",
+        "record": camera.record,
+        "options": options,
+        "detect": {"enabled": camera.detect, "scene": "street.scene.toml"},
+    }
+    if camera.sub is not None:
+        tables["detect_options"] = options | {"path": str(camera.sub)}
+    file = folder / "box.toml"
+    file.write_text(
+        f'[box]\nid = "{BOX}"\nsite = "bench"\nstate = "state"\n'
+        f'[broker]\nurl = "mqtt://127.0.0.1:{port}"\nack = "broker"\n'
+        f"[[camera]]\n{_toml(tables)}",
+        encoding="utf-8",
+    )
+    return file
+
+
+def _toml(table: dict[str, Any]) -> str:
+    """Keys and values, tables inline. A JSON string, number or boolean is one of TOML too."""
+
+    def value(of: Any) -> str:
+        if isinstance(of, dict):
+            return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in of.items()) + " }"
+        return json.dumps(of)
+
+    return "".join(f"{key} = {value(of)}\n" for key, of in table.items())
+
+
+@contextlib.contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """A mosquitto on a free port of this machine, gone at the end.
+
+    Raises FileNotFoundError where it is not installed, RuntimeError where it does not start.
+    """
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if program is None:
+        raise FileNotFoundError("needs mosquitto: `make setup-bench` installs it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    file = folder / "mosquitto.conf"
+    file.write_text(
+        f"user {Path.home().owner()}\nlog_dest stderr\n"
+        f"listener {port} 127.0.0.1\nallow_anonymous true\n",
+        encoding="utf-8",
+    )
+    with subprocess.Popen(
+        [program, "-c", str(file)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            if not any(" running" in line for line in process.stderr):
+                raise RuntimeError("mosquitto does not start")
+            yield port
+        finally:
+            process.terminate()
+            process.communicate()

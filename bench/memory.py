@@ -1,0 +1,196 @@
+"""What the agent holds in memory, what it costs to start, and whether it grows.
+
+The floor is a process that imports numpy, cv2, av, LiteRT and paho and loads the model. Run:
+`python -m bench memory`; it takes about six minutes.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from bench import box, films
+from bench.cpu import cpu_s, in_turns, one_core, resident_mb
+from bench.processes import running
+from bench.table import Row
+
+OUR_IMPORTS = """
+import agent.cli.run
+from drivers import catalog
+catalog.camera_module("replay")
+"""
+MODEL = "ssdlite_mobilenet_v2"
+
+SETTLED_S, WATCHED_S = 20.0, 20.0
+LOOPED_S = 150.0
+WARM_UP = 0.3
+"""Of the looped run: what comes before is not in the slope."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Memory at a point of the film's time."""
+
+    film_h: float
+    resident_mb: float
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
+        folder = Path(name)
+        with box.broker(folder) as port:
+            return [*import_rows(), *resident_rows(folder, port), growth_row(folder, port)]
+
+
+def _python(code: str) -> str:
+    """Run a few lines in a process of their own. Gives what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=films.ROOT,
+    )
+    return done.stdout
+
+
+def import_rows() -> list[Row]:
+    """The CPU of importing all that `vigie run` needs, beside the libraries alone."""
+
+    def importing(code: str) -> Callable[[], float]:
+        def work() -> float:
+            before_s = cpu_s(resource.RUSAGE_CHILDREN)
+            _python(code)
+            return cpu_s(resource.RUSAGE_CHILDREN) - before_s
+
+        return work
+
+    with one_core():
+        turns = in_turns({"ours": importing(OUR_IMPORTS), "floor": importing(_floor_imports())})
+    return [
+        Row(
+            name="import CPU, vigie run / libraries alone",
+            value=turns.ratio("ours", "floor"),
+            unit="ratio",
+            target="<= 1.25",
+            note=f"{turns.ms('ours', 1):.0f} : {turns.ms('floor', 1):.0f} ms",
+        )
+    ]
+
+
+def _floor_imports() -> str:
+    """The libraries' own names, the runtime's as this machine has it."""
+    runtime = _python("from agent.detect.tflite import Interpreter; print(Interpreter.__module__)")
+    return f"import numpy, cv2, av, paho.mqtt.client, {runtime.strip()}"
+
+
+def floor_mb() -> float:
+    """The floor: libraries and the loaded model."""
+    model = films.ROOT / "agent" / "detect" / "models" / f"{MODEL}.tflite"
+    runtime = _floor_imports()
+    code = f"""
+{runtime}
+import sys
+interpreter = sys.modules[{runtime.rsplit(" ", 1)[1]!r}].Interpreter(
+    model_path={str(model)!r}, num_threads=1)
+interpreter.allocate_tensors()
+for line in open("/proc/self/status"):
+    if line.startswith("VmRSS"):
+        print(line.split()[1])
+"""
+    return statistics.median(int(_python(code)) * 1024 / 1e6 for _ in range(3))
+
+
+def resident_rows(folder: Path, port: int) -> list[Row]:
+    """`vigie run` with one camera at real pace on a busy street."""
+    floor = floor_mb()
+    made = []
+    for name, camera, target in (
+        ("no recording", box.Camera(film=films.made(films.BUSY), record=False), "<= 1.25"),
+        ("recording", box.Camera(film=films.made(films.BUSY)), "-"),
+        (
+            "360p5 for detection, recording",
+            box.Camera(film=films.made(films.BUSY), sub=films.made(films.SUB)),
+            "-",
+        ),
+    ):
+        config = box.configured(folder / name.replace(" ", "-"), camera, port)
+        samples = []
+        with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
+            time.sleep(SETTLED_S)
+            for _ in range(int(WATCHED_S)):
+                time.sleep(1.0)
+                samples.append(resident_mb(pid))
+        made.append(
+            Row(
+                name=f"resident memory, 1080p15, {name} / libraries and model",
+                value=statistics.median(samples) / floor,
+                unit="ratio",
+                target=target,
+                note=f"{statistics.median(samples):.0f} : {floor:.0f} MB, highest "
+                f"{max(samples):.0f}",
+            )
+        )
+    return made
+
+
+class FilmTime:
+    """How far the film is, as the box's flow tells it every minute of film."""
+
+    def __init__(self, port: int) -> None:
+        self.end_ns = 0
+        self.events = 0
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"vigie/v1/{box.BOX}/up/#", 1)
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if "/flow/" in message.topic:
+            self.end_ns = max(self.end_ns, json.loads(message.payload)["data"]["end_ns"])
+        elif "/event/" in message.topic:
+            self.events += 1
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def growth_row(folder: Path, port: int) -> Row:
+    """How fast the whole agent grows while a film plays in a loop as fast as it can."""
+    camera = box.Camera(film=films.made(films.SUB), record=False, pace="fast", loop=True)
+    config = box.configured(folder / "looped", camera, port)
+    film = FilmTime(port)
+    samples = []
+    with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
+        end_s = time.monotonic() + LOOPED_S
+        while time.monotonic() < end_s:
+            time.sleep(1.0)
+            samples.append(Sample(film.end_ns / 3.6e12, resident_mb(pid)))
+    film.close()
+    warm = [one for one in samples if one.film_h >= WARM_UP * samples[-1].film_h]
+    if samples[-1].film_h < 1:
+        raise RuntimeError(f"the loop came only to {samples[-1].film_h:.2f} hours of film")
+    slope, _ = np.polyfit([one.film_h for one in warm], [one.resident_mb for one in warm], 1)
+    return Row(
+        name="growth of memory, looped street",
+        value=float(slope),
+        unit="MB/h",
+        target="aim < 1",
+        note=f"{samples[-1].film_h:.1f} h of 360p5 in {LOOPED_S:g} s, {film.events} events; "
+        f"{warm[0].resident_mb:.1f} MB at {warm[0].film_h:.1f} h, "
+        f"{warm[-1].resident_mb:.1f} at the end",
+    )

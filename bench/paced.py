@@ -1,0 +1,107 @@
+"""Stages of the agent at real pace in a process of their own: `python -m bench.paced`.
+
+The camera, the motion gate and, with `--record`, the recorder, each in its thread as the agent
+has them. No detector, no reports: what is measured beside a program that does no more.
+"""
+
+import argparse
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.capture import Capture
+from agent.clock import SystemClock
+from agent.config import RecordConfig
+from agent.detect.eyes import Eyes
+from agent.detect.judge import Judge
+from agent.detect.loop import DetectStage
+from agent.detect.scene import Scene
+from agent.faults import FaultBoard
+from agent.handoff import LatestFrame, PacketQueue
+from agent.record.recorder import RecordStage
+from agent.stage import Stage, StageThread
+from agent.stop_signals import StopSignals
+from drivers.camera import replay
+from drivers.contracts import Wanted
+from drivers.media import StreamInfo
+
+QUEUE_BYTES = 16_000_000
+
+
+def main() -> None:
+    """Run until a stop signal."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("film", type=Path, help="the film that is watched")
+    parser.add_argument("--fps", type=float, required=True, help="pictures looked at in a second")
+    parser.add_argument("--record", nargs=2, type=Path, metavar=("FILM", "FOLDER"))
+    args = parser.parse_args()
+    with StopSignals() as signals:
+        run(args, signals)
+
+
+def run(args: argparse.Namespace, signals: StopSignals) -> None:
+    """Start the stages, wait for a signal, stop them."""
+    clock = SystemClock()
+    stages: list[Stage] = []
+
+    def capture(
+        film: Path,
+        wanted: Wanted,
+        frames: LatestFrame | None,
+        packets: PacketQueue | None,
+        on_open: Callable[[StreamInfo], None],
+    ) -> None:
+        options = replay.Options(path=str(film))
+        stages.append(
+            Capture(
+                film.stem,
+                lambda: replay.open_camera("bench", options, wanted, clock.boottime_ns),
+                clock.boottime_ns,
+                frames=frames,
+                packets=packets,
+                on_open=on_open,
+            )
+        )
+
+    frames = LatestFrame()
+    capture(args.film, Wanted(packets=False, frames_fps=args.fps), frames, None, lambda _: None)
+    stages.append(
+        DetectStage(
+            "bench",
+            frames,
+            Eyes(None),
+            Judge("bench", Scene(), str),
+            on_event=lambda _event, _jpeg: None,
+            on_flow=lambda _flow: None,
+        )
+    )
+    if args.record:
+        film, folder = args.record
+        packets = PacketQueue(QUEUE_BYTES, lambda _begin, _end: None)
+        record = RecordStage(
+            "bench",
+            packets,
+            RecordConfig(),
+            folder,
+            clock,
+            FaultBoard(clock.boottime_ns),
+            on_gap=lambda _begin, _end: None,
+            on_segment=lambda _segment: None,
+        )
+        capture(film, Wanted(packets=True, frames_fps=0), None, packets, record.stream_opened)
+        stages.append(record)
+    threads = [
+        StageThread(stage, clock.boottime_ns, random.Random(1), vital=False) for stage in stages
+    ]
+    for thread in reversed(threads):
+        thread.start()
+    while not signals.wait(60.0):
+        pass
+    for thread in threads:
+        thread.stop()
+    for thread in threads:
+        thread.join(5.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Debian's `motion`, told to watch the same films at their own pace and to write no pictures."""
+
+import shutil
+from pathlib import Path
+
+
+def command(folder: Path, film: Path, recorded: Path | None = None) -> tuple[str, ...] | None:
+    """How to start it, its configuration written to `folder`; None where it is not installed.
+
+    With `recorded`, motion is found on `film` and the packets of `recorded` are kept in files
+    while there is motion, as its manual advises for cameras with two streams.
+    """
+    program = shutil.which("motion", path="/usr/bin:/usr/local/bin")
+    if program is None:
+        return None
+    settings = {
+        "daemon": "off",
+        "log_level": "4",
+        "log_file": str(folder / "motion.log"),
+        "target_dir": str(folder / "motion"),
+        "netcam_url": f"file://{film}",
+        "framerate": "15",
+        "picture_output": "off",
+        "movie_output": "off",
+        "webcontrol_port": "0",
+        "stream_port": "0",
+    }
+    if recorded is not None:
+        settings |= {
+            "netcam_high_url": f"file://{recorded}",
+            "movie_output": "on",
+            "movie_passthrough": "on",
+        }
+    file = folder / ("motion-two.conf" if recorded else "motion-one.conf")
+    lines = "".join(f"{key} {value}\n" for key, value in settings.items())
+    file.write_text(lines, encoding="utf-8")
+    return program, "-n", "-c", str(file)
