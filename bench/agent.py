@@ -17,6 +17,7 @@ import av
 from agent.detect.eyes import Eyes
 from bench import box, films, record
 from bench.cpu import Turns, in_turns, one_core, process_cpu_s
+from bench.mosquitto import mosquitto
 from bench.peers import motion
 from bench.processes import running
 from bench.table import Row
@@ -165,13 +166,13 @@ def paced_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
 def whole_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     """`vigie run` with a broker at real pace, with and without detection."""
     made = []
-    with box.broker(folder) as port:
+    with mosquitto(folder) as broker:
         for name, camera in (
             ("1080p15, detection and recording", box.Camera(film=main)),
             ("1080p15, recording alone", box.Camera(film=main, detect=False)),
             ("360p5 for detection, 1080p15 recorded", box.Camera(film=main, sub=sub)),
         ):
-            config = box.configured(folder / name.replace(" ", "-"), camera, port)
+            config = box.configured(folder / name.replace(" ", "-"), camera, broker)
             spent_s = paced_s((sys.executable, "-m", "agent", "run", "--config", config))
             made.append(
                 Row(

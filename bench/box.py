@@ -1,11 +1,6 @@
-"""A box to be measured: a broker of its own, a configuration, a scene."""
+"""A box to be measured: its configuration and its scene."""
 
-import contextlib
 import json
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +27,11 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     loop: bool = False
 
 
-def configured(folder: Path, camera: Camera, port: int) -> Path:
-    """Write a configuration, and the scene that it names, into a folder. Gives its file."""
+def configured(folder: Path, camera: Camera, broker: str) -> Path:
+    """Write a configuration, and the scene that it names, into a folder. Gives its file.
+
+    `broker` is its address. Nobody acknowledges there, so the broker's word is taken.
+    """
     folder.mkdir(parents=True)
     (folder / "street.scene.toml").write_text(SCENE, encoding="utf-8")
     options = {"path": str(camera.film), "pace": camera.pace, "loop": camera.loop}
@@ -49,7 +47,7 @@ def configured(folder: Path, camera: Camera, port: int) -> Path:
     file = folder / "box.toml"
     file.write_text(
         f'[box]\nid = "{BOX}"\nsite = "bench"\nstate = "state"\n'
-        f'[broker]\nurl = "mqtt://127.0.0.1:{port}"\nack = "broker"\n'
+        f'[broker]\nurl = "{broker}"\nack = "broker"\n'
         f"[[camera]]\n{_toml(tables)}",
         encoding="utf-8",
     )
@@ -65,34 +63,3 @@ def _toml(table: dict[str, Any]) -> str:
         return json.dumps(of)
 
     return "".join(f"{key} = {value(of)}\n" for key, of in table.items())
-
-
-@contextlib.contextmanager
-def broker(folder: Path) -> Iterator[int]:
-    """A mosquitto on a free port of this machine, gone at the end.
-
-    Raises FileNotFoundError where it is not installed, RuntimeError where it does not start.
-    """
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    if program is None:
-        raise FileNotFoundError("needs mosquitto: `make setup-bench` installs it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    file = folder / "mosquitto.conf"
-    file.write_text(
-        f"user {Path.home().owner()}\nlog_dest stderr\n"
-        f"listener {port} 127.0.0.1\nallow_anonymous true\n",
-        encoding="utf-8",
-    )
-    with subprocess.Popen(
-        [program, "-c", str(file)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stderr is not None
-            if not any(" running" in line for line in process.stderr):
-                raise RuntimeError("mosquitto does not start")
-            yield port
-        finally:
-            process.terminate()
-            process.communicate()

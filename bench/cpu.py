@@ -78,7 +78,7 @@ def in_turns(works: Mapping[str, Work], turns: int = 7) -> Turns:
     for work in works.values():
         work()
     for turn in range(turns):
-        names = list(works) if turn % 2 == 0 else list(reversed(works))
+        names = list(works) if turn % 2 == 0 else list(works)[::-1]
         for name in names:
             began = cpu_s()
             told = works[name]()

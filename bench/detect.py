@@ -14,15 +14,15 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from agent.detect.joining import merge
 
 from agent.detect import picture
+from agent.detect.joining import merge
 from agent.detect.models import load_card, verify
 from agent.detect.motion import MotionGate
 from agent.detect.picture import Region
 from agent.detect.tflite import Interpreter, open_detector
 from agent.detect.tracker import Tracker
-from agent.model import Box, Detection
+from agent.model import Box, Detection, Label
 from bench import films
 from bench.cpu import Turns, cpu_s, in_turns, one_core
 from bench.table import Row
@@ -159,13 +159,13 @@ def street(objects: int, seconds: int = 20) -> list[list[Detection]]:
     place = rng.uniform(0.1, 0.9, (objects, 2))
     speed = rng.normal(0, 0.04, (objects, 2))
     size = rng.uniform(0.02, 0.08, (objects, 1)) * (1.0, 1.8)
-    labels = ("person", "car")
+    labels: tuple[Label, ...] = ("person", "car")
     frames = []
     for _ in range(seconds * GATE_FPS):
         place += speed / GATE_FPS
         speed = np.where((place < 0.05) | (place > 0.95), -speed, speed)
         seen = []
-        for one in np.flatnonzero(rng.uniform(size=objects) > 0.05):
+        for one in np.flatnonzero(rng.uniform(size=objects) > 0.05).tolist():
             w, h = (size[one] * rng.normal(1, 0.03, 2)).tolist()
             x, y = (place[one] + size[one] * rng.normal(0, 0.03, 2)).tolist()
             seen.append(

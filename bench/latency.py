@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import paho.mqtt.client as mqtt
@@ -16,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.report.payloads import EventData
 from bench import box, films
+from bench.mosquitto import mosquitto
 from bench.processes import running
 from bench.table import Row
 from bench.watched_box import Judged
@@ -45,14 +47,14 @@ def rows() -> list[Row]:
             event = msgspec.json.decode(message.payload, type=_Envelope).data
             arrivals.append(Arrival(event, at_ns))
 
-        with box.broker(folder) as port:
+        with mosquitto(folder) as broker:
             client = mqtt.Client(CallbackAPIVersion.VERSION2)
             client.on_connect = lambda it, *_: it.subscribe(f"vigie/v1/{box.BOX}/up/event/#", 1)
             client.on_message = on_message
-            client.connect("127.0.0.1", port)
+            client.connect("127.0.0.1", urlsplit(broker).port or 1883)
             client.loop_start()
             config = box.configured(
-                folder / "box", box.Camera(film=films.made(films.BUSY), record=False), port
+                folder / "box", box.Camera(film=films.made(films.BUSY), record=False), broker
             )
             out = folder / "judged.json"
             command = (sys.executable, "-m", "bench.watched_box", config, out)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import box, films
 from bench.cpu import cpu_s, in_turns, one_core, resident_mb
+from bench.mosquitto import mosquitto
 from bench.processes import running
 from bench.table import Row
 
@@ -49,8 +51,8 @@ def rows() -> list[Row]:
     """The rows for the table."""
     with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name:
         folder = Path(name)
-        with box.broker(folder) as port:
-            return [*import_rows(), *resident_rows(folder, port), growth_row(folder, port)]
+        with mosquitto(folder) as broker:
+            return [*import_rows(), *resident_rows(folder, broker), growth_row(folder, broker)]
 
 
 def _python(code: str) -> str:
@@ -112,7 +114,7 @@ for line in open("/proc/self/status"):
     return statistics.median(int(_python(code)) * 1024 / 1e6 for _ in range(3))
 
 
-def resident_rows(folder: Path, port: int) -> list[Row]:
+def resident_rows(folder: Path, broker: str) -> list[Row]:
     """`vigie run` with one camera at real pace on a busy street."""
     floor = floor_mb()
     made = []
@@ -125,7 +127,7 @@ def resident_rows(folder: Path, port: int) -> list[Row]:
             "-",
         ),
     ):
-        config = box.configured(folder / name.replace(" ", "-"), camera, port)
+        config = box.configured(folder / name.replace(" ", "-"), camera, broker)
         samples = []
         with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
             time.sleep(SETTLED_S)
@@ -148,13 +150,13 @@ def resident_rows(folder: Path, port: int) -> list[Row]:
 class FilmTime:
     """How far the film is, as the box's flow tells it every minute of film."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, broker: str) -> None:
         self.end_ns = 0
         self.events = 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda client, *_: client.subscribe(f"vigie/v1/{box.BOX}/up/#", 1)
         self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", port)
+        self._client.connect("127.0.0.1", urlsplit(broker).port or 1883)
         self._client.loop_start()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
@@ -169,11 +171,11 @@ class FilmTime:
         self._client.loop_stop()
 
 
-def growth_row(folder: Path, port: int) -> Row:
+def growth_row(folder: Path, broker: str) -> Row:
     """How fast the whole agent grows while a film plays in a loop as fast as it can."""
     camera = box.Camera(film=films.made(films.SUB), record=False, pace="fast", loop=True)
-    config = box.configured(folder / "looped", camera, port)
-    film = FilmTime(port)
+    config = box.configured(folder / "looped", camera, broker)
+    film = FilmTime(broker)
     samples = []
     with running((sys.executable, "-m", "agent", "run", "--config", config)) as pid:
         end_s = time.monotonic() + LOOPED_S
