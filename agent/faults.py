@@ -15,6 +15,8 @@ from agent.model import Fault
 FaultCode = Literal[
     "CAM-01",
     "CAM-02",
+    "CUS-01",
+    "CUS-02",
     "DET-01",
     "NET-01",
     "NET-02",
@@ -38,6 +40,17 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "error", "camera cannot be opened", "Check its cable, power, address and password."
     ),
     "CAM-02": FaultKind("error", "no frames", "The camera is open and silent: power-cycle it."),
+    "CUS-01": FaultKind(
+        "error",
+        "receipts of footage cannot be written",
+        "Check the disk: space, wear, mount. What is recorded meanwhile cannot be proved.",
+    ),
+    "CUS-02": FaultKind(
+        "warning",
+        "the box has a new key",
+        "The old one could not be read and was set aside: tell the centre, which must trust the "
+        "new one from today.",
+    ),
     "DET-01": FaultKind(
         "error",
         "model refused",

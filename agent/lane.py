@@ -22,6 +22,7 @@ from agent.detect.tflite import Detector, open_detector
 from agent.faults import FaultBoard
 from agent.handoff import LatestFrame, PacketQueue
 from agent.model import Event, Flow, Segment, Sight
+from agent.record.custody import Custody
 from agent.record.recorder import RecordStage
 from agent.report.health import CameraCounts
 from agent.report.payloads import CameraAbility
@@ -68,6 +69,7 @@ class Commons(msgspec.Struct, frozen=True, kw_only=True):
     new_id: Callable[[int], str]
     footage: Path
     record: RecordConfig
+    custody: Custody
 
 
 class Lane:

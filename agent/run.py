@@ -1,5 +1,6 @@
 """The wiring of the box: a configuration becomes lanes, an outbox, a session, and their threads."""
 
+import base64
 import logging
 import random
 import threading
@@ -8,13 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent import __version__
+from agent.attest import Attest
 from agent.clock import Clock, boot_id
 from agent.config import Config
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
+from agent.identity import Identity
 from agent.lane import Commons, Lane, Outlets, Source
 from agent.model import Event, Flow, HealthReport, Segment, Sight
+from agent.record import receipts
+from agent.record.chain import Head
+from agent.record.custody import Custody
 from agent.report import topics, vitals
 from agent.report.connection import Birth
 from agent.report.health import Parts, assemble
@@ -22,7 +28,7 @@ from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
-from agent.report.payloads import Gap
+from agent.report.payloads import CustodyHead, Gap
 from agent.rounds import Rounds, Watched
 from agent.sd_notify import Notifier
 from agent.stage import Stage, StageThread
@@ -31,6 +37,7 @@ from drivers.media import Frame
 
 log = logging.getLogger(__name__)
 
+NOT_KEPT_UP = "the disk or the recorder did not keep up"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +59,7 @@ class Agent:
         on_sight: Callable[[str, Frame, Sight], None] | None = None,
         on_segment: Callable[[Segment], None] = lambda _segment: None,
     ) -> None:
-        """Opens the outbox; nothing else happens before `start`.
+        """Opens the outbox and the chain of custody; nothing else happens before `start`.
 
         Raises BadInput where the state folder cannot be written to, or another agent uses it, or a
         certificate cannot be read.
@@ -77,12 +84,15 @@ class Agent:
         except OutboxError as error:
             raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
         self._intake = Intake(self.outbox)
+        self._public_key, self.custody = self._open_custody(config)
+        self._attest = Attest(self.custody, clock, self.faults, self._on_head)
         commons = Commons(
             clock=clock,
             faults=self.faults,
             new_id=new_id,
             footage=state / config.record.folder,
             record=config.record,
+            custody=self.custody,
         )
         outlets = Outlets(
             event=self._on_event,
@@ -111,8 +121,24 @@ class Agent:
         self._parts_lock = threading.Lock()
         self._parts_before = self._parts()
 
+    def _open_custody(self, config: Config) -> tuple[str, Custody]:
+        """The public half of the box's key, in base64, and the chain that it signs."""
+        try:
+            identity = Identity.load_or_make(self._state / "identity")
+            custody = Custody.open(
+                self._state / "custody", config.box.id, boot_id(), self._clock, identity
+            )
+        except OSError as error:
+            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
+        if identity.set_aside:
+            self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
+        return base64.b64encode(identity.public_key_raw).decode(), custody
+
     def start(self) -> None:
-        """Start every thread and tell systemd."""
+        """Start every thread and tell systemd. The first receipt says that it has started."""
+        started = receipts.Started(public_key=self._public_key, versions=_versions(), recipients=())
+        self._attest.put(started, self._clock.boottime_ns())
+        self._attest.look()
         self.supervisor.start()
 
     def stop(self) -> bool:
@@ -166,13 +192,15 @@ class Agent:
             threads(recorders, vital=True),
             threads(detectors, vital=False),
             threads([self._rounds], vital=False),
+            threads([self._attest], vital=False),
             threads([self._session], vital=False),
         ]
 
     def _birth(self) -> Birth:
         return Birth(
             site=self._site,
-            versions={"vigie": __version__},
+            public_key=self._public_key,
+            versions=_versions(),
             cameras=tuple(lane.ability() for lane in self.lanes),
         )
 
@@ -197,9 +225,17 @@ class Agent:
             camera=camera,
             begin=topics.rfc3339(self._clock.utc(begin_ns)),
             end=topics.rfc3339(self._clock.utc(end_ns)),
-            reason="the disk or the recorder did not keep up",
+            reason=NOT_KEPT_UP,
         )
         self._intake.put(topics.receipt_draft(gap, end_ns))
+        self._attest.put(
+            receipts.Gap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=NOT_KEPT_UP),
+            end_ns,
+        )
+
+    def _on_head(self, head: Head, t_ns: int) -> None:
+        data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
+        self._intake.put(topics.receipt_draft(data, t_ns))
 
     def _on_ended(self, camera: str) -> None:
         with self._ended_changed:
@@ -211,3 +247,7 @@ class Agent:
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _versions() -> dict[str, str]:
+    return {"vigie": __version__}

@@ -217,7 +217,7 @@ def drain_rows(folder: Path) -> list[Row]:
             BrokerConfig(url=url),
             outbox,
             FaultBoard(CLOCK.boottime_ns),
-            lambda: Birth(site="bench", versions={}, cameras=()),
+            lambda: Birth(site="bench", public_key="", versions={}, cameras=()),
             CLOCK.boottime_ns,
             random.Random(1),
         )

@@ -28,6 +28,7 @@ UP: tuple[tuple[str, str, type, bool, Document], ...] = (
     ),
     ("flow", "vigie/v1/{box}/up/flow/{camera}", payloads.FlowMessage, False, {**BOX, **CAMERA}),
     ("receipt", "vigie/v1/{box}/up/receipt", payloads.ReceiptMessage, False, BOX),
+    ("custodyHead", "vigie/v1/{box}/up/receipt/head", payloads.ReceiptMessage, False, BOX),
 )
 SNAPSHOT = "vigie/v1/{box}/up/snapshot/{camera}"
 DOWN: tuple[tuple[str, str, type, bool, Document], ...] = (

@@ -132,12 +132,17 @@ class Viewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="v
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_aside"):
-    """A file that is no footage was moved out of the way, or the torn end of the chain itself,
-    which belongs to no camera.
+    r"""A file that is no footage was moved out of the way, or the torn end of the chain itself,
+    which belongs to no camera. Bytes of the name that are not UTF-8 stand as `\udcXX`.
     """
 
     camera: str | None
     name: str
+
+    def __post_init__(self) -> None:
+        """A file's name may be any bytes, JSON may not."""
+        text = self.name.encode("utf-8", "backslashreplace").decode()
+        msgspec.structs.force_setattr(self, "name", text)
 
 
 class Attested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="attested"):

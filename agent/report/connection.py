@@ -48,6 +48,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     """What the birth says of the box, beside its faults and numbers."""
 
     site: str
+    public_key: str
     versions: dict[str, str]
     cameras: tuple[CameraAbility, ...]
 
@@ -276,6 +277,7 @@ class Connection:
                 session=self._session,
                 settled_upto=self._outbox.settled_upto(),
                 site=birth.site,
+                public_key=birth.public_key,
                 versions=birth.versions,
                 cameras=birth.cameras,
                 faults=self._faults.active(),

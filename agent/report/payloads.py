@@ -67,12 +67,14 @@ class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     """The birth: the box is here. `session` counts its connections under this epoch.
 
     `settled_upto`: no number up to this one will come any more under this epoch. A receiver that
-    acknowledges takes it as the floor from which it counts.
+    acknowledges takes it as the floor from which it counts. `public_key` is that of the box's
+    receipts of footage: Ed25519, the base64 of its 32 bytes.
     """
 
     session: int
     settled_upto: int
     site: str
+    public_key: str
     versions: dict[str, str]
     cameras: tuple[CameraAbility, ...]
     faults: tuple[Fault, ...]
@@ -141,7 +143,17 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"
     reason: str
 
 
-ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap
+class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="custody_head"):
+    """The newest receipt of the box's chain of custody: its number, the SHA-256 of its JSON, its
+    time. A chain that does not hold it later was cut short or written anew.
+    """
+
+    seq: Seq
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    time: Utc
+
+
+ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | CustodyHead
 
 
 class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +210,7 @@ class FlowMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="fl
 
 
 class ReceiptMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
-    """On `up/receipt`."""
+    """On `up/receipt`; the head of the chain of custody on `up/receipt/head`."""
 
     data: ReceiptData
 

@@ -14,6 +14,7 @@ import msgspec
 from agent.clock import ClockTrust
 from agent.model import Event, Flow, HealthReport
 from agent.report.payloads import (
+    CustodyHead,
     Envelope,
     EventData,
     EventMessage,
@@ -199,13 +200,15 @@ def health_draft(report: HealthReport, t_ns: int) -> Draft:
 
 
 def receipt_draft(data: ReceiptData, t_ns: int) -> Draft:
-    """For the outbox: a receipt."""
+    """For the outbox: a receipt. Of the chain's heads only the newest waits: it speaks for all."""
+    is_head = isinstance(data, CustodyHead)
     return Draft(
-        topic="receipt",
+        topic="receipt/head" if is_head else "receipt",
         type="receipt",
         priority=Priority.RECEIPT,
         t_ns=t_ns,
         data=msgspec.json.encode(data),
+        newest_only=is_head,
     )
 
 

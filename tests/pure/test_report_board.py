@@ -25,7 +25,13 @@ STAMP = topics.Stamp(
 def status(state: str, session: int, epoch: str = "e") -> Message:
     data = {
         "online": Online(
-            session=session, settled_upto=0, site="corner", versions={}, cameras=(), faults=()
+            session=session,
+            settled_upto=0,
+            site="corner",
+            public_key="",
+            versions={},
+            cameras=(),
+            faults=(),
         ),
         "lost": Lost(session=session),
         "stopped": Stopped(session=session, reason="asked to stop"),

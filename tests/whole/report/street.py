@@ -20,7 +20,7 @@ from agent.watch import Heard, Watch
 from tests.whole.report.conftest import CLOCK, number_of, open_outbox
 
 WAIT_S = 30.0
-BIRTH = Birth(site="corner", versions={"vigie": "0.1.0"}, cameras=())
+BIRTH = Birth(site="corner", public_key="", versions={"vigie": "0.1.0"}, cameras=())
 
 
 class Hasty(random.Random):

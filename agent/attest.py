@@ -1,0 +1,113 @@
+"""What the box says of its own custody: that it has started, what it did not record, and once a
+minute the head of the chain, so that a chain that is cut short later shows.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from agent.clock import Clock
+from agent.faults import FaultBoard
+from agent.record.chain import Head
+from agent.record.custody import Custody
+from agent.record.receipts import Body
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0
+HEAD_EVERY_NS = 60_000_000_000
+WAITING_MOST = 1000
+"""Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
+
+SUBJECT = "custody"
+
+
+class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    body: Body
+    t_ns: int
+
+
+class Attest:
+    """The stage of the chain's head, and the way into the chain for those who may not wait for
+    the disk.
+
+    A chain that cannot be written raises the fault CUS-01 and is tried again each second.
+    """
+
+    name = SUBJECT
+
+    def __init__(
+        self,
+        custody: Custody,
+        clock: Clock,
+        faults: FaultBoard,
+        send_head: Callable[[Head, int], None],
+    ) -> None:
+        self._custody = custody
+        self._clock = clock
+        self._faults = faults
+        self._send_head = send_head
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._sent_ns: int | None = None
+        self._sent: Head | None = None
+
+    def put(self, body: Body, t_ns: int) -> None:
+        """Have a receipt written soon. Any thread may call; never waits for the disk."""
+        with self._lock:
+            if len(self._waiting) == WAITING_MOST:
+                lost = self._waiting.popleft()
+                log.error("a receipt is lost, the disk takes none: %s", lost.body)
+            self._waiting.append(_Waiting(body=body, t_ns=t_ns))
+
+    def look(self) -> None:
+        """Write what waits, and send the head where it is due: once a minute, and at an export."""
+        try:
+            self._write()
+            head = self._custody.head()
+        except OSError as error:
+            self._faults.raise_fault("CUS-01", SUBJECT, str(error))
+            return
+        self._faults.clear("CUS-01", SUBJECT)
+        now_ns = self._clock.boottime_ns()
+        is_late = self._sent_ns is None or now_ns - self._sent_ns >= HEAD_EVERY_NS
+        if head.seq and (is_late or self._custody.exported_seq > self._sent_seq):
+            self._send(head, now_ns)
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """One look, after a second's wait."""
+        if not stopping.wait(TURN_S):
+            self.look()
+
+    def close(self) -> None:
+        """Write what is left, and send the head that the chain is left with."""
+        self.look()
+        try:
+            head = self._custody.head()
+        except OSError as error:
+            log.error("the chain's head is not sent at the end: %s", error)
+            return
+        if head.seq > self._sent_seq:
+            self._send(head, self._clock.boottime_ns())
+
+    @property
+    def _sent_seq(self) -> int:
+        return self._sent.seq if self._sent else 0
+
+    def _send(self, head: Head, now_ns: int) -> None:
+        self._sent, self._sent_ns = head, now_ns
+        self._send_head(head, now_ns)
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    return
+                first = self._waiting[0]
+            self._custody.append(first.body, first.t_ns)
+            with self._lock:
+                if self._waiting and self._waiting[0] is first:
+                    self._waiting.popleft()

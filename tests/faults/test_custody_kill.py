@@ -1,0 +1,77 @@
+"""Processes that append to the chain are killed a hundred times: no receipt is lost."""
+
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.clock import SystemClock, boot_id
+from agent.identity import Identity
+from agent.record.chain import check
+from agent.record.custody import Custody
+from agent.record.receipts import Opened
+
+ROOT = Path(__file__).parents[2]
+KILLS = 100
+AT_ONCE = 4
+SEED = 20261125
+PER_LIFE = 1_000_000
+
+
+class Child:
+    """One process, and what it said of the receipts that it was given."""
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.custody_child", str(folder), str(first)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.begun = threading.Event()
+        self.said: dict[int, str] = {}
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def kill(self) -> dict[int, str]:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        return self.said
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.endswith("\n"):
+                    seq, number = line.split()
+                    self.said[int(seq)] = f"{number}.mp4"
+                    self.begun.set()
+
+
+def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_killed(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(SEED)
+    identity = Identity.load_or_make(tmp_path / "identity")
+    said: dict[int, str] = {}
+    for group in range(KILLS // AT_ONCE):
+        firsts = [(group * AT_ONCE + place) * PER_LIFE for place in range(AT_ONCE)]
+        children = [Child(tmp_path, first) for first in firsts]
+        for child in children:
+            assert child.begun.wait(60)
+        for child in children:
+            threading.Event().wait(rng.uniform(0, 0.05))
+            said.update(child.kill())
+    custody = Custody.open(tmp_path / "custody", "pole-17", boot_id(), SystemClock(), identity)
+    public_key = Ed25519PublicKey.from_public_bytes(identity.public_key_raw)
+    bodies = {
+        line.receipt.seq: line.receipt.body for line in check(custody.read(), "pole-17", public_key)
+    }
+    assert len(said) >= KILLS
+    assert list(bodies) == list(range(1, custody.head().seq + 1))
+    for seq, segment in said.items():
+        assert bodies[seq] == Opened(camera="north", segment=segment), f"seed {SEED}"
