@@ -73,6 +73,15 @@ class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
 
 
+class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody that footage is sealed for. `public_key` is the base64 of an X25519 public key's 32
+    bytes, or the key as PEM.
+    """
+
+    id: Name
+    public_key: str
+
+
 class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[record]`: the ring of footage. `folder` is relative to the state folder."""
 

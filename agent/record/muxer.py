@@ -11,6 +11,7 @@ import av
 from av.container import OutputContainer
 
 from agent.record.annex_b import shape_of, with_start_codes
+from agent.record.keys import KEY_BYTES, SegmentKey
 from drivers.media import Packet, StreamInfo
 
 CLOCK_HZ = 90_000
@@ -22,6 +23,10 @@ _OPTIONS = {
     # Without it libavformat holds a finished fragment back until its buffer is full.
     "flush_packets": "1",
 }
+
+_SEALABLE = frozenset({"h264", "hevc", "mjpeg", "mpeg4"})
+"""What libavformat encrypts whole, but for the units' headers. Of others it does not: it leaves
+most of AV1 in the clear."""
 
 
 class CannotRecord(Exception):
@@ -45,19 +50,26 @@ class Muxer:
     """One file's worth of packets, the first of which is a keyframe.
 
     `write` is given the file's bytes in order. What it raises comes out of `add` and `close`.
-    Raises CannotRecord where MP4 has no place for the codec.
+    With a `key` the pictures are sealed with it by Common Encryption (ISO/IEC 23001-7, `cenc`):
+    each fragment then carries in its `moof` what decrypts it, so a file that is cut anywhere
+    opens as far as it would play.
+    Raises CannotRecord where MP4 has no place for the codec, or no way to seal it.
     """
 
-    def __init__(self, info: StreamInfo, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, info: StreamInfo, write: Callable[[bytes], None], key: SegmentKey | None = None
+    ) -> None:
         if info.codec == "rawvideo":
             raise CannotRecord("the camera gives pictures and no encoded stream (rawvideo)")
+        if key is not None and info.codec not in _SEALABLE:
+            raise CannotRecord(f"a stream of {info.codec!r} cannot be sealed")
         try:
             self._shape = shape_of(info.codec, info.extradata)
         except ValueError as error:
             raise CannotRecord(f"the stream's parameter sets are damaged: {error}") from error
         self._sink = _Sink(write)
         self._container: OutputContainer = av.open(
-            self._sink, "w", format="mp4", options=_OPTIONS, buffer_size=_WRITE_BYTES
+            self._sink, "w", format="mp4", options=_options(key), buffer_size=_WRITE_BYTES
         )
         try:
             self._stream = self._container.add_mux_stream(
@@ -116,9 +128,20 @@ class Muxer:
         self._container.close()
 
 
-def check_stream(info: StreamInfo) -> None:
-    """Raise CannotRecord where MP4 has no place for the stream."""
-    Muxer(info, lambda _: None).abandon()
+def check_stream(info: StreamInfo, *, sealed: bool = False) -> None:
+    """Raise CannotRecord where MP4 has no place for the stream, or no way to seal it."""
+    key = SegmentKey(bytes(KEY_BYTES)) if sealed else None
+    Muxer(info, lambda _: None, key).abandon()
+
+
+def _options(key: SegmentKey | None) -> dict[str, str]:
+    if key is None:
+        return _OPTIONS
+    return _OPTIONS | {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": key.key.hex(),
+        "encryption_kid": key.kid.hex(),
+    }
 
 
 def _ticks(span_ns: int) -> int:

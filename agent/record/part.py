@@ -1,5 +1,6 @@
 """The one file that is being written: `.part`, made durable bit by bit, then renamed."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,18 +9,23 @@ import msgspec
 from agent.clock import Clock
 from agent.record.muxer import Muxer
 from agent.record.recovery import sync_folder
-from agent.record.segment_name import PART, SegmentName
+from agent.record.seal import Sealer, write_sidecar
+from agent.record.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was closed: where it is, how long and how large."""
+    """A file that was closed: where it is, how long and how large, its SHA-256, and whether it is
+    encrypted.
+    """
 
     path: Path
     name: SegmentName
     begin_ns: int
     duration_ns: int
     size_bytes: int
+    sha256: str
+    encrypted: bool
 
 
 class Part:
@@ -30,11 +36,20 @@ class Part:
     the pages that it could not write (the PostgreSQL fsync findings of 2018): the part is
     abandoned, and recovery keeps what of it is whole.
 
+    With a `sealer` the pictures are encrypted, and the file with the wrapped keys is durable before
+    the first byte is written.
+
     Raises OSError from the disk and CannotRecord from the muxer; then only `abandon` is left.
     """
 
     def __init__(
-        self, folder: Path, name: SegmentName, info: StreamInfo, clock: Clock, flush_s: float
+        self,
+        folder: Path,
+        name: SegmentName,
+        info: StreamInfo,
+        clock: Clock,
+        flush_s: float,
+        sealer: Sealer | None = None,
     ) -> None:
         self._folder = folder
         self._path = folder / (str(name) + PART)
@@ -45,12 +60,20 @@ class Part:
         self.size_bytes = 0
         self._first: Packet | None = None
         self._last: Packet | None = None
-        self._muxer = Muxer(info, self._write)
+        self._sha256 = hashlib.sha256()
+        self._sealed = sealer is not None
+        new = sealer.new_key(str(name)) if sealer else None
+        self._muxer = Muxer(info, self._write, new.key if new else None)
+        self._file = -1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
+            if new is not None:
+                write_sidecar(folder / (str(name) + KEYS), new.sidecar)
             self._file = os.open(self._path, flags, 0o640)
+            if new is not None:
+                sync_folder(folder)
         except OSError:
-            self._muxer.abandon()
+            self.abandon()
             raise
         self._synced_ns = clock.boottime_ns()
         self._synced_bytes = 0
@@ -63,7 +86,7 @@ class Part:
         now_ns = self._clock.boottime_ns()
         if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
             os.fdatasync(self._file)
-            if self._synced_bytes == 0:
+            if self._synced_bytes == 0 and not self._sealed:
                 sync_folder(self._folder)
             self._synced_bytes = self.size_bytes
             self._synced_ns = now_ns
@@ -93,6 +116,8 @@ class Part:
             begin_ns=begin_ns,
             duration_ns=self._duration_ns(),
             size_bytes=self.size_bytes,
+            sha256=self._sha256.hexdigest(),
+            encrypted=self._sealed,
         )
 
     def abandon(self) -> None:
@@ -111,5 +136,6 @@ class Part:
         view = memoryview(data)
         while view:
             written = os.write(self._file, view)
+            self._sha256.update(view[:written])
             self.size_bytes += written
             view = view[written:]

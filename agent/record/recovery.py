@@ -1,7 +1,8 @@
 """After a kill or a power cut: what of a camera's folder is footage.
 
-A `.part` becomes its longest prefix of whole fragments, under its own name. What is no footage
-is set aside in a folder, never deleted. Both can be cut short themselves and done again.
+A `.part` becomes its longest prefix of whole fragments, under its own name. A file of wrapped keys
+stays with its segment, and one without a segment is no footage. What is no footage is set aside
+in a folder, never deleted. All can be cut short themselves and done again.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.record.segment_name import PART, SegmentName, parse_segment_name
+from agent.record.segment_name import KEYS, PART, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,12 @@ def recover(folder: Path) -> list[StoredSegment]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     found: list[StoredSegment] = []
+    keys: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name == SET_ASIDE:
+            continue
+        if path.name.endswith(KEYS):
+            keys.append(path)
             continue
         name = parse_segment_name(path.name.removesuffix(PART))
         if name is None or path.is_symlink() or not path.is_file():
@@ -55,8 +60,20 @@ def recover(folder: Path) -> list[StoredSegment]:
             continue
         size_bytes = (folder / str(name)).stat().st_size
         found.append(StoredSegment(name=name, size_bytes=size_bytes))
+    segments = {str(segment.name) for segment in found}
+    for path in keys:
+        if path.name.removesuffix(KEYS) not in segments or path.is_symlink() or not path.is_file():
+            _set_aside(path)
     sync_folder(folder)
     return sorted(found, key=lambda segment: segment.name.counter)
+
+
+def remove_segment(folder: Path, name: SegmentName) -> None:
+    """Delete a segment, and before it the keys that open it: a cut between the two leaves footage
+    that nobody can read, and no keys that belong to nothing. Raises OSError.
+    """
+    (folder / (str(name) + KEYS)).unlink(missing_ok=True)
+    (folder / str(name)).unlink(missing_ok=True)
 
 
 def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:

@@ -7,6 +7,9 @@ boot, and UTC. The counter comes first and is one more than the highest in the f
 boots: names in alphabetical order are footage in the order of recording, on a box that booted
 without a clock, and after one whose clock was stepped, alike. UTC only says when it seems to
 have been; `_unsynced` follows it where the clock was not disciplined then.
+
+A sealed segment has a file beside it that ends in `.mp4.keys`. It belongs to the segment: it is
+there before the segment is, and goes with it.
 """
 
 import re
@@ -16,6 +19,9 @@ import msgspec
 
 PART = ".part"
 """Follows the name of a file that is still written to."""
+
+KEYS = ".keys"
+"""Follows a segment's name in that of the file with its wrapped keys, where it is sealed."""
 
 _NAME = re.compile(
     r"(?P<counter>\d{10})_(?P<boot>[0-9a-f]{8})_(?P<begin_ms>\d{12})"
