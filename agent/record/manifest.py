@@ -43,7 +43,8 @@ Then receipt for receipt, in the order of receipts.chain:
   receipt: a line is no receipt, or the file is missing, empty or does not end with a newline.
   box: the receipt is of another box than the manifest.
   signature: the manifest's public key did not sign these bytes.
-  order: its number is not one more than that of the receipt before.
+  order: its number is not one more than that of the receipt before; the first one's is not the
+  manifest's `first_seq`.
   link: its `prev` is not the hash of the receipt before.
   time: its `t_ns` is smaller than before in the same boot, or a boot comes back after another.
   key: it is a `started` that names another public key than the manifest; and, where the verifier
@@ -84,7 +85,7 @@ class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`manifest.json`. `begin_time` to `end_time` is what was asked for; `public_key` is the base64
-    of the raw 32 bytes; `segments` are the names of the files in `segments/`, in the order of
+    of the raw 32 bytes; `receipts.chain` begins with number `first_seq`; `segments` are the names of the files in `segments/`, in the order of
     recording; `files` is sorted by path; `clip` is None where the footage is sealed and no key
     was at hand.
     """
@@ -99,6 +100,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     made_time: Utc
     software: str
     public_key: str
+    first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     head: ExportedHead
     segments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     clip: ExportedClip | None
