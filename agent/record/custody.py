@@ -25,10 +25,8 @@ from agent.clock import Clock
 from agent.identity import Identity
 from agent.record.chain import (
     BEGINNING,
-    BrokenChain,
     Head,
-    Place,
-    check_link,
+    broken_link,
     is_signed,
     place,
 )
@@ -69,8 +67,8 @@ class Custody:
     """
 
     def __init__(self, folder: Path, box: str, boot: str, clock: Clock, identity: Identity) -> None:
-        self._folder = folder
-        self._box = box
+        self.folder = self._folder = folder
+        self.box = self._box = box
         self._boot = boot
         self._clock = clock
         self._identity = identity
@@ -209,7 +207,7 @@ class Custody:
         at = 0
         while (end := rest.find(b"\n", at) + 1) > 0:
             line = self._read_own(rest[at:end])
-            if line is None or not _follows(self._place, line):
+            if line is None or broken_link(self._place, line.receipt):
                 break
             self._advance(line)
             at = end
@@ -286,14 +284,6 @@ class Custody:
             number += 1
             target = aside / f"{name}.{number}"
         return target
-
-
-def _follows(before: Place, line: Line) -> bool:
-    try:
-        check_link(before, line.receipt)
-    except BrokenChain:
-        return False
-    return True
 
 
 def _first_seq(path: Path) -> int:

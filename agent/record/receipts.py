@@ -233,6 +233,6 @@ def read_line(line: bytes) -> Line:
         raise BadReceipt(f"its signature is not {SIGNATURE_BYTES} bytes of base64")
     try:
         receipt = _RECEIPT.decode(json)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadReceipt(f"its JSON is no receipt: {error}") from error
     return Line(signature=signature, json=json, receipt=receipt)

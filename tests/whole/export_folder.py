@@ -1,0 +1,153 @@
+"""A small export folder as a box makes it, and one that somebody has tampered with."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from agent.identity import Identity
+from agent.record.custody import Custody
+from agent.record.manifest import (
+    CHAIN,
+    CLIP,
+    MANIFEST,
+    SEGMENTS,
+    SUMS,
+    ExportedClip,
+    ExportedFile,
+    ExportedHead,
+    Manifest,
+)
+from agent.record.receipts import Body, Closed, Exported, Gap, Opened, Started
+from tests.conftest import HeldClock
+
+BOX = "pole-17"
+BOOT = "c0ffee00-0000-4000-8000-000000000000"
+SECOND_NS = 1_000_000_000
+BEGIN, END = "2026-11-25T00:00:05.000Z", "2026-11-25T00:00:25.000Z"
+NAMES = ("one.mp4", "two.mp4", "three.mp4")
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def public_key(identity: Identity) -> str:
+    return base64.b64encode(identity.public_key_raw).decode()
+
+
+def started(identity: Identity) -> Started:
+    return Started(public_key=public_key(identity), versions={"vigie": "0.1.0"}, recipients=())
+
+
+def closed(name: str, data: bytes, begin_s: int, camera: str = "north") -> Closed:
+    return Closed(
+        camera=camera,
+        segment=name,
+        sha256=sha256(data),
+        size_bytes=len(data),
+        begin_ns=begin_s * SECOND_NS,
+        duration_ns=10 * SECOND_NS,
+        begin_time=f"2026-11-25T00:00:{begin_s:02d}.000Z",
+        software="0.1.0",
+        model="ssdlite_mobilenet_v2",
+        mask=None,
+        config="c1",
+        sealed=False,
+        mask_applied="none",
+        recovered=False,
+    )
+
+
+def segment_bytes(name: str) -> bytes:
+    return f"the pictures of {name}".encode() * 3
+
+
+class ExportFolder:
+    """Makes exports of one box, each from a chain of its own.
+
+    `bodies` go into the chain before the receipt of the export; `change` is what the manifest is
+    made to say instead of the truth.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.identity = Identity.load_or_make(folder / "identity")
+
+    def chain(self) -> list[Body]:
+        bodies: list[Body] = [started(self.identity)]
+        for index, name in enumerate(NAMES):
+            bodies.append(Opened(camera="north", segment=name))
+            bodies.append(closed(name, segment_bytes(name), index * 10))
+            bodies.append(closed(f"south {name}", b"another camera's", index * 10, "south"))
+        bodies.append(Gap(camera="north", begin_ns=0, end_ns=1, reason="the disk"))
+        return bodies
+
+    def make(
+        self,
+        name: str = "export",
+        bodies: Iterable[Body] | None = None,
+        after: Iterable[Body] = (),
+        **change: object,
+    ) -> Path:
+        clock = HeldClock()
+        folder = self._folder / name
+        custody = Custody.open(folder.with_suffix(".custody"), BOX, BOOT, clock, self.identity)
+        for body in self.chain() if bodies is None else bodies:
+            clock.pass_s(1)
+            custody.append(body, clock.now_ns)
+        files = {f"{SEGMENTS}/{segment}": segment_bytes(segment) for segment in NAMES}
+        files[CLIP] = b"a clip"
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        head = custody.head()
+        manifest = Manifest(
+            box=BOX,
+            camera="north",
+            begin_time=BEGIN,
+            end_time=END,
+            by="A. Alami",
+            purpose="case 2026/114",
+            made_time="2026-11-25T00:01:00.000Z",
+            software="0.1.0",
+            public_key=public_key(self.identity),
+            first_seq=1,
+            head=ExportedHead(seq=head.seq, sha256=head.sha256),
+            segments=NAMES,
+            clip=ExportedClip(begin_time=BEGIN, duration_ns=20 * SECOND_NS, segments=NAMES),
+            files=tuple(
+                ExportedFile(path=path, sha256=sha256(data), size_bytes=len(data))
+                for path, data in sorted(files.items())
+            ),
+        )
+        manifest = msgspec.structs.replace(manifest, **change)
+        text = msgspec.json.encode(manifest)
+        (folder / MANIFEST).write_bytes(text)
+        exported = Exported(
+            camera=manifest.camera,
+            begin_time=manifest.begin_time,
+            end_time=manifest.end_time,
+            by=manifest.by,
+            purpose=manifest.purpose,
+            segments=manifest.segments,
+            sha256=sha256(text),
+        )
+        for body in (exported, *after):
+            custody.append(body, clock.now_ns)
+        (folder / CHAIN).write_bytes(b"".join(custody.read()))
+        sum_up(folder)
+        return folder
+
+
+def sum_up(folder: Path) -> None:
+    """Write SHA256SUMS anew, as whoever changes a file would."""
+    paths = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != SUMS
+    )
+    lines = [f"{sha256((folder / path).read_bytes())}  {path}\n" for path in paths]
+    (folder / SUMS).write_text("".join(lines))
