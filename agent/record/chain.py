@@ -108,9 +108,9 @@ def check(
     """The lines of a stretch of a chain, each checked before it is given.
 
     All must be of one box and of one key (the base64 of its raw 32 bytes), and linked without a
-    hole. The first has the number `first_seq`, or any; number 1 follows nothing. Linear in time and in
-    constant memory, but for the names of the boots. Raises BrokenChain at the first line that does
-    not hold, and ValueError for a key that is none.
+    hole. The first has the number `first_seq`, or any; number 1 follows nothing. Linear in time, and
+    in constant memory but for the names of the boots. Raises BrokenChain at the first line that
+    does not hold, and ValueError for a key that is none.
     """
     key = read_public_key(public_key)
     before: Place | None = None

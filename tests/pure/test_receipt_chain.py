@@ -1,0 +1,217 @@
+"""Receipts, the line that keeps each, and the chain that they form."""
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.clock import ClockTrust
+from agent.record.chain import BrokenChain, Head, check, read_public_key, verify_head
+from agent.record.receipts import (
+    FIRST_PREV,
+    BadReceipt,
+    Gap,
+    Line,
+    Opened,
+    Receipt,
+    Started,
+    encode,
+    read_line,
+    receipt_hash,
+    write_line,
+)
+
+BOX = "pole-17"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+GAP = Gap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
+
+
+def receipt(seq: int, before: str, **change: object) -> Receipt:
+    plain = Receipt(
+        box=BOX,
+        seq=seq,
+        prev=before,
+        boot="first",
+        t_ns=seq * 10,
+        time="2026-11-03T07:41:05.250Z",
+        clock=ClockTrust(synced=True, source="ntp", error_s=0.012),
+        body=Opened(camera="north", segment=f"{seq}.mp4"),
+    )
+    return msgspec.structs.replace(plain, **change)
+
+
+def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
+    return write_line(key.sign(text), text)
+
+
+def chain(count: int, first: int = 1, **last: object) -> list[bytes]:
+    """Lines of a good chain; the last receipt says what `last` gives it."""
+    lines: list[bytes] = []
+    prev = FIRST_PREV if first == 1 else "a" * 64
+    for seq in range(first, first + count):
+        change = last if seq == first + count - 1 else {}
+        text = encode(receipt(seq, prev, **change))
+        prev = receipt_hash(text)
+        lines.append(signed(text))
+    return lines
+
+
+def test_the_bytes_of_a_line_are_these() -> None:
+    """An example to hold another implementation against (docs/custody.md)."""
+    assert chain(1)[0] == (
+        b"lrBCid+MKlsvobQZtYzOjCi5JaVnNHFacixrNk+CVvS3fCQuRMV9s3rP7aZO+QnIyZMMNNTPx1WaGP7MSWBzDg== "
+        b'{"v":1,"box":"pole-17","seq":1,'
+        b'"prev":"0000000000000000000000000000000000000000000000000000000000000000",'
+        b'"boot":"first","t_ns":10,"time":"2026-11-03T07:41:05.250Z",'
+        b'"clock":{"synced":true,"source":"ntp","error_s":0.012},'
+        b'"body":{"kind":"opened","camera":"north","segment":"1.mp4"}}\n'
+    )
+
+
+def test_a_line_is_read_back_as_it_was_written() -> None:
+    text = encode(receipt(1, FIRST_PREV))
+    line = read_line(signed(text))
+    assert line == Line(signature=KEY.sign(text), json=text, receipt=receipt(1, FIRST_PREV))
+    assert line.sha256 == receipt_hash(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\n",
+        b"AAAA {}",
+        b"A" * 88 + b" {}",
+        # The same 64 bytes in another base64: the last character's four lowest bits are free.
+        chain(1)[0].replace(b"== ", b"=  "),
+        chain(1)[0].replace(b"g== ", b"h== "),
+        chain(1)[0].replace(b" ", b"\t", 1),
+        chain(1)[0].replace(b'"v":1', b'"v":2'),
+        chain(1)[0].replace(b'"seq":1', b'"seq":0'),
+        chain(1)[0].replace(b'"seq":1', b'"seq":9007199254740993'),
+        chain(1)[0].replace(b'"opened"', b'"shut"'),
+        chain(1)[0].replace(b"05.250Z", b"05.25Z"),
+        chain(1)[0].replace(b"north", b"\xff"),
+        b"A" * 86 + b"== " + b'{"body":' * 100_000,
+    ],
+)
+def test_what_is_no_receipt_is_refused_in_one_line(text: bytes) -> None:
+    with pytest.raises(BadReceipt) as caught:
+        read_line(text)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_refused_and_nothing_else_happens(text: bytes) -> None:
+    with pytest.raises(BadReceipt):
+        read_line(text)
+
+
+@pytest.mark.parametrize("first", [1, 7])
+def test_a_good_chain_is_given_line_for_line(first: int) -> None:
+    seqs = [line.receipt.seq for line in check(chain(5, first), BOX, PUBLIC_KEY)]
+    assert seqs == list(range(first, first + 5))
+
+
+def test_a_boot_may_begin_at_zero_again() -> None:
+    assert len(list(check(chain(3, boot="second", t_ns=0), BOX, PUBLIC_KEY))) == 3
+
+
+def come_back() -> list[bytes]:
+    lines = chain(2, boot="second", t_ns=0)
+    prev = read_line(lines[-1]).sha256
+    return [*lines, signed(encode(receipt(3, prev, boot="first", t_ns=99)))]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem", "where"),
+    [
+        ([*chain(2), b"x\n"], "receipt", "line 3"),
+        (chain(3, box="pole-18"), "box", "line 3 (seq 3)"),
+        ([*chain(2), signed(chain(3)[2][89:-1], OTHER_KEY)], "signature", "line 3 (seq 3)"),
+        ([chain(2)[0], chain(3)[2]], "order", "line 2 (seq 3)"),
+        ([chain(2)[0], chain(2)[0]], "order", "line 2 (seq 1)"),
+        (chain(3, first=2), "order", "line 1 (seq 2)"),
+        (chain(3, prev="b" * 64), "link", "line 3 (seq 3)"),
+        (chain(1, prev="b" * 64), "link", "line 1 (seq 1)"),
+        (chain(3, t_ns=19), "time", "line 3 (seq 3)"),
+        (come_back(), "time", "line 3 (seq 3)"),
+        (
+            chain(3, body=Started(public_key="other", versions={}, recipients=())),
+            "key",
+            "line 3 (seq 3)",
+        ),
+    ],
+)
+def test_the_first_line_that_does_not_hold_is_named(
+    lines: list[bytes], problem: str, where: str
+) -> None:
+    with pytest.raises(BrokenChain) as caught:
+        list(check(lines, BOX, PUBLIC_KEY, first_seq=1))
+    assert (caught.value.problem, caught.value.where) == (problem, where)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+def test_no_change_of_a_single_byte_of_a_chain_is_accepted(data: st.DataObject) -> None:
+    whole = b"".join(chain(4, body=GAP))
+    at = data.draw(st.integers(0, len(whole) - 2))
+    byte = data.draw(st.integers(1, 255))
+    changed = whole[:at] + bytes([whole[at] ^ byte]) + whole[at + 1 :]
+    with pytest.raises(BrokenChain):
+        list(check(changed.split(b"\n")[:-1], BOX, PUBLIC_KEY))
+
+
+@given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
+def test_no_other_order_and_no_hole_is_accepted(order: list[int], left_out: set[int]) -> None:
+    lines = chain(5)
+    chosen = [index for index in order if index not in left_out]
+    is_stretch = all(after == before + 1 for before, after in pairwise(chosen))
+    picked = [lines[index] for index in chosen]
+    if is_stretch:
+        assert len(list(check(picked, BOX, PUBLIC_KEY))) == len(picked)
+    else:
+        with pytest.raises(BrokenChain):
+            list(check(picked, BOX, PUBLIC_KEY))
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", PUBLIC_KEY.replace("g=", "h="), "é", "A" * 44])
+def test_what_is_no_public_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_public_key(text)
+
+
+def checked(lines: list[bytes]) -> list[Line]:
+    return list(check(lines, BOX, PUBLIC_KEY))
+
+
+def head(line: bytes) -> Head:
+    known = read_line(line)
+    return Head(seq=known.receipt.seq, sha256=known.sha256, time=known.receipt.time)
+
+
+def written_anew() -> list[bytes]:
+    lines = chain(3, body=GAP)
+    return [*lines, signed(encode(receipt(4, read_line(lines[-1]).sha256)))]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (chain(5), None),
+        (chain(3), None),
+        (chain(2), "it was rewound"),
+        ([], "no receipt at all"),
+        (chain(5)[3:], "begins at receipt 4"),
+        (written_anew(), "receipt 3 is not the one"),
+    ],
+    ids=["longer", "as long", "shorter", "empty", "later", "written anew"],
+)
+def test_a_chain_that_lost_a_published_head_shows(lines: list[bytes], said: str | None) -> None:
+    found = verify_head(checked(lines), head(chain(3)[2]))
+    assert found is None if said is None else said in str(found)

@@ -1,0 +1,274 @@
+"""The chain on the disk: what it keeps, and how it goes on after whatever happened to it."""
+
+import base64
+import resource
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.identity import KEY_FILE, Identity
+from agent.record import custody as custody_module
+from agent.record.chain import check
+from agent.record.custody import Custody
+from agent.record.receipts import Body, Exported, Opened, Receipt, SetAside, read_line
+from tests.conftest import HeldClock
+
+BOX = "pole-17"
+BOOT = "c0ffee00-0000-4000-8000-000000000000"
+
+
+class Box:
+    """A state folder, and the chain in it, opened as often as one likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = HeldClock()
+        self.identity = Identity.load_or_make(folder / "identity")
+        self.chain = folder / "custody"
+
+    def open(self, boot: str = BOOT) -> Custody:
+        return Custody.open(self.chain, BOX, boot, self.clock, self.identity)
+
+    def receipts(self) -> list[Receipt]:
+        """All of them, verified."""
+        key = base64.b64encode(self.identity.public_key_raw).decode()
+        text = b"".join(path.read_bytes() for path in sorted(self.chain.glob("*.chain")))
+        lines = text.splitlines(keepends=True)
+        return [line.receipt for line in check(lines, BOX, key, 1 if lines else None)]
+
+    def bodies(self) -> list[Body]:
+        return [receipt.body for receipt in self.receipts()]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+def opened(number: int) -> Opened:
+    return Opened(camera="north", segment=f"{number}.mp4")
+
+
+def fill(custody: Custody, count: int, first: int = 1) -> list[Body]:
+    bodies: list[Body] = [opened(number) for number in range(first, first + count)]
+    for body in bodies:
+        custody.append(body, 0)
+    return bodies
+
+
+def test_what_was_appended_is_there_at_the_next_start(box: Box) -> None:
+    first = fill(box.open(), 3)
+    second = fill(box.open(), 2, first=4)
+    assert box.bodies() == [*first, *second]
+    assert [receipt.seq for receipt in box.receipts()] == [1, 2, 3, 4, 5]
+
+
+def test_an_empty_chain_has_the_head_zero(box: Box) -> None:
+    custody = box.open()
+    assert custody.head().seq == 0
+    assert list(custody.read()) == []
+
+
+def test_the_head_is_the_newest_receipt(box: Box) -> None:
+    custody = box.open()
+    receipt = custody.append(opened(1), box.clock.now_ns)
+    line = read_line(next(custody.read()))
+    assert line.receipt == receipt
+    assert custody.head().sha256 == line.sha256
+    assert (custody.head().seq, custody.head().time) == (1, receipt.time)
+
+
+def test_a_receipt_s_time_never_goes_back_within_a_boot_and_may_at_the_next(box: Box) -> None:
+    custody = box.open()
+    times = [custody.append(opened(1), t_ns).t_ns for t_ns in (5, 3, 8)]
+    assert times == [5, 5, 8]
+    assert box.open().append(opened(2), 1).t_ns == 8
+    assert box.open("another boot").append(opened(3), 1).t_ns == 1
+    assert len(box.receipts()) == 5
+
+
+def test_files_are_rotated_and_read_as_one(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", 3)
+    fill(box.open(), 4)
+    custody = box.open()
+    fill(custody, 4, first=5)
+    names = sorted(path.name for path in box.chain.glob("*.chain"))
+    assert names == ["0000000001.chain", "0000000004.chain", "0000000007.chain"]
+    for first in range(1, 10):
+        seqs = [read_line(line).receipt.seq for line in custody.read(first)]
+        assert seqs == list(range(first, 9))
+    assert len(box.receipts()) == 8
+
+
+def test_two_processes_append_to_one_chain(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two objects are as two processes: flock(2) is of the open file, not of the process."""
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", 3)
+    agent, command = box.open(), box.open()
+    for number in range(1, 21, 2):
+        agent.append(opened(number), 0)
+        command.append(opened(number + 1), 0)
+    assert box.bodies() == [opened(number) for number in range(1, 21)]
+    assert agent.head() == command.head()
+
+
+def test_an_export_by_another_process_is_noticed(box: Box) -> None:
+    agent, command = box.open(), box.open()
+    time = "2026-11-25T00:00:05.000Z"
+    exported = Exported(
+        camera="north",
+        begin_time=time,
+        end_time=time,
+        by="A",
+        purpose="B",
+        segments=(),
+        sha256="0" * 64,
+    )
+    fill(agent, 3)
+    command.append(exported, 0)
+    assert agent.exported_seq == 0
+    assert agent.head().seq == 4
+    assert agent.exported_seq == 4
+
+
+def test_threads_append_without_a_hole(box: Box) -> None:
+    custody = box.open()
+    threads = [
+        threading.Thread(target=fill, args=(custody, 25, first)) for first in range(0, 100, 25)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(str, box.bodies()))) == 100
+
+
+def test_a_chain_cut_at_any_byte_of_its_last_line_goes_on_and_the_torn_end_is_kept(
+    box: Box,
+) -> None:
+    fill(box.open(), 3)
+    path = box.chain / "0000000001.chain"
+    whole = path.read_bytes()
+    last = len(whole) - len(whole.splitlines(keepends=True)[-1])
+    for cut in range(last, len(whole) + 1):
+        shutil.rmtree(box.chain)
+        box.chain.mkdir()
+        path.write_bytes(whole[:cut])
+        fill(box.open(), 1, first=9)
+        bodies = box.bodies()
+        if cut == len(whole):
+            assert bodies == [opened(1), opened(2), opened(3), opened(9)]
+        elif cut == last:
+            assert bodies == [opened(1), opened(2), opened(9)]
+        else:
+            name = f"set-aside/0000000001.chain.{last}"
+            torn = SetAside(camera=None, name=name)
+            assert bodies == [opened(1), opened(2), torn, opened(9)]
+            assert (box.chain / name).read_bytes() == whole[last:cut]
+
+
+@settings(max_examples=30)
+@given(st.binary(min_size=1, max_size=300))
+def test_whatever_stands_after_the_last_receipt_is_set_aside_whole(
+    tmp_path_factory: pytest.TempPathFactory, rest: bytes
+) -> None:
+    box = Box(tmp_path_factory.mktemp("box"))
+    fill(box.open(), 2)
+    path = box.chain / "0000000001.chain"
+    end = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(rest)
+    box.open()
+    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside]
+    assert (box.chain / f"set-aside/0000000001.chain.{end}").read_bytes() == rest
+
+
+def test_a_torn_line_of_another_process_does_not_stop_this_one(box: Box) -> None:
+    custody = box.open()
+    fill(custody, 2)
+    with (box.chain / "0000000001.chain").open("ab") as file:
+        file.write(b"half a line")
+    fill(custody, 1, first=3)
+    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside, Opened]
+
+
+def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> None:
+    fill(box.open(), 5)
+    path = box.chain / "0000000001.chain"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"3.mp4", b"8.mp4")
+    path.write_bytes(b"".join(lines))
+    custody = box.open()
+    assert custody.append(opened(6), 0).seq == 6
+    assert len(list(custody.read())) == 6
+    with pytest.raises(ValueError, match="line 3"):
+        box.receipts()
+
+
+def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> None:
+    fill(box.open(), 3)
+    (box.folder / "identity" / KEY_FILE).write_text("damaged")
+    box.identity = Identity.load_or_make(box.folder / "identity")
+    fill(box.open(), 1, first=9)
+    torn = SetAside(camera=None, name="set-aside/0000000001.chain")
+    assert box.bodies() == [torn, opened(9)]
+    assert (box.chain / torn.name).read_bytes().count(b"\n") == 3
+
+
+def test_a_file_without_a_line_is_begun_again(box: Box) -> None:
+    fill(box.open(), 1)
+    (box.chain / "0000000002.chain").touch()
+    fill(box.open(), 1, first=2)
+    assert box.bodies() == [opened(1), opened(2)]
+
+
+def test_a_folder_that_was_removed_under_it_is_made_again_and_the_numbers_go_on(box: Box) -> None:
+    custody = box.open()
+    fill(custody, 3)
+    shutil.rmtree(box.chain)
+    receipt = custody.append(opened(4), 0)
+    assert receipt.seq == 4
+    assert box.open().append(opened(5), 0).seq == 5
+
+
+@contextmanager
+def files_at_most(size_bytes: int) -> Iterator[None]:
+    """As a disk that is full: write(2) writes a part, then fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_an_append_that_the_disk_refused_leaves_no_trace(box: Box) -> None:
+    custody = box.open()
+    fill(custody, 2)
+    size_bytes = (box.chain / "0000000001.chain").stat().st_size
+    with files_at_most(size_bytes + 100), pytest.raises(OSError, match="File too large"):
+        custody.append(opened(3), 0)
+    assert (box.chain / "0000000001.chain").stat().st_size == size_bytes
+    custody.append(opened(4), 0)
+    assert box.bodies() == [opened(1), opened(2), opened(4)]
+
+
+def test_a_full_disk_keeps_no_box_from_starting(box: Box) -> None:
+    fill(box.open(), 2)
+    with (box.chain / "0000000001.chain").open("ab") as file:
+        file.write(b"torn")
+    with files_at_most(0):
+        custody = box.open()
+    fill(custody, 1, first=3)
+    assert [type(body) for body in box.bodies()] == [Opened, Opened, SetAside, Opened]
+
+
+def test_a_file_s_name_that_is_no_text_has_a_receipt_too(box: Box) -> None:
+    name = b"\xff.mp4".decode("utf-8", "surrogateescape")
+    box.open().append(SetAside(camera="north", name=name), 0)
+    assert box.bodies() == [SetAside(camera="north", name=r"\udcff.mp4")]
