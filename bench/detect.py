@@ -42,13 +42,13 @@ def rows() -> list[Row]:
 
 
 def film_frames(count: int, every: int = 1) -> list[Frame]:
-    """Pictures of the 1080p film, one of `every`, copied out of the decoder."""
+    """Pictures of the busy street in 1080p, one of `every`, copied out of the decoder."""
     found = []
-    with av.open(str(films.made(films.MAIN))) as source:
+    with av.open(str(films.made(films.BUSY))) as source:
         pictures = itertools.islice(source.decode(video=0), 0, count * every, every)
         for seq, one in enumerate(pictures):
             y, u, v = (plane.copy() for plane in planes(one))
-            t_ns = round(seq * every * 1e9 / films.MAIN.fps)
+            t_ns = round(seq * every * 1e9 / films.BUSY.fps)
             found.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
     return found
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,15 +11,25 @@ from bench import films
 
 @contextlib.contextmanager
 def running(command: Sequence[str | Path]) -> Iterator[int]:
-    """A program that runs while this is entered; its output goes nowhere. Gives its id."""
-    with subprocess.Popen(
-        [str(word) for word in command],
-        cwd=films.ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    """A program that runs while this is entered, and is told to stop at the end. Gives its id.
+
+    Raises RuntimeError with the last line that it said where it ended by itself.
+    """
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(
+            [str(word) for word in command],
+            cwd=films.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as process,
+    ):
         try:
             yield process.pid
+            if process.poll() is not None:
+                said.seek(0)
+                last = (said.read().strip().splitlines() or ["nothing said"])[-1]
+                raise RuntimeError(f"{command[0]} ended by itself: {last}")
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
