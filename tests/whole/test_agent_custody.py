@@ -1,0 +1,99 @@
+"""A running box's chain of custody, and what the centre hears of it."""
+
+import base64
+import shutil
+import signal
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.record.chain import Head, check, verify_head
+from agent.record.receipts import Line, Started
+from agent.report.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
+from agent.watch import Heard
+from tests.whole.rig import Box, Centre
+
+
+def heads(heard: list[Heard]) -> list[Head]:
+    return [
+        Head(seq=m.data.seq, sha256=m.data.sha256, time=m.data.time)
+        for m in (h.message for h in heard)
+        if isinstance(m, ReceiptMessage) and isinstance(m.data, CustodyHead)
+    ]
+
+
+def births(heard: list[Heard]) -> list[Online]:
+    return [
+        h.message.data
+        for h in heard
+        if isinstance(h.message, StatusMessage) and isinstance(h.message.data, Online)
+    ]
+
+
+def public_key(state: Path) -> str:
+    key = load_pem_private_key((state / "identity" / "box.key").read_bytes(), None)
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()  # type: ignore[union-attr]
+
+
+def chain(state: Path, key: str) -> list[Line]:
+    text = b"".join(path.read_bytes() for path in sorted((state / "custody").glob("*.chain")))
+    return list(check(text.splitlines(), "casa-0001", key, first_seq=1))
+
+
+def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
+    box: Box, centre: Centre
+) -> None:
+    state = box.folder / "state"
+    for start in (1, 2):
+        box.start()
+        centre.wait_for(
+            lambda all_, start=start: len(births(all_)) >= start and len(heads(all_)) >= start,  # type: ignore[misc]
+            "birth and head",
+        )
+        assert box.end(signal.SIGTERM) == 0
+    last_seq = chain(state, public_key(state))[-1].receipt.seq
+    heard = centre.wait_for(
+        lambda all_: any(head.seq == last_seq for head in heads(all_)), "the head at the end"
+    )
+    key = births(heard)[0].public_key
+    assert {birth.public_key for birth in births(heard)} == {key} == {public_key(state)}
+    lines = chain(state, key)
+    assert all(verify_head(lines, head) is None for head in heads(heard))
+    starts = [line for line in lines if isinstance(line.receipt.body, Started)]
+    assert starts[0].receipt.seq == 1
+    assert len(starts) == 2
+
+    # A thief of the disk puts back the chain as it was: it verifies, and lacks what was published.
+    newest = max(heads(heard), key=lambda head: head.seq)
+    rewound = [line for line in lines if line.receipt.seq < newest.seq]
+    assert "rewound" in str(verify_head(rewound, newest))
+
+
+def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(
+    box: Box, centre: Centre
+) -> None:
+    state = box.folder / "state"
+    box.start()
+    assert box.end(signal.SIGTERM) == 0
+    old = public_key(state)
+    (state / "identity" / "box.key").write_bytes(b"\0" * 119)
+    box.start()
+    centre.wait_for(
+        lambda all_: any(
+            birth.public_key != old and "CUS-02" in {fault.code for fault in birth.faults}
+            for birth in births(all_)
+        ),
+        "a birth with another key and the fault CUS-02",
+    )
+    assert box.end(signal.SIGTERM) == 0
+    assert chain(state, public_key(state))
+    assert list((state / "custody" / "set-aside").iterdir())
+
+
+def test_a_chain_that_was_removed_while_the_box_runs_goes_on(box: Box, centre: Centre) -> None:
+    state = box.folder / "state"
+    box.start()
+    centre.wait_for(lambda all_: bool(heads(all_)), "a head")
+    shutil.rmtree(state / "custody")
+    assert box.end(signal.SIGTERM) == 0
+    assert "Traceback" not in box.log

@@ -1,0 +1,119 @@
+"""The head of the chain goes out once a minute, and what waits for the disk is not lost."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from agent import attest as attest_module
+from agent.attest import Attest
+from agent.faults import FaultBoard
+from agent.identity import Identity
+from agent.record.chain import Head
+from agent.record.custody import Custody
+from agent.record.receipts import Exported, Gap, Opened, Started, read_line
+from tests.conftest import HeldClock
+
+
+class Rig:
+    """A chain, and the stage that tells of it."""
+
+    def __init__(self, folder: Path, clock: HeldClock) -> None:
+        self.clock = clock
+        self.folder = folder / "custody"
+        self.identity = Identity.load_or_make(folder / "identity")
+        self.custody = self.open()
+        self.faults = FaultBoard(clock.boottime_ns)
+        self.sent: list[Head] = []
+        self.attest = Attest(
+            self.custody, clock, self.faults, lambda head, _t_ns: self.sent.append(head)
+        )
+
+    def open(self) -> Custody:
+        return Custody.open(self.folder, "pole-17", "boot", self.clock, self.identity)
+
+    def look_after_s(self, seconds: float) -> list[int]:
+        """The numbers of the heads that went out, after a look."""
+        self.clock.pass_s(seconds)
+        self.attest.look()
+        return [head.seq for head in self.sent]
+
+    def codes(self) -> list[str]:
+        return [fault.code for fault in self.faults.active()]
+
+    def kinds(self) -> list[type]:
+        return [type(read_line(line).receipt.body) for line in self.custody.read()]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, clock: HeldClock) -> Rig:
+    return Rig(tmp_path, clock)
+
+
+GAP = Gap(camera="north", begin_ns=1, end_ns=2, reason="the disk")
+OPENED = Opened(camera="north", segment="1.mp4")
+EXPORTED = Exported(
+    camera="north",
+    begin_time="2026-11-25T00:00:05.000Z",
+    end_time="2026-11-25T00:00:25.000Z",
+    by="A",
+    purpose="B",
+    segments=(),
+    sha256="0" * 64,
+)
+
+
+def test_an_empty_chain_has_nothing_to_tell(rig: Rig) -> None:
+    assert rig.look_after_s(120) == []
+
+
+def test_the_head_goes_out_at_once_and_then_once_a_minute(rig: Rig) -> None:
+    key = base64.b64encode(rig.identity.public_key_raw).decode()
+    rig.attest.put(Started(public_key=key, versions={}, recipients=()), 1)
+    assert rig.look_after_s(1) == [1]
+    rig.custody.append(OPENED, 2)
+    assert rig.look_after_s(59) == [1]
+    assert rig.look_after_s(1) == [1, 2]
+    assert rig.look_after_s(60) == [1, 2, 2]
+
+
+def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) -> None:
+    rig.attest.put(GAP, 1)
+    assert rig.look_after_s(1) == [1]
+    rig.open().append(EXPORTED, 2)
+    assert rig.look_after_s(1) == [1, 2]
+    assert rig.look_after_s(1) == [1, 2]
+
+
+def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
+    rig.attest.put(GAP, 1)
+    assert rig.look_after_s(1) == [1]
+    rig.attest.put(GAP, 2)
+    rig.attest.close()
+    rig.attest.close()
+    assert [head.seq for head in rig.sent] == [1, 2]
+
+
+def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
+    rig.attest.put(OPENED, 1)
+    rig.look_after_s(1)
+    away = rig.folder.rename(rig.folder.with_name("away"))
+    rig.folder.write_text("no folder")
+    rig.attest.put(GAP, 2)
+    rig.look_after_s(1)
+    assert rig.codes() == ["CUS-01"]
+    rig.folder.unlink()
+    away.rename(rig.folder)
+    rig.look_after_s(1)
+    assert rig.codes() == []
+    assert rig.kinds() == [Opened, Gap]
+
+
+def test_what_waits_has_a_bound_and_the_oldest_goes(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attest_module, "WAITING_MOST", 2)
+    for body in (OPENED, GAP, EXPORTED):
+        rig.attest.put(body, 1)
+    rig.look_after_s(1)
+    assert rig.kinds() == [Gap, Exported]
