@@ -11,9 +11,15 @@ import msgspec
 
 from agent import strict
 from agent.errors import BadInput
+from agent.model import EventKind
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`."""
+
+MAX_AGE_DAYS = 90
+"""No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
+for video surveillance of places of work (deliberation 350-2013). A person may hold a span longer.
+"""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
@@ -83,12 +89,40 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[record]`: the ring of footage. `folder` is relative to the state folder."""
+    """`[record]`: the ring of footage. `folder` is relative to the state folder.
+
+    `max_bytes` is for each camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on
+    the disk, though never more than a twentieth of it. `recipient` names those that footage is
+    sealed for; without one it lies plain.
+    """
 
     folder: str = "footage"
     segment_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
     flush_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
+    box_max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 64_000_000_000
+    max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] = 72.0
+    reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000_000
+    recipient: Annotated[tuple[Recipient, ...], msgspec.Meta(max_length=16)] = ()
+
+
+class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[hold]`: what an event keeps of the footage: from `pre_s` before it begins until `post_s`
+    after it ends, for `event_days`. Events of other kinds than `kinds` keep nothing.
+    """
+
+    kinds: tuple[EventKind, ...] = (
+        "stopped",
+        "wrong_way",
+        "person_on_carriageway",
+        "crowd",
+        "view_blocked",
+        "view_moved",
+        "camera_lost",
+    )
+    pre_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+    post_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+    event_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 7.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +139,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     camera: Annotated[tuple[CameraConfig, ...], msgspec.Meta(min_length=1, max_length=16)]
     outbox: OutboxConfig = OutboxConfig()
     record: RecordConfig = RecordConfig()
+    hold: HoldConfig = HoldConfig()
     health: HealthConfig = HealthConfig()
 
 

@@ -23,6 +23,8 @@ FaultCode = Literal[
     "NET-03",
     "STO-01",
     "STO-02",
+    "STO-03",
+    "STO-04",
     "SYS-01",
 ]
 
@@ -74,6 +76,17 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "error", "outbox damaged", "It was set aside and a new one begun: send it to the centre."
     ),
     "STO-02": FaultKind("critical", "cannot record", "Check the disk: space, wear, mount."),
+    "STO-03": FaultKind(
+        "error",
+        "ring full of holds",
+        "Held footage fills the budget, and the oldest events' holds go first: export what is "
+        "needed and release it, see `vigie footage holds`.",
+    ),
+    "STO-04": FaultKind(
+        "error",
+        "footage cannot be held",
+        "A hold cannot be written, and would not outlast a power cut: check the disk.",
+    ),
     "SYS-01": FaultKind("warning", "clock not synchronised", "Check the link to the time servers."),
 }
 

@@ -3,12 +3,14 @@
 Part of the wiring: `agent.run` makes one lane for each camera of the configuration.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from agent import __version__
 from agent.capture import Capture, CaptureCounts
 from agent.clock import Clock
 from agent.config import CameraConfig, RecordConfig
@@ -23,7 +25,11 @@ from agent.faults import FaultBoard
 from agent.handoff import LatestFrame, PacketQueue
 from agent.model import Event, Flow, Segment, Sight
 from agent.record.custody import Custody
+from agent.record.keeper import Keeper
+from agent.record.keys import KeyRing
 from agent.record.recorder import RecordStage
+from agent.record.ring import Provenance
+from agent.record.seal import KEPT_KEYS, Sealer
 from agent.report.health import CameraCounts
 from agent.report.payloads import CameraAbility
 from agent.stage import Stage
@@ -70,6 +76,9 @@ class Commons(msgspec.Struct, frozen=True, kw_only=True):
     footage: Path
     record: RecordConfig
     custody: Custody
+    keeper: Keeper
+    box: str
+    config_version: str
 
 
 class Lane:
@@ -96,6 +105,9 @@ class Lane:
                 commons.footage,
                 commons.clock,
                 commons.faults,
+                keeper=commons.keeper,
+                provenance=self._provenance(source.scene),
+                sealer=self._sealer(),
                 on_gap=self._on_recorder_gap,
                 on_segment=out.segment,
             )
@@ -158,6 +170,27 @@ class Lane:
         """A round of `agent.rounds`: tell when the camera is lost, and when it is back."""
         for event in self._lost.step(t_ns, last_ns):
             self._out.event(event, None)
+
+    def _sealer(self) -> Sealer | None:
+        """What seals this camera's footage, None where it lies plain."""
+        return Sealer.from_config(
+            self._commons.record.recipient,
+            box=self._commons.box,
+            camera=self.name,
+            keys=KeyRing(KEPT_KEYS),
+        )
+
+    def _provenance(self, scene: Scene) -> Provenance:
+        """What a receipt says of the making of this camera's footage. Its stream arrives encoded
+        and is recorded as it is: the mask is named, and not burnt in.
+        """
+        masks = msgspec.json.encode(scene.masks) if scene.masks else None
+        return Provenance(
+            software=f"vigie {__version__}",
+            model=self.detector.card.sha256 if self.detector else None,
+            mask=None if masks is None else hashlib.sha256(masks).hexdigest(),
+            config=self._commons.config_version,
+        )
 
     def _captures(self, source: Source) -> tuple[Capture, ...]:
         fps = self.config.detect.fps if self.frames else 0.0

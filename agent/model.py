@@ -205,13 +205,17 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The ring of one camera. `oldest_utc` is RFC 3339."""
+    """The ring of one camera. `oldest_utc` is RFC 3339. `held_bytes` of its bytes are held, by so
+    many holds; they are counted every ten seconds.
+    """
 
     camera: str
     segments: int
     bytes: int
     oldest_utc: str | None
     gaps: int
+    held_bytes: int = 0
+    holds: int = 0
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):

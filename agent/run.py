@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from agent import __version__
 from agent.attest import Attest
 from agent.clock import Clock, boot_id
@@ -21,6 +23,11 @@ from agent.model import Event, Flow, HealthReport, Segment, Sight
 from agent.record import receipts
 from agent.record.chain import Head
 from agent.record.custody import Custody
+from agent.record.event_holds import EventHolds
+from agent.record.hold import Hold
+from agent.record.holds import Holds
+from agent.record.keeper import Keeper
+from agent.record.notary import Notary
 from agent.report import topics, vitals
 from agent.report.connection import Birth
 from agent.report.health import Parts, assemble
@@ -28,7 +35,7 @@ from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
-from agent.report.payloads import CustodyHead, Gap
+from agent.report.payloads import CustodyHead, Gap, HoldBroken, Span
 from agent.rounds import Rounds, Watched
 from agent.sd_notify import Notifier
 from agent.stage import Stage, StageThread
@@ -86,13 +93,33 @@ class Agent:
         self._intake = Intake(self.outbox)
         self._public_key, self.custody = self._open_custody(config)
         self._attest = Attest(self.custody, clock, self.faults, self._on_head)
+        boot, footage = boot_id(), state / config.record.folder
+        holds = Holds(state / "holds", clock, boot, new_id)
+        self._event_holds = EventHolds(holds, config.hold, clock, boot, self.faults)
+        self._recorded = frozenset(source.config.name for source in sources if source.config.record)
+        self._keeper = Keeper(
+            footage,
+            config.record,
+            config.hold,
+            clock,
+            boot,
+            self.faults,
+            holds,
+            Notary(self.custody.append, self.faults),
+            cameras=sorted(self._recorded),
+            on_broken=self._on_broken,
+        )
+        self._recipients = tuple(recipient.id for recipient in config.record.recipient)
         commons = Commons(
             clock=clock,
             faults=self.faults,
             new_id=new_id,
-            footage=state / config.record.folder,
+            footage=footage,
             record=config.record,
             custody=self.custody,
+            keeper=self._keeper,
+            box=config.box.id,
+            config_version=topics.sha256_hex(msgspec.json.encode(config)),
         )
         outlets = Outlets(
             event=self._on_event,
@@ -136,7 +163,9 @@ class Agent:
 
     def start(self) -> None:
         """Start every thread and tell systemd. The first receipt says that it has started."""
-        started = receipts.Started(public_key=self._public_key, versions=_versions(), recipients=())
+        started = receipts.Started(
+            public_key=self._public_key, versions=_versions(), recipients=self._recipients
+        )
         self._attest.put(started, self._clock.boottime_ns())
         self._attest.look()
         self.supervisor.start()
@@ -191,6 +220,7 @@ class Agent:
             threads(captures, vital=True),
             threads(recorders, vital=True),
             threads(detectors, vital=False),
+            threads([self._keeper], vital=False),
             threads([self._rounds], vital=False),
             threads([self._attest], vital=False),
             threads([self._session], vital=False),
@@ -205,9 +235,11 @@ class Agent:
         )
 
     def _on_event(self, event: Event, jpeg: bytes | None) -> None:
+        held = self._event_holds.on_event(event) if event.camera in self._recorded else None
         data = topics.event_data(
             event,
             begin=self._clock.utc(event.begin_ns),
+            footage=None if held is None else self._span(held.begin_ns, held.end_ns),
             thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
         )
         self._intake.put(topics.event_draft(data))
@@ -215,6 +247,21 @@ class Agent:
             self._intake.put(
                 topics.snapshot_draft(event.camera, jpeg, event.t_ns, event=event.event)
             )
+
+    def _span(self, begin_ns: int, end_ns: int) -> Span:
+        begin, end = self._clock.utc(begin_ns), self._clock.utc(end_ns)
+        return Span(begin=topics.rfc3339(begin), end=topics.rfc3339(end))
+
+    def _on_broken(self, hold: Hold) -> None:
+        broken = HoldBroken(
+            hold=hold.id,
+            camera=hold.camera,
+            begin=hold.begin_time,
+            end=hold.end_time,
+            owner=hold.owner,
+            reason=hold.reason,
+        )
+        self._intake.put(topics.receipt_draft(broken, self._clock.boottime_ns()))
 
     def _on_flow(self, flow: Flow) -> None:
         begin, end = self._clock.utc(flow.begin_ns), self._clock.utc(flow.end_ns)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -100,17 +101,18 @@ class Part:
         length_ns = packet.dts_ns - self._first.dts_ns
         return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
 
-    def seal(self) -> Sealed:
-        """Write the rest, make it durable, give it its name, and make that durable."""
+    def seal(self, before_rename: Callable[[Sealed], None] = lambda _sealed: None) -> Sealed:
+        """Write the rest, make it durable, give it its name, and make that durable.
+
+        `before_rename` is told of the file when its bytes are durable and it has no name yet.
+        """
         self._muxer.close()
         os.fsync(self._file)
         os.close(self._file)
         self._file = -1
         path = self._folder / str(self.name)
-        self._path.rename(path)
-        sync_folder(self._folder)
         begin_ns = self._first.t_ns if self._first else 0
-        return Sealed(
+        sealed = Sealed(
             path=path,
             name=self.name,
             begin_ns=begin_ns,
@@ -119,6 +121,10 @@ class Part:
             sha256=self._sha256.hexdigest(),
             encrypted=self._sealed,
         )
+        before_rename(sealed)
+        self._path.rename(path)
+        sync_folder(self._folder)
+        return sealed
 
     def abandon(self) -> None:
         """Let go of the file as it is."""

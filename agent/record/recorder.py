@@ -7,13 +7,16 @@ from pathlib import Path
 
 import msgspec
 
+from agent import __version__
 from agent.clock import Clock
 from agent.config import RecordConfig
 from agent.faults import FaultBoard
 from agent.handoff import PacketQueue
 from agent.model import FootageHealth, Segment
+from agent.record.keeper import Keeper
 from agent.record.muxer import CannotRecord, check_stream
-from agent.record.ring import Ring
+from agent.record.ring import Provenance, Ring
+from agent.record.seal import Sealer
 from drivers.media import Packet, StreamInfo
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ BATCH_S = 0.2
 
 RETRY_NS = 5_000_000_000
 """After a failure of the disk, packets are dropped for so long before the next try."""
+
+
+UNTOLD = Provenance(software=f"vigie {__version__}")
 
 
 class _Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +47,7 @@ class RecordStage:
     are called in the stage's thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first six by name
         self,
         camera: str,
         queue: PacketQueue,
@@ -50,6 +56,9 @@ class RecordStage:
         clock: Clock,
         faults: FaultBoard,
         *,
+        keeper: Keeper | None = None,
+        provenance: Provenance = UNTOLD,
+        sealer: Sealer | None = None,
         on_gap: Callable[[int, int], None],
         on_segment: Callable[[Segment], None],
     ) -> None:
@@ -59,7 +68,11 @@ class RecordStage:
         self._clock = clock
         self._faults = faults
         self._on_gap = on_gap
-        self._ring = Ring(camera, folder / camera, settings, clock, on_segment)
+        self._sealed = sealer is not None
+        keeper = keeper or Keeper.alone(camera, folder, settings, clock, faults)
+        self._ring = Ring(
+            camera, folder / camera, settings, clock, keeper, provenance, sealer, on_segment
+        )
         self._lock = threading.Lock()
         self._openings: list[_Opening] = []
         self._info: StreamInfo | None = None
@@ -120,7 +133,7 @@ class RecordStage:
             self._refused = False
             self._faults.clear("STO-02", self._camera)
         try:
-            check_stream(info)
+            check_stream(info, sealed=self._sealed)
         except CannotRecord as error:
             self._refused = True
             self._raise_fault(error)

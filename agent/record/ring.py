@@ -1,19 +1,36 @@
-"""One camera's footage on disk: segments in a folder, the oldest evicted to stay in budget."""
+"""One camera's footage on disk: packets become segments in a folder, each with its receipts."""
 
-from collections import deque
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
+
+import av
+import msgspec
 
 from agent.clock import Clock, boot_id
 from agent.config import RecordConfig
 from agent.model import FootageHealth, Segment
-from agent.record.eviction import count_to_evict
+from agent.record.boots import short_boot
+from agent.record.keeper import Keeper
 from agent.record.part import Part, Sealed
-from agent.record.recovery import StoredSegment, recover
-from agent.record.segment_name import SegmentName, rfc3339
+from agent.record.receipts import Closed, Opened
+from agent.record.recovery import SET_ASIDE, StoredSegment, recover
+from agent.record.seal import Sealer
+from agent.record.segment_name import KEYS, PART, SegmentName, rfc3339
 from drivers.media import Packet, StreamInfo
 
-_BOOT_DIGITS = 8
+_US_NS = 1000
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a segment's receipt says of its making: versions or hashes, None where there is none."""
+
+    software: str
+    model: str | None = None
+    mask: str | None = None
+    config: str | None = None
+    mask_applied: Literal["camera", "export", "none"] = "none"
 
 
 class Ring:
@@ -22,6 +39,10 @@ class Ring:
     The folder is made whole before the first packet, and again after each failure. A failed call
     raises OSError or CannotRecord and leaves the ring fit for the next packet; the file that was
     open then is abandoned, and mended by that.
+
+    Invariant: a closed segment has its receipt before it has its name, and one that goes has the
+    receipt of that before it is deleted. What stands in the folder is accounted for whenever the
+    power goes.
     """
 
     def __init__(
@@ -30,29 +51,38 @@ class Ring:
         folder: Path,
         settings: RecordConfig,
         clock: Clock,
+        keeper: Keeper,
+        provenance: Provenance,
+        sealer: Sealer | None,
         on_segment: Callable[[Segment], None],
     ) -> None:
         self._camera = camera
         self._folder = folder
         self._settings = settings
         self._clock = clock
+        self._keeper = keeper
+        self._provenance = provenance
+        self._sealer = sealer
         self._on_segment = on_segment
-        self._boot = boot_id().replace("-", "")[:_BOOT_DIGITS]
+        self._boot = short_boot(boot_id())
         self._whole = False
-        self._closed: deque[StoredSegment] = deque()
-        self._closed_bytes = 0
         self._next_counter = 1
         self._part: Part | None = None
+        self._told_bytes = -1
 
     def open(self) -> None:
         """Make the folder whole and count what it holds; nothing happens where that is done."""
         if self._whole:
             return
-        self._closed = deque(recover(self._folder))
-        self._closed_bytes = sum(segment.size_bytes for segment in self._closed)
-        if self._closed:
-            self._next_counter = max(self._next_counter, self._closed[-1].name.counter + 1)
-        self._evict()
+        parts, aside = self._parts(), self._aside()
+        found = recover(self._folder)
+        self._keeper.tell_set_aside(self._camera, sorted(self._aside() - aside))
+        for segment in found:
+            if str(segment.name) in parts:
+                self._tell_recovered(segment)
+        if found:
+            self._next_counter = max(self._next_counter, found[-1].name.counter + 1)
+        self._keeper.load(self._camera, self._folder, found)
         self._whole = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
@@ -63,12 +93,11 @@ class Ring:
         if self._part is None and not packet.is_key:
             return False
         try:
-            if self._part is None:
-                name = self._new_name(packet)
-                flush_s = self._settings.flush_s
-                self._part = Part(self._folder, name, info, self._clock, flush_s)
-            self._part.add(packet)
-            self._evict()
+            part = self._part or self._begin(packet, info)
+            part.add(packet)
+            if part.size_bytes != self._told_bytes:
+                self._told_bytes = part.size_bytes
+                self._keeper.grown(self._camera, rfc3339(part.name.utc), part.size_bytes)
         except BaseException:
             self._abandon()
             raise
@@ -79,26 +108,25 @@ class Ring:
         if self._part is None:
             return
         try:
-            sealed = self._part.seal()
+            sealed = self._part.seal(self._tell_closed)
+            self._part = None
+            segment = StoredSegment(name=sealed.name, size_bytes=sealed.size_bytes)
+            self._keeper.closed(self._camera, segment)
         except BaseException:
             self._abandon()
             raise
-        self._part = None
-        self._closed.append(StoredSegment(name=sealed.name, size_bytes=sealed.size_bytes))
-        self._closed_bytes += sealed.size_bytes
         self._on_segment(self._announcement(sealed))
 
     def health(self, gaps: int) -> FootageHealth:
         """What lies on the disk now."""
-        part = self._part
-        names = [self._closed[0].name] if self._closed else [part.name] if part else []
-        return FootageHealth(
-            camera=self._camera,
-            segments=len(self._closed),
-            bytes=self._closed_bytes + (part.size_bytes if part else 0),
-            oldest_utc=rfc3339(names[0].utc) if names else None,
-            gaps=gaps,
-        )
+        return self._keeper.health(self._camera, gaps)
+
+    def _begin(self, packet: Packet, info: StreamInfo) -> Part:
+        name = self._new_name(packet)
+        part = Part(self._folder, name, info, self._clock, self._settings.flush_s, self._sealer)
+        self._part, self._told_bytes = part, -1
+        self._keeper.notary.tell(Opened(camera=self._camera, segment=str(name)), packet.t_ns)
+        return part
 
     def _new_name(self, packet: Packet) -> SegmentName:
         name = SegmentName(
@@ -122,16 +150,69 @@ class Ring:
             clock_synced=sealed.name.synced,
         )
 
+    def _tell_closed(self, sealed: Sealed) -> None:
+        self._tell(sealed, recovered=False)
+
+    def _tell_recovered(self, segment: StoredSegment) -> None:
+        """The receipt of a file that was mended; its hash is of what is left."""
+        path = self._folder / str(segment.name)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sealed = Sealed(
+            path=path,
+            name=segment.name,
+            begin_ns=segment.name.begin_ms * 1_000_000,
+            duration_ns=_duration_ns(path),
+            size_bytes=segment.size_bytes,
+            sha256=sha256,
+            encrypted=path.with_name(path.name + KEYS).exists(),
+        )
+        self._tell(sealed, recovered=True)
+
+    def _tell(self, sealed: Sealed, *, recovered: bool) -> None:
+        made = self._provenance
+        body = Closed(
+            camera=self._camera,
+            segment=str(sealed.name),
+            sha256=sealed.sha256,
+            size_bytes=sealed.size_bytes,
+            begin_ns=sealed.begin_ns,
+            duration_ns=max(0, sealed.duration_ns),
+            begin_time=rfc3339(sealed.name.utc),
+            software=made.software,
+            model=made.model,
+            mask=made.mask,
+            config=made.config,
+            sealed=sealed.encrypted,
+            mask_applied=made.mask_applied,
+            recovered=recovered,
+        )
+        self._keeper.notary.tell(body, self._clock.boottime_ns())
+
     def _abandon(self) -> None:
         part, self._part = self._part, None
         self._whole = False
         if part is not None:
             part.abandon()
 
-    def _evict(self) -> None:
-        """Delete the oldest until the budget holds. The file being written counts, and stays."""
-        total_bytes = self._closed_bytes + (self._part.size_bytes if self._part else 0)
-        sizes = (segment.size_bytes for segment in self._closed)
-        for _ in range(count_to_evict(sizes, total_bytes, self._settings.max_bytes)):
-            (self._folder / str(self._closed[0].name)).unlink(missing_ok=True)
-            self._closed_bytes -= self._closed.popleft().size_bytes
+    def _parts(self) -> set[str]:
+        """The names that files have which were left open."""
+        return {name.removesuffix(PART) for name in _names(self._folder) if name.endswith(PART)}
+
+    def _aside(self) -> set[str]:
+        return _names(self._folder / SET_ASIDE)
+
+
+def _names(folder: Path) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir()}
+
+
+def _duration_ns(path: Path) -> int:
+    """How long a mended file is, as its fragments say; 0 where they do not."""
+    try:
+        with av.open(str(path)) as container:
+            return (container.duration or 0) * _US_NS
+    except av.FFmpegError:
+        return 0

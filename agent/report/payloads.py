@@ -143,6 +143,19 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"
     reason: str
 
 
+class HoldBroken(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="hold_broken"):
+    """A hold could not be kept, because the ring had no room: its footage goes from now on, the
+    oldest first. `hold` is the event's id where an event held it.
+    """
+
+    hold: str
+    camera: str
+    begin: Utc
+    end: Utc
+    owner: str
+    reason: str
+
+
 class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="custody_head"):
     """The newest receipt of the box's chain of custody: its number, the SHA-256 of its JSON, its
     time. A chain that does not hold it later was cut short or written anew.
@@ -153,7 +166,7 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     time: Utc
 
 
-ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | CustodyHead
+ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | HoldBroken | CustodyHead
 
 
 class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
     [
         (
             ("[box]", "[bx]"),
-            "bx: unknown key; allowed: box, broker, camera, outbox, record, health",
+            "bx: unknown key; allowed: box, broker, camera, outbox, record, hold, health",
         ),
         (("casa-0001", "Casa 1"), "box.id = 'Casa 1': expected `str` matching regex"),
         (('"replay"', "5"), "camera[0].driver = 5: expected `str`, got `int`"),

@@ -25,6 +25,8 @@ def keys(kind: object, prefix: str = "") -> set[str]:
             path += "[]" if is_list else ""
         if isinstance(inner, msgspec.inspect.StructType):
             found |= keys(inner.cls, f"{path}.")
+        elif path.endswith("[]"):
+            found.add(path.removesuffix("[]"))
         else:
             found.add(path)
     return found
@@ -34,7 +36,7 @@ def keys_of_text(text: str) -> set[str]:
     """The path of every key that stands in a TOML text, those that are commented out too."""
     table, found = "", set()
     for line in text.splitlines():
-        if header := re.match(r"(\[\[|\[)([a-z_.]+)\]", line):
+        if header := re.match(r"(?:# )?(\[\[|\[)([a-z_.]+)\]", line):
             table = header[2] + ("[]" if header[1] == "[[" else "")
             table = re.sub(r"^camera\.", "camera[].", table)
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
@@ -52,7 +54,7 @@ def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
     loaded = config.load(EXAMPLE)
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
     plain = tomllib.loads(text)
-    for name in ("outbox", "record", "health"):
+    for name in ("outbox", "record", "hold", "health"):
         shown = strict.into(plain[name], type(getattr(loaded, name)), name)
         assert shown == type(getattr(loaded, name))()
 

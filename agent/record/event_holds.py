@@ -1,0 +1,96 @@
+"""An event and its footage belong together: what an event holds, from the moment it begins."""
+
+import logging
+import threading
+from datetime import timedelta
+
+import msgspec
+
+from agent.clock import Clock
+from agent.config import HoldConfig
+from agent.faults import FaultBoard
+from agent.model import Event
+from agent.record.hold import Hold
+from agent.record.holds import Holds, ended
+from agent.record.segment_name import rfc3339
+
+log = logging.getLogger(__name__)
+
+OWNER = "event"
+
+
+class HeldSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an event, in boot time, as far as is known now."""
+
+    begin_ns: int
+    end_ns: int
+
+
+class EventHolds:
+    """Makes a hold when an event begins, and ends its span when the event ends. Any thread may call.
+
+    The hold has the event's own id. While the event goes on, its file says so and need not be
+    written again. A file that cannot be written raises the fault STO-04; the hold stands in memory
+    and is written when the disk allows it.
+    """
+
+    def __init__(
+        self, holds: Holds, settings: HoldConfig, clock: Clock, boot: str, faults: FaultBoard
+    ) -> None:
+        self._holds = holds
+        self._kinds = frozenset(settings.kinds)
+        self._pre_ns = int(settings.pre_s * 1e9)
+        self._post_ns = int(settings.post_s * 1e9)
+        self._term = timedelta(days=settings.event_days)
+        self._clock = clock
+        self._boot = boot
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._going_on: dict[str, Hold] = {}
+
+    def on_event(self, event: Event) -> HeldSpan | None:
+        """Hold what the event needs, and tell the span; None for a kind that holds nothing."""
+        if event.kind not in self._kinds:
+            return None
+        begin_ns = max(0, event.begin_ns - self._pre_ns)
+        end_ns = event.t_ns + self._post_ns
+        with self._lock:
+            hold = self._going_on.get(event.event)
+            if event.phase in ("end", "moment"):
+                self._going_on.pop(event.event, None)
+                hold = hold or self._made(event, begin_ns, end_ns)
+                self._put(ended(hold, end_ns, self._clock))
+            elif hold is None:
+                hold = self._going_on[event.event] = self._made(event, begin_ns, end_ns)
+                self._put(hold)
+        return HeldSpan(begin_ns=begin_ns, end_ns=end_ns)
+
+    def _put(self, hold: Hold) -> None:
+        try:
+            self._holds.put(hold)
+        except OSError as error:
+            log.error("hold %s cannot be written: %s", hold.id, error)
+            self._faults.raise_fault("STO-04", "holds", str(error))
+
+    def _made(self, event: Event, begin_ns: int, end_ns: int) -> Hold:
+        now_ns = self._clock.boottime_ns()
+        made = self._clock.utc(now_ns)
+        what = event.kind if event.name is None else f"{event.kind} {event.name}"
+        return Hold(
+            id=event.event,
+            kind="event",
+            camera=event.camera,
+            boot=self._boot,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            begin_time=rfc3339(self._clock.utc(begin_ns)),
+            end_time=rfc3339(self._clock.utc(end_ns)),
+            going_on=True,
+            owner=OWNER,
+            reason=what,
+            made_boot=self._boot,
+            made_ns=now_ns,
+            made_time=rfc3339(made),
+            made_synced=self._clock.trust().synced,
+            expires=rfc3339(made + self._term),
+        )

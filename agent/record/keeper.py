@@ -1,0 +1,388 @@
+"""The keeper of a box's footage: knows what lies on the disk, and lets go of what must go."""
+
+import logging
+import os
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.clock import Clock, boot_id
+from agent.config import HoldConfig, RecordConfig
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.model import FootageHealth
+from agent.record.boots import Ages, Boots, Now, short_boot
+from agent.record.hold import Hold
+from agent.record.holds import Holds, Release
+from agent.record.notary import Notary
+from agent.record.receipts import Evicted, Held, Released, SetAside
+from agent.record.recovery import SET_ASIDE, StoredSegment, recover, remove_segment
+from agent.record.retention import Eviction, Limits, Plan, Shelf, held_bytes, plan
+from agent.record.segment_name import rfc3339
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0
+LOOK_NS = 10_000_000_000
+"""How often the share of held footage is counted."""
+
+FULL_SHARE = 0.9
+"""When so much of a camera's or the box's budget is held, the ring is full of holds."""
+
+RESERVE_SHARE = 20
+"""The reserve is a twentieth of the disk at most, so that a small card still records."""
+
+_NS_PER_MS = 1_000_000
+
+
+class _Rack:
+    """One camera's footage as it lies on the disk."""
+
+    def __init__(self, folder: Path, segments: Sequence[StoredSegment] = ()) -> None:
+        self.folder = folder
+        self.segments = deque(segments)
+        self.closed_bytes = sum(segment.size_bytes for segment in segments)
+        self.open_bytes = 0
+        self.open_time: str | None = None
+        self.held_bytes = 0
+        self.holds = 0
+        self.boots = Boots(segment.name for segment in segments)
+
+    def shelf(self, ages: Ages) -> Shelf:
+        return Shelf(
+            segments=self.segments,
+            closed_bytes=self.closed_bytes,
+            open_bytes=self.open_bytes,
+            ages=ages,
+        )
+
+    def drop(self, gone: set[int]) -> None:
+        """Forget segments by their counters; they are among the oldest, but for held ones."""
+        kept: list[StoredSegment] = []
+        left = len(gone)
+        while left:
+            segment = self.segments.popleft()
+            if segment.name.counter in gone:
+                self.closed_bytes -= segment.size_bytes
+                left -= 1
+            else:
+                kept.append(segment)
+        self.segments.extendleft(reversed(kept))
+
+
+class Keeper:
+    """Evicts by `retention.plan`, notes holds and receipts, and says when the ring is full of holds.
+
+    A stage: its turn takes in the holds that another process has added, and looks at ages and at
+    the disk. Rings tell it of each file; whatever goes over a limit is put right before they go
+    on. Before anything goes, the folder of holds is looked at again.
+    """
+
+    name = "keep"
+
+    def __init__(  # noqa: PLR0913 - everything that a box's footage touches
+        self,
+        folder: Path,
+        settings: RecordConfig,
+        hold_settings: HoldConfig,
+        clock: Clock,
+        boot: str,
+        faults: FaultBoard,
+        holds: Holds,
+        notary: Notary,
+        *,
+        cameras: Sequence[str],
+        on_broken: Callable[[Hold], None],
+    ) -> None:
+        """`cameras` are those of the configuration, whose rings tell of themselves; footage of
+        others in `folder` only grows old. `on_broken` is told of each hold that could not be kept.
+        """
+        self._folder = folder
+        self._settings = settings
+        self._clock = clock
+        self._boot = short_boot(boot)
+        self._faults = faults
+        self._holds = holds
+        self.notary = notary
+        self._cameras = frozenset(cameras)
+        self._on_broken = on_broken
+        self._limits = Limits(
+            camera_bytes=settings.max_bytes,
+            box_bytes=settings.box_max_bytes,
+            max_age_ms=round(settings.max_age_h * 3_600_000),
+            longest_ms=round(settings.segment_s * 2000),
+            pre_ms=round(hold_settings.pre_s * 1000),
+        )
+        self._lock = threading.RLock()
+        self._racks: dict[str, _Rack] = {}
+        self._total_bytes = 0
+        self._held: tuple[Hold, ...] = ()
+        self._looked_ns: int | None = None
+        self._disk_ns: int | None = None
+        self._begun = False
+
+    @classmethod
+    def alone(
+        cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultBoard
+    ) -> "Keeper":
+        """Of a single recorder that no box is around: no holds of events, and no chain."""
+        boot = boot_id()
+        new_id = uuid7_maker(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
+        return cls(
+            folder,
+            settings,
+            HoldConfig(),
+            clock,
+            boot,
+            faults,
+            Holds(folder.parent / "holds", clock, boot, new_id),
+            Notary(None, faults),
+            cameras=[camera],
+            on_broken=lambda _hold: None,
+        )
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """A turn, after a second's wait."""
+        stopping.wait(TURN_S)
+        self.turn()
+
+    def turn(self) -> None:
+        """Note holds and receipts, and let go of what must go."""
+        writes = self.notary.retry()
+        with self._lock:
+            if not self._begun:
+                self._begin()
+            if writes:
+                self._tend_holds()
+            self._make_room()
+            self._look_at_holds()
+
+    def close(self) -> None:
+        """What can be told still is."""
+        self.notary.retry()
+
+    def load(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
+        """What lies in a camera's folder; the same camera's before is forgotten."""
+        with self._lock:
+            self._racks[camera] = _Rack(folder, segments)
+            self._recount()
+            self._make_room()
+
+    def closed(self, camera: str, segment: StoredSegment) -> None:
+        """A file was closed."""
+        with self._lock:
+            rack = self._racks[camera]
+            rack.segments.append(segment)
+            rack.boots.add(segment.name)
+            rack.closed_bytes += segment.size_bytes
+            rack.open_bytes, rack.open_time = 0, None
+            self._recount()
+
+    def grown(self, camera: str, open_time: str, open_bytes: int) -> None:
+        """The file that is being written, since `open_time`, is this large now."""
+        with self._lock:
+            rack = self._racks[camera]
+            self._total_bytes += open_bytes - rack.open_bytes
+            rack.open_bytes, rack.open_time = open_bytes, open_time
+            over = (
+                rack.closed_bytes + open_bytes > self._limits.camera_bytes
+                or self._total_bytes > self._limits.box_bytes
+            )
+            if over or self._disk_is_due():
+                self._make_room()
+
+    def health(self, camera: str, gaps: int) -> FootageHealth:
+        """What lies on the disk of a camera now."""
+        with self._lock:
+            rack = self._racks.get(camera) or _Rack(self._folder)
+            oldest = rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time
+            return FootageHealth(
+                camera=camera,
+                segments=len(rack.segments),
+                bytes=rack.closed_bytes + rack.open_bytes,
+                oldest_utc=oldest,
+                gaps=gaps,
+                held_bytes=rack.held_bytes,
+                holds=rack.holds,
+            )
+
+    def _begin(self) -> None:
+        """Once: what the agent before this one left open, and cameras that are no more."""
+        self._holds.begin_run()
+        self._held = self._holds.active()
+        if self._folder.is_dir():
+            for path in sorted(self._folder.iterdir()):
+                if path.is_dir() and path.name not in self._cameras and path.name != SET_ASIDE:
+                    self.load(path.name, path, recover(path))
+        self._begun = True
+
+    def _recount(self) -> None:
+        self._total_bytes = sum(
+            rack.closed_bytes + rack.open_bytes for rack in self._racks.values()
+        )
+
+    def _now(self) -> Now:
+        t_ns = self._clock.boottime_ns()
+        return Now(
+            boot=self._boot,
+            ms=t_ns // _NS_PER_MS,
+            unix_ms=_unix_ms(self._clock.utc(t_ns)),
+            synced=self._clock.trust().synced,
+        )
+
+    def _tend_holds(self) -> None:
+        """Each hold's begin and end into the chain; what has ended goes."""
+        try:
+            self._holds.retry()
+            self._holds.refresh()
+            for release in self._holds.to_release():
+                self._let_go(release)
+            now_ns = self._clock.boottime_ns()
+            for hold in self._holds.active():
+                if not hold.noted and self.notary.tell(_held(hold), now_ns):
+                    self._holds.note(hold)
+            if self._counting_is_due():
+                self._end_expired()
+        except OSError as error:
+            log.error("holds: %s", error)
+            self._faults.raise_fault("STO-04", "holds", str(error))
+        else:
+            self._faults.clear("STO-04", "holds")
+        self._held = self._holds.active()
+
+    def _end_expired(self) -> None:
+        now = self._now()
+        ages = {name: rack.boots.ages(now) for name, rack in self._racks.items()}
+        unknown = Boots().ages(now)
+        for hold in self._holds.active():
+            if hold.is_expired(ages.get(hold.camera, unknown)):
+                self._let_go(Release(hold=hold.id, by="vigie", reason="expired"))
+
+    def _let_go(self, release: Release) -> None:
+        body = Released(hold=release.hold, by=release.by, reason=release.reason)
+        if self.notary.tell(body, self._clock.boottime_ns()):
+            self._holds.drop(release.hold)
+
+    def _make_room(self) -> None:
+        if not self._racks:
+            return
+        missing_bytes = self._missing_bytes()
+        now = self._now()
+        shelves = {name: rack.shelf(rack.boots.ages(now)) for name, rack in self._racks.items()}
+        made = plan(shelves, self._held, self._limits, missing_bytes)
+        if made.evict:
+            before, self._held = self._held, self._newest_holds()
+            if before != self._held:
+                made = plan(shelves, self._held, self._limits, missing_bytes)
+            self._carry_out(made)
+
+    def _newest_holds(self) -> tuple[Hold, ...]:
+        """As they stand on the disk, or as last known where it cannot be read."""
+        try:
+            return self._holds.active()
+        except OSError as error:
+            log.error("holds: %s", error)
+            return self._held
+
+    def _carry_out(self, made: Plan) -> None:
+        """Say it, then do it: a file that is gone has a receipt, whenever the power goes."""
+        now_ns = self._clock.boottime_ns()
+        for hold in made.broken:
+            self._break(hold)
+        batches: dict[tuple[str, str], list[Eviction]] = {}
+        for eviction in made.evict:
+            batches.setdefault((eviction.camera, eviction.why), []).append(eviction)
+        for (camera, _), batch in batches.items():
+            rack = self._racks[camera]
+            gone = {eviction.segment.name.counter for eviction in batch}
+            left = next((s for s in rack.segments if s.name.counter not in gone), None)
+            body = Evicted(
+                camera=camera,
+                segments=tuple(str(eviction.segment.name) for eviction in batch),
+                why=batch[0].why,
+                oldest_time=rfc3339(left.name.utc) if left else rack.open_time,
+            )
+            self.notary.tell(body, now_ns)
+            for eviction in batch:
+                remove_segment(rack.folder, eviction.segment.name)
+            rack.drop(gone)
+        self._recount()
+
+    def _break(self, hold: Hold) -> None:
+        log.error("hold %s of %s cannot be kept: no room", hold.id, hold.camera)
+        self._held = tuple(other for other in self._held if other.id != hold.id)
+        self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} could not be kept")
+        self._on_broken(hold)
+        body = Released(hold=hold.id, by="vigie", reason="the ring cannot carry it")
+        self.notary.tell(body, self._clock.boottime_ns())
+        try:
+            self._holds.drop(hold.id)
+        except OSError as error:
+            log.error("hold %s cannot be deleted: %s", hold.id, error)
+
+    def _disk_is_due(self) -> bool:
+        now_ns = self._clock.boottime_ns()
+        return self._disk_ns is None or not 0 <= now_ns - self._disk_ns < TURN_S * 1e9
+
+    def _missing_bytes(self) -> int:
+        """How much the disk has less than what must stay free."""
+        self._disk_ns = self._clock.boottime_ns()
+        if not self._settings.reserve_bytes:
+            return 0
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return 0  # the recorder tells of a folder that is not there
+        total_bytes = disk.f_blocks * disk.f_frsize
+        reserve_bytes = min(self._settings.reserve_bytes, total_bytes // RESERVE_SHARE)
+        return max(0, reserve_bytes - disk.f_bavail * disk.f_frsize)
+
+    def _counting_is_due(self) -> bool:
+        now_ns = self._clock.boottime_ns()
+        return self._looked_ns is None or now_ns - self._looked_ns >= LOOK_NS
+
+    def _look_at_holds(self) -> None:
+        """Count what is held, now and then, and say when it is too much."""
+        if not self._counting_is_due():
+            return
+        self._looked_ns = self._clock.boottime_ns()
+        now = self._now()
+        for camera, rack in self._racks.items():
+            holds = [hold for hold in self._held if hold.camera == camera]
+            shelf = rack.shelf(rack.boots.ages(now))
+            rack.holds = len(holds)
+            rack.held_bytes = held_bytes(shelf, holds, self._limits.longest_ms) if holds else 0
+            self._say_share(camera, rack.held_bytes, self._limits.camera_bytes)
+        box_bytes = sum(rack.held_bytes for rack in self._racks.values())
+        self._say_share("box", box_bytes, self._limits.box_bytes)
+
+    def _say_share(self, subject: str, held: int, budget_bytes: int) -> None:
+        if held >= budget_bytes * FULL_SHARE:
+            detail = f"{held} of {budget_bytes} bytes are held"
+            self._faults.raise_fault("STO-03", subject, detail)
+        else:
+            self._faults.clear("STO-03", subject)
+
+    def tell_set_aside(self, camera: str, names: Sequence[str]) -> None:
+        """Files of a camera's folder were no footage, and were moved out of the way."""
+        for name in names:
+            self.notary.tell(SetAside(camera=camera, name=name), self._clock.boottime_ns())
+
+
+def _held(hold: Hold) -> Held:
+    return Held(
+        hold=hold.id,
+        camera=hold.camera,
+        begin_time=hold.begin_time,
+        end_time=hold.end_time,
+        owner=hold.owner,
+        reason=hold.reason,
+        expires=hold.expires,
+    )
+
+
+def _unix_ms(utc: datetime) -> int:
+    return round(utc.astimezone(UTC).timestamp() * 1000)

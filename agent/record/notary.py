@@ -1,0 +1,60 @@
+"""Receipts on their way into the chain of custody, in order, whatever the disk does."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from agent.faults import FaultBoard
+from agent.record.receipts import Body
+
+log = logging.getLogger(__name__)
+
+WAIT_MOST = 10_000
+"""Receipts in memory that the disk did not take. Beyond that the oldest is lost, and logged."""
+
+Append = Callable[[Body, int], object]
+"""Makes a receipt of what happened at a `t_ns` durable, or raises OSError."""
+
+
+class Notary:
+    """Any thread may tell. A chain that cannot be written raises the fault CUS-01 and stops
+    nothing: receipts wait in memory and are written, in order, when it can be.
+    """
+
+    def __init__(self, append: Append | None, faults: FaultBoard) -> None:
+        """`append` is None where there is no chain: then nothing is told."""
+        self._append = append
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Body, int]] = deque()
+
+    def tell(self, body: Body, t_ns: int) -> bool:
+        """Put a receipt into the chain. Whether it is durable, and all before it."""
+        if self._append is None:
+            return True
+        with self._lock:
+            if len(self._waiting) == WAIT_MOST:
+                log.error("a receipt is lost: %s", self._waiting.popleft()[0])
+            self._waiting.append((body, t_ns))
+            return self._write(self._append)
+
+    def retry(self) -> bool:
+        """Write what waits. Whether nothing does any more."""
+        if self._append is None:
+            return True
+        with self._lock:
+            return self._write(self._append)
+
+    def _write(self, append: Append) -> bool:
+        if not self._waiting:
+            return True
+        try:
+            while self._waiting:
+                append(*self._waiting[0])
+                self._waiting.popleft()
+        except OSError as error:
+            self._faults.raise_fault("CUS-01", "footage", str(error))
+            return False
+        self._faults.clear("CUS-01", "footage")
+        return True
