@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.detect import crops, picture
+from agent.detect import crops, lamps, picture
 from agent.detect.crops import Interest
 from agent.detect.flow import Drift, drifts
 from agent.detect.geometry import Point
@@ -109,7 +109,7 @@ class Eyes:
         searched = crops.clarity(boxes, regions, frame.width_px, frame.height_px)
         merged = merge(detections)
         moves = [_stirs(motion, detection.box) for detection in merged]
-        tracks = self._tracker.update(merged, moves, searched.tolist(), _bulks(motion))
+        tracks = self._tracker.update(merged, moves, searched.tolist(), _bulks(small, motion))
         return msgspec.structs.replace(
             _sight(frame, small, motion), tracks=tracks, passes=len(regions)
         )
@@ -225,8 +225,12 @@ class Eyes:
         return found
 
 
-def _bulks(motion: Motion) -> list[Box]:
-    """The blobs that are so large, solid and upright or level that only a vehicle is like that."""
+def _bulks(small: Plane, motion: Motion) -> list[Box]:
+    """What only a vehicle is like: by day the blobs that are so large, solid and upright or level;
+    at night, when beams are large and solid too, two lamps that move.
+    """
+    if lamps.is_night(small):
+        return [front for front in lamps.fronts(small) if _stirs(motion, front)]
     return [
         blob.box
         for blob in motion.blobs

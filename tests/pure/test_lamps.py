@@ -1,0 +1,88 @@
+"""Headlights at night."""
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.detect import lamps
+from agent.detect.eyes import Eyes
+from agent.detect.models import load_card
+from agent.model import Detection
+from drivers.media import Frame, Plane
+
+WIDTH, HEIGHT = 320, 240
+
+
+def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int = 30) -> Plane:
+    """A dark street with round spots at (x, y)."""
+    picture = np.full((HEIGHT, WIDTH), ground, np.uint8)
+    for spot in spots:
+        cv2.circle(picture, spot, radius, luma, -1)
+    return picture
+
+
+def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
+    (front,) = lamps.fronts(night((100, 120), (114, 120)))
+    assert front.x * WIDTH < 98
+    assert (front.x + front.w) * WIDTH > 116
+    assert front.y * HEIGHT < 112
+    assert 121 < (front.y + front.h) * HEIGHT < 130
+
+
+@pytest.mark.parametrize(
+    ("what", "picture"),
+    [
+        ("one lamp", night((100, 120))),
+        ("one over the other", night((100, 120), (103, 134))),
+        ("a street's width apart", night((100, 120), (160, 120))),
+        ("dim", night((100, 120), (114, 120), luma=120)),
+        ("wide, as a beam on the road is", night((100, 120), (130, 120), radius=9)),
+        ("soft", np.asarray(cv2.GaussianBlur(night((100, 120), (122, 120), radius=5), (0, 0), 6))),
+        ("a bright bar", np.asarray(cv2.line(night(), (100, 120), (114, 120), 250, 3))),
+    ],
+)
+def test_nothing_else_is_a_vehicle(what: str, picture: Plane) -> None:
+    assert lamps.fronts(picture) == [], what
+
+
+def test_of_three_lamps_in_a_row_the_nearest_two_are_of_one_vehicle() -> None:
+    (front,) = lamps.fronts(night((100, 120), (120, 120), (132, 120)))
+    assert 115 < front.x * WIDTH < 120
+
+
+def test_night_is_black_and_nowhere_light_for_long() -> None:
+    assert lamps.is_night(night((100, 120)))
+    assert not lamps.is_night(night(ground=110))
+    shade = night()
+    shade[:, : WIDTH // 2] = 180
+    assert not lamps.is_night(shade)
+
+
+class _Blind:
+    card = load_card("ssdlite_mobilenet_v2")
+
+    def detect(self, _rgb: object, /) -> tuple[Detection, ...]:
+        """Nothing: no detector knows headlights."""
+        return ()
+
+
+def _seen(step_px: int) -> set[str]:
+    """The labels of the tracks where two lamps come nearer by so much in each frame."""
+    eyes = Eyes(_Blind())
+    grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
+    labels: set[str] = set()
+    for seq in range(40):
+        y = 60 + step_px * max(0, seq - 5)
+        frame = Frame(
+            seq=seq, t_ns=seq * 40_000_000, y=night((150, y), (166, y), radius=2), u=grey, v=grey
+        )
+        labels |= {track.label for track in eyes.look(frame).tracks}
+    return labels
+
+
+def test_lamps_that_come_nearer_are_a_car_though_the_detector_be_blind() -> None:
+    assert _seen(step_px=3) == {"car"}
+
+
+def test_lamps_that_stand_are_nobody() -> None:
+    assert _seen(step_px=0) == set()
