@@ -23,6 +23,7 @@ BENCHES = (
     "decode",
     "detect",
     "record",
+    "clip",
     "outbox",
     "agent",
     "latency",

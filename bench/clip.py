@@ -1,0 +1,136 @@
+"""What a clip of 20 s costs: cut by fragments beside ffmpeg's concat, in turns in one run.
+
+One 1080p25 camera of 4 Mbit/s, recorded by the recorder's own writer into segments of 10 s, plain
+and sealed. ffmpeg gets the same segments (the plain ones: it has no way to unwrap a key), the
+same span, `-c copy`, and writes a progressive file with its index in front as ours does. CPU of
+the program and of the kernel; ffmpeg's is that of the whole process, as it would be started for
+each clip. Run: `python -m bench.clip`.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from agent.clock import SystemClock
+from agent.config import Recipient
+from agent.record.cut import Source, boottime_source, cut
+from agent.record.keys import KeyRing, public_key_text
+from agent.record.part import Part
+from agent.record.seal import Sealer
+from agent.record.segment_name import SegmentName
+from bench.cpu import Work, cpu_s, in_turns, one_core
+from bench.record import encode, repeat
+from bench.table import Row
+from drivers.av_stream import media_packet, open_source
+
+SECOND_NS = 1_000_000_000
+SEGMENT_S = 10.0
+BEGIN_S, END_S = 104, 124
+"""Twenty seconds that begin inside a segment; there are three of them in it."""
+
+TURNS = 7
+
+
+def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
+    """The film as segments."""
+    folder.mkdir()
+    source = open_source(str(film), "bench")
+    sources: list[Source] = []
+    part: Part | None = None
+    for packet in source.packets():
+        if not packet.size or packet.dts is None or packet.pts is None:
+            continue
+        ns = source.ns(packet.dts)
+        given = media_packet(packet, t_ns=ns, pts_ns=source.ns(packet.pts), dts_ns=ns)
+        if part is None or part.is_due(given, SEGMENT_S):
+            if part is not None:
+                part.seal()
+            name = SegmentName(
+                counter=len(sources) + 1,
+                boot="00000000",
+                begin_ms=ns // 1_000_000,
+                utc=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000),
+                synced=True,
+            )
+            part = Part(folder, name, source.info, SystemClock(), 60.0, sealer)
+            sources.append(boottime_source(folder / str(name), name))
+        part.add(given)
+    assert part is not None
+    part.seal()
+    source.close()
+    return sources
+
+
+def ffmpeg(sources: list[Source], out: Path) -> float:
+    """The same span by ffmpeg's concat; its CPU seconds."""
+    inside = [s for s in sources if BEGIN_S - SEGMENT_S < s.begin_ns / SECOND_NS < END_S]
+    listed = out.with_suffix(".txt")
+    listed.write_text("".join(f"file '{source.path}'\n" for source in inside), encoding="utf-8")
+    begin_s = BEGIN_S - inside[0].begin_ns / SECOND_NS
+    command = ["ffmpeg", "-v", "error", "-y", "-nostdin", "-f", "concat", "-safe", "0"]
+    command += ["-ss", f"{begin_s:.3f}", "-i", str(listed), "-t", str(END_S - BEGIN_S)]
+    command += ["-c", "copy", "-movflags", "+faststart", str(out)]
+    before = cpu_s(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True)
+    return cpu_s(resource.RUSAGE_CHILDREN) - before
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    keys = KeyRing(1000)
+    public = public_key_text(X25519PrivateKey.generate().public_key())
+    centre = Recipient(id="centre", public_key=public)
+    sealer = Sealer.from_config([centre], box="bench", camera="bench", keys=keys)
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-") as name, one_core():
+        folder = Path(name)
+        encode(folder / "short.ts")
+        repeat(folder / "short.ts", folder / "film.ts")
+        plain = record(folder / "film.ts", folder / "plain", None)
+        sealed = record(folder / "film.ts", folder / "sealed", sealer)
+        span = BEGIN_S * SECOND_NS, END_S * SECOND_NS
+
+        def of(sources: list[Source]) -> Work:
+            def work() -> None:
+                clip = cut(sources, *span, folder / "clip.mp4", keys.get)
+                assert clip.duration_ns >= 20 * SECOND_NS
+
+            return work
+
+        works: dict[str, Work] = {
+            "plain": of(plain),
+            "sealed": of(sealed),
+            "ffmpeg": lambda: ffmpeg(plain, folder / "peer.mp4"),
+        }
+        turns = in_turns(works, TURNS)
+    note = "20 s of 1080p25 at 4 Mbit/s, durable on the disk"
+    peer = f"{turns.ms('ffmpeg', 1):.0f} ms, the whole process"
+    return [
+        Row(name="clip, CPU", value=turns.ms("plain", 1), unit="ms", target="-", note=note),
+        Row(name="clip of sealed footage, CPU", value=turns.ms("sealed", 1), unit="ms", target="-"),
+        Row(
+            name="clip / ffmpeg concat",
+            value=turns.ratio("plain", "ffmpeg"),
+            unit="ratio",
+            target="<= 0.2",
+            note=peer,
+        ),
+        Row(
+            name="sealed clip / ffmpeg concat",
+            value=turns.ratio("sealed", "ffmpeg"),
+            unit="ratio",
+            target="<= 0.2",
+            note="ffmpeg's from plain footage",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    for line in rows():
+        sys.stdout.write(
+            f"{line.name:32} {line.value:8.3f} {line.unit:6} {line.target:8} {line.note}\n"
+        )

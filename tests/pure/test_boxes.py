@@ -1,0 +1,256 @@
+"""The reader of our own boxes: right on what the muxer writes, and one named error on all else."""
+
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.record.boxes import (
+    MAX_SAMPLES,
+    DamagedFootage,
+    boxes,
+    plain_moof,
+    plain_moov,
+    read_head,
+    read_run,
+)
+from agent.record.footage_file import FootageFile, open_samples
+from agent.record.keys import SegmentKey
+from agent.record.muxer import Muxer
+from agent.record.segment_name import PART
+from drivers.media import Packet, StreamInfo
+
+KEY = SegmentKey(bytes(range(16)))
+GOP, FRAMES, FPS = 3, 8, 10
+
+
+def packets(codec: str) -> list[Packet]:
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 64, 48, "yuv420p"
+    context.time_base, context.framerate, context.gop_size = Fraction(1, FPS), Fraction(FPS), GOP
+    if codec == "libx264":
+        context.options = {"preset": "ultrafast", "tune": "zerolatency", "sc_threshold": "0"}
+    noise = np.random.default_rng(2).integers(0, 200, (48, 64, 3), np.uint8)
+    made = []
+    for index in range(FRAMES):
+        picture = noise + np.uint8(index)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = index, Fraction(1, FPS)
+        made += context.encode(frame)
+    made += context.encode(None)
+    return [
+        Packet(
+            t_ns=0,
+            pts_ns=packet.pts * 10**9 // FPS,
+            dts_ns=packet.pts * 10**9 // FPS,
+            is_key=packet.is_keyframe,
+            data=bytes(packet),
+        )
+        for packet in made
+        if packet.pts is not None
+    ]
+
+
+def muxed(codec: str, key: SegmentKey | None) -> bytes:
+    encoder = {"h264": "libx264", "mpeg4": "mpeg4"}[codec]
+    out = bytearray()
+    info = StreamInfo(codec=codec, width_px=64, height_px=48, fps=FPS)
+    muxer = Muxer(info, out.extend, key)
+    for packet in packets(encoder):
+        muxer.add(packet)
+    muxer.close()
+    return bytes(out)
+
+
+FILES = {
+    (codec, sealed): muxed(codec, KEY if sealed else None)
+    for codec in ("h264", "mpeg4")
+    for sealed in (False, True)
+}
+
+
+def parts(data: bytes, kind: bytes) -> list[bytes]:
+    return [data[box.at : box.end] for box in boxes(data, 0, len(data)) if box.kind == kind]
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_the_head_of_a_sealed_file_is_that_of_the_plain_one_and_names_the_key(codec: str) -> None:
+    plain = read_head(parts(FILES[codec, False], b"moov")[0])
+    sealed = read_head(parts(FILES[codec, True], b"moov")[0])
+    assert (plain.timescale, plain.width_px, plain.height_px) == (90_000, 64, 48)
+    assert plain.kid is None
+    assert sealed.kid == KEY.kid
+    assert sealed.entry == plain.entry
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_samples_are_told_alike_sealed_or_plain(codec: str) -> None:
+    plain, sealed = (parts(FILES[codec, s], b"moof") for s in (False, True))
+    assert len(plain) == len(sealed) == 3
+    for one, other in zip(plain, sealed, strict=True):
+        a, b = read_run(one, sealed=False), read_run(other, sealed=True)
+        assert (a.begin, a.sizes.tolist(), a.durations.tolist(), a.offsets.tolist()) == (
+            b.begin,
+            b.sizes.tolist(),
+            b.durations.tolist(),
+            b.offsets.tolist(),
+        )
+        assert len(b.seals) == len(b.sizes)
+    runs = [read_run(moof, sealed=False) for moof in plain]
+    assert [run.begin for run in runs] == [0, 27_000, 54_000]
+    assert [len(run.sizes) for run in runs] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_opened_samples_are_the_plain_ones(codec: str) -> None:
+    plain, sealed = (parts(FILES[codec, s], b"mdat") for s in (False, True))
+    for moof, data, expected in zip(parts(FILES[codec, True], b"moof"), sealed, plain, strict=True):
+        run = read_run(moof, sealed=True)
+        samples = bytearray(data[8:])
+        assert samples != expected[8:]
+        open_samples(samples, run, KEY)
+        assert samples == expected[8:]
+
+
+def test_each_sample_has_a_vector_of_its_own() -> None:
+    moofs = parts(FILES["h264", True], b"moof")
+    vectors = [seal.iv for moof in moofs for seal in read_run(moof, sealed=True).seals]
+    assert len(set(vectors)) == len(vectors) == FRAMES
+
+
+def test_a_box_made_plain_has_its_length_and_says_nothing_of_sealing() -> None:
+    data = FILES["h264", True]
+    for kind, made_plain in ((b"moov", plain_moov), (b"moof", plain_moof)):
+        for box in parts(data, kind):
+            plain = made_plain(box)
+            assert len(plain) == len(box)
+            assert not [k for k in (b"encv", b"sinf", b"senc", b"saiz", b"saio") if k in plain]
+    assert read_head(plain_moov(parts(data, b"moov")[0])).kid is None
+
+
+def read_all(path: Path) -> int:
+    """All that the reader can do with a file; how many samples it found."""
+    count = 0
+    with FootageFile(path) as file:
+        for fragment in file.fragments():
+            data = file.read(fragment.data_at, fragment.data_end)
+            if file.head.kid is not None:
+                open_samples(data, fragment.run, KEY)
+            plain_moof(fragment.moof)
+            count += len(fragment.run.sizes)
+        plain_moov(file.moov)
+    return count
+
+
+def samples_or_refusal(path: Path) -> int | str:
+    try:
+        return read_all(path)
+    except DamagedFootage as error:
+        return str(error)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("boxes")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", f"a.mp4{PART}"])
+def test_what_the_muxer_writes_is_read_whole(place: Path, name: str) -> None:
+    for data in FILES.values():
+        (place / name).write_bytes(data)
+        assert read_all(place / name) == FRAMES
+
+
+def damaged(change: Callable[[st.DataObject, bytearray], None]) -> Callable[..., None]:
+    """A property: a file of ours with some damage is read, or refused in one line."""
+
+    @given(data=st.data(), which=st.sampled_from(sorted(FILES)), growing=st.booleans())
+    def holds(place: Path, data: st.DataObject, which: tuple[str, bool], growing: bool) -> None:  # noqa: FBT001
+        content = bytearray(FILES[which])
+        change(data, content)
+        path = place / ("a.mp4" + PART * growing)
+        path.write_bytes(content)
+        told = samples_or_refusal(path)
+        if isinstance(told, int):
+            assert told <= FRAMES
+        else:
+            assert "\n" not in told
+
+    return holds
+
+
+def _boxes_end(content: bytearray) -> int:
+    """Where the first fragment's pictures begin: what is before is all boxes."""
+    return bytes(content).index(b"mdat")
+
+
+@damaged
+def test_bytes_that_flipped_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+    places = st.integers(0, _boxes_end(content))
+    for at in data.draw(st.lists(places, min_size=1, max_size=4)):
+        content[at] ^= data.draw(st.integers(1, 255))
+
+
+@damaged
+def test_numbers_that_are_wild_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+    wild = st.sampled_from([0, 1, 7, 8, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
+    at = data.draw(st.integers(0, _boxes_end(content) // 4)) * 4
+    struct.pack_into(">I", content, at, data.draw(wild))
+
+
+@damaged
+def test_files_that_are_cut_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+    del content[data.draw(st.integers(0, len(content))) :]
+
+
+@damaged
+def test_files_with_a_hole_are_read_or_refused(data: st.DataObject, content: bytearray) -> None:
+    at = data.draw(st.integers(0, len(content)))
+    del content[at : at + data.draw(st.integers(1, 400))]
+
+
+@given(content=st.binary(max_size=200))
+def test_garbage_is_refused(place: Path, content: bytes) -> None:
+    path = place / "garbage.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFootage, match=r"^garbage\.mp4: "):
+        read_all(path)
+
+
+@given(content=st.binary(max_size=300), sealed=st.booleans())
+def test_garbage_in_a_box_is_refused(content: bytes, *, sealed: bool) -> None:
+    box = struct.pack(">I4s", 8 + len(content), b"moof") + content
+    with pytest.raises(DamagedFootage):
+        read_head(box)
+    with pytest.raises(DamagedFootage):
+        read_run(box, sealed=sealed)
+
+
+def test_a_number_of_samples_that_nothing_bounds_is_refused() -> None:
+    """Where all samples are alike a run needs no bytes for each, so its number alone is a claim."""
+    tfhd = _full(b"tfhd", 0x20018, struct.pack(">III", 1, 3000, 1))
+    tfdt = _full(b"tfdt", 0, struct.pack(">I", 0))
+    for count in (MAX_SAMPLES, MAX_SAMPLES + 1, 2**32 - 1):
+        trun = _full(b"trun", 1, struct.pack(">II", count, 200))
+        moof = _box(b"moof", _box(b"traf", tfhd, tfdt, trun))
+        if count == MAX_SAMPLES:
+            assert len(read_run(moof, sealed=False).sizes) == count
+        else:
+            with pytest.raises(DamagedFootage, match=f"a run of {count} samples"):
+                read_run(moof, sealed=False)
+
+
+def _full(kind: bytes, flags: int, content: bytes) -> bytes:
+    return _box(kind, struct.pack(">I", flags), content)
+
+
+def _box(kind: bytes, *content: bytes) -> bytes:
+    body = b"".join(content)
+    return struct.pack(">I4s", 8 + len(body), kind) + body

@@ -1,0 +1,405 @@
+"""Clips cut from real segments, decoded picture for picture against what was recorded."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from agent.errors import BadInput
+from agent.record.boxes import read_head
+from agent.record.cut import CannotCut, Clip, Source, boottime_source, cut, utc_ns, utc_source
+from agent.record.footage_file import FootageFile
+from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
+from agent.record.part import Part
+from agent.record.progressive import Chunk, Track, progressive_head
+from agent.record.seal import Sealer, open_sidecar
+from agent.record.segment_name import KEYS, PART, SegmentName
+from agent.record.unseal import unseal
+from drivers.media import Packet, StreamInfo
+from tests.conftest import HeldClock
+from tests.whole.test_record import FPS, GOP, X264, encode, packets_of
+from tests.whole.test_seal import Centre, digests, sealer_for
+
+SECOND_NS = 1_000_000_000
+BEGIN_NS = 5 * SECOND_NS
+SEGMENT_FRAMES = 2 * GOP
+
+Stream = tuple[StreamInfo, list[Packet]]
+
+HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0"}
+STREAMS = {
+    "h264": (".mp4", "libx264", "yuv420p", X264),
+    "h264 with B-frames": (
+        ".mp4",
+        "libx264",
+        "yuv420p",
+        {"preset": "ultrafast", "bf": "2", "sc_threshold": "0"},
+    ),
+    "hevc": (".ts", "libx265", "yuv420p", HEVC),
+    "mjpeg": (".avi", "mjpeg", "yuvj420p", {}),
+    "mpeg4": (".avi", "mpeg4", "yuv420p", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stream]:
+    folder = tmp_path_factory.mktemp("films")
+    return {
+        name: packets_of(encode(folder / f"{number}{suffix}", codec, pix_fmt, options))
+        for number, (name, (suffix, codec, pix_fmt, options)) in enumerate(STREAMS.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def stream(streams: dict[str, Stream]) -> Stream:
+    return streams["h264"]
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Centre:
+    return Centre(tmp_path)
+
+
+def name_at(counter: int, t_ns: int) -> SegmentName:
+    utc = HeldClock().boot_utc + timedelta(microseconds=t_ns // 1000)
+    return SegmentName(
+        counter=counter, boot="1f155cfd", begin_ms=t_ns // 1_000_000, utc=utc, synced=True
+    )
+
+
+def record(
+    folder: Path, stream: Stream, sealer: Sealer | None = None, pause_s: float = 0.0
+) -> list[Source]:
+    """The stream in segments of two groups or more; before the third lies a pause."""
+    folder.mkdir(exist_ok=True)
+    info, packets = stream
+    sources: list[Source] = []
+    part: Part | None = None
+    for packet in packets:
+        if part is None or part.is_due(packet, SEGMENT_FRAMES / FPS):
+            if part is not None:
+                part.seal()
+            late_ns = round(pause_s * SECOND_NS) if len(sources) >= 2 else 0
+            name = name_at(len(sources) + 1, BEGIN_NS + packet.dts_ns + late_ns)
+            part = Part(folder, name, info, HeldClock(), 60.0, sealer)
+            sources.append(boottime_source(folder / str(name), name))
+        part.add(packet)
+    assert part is not None
+    part.seal()
+    return sources
+
+
+def whole(sources: list[Source], out: Path, keys: KeyRing | None = None) -> Clip:
+    key_for = keys.get if keys is not None else KeyRing(0).get
+    return cut(sources, 0, 10**15, out, key_for)
+
+
+def recorded(sources: list[Source], keys: KeyRing | None = None) -> list[str]:
+    """The digests of all pictures, segment after segment, as libavformat reads them."""
+    return [
+        digest
+        for source in sources
+        for digest in digests(source.path, _key_of(source.path, keys) if keys else None)
+    ]
+
+
+def _key_of(path: Path, keys: KeyRing) -> SegmentKey | None:
+    kid = json.loads(Path(f"{path}{KEYS}").read_text())["kid"]
+    return keys.get(bytes.fromhex(kid))
+
+
+def ffprobe(path: Path) -> dict[str, object]:
+    command = ["ffprobe", "-v", "warning", "-show_format", "-show_streams", "-of", "json", path]
+    done = subprocess.run(command, check=True, capture_output=True)
+    assert done.stderr == b"", done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_clip_of_everything_shows_every_picture(
+    tmp_path: Path, streams: dict[str, Stream], centre: Centre, kind: str, *, sealed: bool
+) -> None:
+    keys = KeyRing(100)
+    sealer = sealer_for(centre.recipient, keys=keys) if sealed else None
+    sources = record(tmp_path / "north", streams[kind], sealer)
+    clip = whole(sources, tmp_path / "clip.mp4", keys)
+    shown = digests(clip.path)
+    assert shown == recorded(sources, keys if sealed else None)
+    assert len(shown) == clip.pictures
+    assert clip.size_bytes == clip.path.stat().st_size
+    assert clip.segments == tuple(source.path.name for source in sources)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_clip_of_sealed_footage_is_that_of_plain_footage(
+    tmp_path: Path, stream: Stream, centre: Centre
+) -> None:
+    keys = KeyRing(100)
+    plain = whole(record(tmp_path / "plain", stream), tmp_path / "plain.mp4")
+    sources = record(tmp_path / "sealed", stream, sealer_for(centre.recipient, keys=keys))
+    sealed = whole(sources, tmp_path / "sealed.mp4", keys)
+    assert sealed.path.read_bytes() == plain.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("begin_s", "end_s", "first", "last"),
+    [
+        (0.0, 0.5, 0, 10),
+        (0.95, 1.05, 0, 20),
+        (1.0, 2.0, 10, 20),
+        (1.5, 4.2, 10, 50),
+        (2.0, 9.5, 20, 95),
+        (9.0, 99.0, 90, 95),
+        (-5.0, 0.1, 0, 10),
+    ],
+)
+def test_a_clip_goes_from_keyframe_to_the_end_of_a_group(
+    tmp_path: Path, stream: Stream, begin_s: float, end_s: float, first: int, last: int
+) -> None:
+    sources = record(tmp_path / "north", stream)
+    span = (round(BEGIN_NS + s * SECOND_NS) for s in (begin_s, end_s))
+    clip = cut(sources, *span, tmp_path / "clip.mp4", KeyRing(0).get)
+    assert digests(clip.path) == recorded(sources)[first:last]
+    assert clip.begin_ns == BEGIN_NS + first * SECOND_NS // FPS
+    assert clip.duration_ns == pytest.approx((last - first) / FPS * SECOND_NS, abs=1e6)
+
+
+def test_the_time_of_every_picture_is_kept(tmp_path: Path, streams: dict[str, Stream]) -> None:
+    for kind, stream in streams.items():
+        sources = record(tmp_path / kind.replace(" ", "-"), stream)
+        clip = whole(sources, tmp_path / "clip.mp4")
+        with av.open(str(clip.path)) as container:
+            times = [frame.time for frame in container.decode(video=0)]
+        pts = sorted(packet.pts_ns for packet in stream[1])
+        assert times == pytest.approx([(t - pts[0]) / 1e9 for t in pts], abs=1e-3), kind
+
+
+def test_a_pause_in_the_recording_is_one_in_the_clip(tmp_path: Path, stream: Stream) -> None:
+    sources = record(tmp_path / "north", stream, pause_s=7.0)
+    clip = whole(sources, tmp_path / "clip.mp4")
+    with av.open(str(clip.path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    steps = [round(after - before, 3) for before, after in itertools.pairwise(times)]
+    assert steps.count(7.1) == 1
+    assert steps[39] == 7.1
+    assert set(steps) == {0.1, 7.1}
+
+
+def test_a_packet_that_came_late_makes_no_pause(tmp_path: Path, stream: Stream) -> None:
+    for late_s in (-0.3, 0.3):
+        sources = record(tmp_path / f"late{late_s}", stream, pause_s=late_s)
+        clip = whole(sources, tmp_path / "clip.mp4")
+        assert clip.duration_ns == pytest.approx(9.5e9, abs=1e6)
+
+
+def test_a_clip_may_be_cut_by_utc(tmp_path: Path, stream: Stream) -> None:
+    sources = record(tmp_path / "north", stream)
+    names = [name_at(n, s.begin_ns) for n, s in enumerate(sources, 1)]
+    by_utc = [utc_source(s.path, name) for s, name in zip(sources, names, strict=True)]
+    begin = HeldClock().boot_utc + timedelta(seconds=7)
+    span = utc_ns(begin), utc_ns(begin + timedelta(seconds=2))
+    clip = cut(by_utc, *span, tmp_path / "clip.mp4", KeyRing(0).get)
+    assert clip.begin_ns == utc_ns(begin)
+    assert digests(clip.path) == recorded(sources)[20:40]
+
+
+def test_a_clip_plays_for_those_who_know_nothing_of_us(
+    tmp_path: Path, streams: dict[str, Stream]
+) -> None:
+    for kind, tag in (("h264 with B-frames", "avc1"), ("hevc", "hvc1")):
+        clip = whole(record(tmp_path / tag, streams[kind]), tmp_path / "clip.mp4")
+        told = ffprobe(clip.path)
+        (only,) = told["streams"]  # type: ignore[misc]
+        assert only["codec_tag_string"] == tag
+        assert (only["width"], only["height"], only["nb_frames"]) == (160, 96, "95")
+        assert float(only["duration"]) == pytest.approx(9.5, abs=0.01)
+        assert Fraction(only["avg_frame_rate"]) == pytest.approx(FPS, rel=0.001)
+        # The index stands before the pictures, so that it plays while it loads.
+        data = clip.path.read_bytes()
+        assert data.index(b"moov") < data.index(b"mdat")
+        check = ["ffmpeg", "-v", "warning", "-i", clip.path, "-f", "null", "-"]
+        done = subprocess.run(check, check=True, capture_output=True)
+        assert done.stderr == b""
+
+
+def test_every_keyframe_of_a_clip_can_be_sought(tmp_path: Path, stream: Stream) -> None:
+    clip = whole(record(tmp_path / "north", stream), tmp_path / "clip.mp4")
+    expected = digests(clip.path)
+    with av.open(str(clip.path)) as container:
+        video = container.streams.video[0]
+        for group in range(9, -1, -1):
+            container.seek(group * GOP * 9000, stream=video)
+            frame = next(container.decode(video))
+            assert frame.time == pytest.approx(group * GOP / FPS)
+    assert len(expected) == 95
+
+
+def test_the_file_that_is_being_written_can_be_cut(
+    tmp_path: Path, stream: Stream, centre: Centre
+) -> None:
+    info, packets = stream
+    keys = KeyRing(1)
+    name = name_at(1, BEGIN_NS)
+    sealer = sealer_for(centre.recipient, keys=keys)
+    part = Part(tmp_path, name, info, HeldClock(), 0.0, sealer)
+    for packet in packets[: 4 * GOP + 3]:
+        part.add(packet)
+    source = boottime_source(tmp_path / (str(name) + PART), name)
+    clip = whole([source], tmp_path / "clip.mp4", keys)
+    part.abandon()
+    assert clip.pictures == 4 * GOP
+    assert clip.segments == (str(name),)
+    assert len(digests(clip.path)) == 4 * GOP
+
+
+def test_after_a_restart_the_box_cannot_cut_what_it_sealed(
+    tmp_path: Path, stream: Stream, centre: Centre
+) -> None:
+    sources = record(tmp_path / "north", stream, sealer_for(centre.recipient))
+    with pytest.raises(CannotCut, match="sealed, and its key is not here") as caught:
+        whole(sources, tmp_path / "clip.mp4", KeyRing(100))
+    assert f"{sources[0].path.name}{KEYS}" in str(caught.value)
+    assert not list(tmp_path.glob("clip*"))
+
+
+def test_a_stream_whose_parameters_changed_is_one_clip(
+    tmp_path: Path, stream: Stream, streams: dict[str, Stream]
+) -> None:
+    other = record(tmp_path / "other", streams["h264 with B-frames"])
+    one = record(tmp_path / "one", stream)
+    moved = [Source(path=s.path, begin_ns=s.begin_ns + 10 * SECOND_NS) for s in other]
+    clip = whole([*one, *moved], tmp_path / "clip.mp4")
+    assert digests(clip.path) == recorded([*one, *other])
+
+
+def test_a_stream_that_became_another_is_told(
+    tmp_path: Path, stream: Stream, streams: dict[str, Stream]
+) -> None:
+    one = record(tmp_path / "one", stream)
+    other = record(tmp_path / "other", streams["hevc"])
+    with pytest.raises(CannotCut, match=r"became another here \(avc1 160x96, then hev1 160x96\)"):
+        whole([*one, *other], tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize(("begin_ns", "end_ns"), [(0, BEGIN_NS), (10**12, 2 * 10**12)])
+def test_a_span_without_footage_is_told(
+    tmp_path: Path, stream: Stream, begin_ns: int, end_ns: int
+) -> None:
+    sources = record(tmp_path / "north", stream)
+    with pytest.raises(CannotCut, match="nothing of this span was recorded"):
+        cut(sources, begin_ns, end_ns, tmp_path / "clip.mp4", KeyRing(0).get)
+    with pytest.raises(CannotCut, match="end is not after its begin"):
+        cut(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
+
+
+def test_damage_is_told_with_its_file_and_place(tmp_path: Path, stream: Stream) -> None:
+    sources = record(tmp_path / "north", stream)
+    path = sources[1].path
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(CannotCut, match=f"damaged footage: {path.name}: .* byte"):
+        whole(sources, tmp_path / "clip.mp4")
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        whole(sources, tmp_path / "clip.mp4")
+    assert not list(tmp_path.glob("clip*"))
+
+
+def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
+    tmp_path: Path, stream: Stream
+) -> None:
+    source = record(tmp_path / "north", stream)[0]
+    with FootageFile(source.path) as file:
+        entry = file.head.entry
+    count = 5
+    track = Track(
+        timescale=90_000,
+        width_px=160,
+        height_px=96,
+        entries=(entry,),
+        chunks=tuple(Chunk(samples=1, size_bytes=1 << 30, entry=0) for _ in range(count)),
+        sizes=np.full(count, 100, np.int64),
+        durations=np.full(count, 4_000_000_000, np.int64),
+        offsets=np.zeros(count, np.int64),
+    )
+    head = progressive_head(track)
+    sparse = tmp_path / "large.mp4"
+    sparse.write_bytes(head)
+    os.truncate(sparse, len(head) + count * (1 << 30))
+    with av.open(str(sparse)) as container:
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+        assert container.duration == pytest.approx(count * 4e9 / 90_000 * 1e6)
+    assert positions == [len(head) + index * (1 << 30) for index in range(count)]
+    at = head.index(b"moov") - 4
+    moov = head[at : at + int.from_bytes(head[at : at + 4], "big")]
+    assert read_head(moov).entry == entry
+
+
+def test_the_centre_unseals_a_segment(tmp_path: Path, stream: Stream, centre: Centre) -> None:
+    (tmp_path / "plain").mkdir()
+    keys = KeyRing(100)
+    for source in record(tmp_path / "north", stream, sealer_for(centre.recipient, keys=keys)):
+        sidecar = Path(f"{source.path}{KEYS}")
+        out = tmp_path / "plain" / source.path.name
+        unseal(source.path, sidecar, centre.key, out)
+        assert digests(out) == digests(source.path, open_sidecar(sidecar, centre.key))
+        assert out.stat().st_size == source.path.stat().st_size
+        clip = whole([Source(path=out, begin_ns=0)], tmp_path / "a.mp4")
+        same = whole([Source(path=source.path, begin_ns=0)], tmp_path / "b.mp4", keys)
+        assert digests(clip.path) == digests(same.path)
+    done = subprocess.run(
+        ["ffmpeg", "-v", "warning", "-i", out, "-f", "null", "-"], check=True, capture_output=True
+    )
+    assert done.stderr == b""
+
+
+def test_unsealing_what_cannot_be_is_told_and_leaves_nothing(
+    tmp_path: Path, stream: Stream, centre: Centre
+) -> None:
+    sealed = record(tmp_path / "sealed", stream, sealer_for(centre.recipient))
+    plain = record(tmp_path / "plain", stream)
+    sidecar = Path(f"{sealed[0].path}{KEYS}")
+    make_private_key(tmp_path / "stranger.pem")
+    stranger = read_private_key(tmp_path / "stranger.pem")
+    torn = tmp_path / "torn.mp4"
+    torn.write_bytes(sealed[0].path.read_bytes()[:-100_000])
+    out = tmp_path / "out.mp4"
+    for segment, keys_file, key, says in (
+        (sealed[0].path, sidecar, stranger, "this private key does not open it"),
+        (sealed[1].path, sidecar, centre.key, "is of another segment"),
+        (plain[0].path, sidecar, centre.key, "it is not sealed"),
+        (torn, sidecar, centre.key, "damaged: torn.mp4: "),
+        (tmp_path / "none.mp4", sidecar, centre.key, "No such file"),
+        (sealed[0].path, tmp_path / "none.keys", centre.key, "No such file"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            unseal(segment, keys_file, key, out)
+        assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.shared
+def test_real_footage_is_cut_picture_for_picture(
+    tmp_path: Path, shared: Path, centre: Centre
+) -> None:
+    info, packets = packets_of(shared / "footage" / "intel_car-detection.mp4")
+    keys = KeyRing(100)
+    sealer = sealer_for(centre.recipient, keys=keys)
+    sources = record(tmp_path / "north", (info, packets[:250]), sealer)
+    clip = whole(sources, tmp_path / "clip.mp4", keys)
+    film = shared / "footage" / "intel_car-detection.mp4"
+    with av.open(str(film)) as container:
+        frames = itertools.islice(container.decode(video=0), clip.pictures)
+        expected = [frame.to_ndarray(format="gray").tobytes() for frame in frames]
+    with av.open(str(clip.path)) as container:
+        shown = [f.to_ndarray(format="gray").tobytes() for f in container.decode(video=0)]
+    assert shown == expected
+    shutil.rmtree(tmp_path / "north")
