@@ -23,8 +23,8 @@ def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int
 
 def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
     (front,) = lamps.fronts(night((100, 120), (114, 120)))
-    assert front.x * WIDTH < 98
-    assert (front.x + front.w) * WIDTH > 116
+    assert front.x * WIDTH < 100
+    assert (front.x + front.w) * WIDTH > 115
     assert front.y * HEIGHT < 112
     assert 121 < (front.y + front.h) * HEIGHT < 130
 
