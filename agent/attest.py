@@ -1,5 +1,6 @@
 """What the box says of its own custody: that it has started, what it did not record, and once a
-minute the head of the chain, so that a chain that is cut short later shows.
+minute the head of the chain, so that a chain that is cut short later shows. Receipts whose footage
+is long gone go too.
 """
 
 import logging
@@ -13,12 +14,14 @@ from agent.clock import Clock
 from agent.faults import FaultBoard
 from agent.record.chain import Head
 from agent.record.custody import Custody
+from agent.record.forget import IsThere, forget
 from agent.record.receipts import Body
 
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
 HEAD_EVERY_NS = 60_000_000_000
+FORGET_EVERY_NS = 6 * 3600 * 1_000_000_000
 WAITING_MOST = 1000
 """Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
 
@@ -45,11 +48,14 @@ class Attest:
         clock: Clock,
         faults: FaultBoard,
         send_head: Callable[[Head, int], None],
+        is_there: IsThere,
     ) -> None:
         self._custody = custody
         self._clock = clock
         self._faults = faults
         self._send_head = send_head
+        self._is_there = is_there
+        self._forgot_ns: int | None = None
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._sent_ns: int | None = None
@@ -67,6 +73,7 @@ class Attest:
         """Write what waits, and send the head where it is due: once a minute, and at an export."""
         try:
             self._write()
+            self._forget()
             head = self._custody.head()
         except OSError as error:
             self._faults.raise_fault("CUS-01", SUBJECT, str(error))
@@ -100,6 +107,12 @@ class Attest:
     def _send(self, head: Head, now_ns: int) -> None:
         self._sent, self._sent_ns = head, now_ns
         self._send_head(head, now_ns)
+
+    def _forget(self) -> None:
+        now_ns = self._clock.boottime_ns()
+        if self._forgot_ns is None or now_ns - self._forgot_ns >= FORGET_EVERY_NS:
+            self._forgot_ns = now_ns
+            forget(self._custody, self._is_there, now_ns)
 
     def _write(self) -> None:
         while True:

@@ -92,8 +92,14 @@ class Agent:
             raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
         self._intake = Intake(self.outbox)
         self._public_key, self.custody = self._open_custody(config)
-        self._attest = Attest(self.custody, clock, self.faults, self._on_head)
         boot, footage = boot_id(), state / config.record.folder
+        self._attest = Attest(
+            self.custody,
+            clock,
+            self.faults,
+            self._on_head,
+            is_there=lambda camera, segment: (footage / camera / segment).exists(),
+        )
         holds = Holds(state / "holds", clock, boot, new_id)
         self._event_holds = EventHolds(holds, config.hold, clock, boot, self.faults)
         self._recorded = frozenset(source.config.name for source in sources if source.config.record)

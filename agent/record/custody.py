@@ -110,14 +110,14 @@ class Custody:
             self._catch_up()
             return self._place.head
 
-    def read(self, first_seq: int = 1) -> Iterator[bytes]:
+    def read(self, begin_seq: int = 1) -> Iterator[bytes]:
         """The lines, with their newlines, from one receipt on up to the head at the first step.
         Lines are given as they lie on the disk, whether or not they are good.
         """
         last_seq = self.head().seq
-        files = self._files()
-        begins = [_first_seq(path) for path in files]
-        skipped = sum(1 for begin in begins[1:] if begin <= first_seq)
+        files = self.files()
+        begins = [first_seq(path) for path in files]
+        skipped = sum(1 for begin in begins[1:] if begin <= begin_seq)
         wanted = False
         for path in files[skipped:]:
             with path.open("rb") as file:
@@ -125,7 +125,7 @@ class Custody:
                     seq = _seq(line)
                     if seq is not None and seq > last_seq:
                         return
-                    wanted = wanted or (seq is not None and seq >= first_seq)
+                    wanted = wanted or (seq is not None and seq >= begin_seq)
                     if wanted and line.endswith(b"\n"):
                         yield line
 
@@ -140,7 +140,8 @@ class Custody:
                 fcntl.flock(held, fcntl.LOCK_EX)
                 yield
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """The files of the chain, in order."""
         return sorted(
             path
             for path in self._folder.glob(f"*{SUFFIX}")
@@ -153,7 +154,7 @@ class Custody:
         """
         after: list[Path] = []
         tries = _LOOK_BACK_LINES
-        for path in reversed(self._files()):
+        for path in reversed(self.files()):
             data = path.read_bytes()
             if not data:
                 path.unlink()
@@ -236,7 +237,7 @@ class Custody:
         signature = self._identity.sign(json)
         text = write_line(signature, json)
         path = self._path
-        if path is None or receipt.seq - _first_seq(path) >= RECEIPTS_PER_FILE:
+        if path is None or receipt.seq - first_seq(path) >= RECEIPTS_PER_FILE:
             path = self._file_of(receipt.seq)
             self._path, self._good_bytes = path, 0
             _create(path)
@@ -286,7 +287,8 @@ class Custody:
         return target
 
 
-def _first_seq(path: Path) -> int:
+def first_seq(path: Path) -> int:
+    """The number of the first receipt in a file of the chain, by its name."""
     return int(path.stem)
 
 

@@ -154,6 +154,13 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     bytes: Count
 
 
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="forgotten"):
+    """The receipts of these numbers were deleted: none of their footage is left."""
+
+    first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+
+
 Body: TypeAlias = (
     Started
     | Opened
@@ -166,6 +173,7 @@ Body: TypeAlias = (
     | Viewed
     | SetAside
     | Attested
+    | Forgotten
 )
 
 

@@ -26,7 +26,11 @@ class Rig:
         self.faults = FaultBoard(clock.boottime_ns)
         self.sent: list[Head] = []
         self.attest = Attest(
-            self.custody, clock, self.faults, lambda head, _t_ns: self.sent.append(head)
+            self.custody,
+            clock,
+            self.faults,
+            lambda head, _t_ns: self.sent.append(head),
+            is_there=lambda camera, name: (folder / camera / name).exists(),
         )
 
     def open(self) -> Custody:

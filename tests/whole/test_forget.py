@@ -1,0 +1,71 @@
+"""Old receipts go with the footage that they speak of, and never before it."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from agent.identity import Identity
+from agent.record import custody as custody_module
+from agent.record import forget as forget_module
+from agent.record.chain import check
+from agent.record.custody import Custody
+from agent.record.forget import forget
+from agent.record.receipts import Forgotten, Opened
+from tests.conftest import HeldClock
+
+PER_FILE, KEPT_FILES, SEGMENTS = 4, 2, 20
+
+
+class Rig:
+    """A chain of twenty receipts in five files, and the footage that is there."""
+
+    def __init__(self, folder: Path, clock: HeldClock) -> None:
+        self.identity = Identity.load_or_make(folder / "identity")
+        self.custody = Custody.open(folder / "custody", "box", "boot", clock, self.identity)
+        self.there = set(range(SEGMENTS))
+        for number in range(SEGMENTS):
+            self.custody.append(Opened(camera="north", segment=f"{number}.mp4"), 0)
+
+    def forget(self) -> int:
+        return forget(self.custody, lambda _camera, name: int(name[:-4]) in self.there, 0)
+
+    def begins(self) -> list[int]:
+        return [int(path.stem) for path in self.custody.files()]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", PER_FILE)
+    monkeypatch.setattr(forget_module, "KEPT_FILES", KEPT_FILES)
+    return Rig(tmp_path, clock)
+
+
+@pytest.mark.parametrize(
+    ("there", "begins"),
+    [
+        (range(20), [1, 5, 9, 13, 17]),
+        ([3, *range(8, 20)], [1, 5, 9, 13, 17]),
+        (range(4, 20), [5, 9, 13, 17, 21]),
+        (range(10, 20), [9, 13, 17, 21]),
+        ([19], [13, 17, 21]),
+        ([], [1, 5, 9, 13, 17]),
+    ],
+    ids=["all", "one is held", "the first four", "to the middle", "all but one", "a disk away"],
+)
+def test_a_file_goes_when_none_of_its_footage_is_left(
+    rig: Rig, there: list[int], begins: list[int]
+) -> None:
+    rig.there = set(there)
+    rig.forget()
+    assert rig.begins() == begins
+
+
+def test_a_receipt_says_what_went_and_the_rest_still_verifies(rig: Rig) -> None:
+    rig.there = {9, 19}
+    assert rig.forget() == 2
+    assert rig.forget() == 0
+    key = base64.b64encode(rig.identity.public_key_raw).decode()
+    lines = list(check(rig.custody.read(), "box", key, first_seq=9))
+    assert lines[-1].receipt.body == Forgotten(first_seq=1, last_seq=8)
+    assert lines[-1].receipt.seq == 21
