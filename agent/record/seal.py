@@ -133,8 +133,8 @@ def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519Pub
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
-            raise BadInput(f"record.recipients: {recipient.id!r} is there twice")
-        whose = f"record.recipients: {recipient.id!r}: public_key"
+            raise BadInput(f"record.recipient: {recipient.id!r} is there twice")
+        whose = f"record.recipient: {recipient.id!r}: public_key"
         parsed[recipient.id] = parse_public_key(recipient.public_key, whose)
     return parsed
 

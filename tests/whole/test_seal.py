@@ -350,7 +350,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 def test_a_recipients_key_that_is_none_is_told_by_name(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says) as caught:
         sealer_for(Recipient(id="court", public_key=text))
-    assert str(caught.value).startswith("record.recipients: 'court': public_key: ")
+    assert str(caught.value).startswith("record.recipient: 'court': public_key: ")
     assert "\n" not in str(caught.value)
 
 
@@ -374,7 +374,7 @@ def test_a_public_key_may_be_pem(tmp_path: Path, centre: Centre) -> None:
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
-    with pytest.raises(BadInput, match=r"record\.recipients: 'centre' is there twice"):
+    with pytest.raises(BadInput, match=r"record\.recipient: 'centre' is there twice"):
         sealer_for(centre.recipient, centre.recipient)
 
 

@@ -1,0 +1,153 @@
+"""Sealed recording killed at random moments: who has the key loses the last group at most, and
+the box that starts again reads nothing of what it sealed before.
+"""
+
+import hashlib
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.record.cut import CannotCut, boottime_source, cut
+from agent.record.keys import KeyRing, make_private_key, read_private_key
+from agent.record.recovery import recover
+from agent.record.seal import open_sidecar
+from agent.record.segment_name import KEYS
+from tests.faults.test_record_kill import FRAMES, GOP, encode, pictures
+
+KILLS = 12
+
+RECORDER = """
+    import random, sys, threading
+    from pathlib import Path
+    from agent.clock import SystemClock
+    from agent.config import RecordConfig, Recipient
+    from agent.faults import FaultBoard
+    from agent.handoff import PacketQueue
+    from agent.record.keys import KeyRing
+    from agent.record.recorder import RecordStage
+    from agent.record.seal import Sealer
+    from drivers.camera.replay import Options, open_camera
+    from drivers.contracts import Wanted
+
+    film, footage, public_key, seed, most = sys.argv[1:]
+    clock = SystemClock()
+    queue = PacketQueue(1 << 26, lambda *_: None)
+    stage = RecordStage(
+        "north", queue, RecordConfig(segment_s=1.0, flush_s=0.0), Path(footage), clock,
+        FaultBoard(clock.boottime_ns), on_gap=lambda *_: None, on_segment=lambda _: None,
+        sealer=Sealer.from_config(
+            [Recipient(id="centre", public_key=public_key)],
+            box="box", camera="north", keys=KeyRing(10),
+        ),
+    )
+    camera = open_camera(
+        "film", Options(path=film, pace="fast", loop=True),
+        Wanted(packets=True, frames_fps=0), clock.boottime_ns,
+    )
+    stage.stream_opened(camera.info)
+    no_wait = threading.Event()
+    no_wait.set()
+    rng = random.Random(int(seed))
+    taken = 0
+    while taken < int(most):
+        for _ in range(rng.randrange(1, 6)):
+            queue.put(camera.read(1.0))
+            taken += 1
+        stage.run_once(no_wait)
+        print(taken, flush=True)
+    stage.close()
+"""
+
+
+def command(film: Path, footage: Path, public_key: str, seed: int, most: int) -> list[str]:
+    script = [sys.executable, "-c", textwrap.dedent(RECORDER)]
+    return [*script, str(film), str(footage), public_key, str(seed), str(most)]
+
+
+def record_and_kill(arguments: list[str], after: int) -> int:
+    """Kill the recorder once it said that it took `after` packets; how many it had said."""
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        said = b""
+        while not said.endswith(b"\n") or int(said.split(b"\n")[-2]) < after:
+            ready, _, _ = select.select([child.stdout], [], [], 30)
+            assert ready, "the recorder does not record"
+            chunk = os.read(child.stdout.fileno(), 4096)
+            assert chunk, "the recorder ended by itself"
+            said += chunk
+        child.send_signal(signal.SIGKILL)
+        said += child.stdout.read()
+    return int(said.split(b"\n")[-2])
+
+
+def decrypted(path: Path, key: bytes) -> list[str]:
+    with av.open(str(path), options={"decryption_key": key.hex()}) as container:
+        return [
+            hashlib.sha256(frame.to_ndarray(format="gray").tobytes()).hexdigest()
+            for frame in container.decode(video=0)
+        ]
+
+
+@pytest.mark.slow
+def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path: Path) -> None:
+    film, north = tmp_path / "film.mp4", tmp_path / "footage" / "north"
+    encode(film)
+    public_key = make_private_key(tmp_path / "centre.pem")
+    private_key = read_private_key(tmp_path / "centre.pem")
+    one_loop = pictures(film)
+    rng = random.Random(12)
+    known: set[str] = set()
+    for seed in range(KILLS):
+        arguments = command(film, tmp_path / "footage", public_key, seed, 10**9)
+        taken = record_and_kill(arguments, rng.randrange(1, 150))
+        found = recover(north)
+        new = [segment.name for segment in found if str(segment.name) not in known]
+        shown: list[str] = []
+        sources = []
+        for name in new:
+            path = north / str(name)
+            shown += decrypted(path, open_sidecar(Path(f"{path}{KEYS}"), private_key).key)
+            sources.append(boottime_source(path, name))
+        assert len(shown) >= (taken - 1) // GOP * GOP
+        assert shown == (one_loop * (len(shown) // FRAMES + 1))[: len(shown)]
+        if sources:
+            with pytest.raises(CannotCut, match="its key is not here"):
+                cut(sources, 0, 10**18, tmp_path / "clip.mp4", KeyRing(10).get)
+        known |= {str(name) for name in new}
+    files = {path.name for path in north.iterdir() if path.is_file()}
+    assert files == known | {name + KEYS for name in known}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_no_byte_of_footage_is_written_before_its_keys_are_durable(tmp_path: Path) -> None:
+    film, trace = tmp_path / "film.mp4", tmp_path / "trace"
+    encode(film)
+    public_key = make_private_key(tmp_path / "centre.pem")
+    calls = "trace=openat,write,fsync,fdatasync,rename,close"
+    watch = ["strace", "-f", "-y", "-s", "0", "-e", calls, "-o", str(trace)]
+    arguments = command(film, tmp_path / "footage", public_key, 1, 60)
+    subprocess.run([*watch, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=120)
+    lines = [line for line in trace.read_text().splitlines() if "footage/north" in line]
+    durable: set[str] = set()
+    synced: set[str] = set()
+    written = 0
+    for line in lines:
+        if match := re.search(r"fsync\(\d+<\S*/north/(\S+)\.keys>\) += 0", line):
+            synced.add(match[1])
+        elif re.search(r"fsync\(\d+<\S*/north>\) += 0", line):
+            durable |= synced
+        elif match := re.search(r"write\(\d+<\S*/north/(\S+)\.part>", line):
+            assert match[1] in durable, line
+            written += 1
+    assert written > 3
+    assert len(durable) > 3
