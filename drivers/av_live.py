@@ -30,6 +30,7 @@ from drivers.av_stream import (
 )
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
+from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, StreamInfo
 from drivers.timeline import Placed, Timeline
 
@@ -86,7 +87,7 @@ class LiveCamera:
         self._closed = False
         self._last_ns = 0
         self._ready: deque[Packet | Frame] = deque()
-        self._maker = FrameMaker(wanted.frames_fps)
+        self._maker = FrameMaker(wanted.frames_fps, MaskPainter(wanted.masks, what))
         self._keyframe_seen = False
         self._last_packet_ns = 0
         self._thread = threading.Thread(target=self._run, name=f"read {what}", daemon=True)

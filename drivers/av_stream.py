@@ -16,6 +16,7 @@ import av.video.stream
 import numpy as np
 
 from drivers.errors import DriverError, DriverErrorKind
+from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, Plane, StreamInfo
 
 NS_PER_S = 1_000_000_000
@@ -208,11 +209,12 @@ class FrameMaker:
     """Packets in, the wanted frames out; no more is decoded than the codec needs.
 
     `seq` numbers the pictures of the stream, those that are not wanted too. `t_ns` never steps
-    back. Not thread-safe.
+    back. The masks are burnt into each. Not thread-safe.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, painter: MaskPainter) -> None:
         self._pick = FramePick(fps)
+        self._painter = painter
         self._seq = 0
         self._last_ns: int | None = None
 
@@ -228,7 +230,7 @@ class FrameMaker:
 
         `stream_ns` takes a timestamp to the stream's time, and `t_ns` that to the frame's time.
         A picture without a timestamp has the packet's `pts_ns`. Raises PyAV's InvalidDataError
-        for a damaged packet.
+        for a damaged packet, and MaskRefused.
         """
         stands_alone = source.intra_only or packet.is_disposable
         if packet.size and stands_alone and not self._pick.is_due(pts_ns):
@@ -241,5 +243,5 @@ class FrameMaker:
             if self._pick.take(at_ns) and not picture.is_corrupt:
                 at_ns = t_ns(at_ns)
                 self._last_ns = at_ns if self._last_ns is None else max(self._last_ns, at_ns)
-                y, u, v = planes(picture)
+                y, u, v = self._painter.painted(planes(picture))
                 yield Frame(seq=seq, t_ns=self._last_ns, y=y, u=u, v=v)

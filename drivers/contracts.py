@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from drivers.media import Frame, Packet, StreamInfo
+from drivers.media import Frame, Packet, Polygon, StreamInfo
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,18 +12,21 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     `packets`: hand out the encoded stream. `frames_fps`: hand out decoded frames, this many a
     second of the stream's time at the most; 0 hands out none (nothing is decoded), infinity
-    every one.
+    every one. `masks`: what nobody may see. They are burnt into every frame, and into the packets
+    where the driver encodes them itself; packets that arrive encoded are handed out as they are.
     """
 
     packets: bool
     frames_fps: float
+    masks: tuple[Polygon, ...] = ()
 
 
 class Camera(Protocol):
     """One open video source. One thread reads it; `close` may come from another.
 
     A driver's module offers `Options`, a frozen msgspec struct, and
-    `open_camera(name, options, wanted, clock_ns)`, which raises DriverError. `clock_ns` reads
+    `open_camera(name, options, wanted, clock_ns)`, which raises DriverError, and MaskRefused
+    before the device is touched where a mask cannot be drawn. `clock_ns` reads
     CLOCK_BOOTTIME; it is given so that a test can hold it.
     """
 

@@ -1,4 +1,4 @@
-"""The one error that a driver raises."""
+"""The error that a driver raises, and the one of its kinds that closes a camera for good reason."""
 
 from typing import Literal
 
@@ -24,3 +24,10 @@ class DriverError(Exception):
     def __init__(self, kind: DriverErrorKind, message: str) -> None:
         super().__init__(message)
         self.kind: DriverErrorKind = kind
+
+
+class MaskRefused(DriverError):
+    """A mask cannot be drawn, so nothing of the camera may be shown or kept."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unsupported", message)

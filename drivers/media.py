@@ -13,12 +13,24 @@ Plane = npt.NDArray[np.uint8]
 """One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
 
+class Corner(msgspec.Struct, frozen=True):
+    """A corner of a mask, in 0..1 of the picture, x to the right and y down."""
+
+    x: float
+    y: float
+
+
+Polygon = tuple[Corner, ...]
+"""Three corners or more; the last one is joined to the first."""
+
+
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a muxer must know of a stream before its first packet.
 
     `codec` is FFmpeg's name (`h264`, `hevc`, `mjpeg`), or `rawvideo` for a camera that gives
     frames alone. `extradata` holds the codec's parameter sets, as FFmpeg keeps them; it may be
-    empty where they come in band.
+    empty where they come in band. `masked`: the masks that were wanted are burnt into the packets
+    too, and not into the frames alone.
     """
 
     codec: str
@@ -26,6 +38,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     height_px: int
     fps: float
     extradata: bytes = b""
+    masked: bool = False
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,21 +30,18 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Literal
 
-import av
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
-from av.video.codeccontext import VideoCodecContext
 
 from drivers.av_stream import NS_PER_S, FramePick
 from drivers.contracts import Wanted
+from drivers.encoder import Encoder
 from drivers.errors import DriverError
+from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, Plane, StreamInfo
 from drivers.street.picture import Look, Painter
 from drivers.street.view import TruthBox, View, truth
-
-GOP_S = 2.0
 
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -69,7 +66,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def open_camera(
     name: str, options: Options, wanted: Wanted, clock_ns: Callable[[], int]
 ) -> "FakeCamera":
-    """A street of its own. Raises DriverError `unsupported` where FFmpeg has no H.264 encoder."""
+    """A street of its own.
+
+    Raises DriverError `unsupported` where FFmpeg has no H.264 encoder, and MaskRefused.
+    """
     return FakeCamera(name, options, wanted, clock_ns)
 
 
@@ -91,13 +91,19 @@ class FakeCamera:
         self._painter = Painter(self._view, look, options.seed)
         self._rate = Fraction(options.fps).limit_denominator(1001)
         self._pick = FramePick(wanted.frames_fps)
-        self._encoder = _encoder(self._view, self._rate, self._what) if wanted.packets else None
+        self._masks = MaskPainter(wanted.masks, self._what)
+        self._encoder = (
+            Encoder(options.width_px, options.height_px, self._rate, 1 / self._rate, self._what)
+            if wanted.packets
+            else None
+        )
         self._info = StreamInfo(
             codec="h264" if self._encoder else "rawvideo",
             width_px=options.width_px,
             height_px=options.height_px,
             fps=float(self._rate),
-            extradata=bytes(self._encoder.extradata or b"") if self._encoder else b"",
+            extradata=self._encoder.extradata if self._encoder else b"",
+            masked=bool(wanted.masks),
         )
         self._number = 0
         self._start_ns = clock_ns() if options.pace == "real" else 0
@@ -169,17 +175,17 @@ class FakeCamera:
         as_frame = self._pick.take(street_ns)
         if not as_frame and self._encoder is None:
             return
-        y, u, v = self._planes(street_ns, seq)
+        y, u, v = self._masks.painted(self._planes(street_ns, seq))
         t_ns = self._start_ns + street_ns
         if self._encoder is not None:
-            for packet in self._encoder.encode(_picture(y, u, v, seq)):
+            for packet in self._encoder.encode((y, u, v), seq):
                 self._ready.append(
                     Packet(
                         t_ns=t_ns,
                         pts_ns=street_ns,
                         dts_ns=street_ns,
-                        is_key=packet.is_keyframe,
-                        data=bytes(packet),
+                        is_key=packet.is_key,
+                        data=packet.data,
                     )
                 )
         if as_frame:
@@ -202,29 +208,3 @@ class FakeCamera:
             flat[luma : luma + chroma].reshape(half),
             flat[luma + chroma :].reshape(half),
         )
-
-
-def _picture(y: Plane, u: Plane, v: Plane, number: int) -> av.VideoFrame:
-    """The planes as FFmpeg wants them: one array of (H * 3 / 2) x W."""
-    flat: npt.NDArray[np.uint8] = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
-    picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
-    picture.pts = number
-    return picture
-
-
-def _encoder(view: View, rate: Fraction, what: str) -> VideoCodecContext:
-    """H.264 with the least CPU, no reordering, one thread (so that its bytes repeat)."""
-    try:
-        encoder = VideoCodecContext.create("libx264", "w")
-    except av.error.FFmpegError as error:
-        raise DriverError("unsupported", f"{what}: this FFmpeg has no libx264") from error
-    encoder.width, encoder.height = view.width_px, view.height_px
-    encoder.pix_fmt = "yuv420p"
-    encoder.framerate = rate
-    encoder.time_base = 1 / rate
-    encoder.gop_size = max(1, round(GOP_S * rate))
-    encoder.thread_count = 1
-    encoder.flags |= av.codec.context.Flags.global_header
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "26"}
-    encoder.open()
-    return encoder

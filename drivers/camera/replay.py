@@ -36,6 +36,7 @@ from drivers.av_stream import (
 )
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
+from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, StreamInfo
 
 LONGEST_NAP_NS = NS_PER_S // 2
@@ -79,7 +80,7 @@ class ReplayCamera:
         self._ready: deque[Packet | Frame] = deque()
         self._burst: list[_Unit] = []
         self._burst_due_ns: int | None = None
-        self._maker = FrameMaker(wanted.frames_fps)
+        self._maker = FrameMaker(wanted.frames_fps, MaskPainter(wanted.masks, self._what))
         self._wake = FramePick(wanted.frames_fps)
         self._start_ns: int | None = None
         self._last_packet_ns = 0

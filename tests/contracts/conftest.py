@@ -16,6 +16,8 @@ import pytest
 
 from drivers.catalog import camera_module
 from drivers.contracts import Camera, Wanted
+from drivers.media import Polygon
+from drivers.transcoding import open_transcoded
 
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -37,14 +39,21 @@ def open_driver(
     *,
     packets: bool = True,
     frames_fps: float = float("inf"),
+    masks: tuple[Polygon, ...] = (),
+    transcode: bool = False,
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
     module = camera_module(driver)
-    wanted = Wanted(packets=packets, frames_fps=frames_fps)
-    return module.open_camera("test", msgspec.convert(options, module.Options), wanted, clock_ns)
+    wanted = Wanted(packets=packets, frames_fps=frames_fps, masks=masks)
+
+    def opened(wanted: Wanted) -> Camera:
+        given = msgspec.convert(options, module.Options)
+        return module.open_camera("test", given, wanted, clock_ns)
+
+    return open_transcoded("camera 'test'", opened, wanted) if transcode else opened(wanted)
 
 
-def take(camera: Camera, kind: type, count: int) -> list[Any]:
+def take(camera: Camera, kind: type | tuple[type, ...], count: int) -> list[Any]:
     """The next `count` packets or frames."""
     found: list[Any] = []
     while len(found) < count:

@@ -9,22 +9,30 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import msgspec
+import numpy as np
 import pytest
 
+from drivers.av_stream import planes
 from drivers.contracts import Camera
-from drivers.errors import DriverError
-from drivers.media import Frame, Packet
+from drivers.errors import DriverError, MaskRefused
+from drivers.masking import CHROMA, LUMA
+from drivers.media import Corner, Frame, Packet
 
 from .conftest import PATIENCE_S, open_driver, take
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A driver and the options to open it with. `paced`: it gives in its own time, not at once."""
+    """A driver and the options to open it with. `paced`: it gives in its own time, not at once.
+    `encoded`: its packets arrive encoded, and are handed out as they are.
+    """
 
     driver: str
     options: dict[str, Any]
     paced: bool
+    encoded: bool = True
+    transcode: bool = False
 
     @property
     def many(self) -> int:
@@ -33,7 +41,7 @@ class Device(msgspec.Struct, frozen=True):
 
     @contextmanager
     def opened(self, **how: Any) -> Iterator[Camera]:
-        camera = open_driver(self.driver, self.options, **how)
+        camera = open_driver(self.driver, self.options, transcode=self.transcode, **how)
         try:
             yield camera
         finally:
@@ -49,6 +57,7 @@ DEVICES = (
     "replay mjpeg",
     "replay mpeg4",
     "replay 422",
+    "replay transcoded",
     "fake fast",
     "fake real",
     "rtsp tcp",
@@ -60,13 +69,16 @@ DEVICES = (
 def device(request: pytest.FixtureRequest, films: dict[str, Path]) -> Device:
     driver, kind = request.param.split()
     if driver == "fake":
-        return Device("fake", {**SMALL_STREET, "pace": kind}, kind == "real")
+        options = {**SMALL_STREET, "pace": kind}
+        return Device("fake", options, kind == "real", encoded=False)
     if driver == "rtsp":
         server = request.getfixturevalue("rtsp_server")
         return Device("rtsp", {"url": server.url("open"), "transport": kind}, paced=True)
     film = films.get(kind, films["h264"])
     pace = "real" if kind == "real" else "fast"
-    return Device("replay", {"path": str(film), "pace": pace, "loop": True}, pace == "real")
+    options = {"path": str(film), "pace": pace, "loop": True}
+    transcode = kind == "transcoded"
+    return Device("replay", options, pace == "real", encoded=not transcode, transcode=transcode)
 
 
 def test_the_stream_is_described_from_the_moment_it_is_open(device: Device) -> None:
@@ -132,6 +144,45 @@ def test_a_plane_is_never_written_to_again(device: Device) -> None:
         take(camera, Frame, 12)
         assert prints(kept) == before
     assert prints(kept) == before
+
+
+LEFT_HALF = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+FLAT_WITHIN = 3
+"""Of luma and chroma, after an encoder that loses."""
+
+
+def test_what_is_masked_is_in_no_frame_and_in_no_packet_that_is_made_here(device: Device) -> None:
+    with device.opened(masks=(LEFT_HALF,)) as camera:
+        media = take(camera, (Frame, Packet), 30)
+        info = camera.info
+    half = info.width_px // 2
+    frames = [one for one in media if isinstance(one, Frame)]
+    for frame in frames:
+        assert (frame.y[:, :half] == LUMA).all()
+        assert (frame.u[:, : half // 2] == CHROMA).all()
+        assert (frame.v[:, : half // 2] == CHROMA).all()
+        assert frame.y[:, half + 2 :].max() > 60
+        assert not frame.y.flags.writeable
+    assert frames
+    assert info.masked is not device.encoded
+    if device.encoded:
+        return
+    decoder = av.CodecContext.create(info.codec, "r")
+    decoder.extradata = info.extradata
+    packets = [one for one in media if isinstance(one, Packet)]
+    pictures = [p for packet in packets for p in decoder.decode(av.Packet(packet.data))]  # type: ignore[attr-defined]
+    assert len(pictures) > 5
+    for picture in pictures:
+        y, u, v = (plane.astype(int) for plane in planes(picture))
+        assert np.abs(y[:, :half] - LUMA).max() <= FLAT_WITHIN
+        assert np.abs(u[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
+        assert np.abs(v[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
+
+
+def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> None:
+    for bad in (LEFT_HALF[:2], (Corner(0, 0), Corner(1, 1), Corner(0.5, 0.5))):
+        with pytest.raises(MaskRefused), device.opened(masks=(bad,)):
+            pass
 
 
 def test_a_read_without_patience_gives_nothing_rather_than_wait(device: Device) -> None:

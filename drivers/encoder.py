@@ -1,0 +1,79 @@
+"""H.264 from planes, for cameras that do not encode themselves or must be encoded again."""
+
+from fractions import Fraction
+
+import av
+import av.error
+import msgspec
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from drivers.errors import DriverError
+from drivers.masking import Planes
+
+GOP_S = 2.0
+
+
+class Encoded(msgspec.Struct, frozen=True, kw_only=True):
+    """One access unit and the ticks of its picture."""
+
+    ticks: int
+    is_key: bool
+    data: bytes
+
+
+class Encoder:
+    """libx264 with the least CPU, no reordering, and one thread, so that its bytes repeat.
+
+    What goes in comes out at once. A keyframe comes every GOP_S seconds at the stream's nominal
+    rate, and where the caller asks for one.
+    """
+
+    def __init__(
+        self, width_px: int, height_px: int, fps: Fraction, time_base: Fraction, what: str
+    ) -> None:
+        """Raises DriverError `unsupported` where FFmpeg has no libx264, or it has no such size."""
+        self._what = what
+        self._size_px = (width_px, height_px)
+        try:
+            context = VideoCodecContext.create("libx264", "w")
+            context.width, context.height = width_px, height_px
+            context.pix_fmt = "yuv420p"
+            context.framerate = fps
+            context.time_base = time_base
+            context.gop_size = max(1, round(GOP_S * fps))
+            context.thread_count = 1
+            context.flags |= av.codec.context.Flags.global_header
+            context.options = {
+                "preset": "ultrafast",
+                "tune": "zerolatency",
+                "crf": "26",
+                "forced-idr": "1",
+            }
+            context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise DriverError(
+                "unsupported", f"{what}: no H.264 encoder for {width_px}x{height_px}"
+            ) from error
+        self._context = context
+        self.extradata = bytes(context.extradata or b"")
+
+    def encode(self, planes: Planes, ticks: int, *, key: bool = False) -> list[Encoded]:
+        """One picture; `ticks` of the time base rise from one to the next.
+
+        Raises DriverError `protocol` where the picture's size is another one.
+        """
+        y, u, v = planes
+        if (y.shape[1], y.shape[0]) != self._size_px:
+            size, first = f"{y.shape[1]}x{y.shape[0]}", f"{self._size_px[0]}x{self._size_px[1]}"
+            raise DriverError("protocol", f"{self._what}: its pictures are {size} now, not {first}")
+        flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
+        picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
+        picture.pts = ticks
+        if key:
+            picture.pict_type = PictureType.I
+        return [
+            Encoded(ticks=packet.pts or 0, is_key=packet.is_keyframe, data=bytes(packet))
+            for packet in self._context.encode(picture)
+        ]

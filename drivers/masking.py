@@ -1,0 +1,125 @@
+"""Privacy masks: what lies in a polygon is painted over before anybody sees the picture."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import msgspec
+import numpy as np
+
+from drivers.errors import MaskRefused
+from drivers.media import Plane, Polygon
+
+LUMA, CHROMA = 32, 128
+"""A dark grey without colour. Black would look like a dead part of the sensor."""
+
+SMALLEST_AREA = 1e-5
+"""Of the picture. A smaller polygon is a slip of the hand, and hides nothing."""
+
+_FRACTION_BITS = 4
+_ONE = 1 << _FRACTION_BITS
+
+Planes = tuple[Plane, Plane, Plane]
+
+
+class _Patch(msgspec.Struct, frozen=True):
+    """A rectangle of a plane, and in it what is painted: 255 there, 0 elsewhere."""
+
+    rows: slice
+    columns: slice
+    mask: Plane
+    paint: Plane
+
+
+class MaskPainter:
+    """Paints the masks over pictures of any size. One thread.
+
+    What is painted does not depend on what was there. A polygon is grown by a pixel, so that every
+    pixel it touches is covered, and then to whole samples of chroma, so that none of its colour is
+    left.
+    """
+
+    def __init__(self, masks: Sequence[Polygon], what: str) -> None:
+        """`what` begins messages. Raises MaskRefused for a polygon that cannot be drawn."""
+        self._masks = tuple(masks)
+        self._what = what
+        self._size_px = (0, 0)
+        self._luma: tuple[_Patch, ...] = ()
+        self._chroma: tuple[_Patch, ...] = ()
+        for index, polygon in enumerate(self._masks):
+            _check(polygon, f"{what}: mask {index + 1}")
+
+    def painted(self, planes: Planes) -> Planes:
+        """The planes with the masks over them: copies, or the same where there are no masks.
+
+        Raises MaskRefused where they cannot be drawn.
+        """
+        if not self._masks:
+            return planes
+        y, u, v = planes
+        size_px = (y.shape[1], y.shape[0])
+        try:
+            if size_px != self._size_px:
+                self._luma, self._chroma = _drawn(self._masks, *size_px)
+                self._size_px = size_px
+            return _over(y, self._luma), _over(u, self._chroma), _over(v, self._chroma)
+        except (cv2.error, MemoryError) as error:
+            width, height = size_px
+            raise MaskRefused(f"{self._what}: masks not drawn at {width}x{height}") from error
+
+
+def _check(polygon: Polygon, what: str) -> None:
+    if len(polygon) < 3:  # noqa: PLR2004 - a polygon
+        raise MaskRefused(f"{what}: has {len(polygon)} corners; allowed: 3 or more")
+    for corner in polygon:
+        # NaN is in no range.
+        if not (0 <= corner.x <= 1 and 0 <= corner.y <= 1):
+            raise MaskRefused(f"{what}: corner [{corner.x}, {corner.y}]; allowed: within 0..1")
+    doubled = math.fsum(
+        one.x * other.y - other.x * one.y
+        for one, other in zip(polygon, polygon[1:] + polygon[:1], strict=True)
+    )
+    if abs(doubled) / 2 < SMALLEST_AREA:
+        raise MaskRefused(f"{what}: has no area; allowed: corners not all on one line")
+
+
+def _drawn(
+    masks: Sequence[Polygon], width_px: int, height_px: int
+) -> tuple[tuple[_Patch, ...], tuple[_Patch, ...]]:
+    """The patches of the luma plane and of both chroma planes."""
+    rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
+    canvas = np.zeros((2 * rows, 2 * columns), np.uint8)
+    for polygon in masks:
+        corners = [
+            [round((p.x * width_px - 0.5) * _ONE), round((p.y * height_px - 0.5) * _ONE)]
+            for p in polygon
+        ]
+        one = np.zeros_like(canvas)
+        cv2.fillPoly(one, [np.array(corners, np.int32)], 255, shift=_FRACTION_BITS)
+        cv2.dilate(one, np.ones((3, 3), np.uint8), dst=one)
+        # Where edges cross, filling leaves holes: all that is enclosed is covered.
+        outlines, _ = cv2.findContours(one, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, 255, cv2.FILLED)
+    chroma = canvas.reshape(rows, 2, columns, 2).max(axis=(1, 3))
+    luma = chroma.repeat(2, axis=0).repeat(2, axis=1)[:height_px, :width_px]
+    return _patches(luma, LUMA), _patches(chroma, CHROMA)
+
+
+def _patches(mask: Plane, value: int) -> tuple[_Patch, ...]:
+    """One patch for each part of the mask that hangs together."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found = []
+    for x, y, width, height, _ in stats[1:]:
+        rows, columns = slice(int(y), int(y + height)), slice(int(x), int(x + width))
+        part = np.ascontiguousarray(mask[rows, columns])
+        found.append(_Patch(rows, columns, part, np.full_like(part, value)))
+    return tuple(found)
+
+
+def _over(plane: Plane, patches: Sequence[_Patch]) -> Plane:
+    """A copy of a plane with the patches painted over it."""
+    copy = plane.copy()
+    for patch in patches:
+        cv2.copyTo(patch.paint, patch.mask, copy[patch.rows, patch.columns])
+    copy.flags.writeable = False
+    return copy

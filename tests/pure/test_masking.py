@@ -1,0 +1,148 @@
+"""Privacy masks: nothing of what lies in a polygon is left, and nothing else is touched."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.errors import MaskRefused
+from drivers.masking import CHROMA, LUMA, MaskPainter, Planes
+from drivers.media import Corner, Polygon
+
+WHAT = "camera 'north'"
+
+sizes = st.tuples(st.integers(2, 70), st.integers(2, 50))
+
+
+@st.composite
+def polygons(draw: st.DrawFn) -> Polygon:
+    """A star around a point: no corner is out of the picture, and no edges cross."""
+    x, y = draw(st.floats(0.2, 0.8)), draw(st.floats(0.2, 0.8))
+    turns = sorted(draw(st.lists(st.floats(0, 6.28), min_size=3, max_size=9, unique=True)))
+    reach = [draw(st.floats(0.05, 0.6)) for _ in turns]
+    corners = tuple(
+        Corner(
+            min(1, max(0, x + r * math.cos(turn))),
+            min(1, max(0, y + r * math.sin(turn))),
+        )
+        for turn, r in zip(turns, reach, strict=True)
+    )
+    try:
+        MaskPainter([corners], WHAT)
+    except MaskRefused:
+        return (Corner(0.1, 0.1), Corner(0.9, 0.2), Corner(0.5, 0.9))
+    return corners
+
+
+def picture(size_px: tuple[int, int], seed: int) -> Planes:
+    """Noise that holds no value of the paint."""
+    width, height = size_px
+    rng = np.random.default_rng(seed)
+    half = ((height + 1) // 2, (width + 1) // 2)
+    y = rng.integers(LUMA + 1, 256, (height, width), np.uint8)
+    u, v = (rng.integers(0, CHROMA, half, np.uint8) for _ in range(2))
+    for plane in (y, u, v):
+        plane.flags.writeable = False
+    return y, u, v
+
+
+def inside(polygon: Polygon, xs: npt.NDArray[np.float64], ys: npt.NDArray[np.float64]) -> object:
+    """Which places lie in a polygon, by the crossings of a ray."""
+    found = np.zeros(xs.shape, bool)
+    for one, other in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        if one.y == other.y:
+            continue
+        between = (one.y > ys) != (other.y > ys)
+        at = (other.x - one.x) * (ys - one.y) / (other.y - one.y) + one.x
+        found ^= between & (xs < at)
+    return found
+
+
+@given(masks=st.lists(polygons(), min_size=1, max_size=3), size_px=sizes)
+def test_no_pixel_that_a_polygon_touches_depends_on_the_picture(
+    masks: list[Polygon], size_px: tuple[int, int]
+) -> None:
+    painter = MaskPainter(masks, WHAT)
+    one = painter.painted(picture(size_px, 1))
+    other = painter.painted(picture(size_px, 2))
+    width, height = size_px
+    # Nine places in each pixel.
+    xs, ys = np.meshgrid((np.arange(width * 3) + 0.5) / 3, (np.arange(height * 3) + 0.5) / 3)
+    for polygon in masks:
+        hit = np.asarray(inside(polygon, xs / width, ys / height))
+        hit = hit.reshape(height, 3, width, 3).any(axis=(1, 3))
+        rows, columns = np.nonzero(hit)
+        assert (one[0][rows, columns] == LUMA).all()
+        for plane in (1, 2):
+            assert (one[plane][rows // 2, columns // 2] == CHROMA).all()
+    for first, second in zip(one, other, strict=True):
+        painted = (first == (LUMA if first.shape == one[0].shape else CHROMA)) & (first == second)
+        assert painted.any()
+
+
+@given(mask=polygons(), size_px=sizes, seed=st.integers(0, 9))
+def test_what_is_not_painted_is_as_it_was_and_the_picture_itself_is_not_written_to(
+    mask: Polygon, size_px: tuple[int, int], seed: int
+) -> None:
+    before = picture(size_px, seed)
+    kept = [plane.copy() for plane in before]
+    after = MaskPainter([mask], WHAT).painted(before)
+    for plane, untouched, painted, value in zip(
+        before, kept, after, (LUMA, CHROMA, CHROMA), strict=True
+    ):
+        assert (plane == untouched).all()
+        rest = painted != value
+        assert (painted[rest] == plane[rest]).all()
+        assert not painted.flags.writeable
+
+
+def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
+    square = (Corner(0.25, 0.25), Corner(0.75, 0.25), Corner(0.75, 0.75), Corner(0.25, 0.75))
+    y, _, _ = MaskPainter([square], WHAT).painted(picture((80, 40), 1))
+    rows, columns = np.nonzero(y == LUMA)
+    assert (rows.min(), rows.max()) == (8, 31)
+    assert (columns.min(), columns.max()) == (18, 61)
+
+
+def test_edges_that_cross_leave_no_hole() -> None:
+    star = tuple(
+        Corner(0.5 + 0.4 * math.sin(turn), 0.5 - 0.4 * math.cos(turn))
+        for turn in (0, 2.513, 5.027, 1.257, 3.770)
+    )
+    y, _, _ = MaskPainter([star], WHAT).painted(picture((100, 100), 1))
+    assert (y[45:55, 45:55] == LUMA).all()
+
+
+def test_a_picture_of_another_size_is_masked_anew() -> None:
+    left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+    painter = MaskPainter([left], WHAT)
+    for width in (40, 21, 64):
+        y, _, _ = painter.painted(picture((width, 30), 1))
+        assert (y[:, : (width + 1) // 2] == LUMA).all()
+        assert (y[:, width // 2 + 3 :] != LUMA).all()
+
+
+def test_without_masks_nothing_is_copied() -> None:
+    planes = picture((32, 32), 1)
+    assert MaskPainter([], WHAT).painted(planes) is planes
+
+
+@pytest.mark.parametrize(
+    ("polygon", "says"),
+    [
+        ((), "has 0 corners; allowed: 3 or more"),
+        ((Corner(0, 0), Corner(1, 1)), "has 2 corners"),
+        ((Corner(0, 0), Corner(1, 1), Corner(0.5, 0.5)), "has no area"),
+        ((Corner(0, 0), Corner(1, 0), Corner(0, 1.1)), "corner [0, 1.1]; allowed: within 0..1"),
+        ((Corner(0, 0), Corner(1, 0), Corner(math.nan, 1)), "corner [nan, 1]"),
+        ((Corner(0, 0), Corner(math.inf, 0), Corner(0, 1)), "corner [inf, 0]"),
+    ],
+)
+def test_a_polygon_that_cannot_be_drawn_is_refused(polygon: Polygon, says: str) -> None:
+    with pytest.raises(MaskRefused) as caught:
+        MaskPainter([polygon], WHAT)
+    assert str(caught.value).startswith("camera 'north': mask 1: ")
+    assert says in str(caught.value)
