@@ -136,7 +136,10 @@ class Custody:
             if not self._folder.is_dir():
                 self._folder.mkdir(parents=True, mode=0o700)
                 sync_folder(self._folder.parent)
-            with (self._folder / "lock").open("ab") as held:
+            lock = self._folder / "lock"
+            if not lock.exists():
+                _create(lock)
+            with lock.open("ab") as held:
                 fcntl.flock(held, fcntl.LOCK_EX)
                 yield
 
@@ -278,7 +281,9 @@ class Custody:
 
     def _free_aside(self, name: str) -> Path:
         aside = self._folder / SET_ASIDE
-        aside.mkdir(exist_ok=True)
+        if not aside.is_dir():
+            aside.mkdir()
+            sync_folder(self._folder)
         target = aside / name
         number = 0
         while target.exists():
