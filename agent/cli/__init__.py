@@ -7,7 +7,7 @@ import importlib
 
 from agent.cli.commands import Commands
 
-COMMANDS = ("demo", "run", "check-config", "replay", "detect", "watch")
+COMMANDS = ("demo", "run", "check-config", "replay", "detect", "watch", "footage")
 """In the order in which a newcomer meets them."""
 
 

@@ -1,0 +1,322 @@
+"""An export: a folder with footage, what the box has signed about it, and all to verify it by.
+
+The folder appears whole or not at all: it is made under another name beside, and renamed. The
+receipt `exported` is on the box's disk before the folder has its name, so footage never leaves
+without a trace. docs/footage.md says it for people.
+"""
+
+import hashlib
+import html
+import os
+import shutil
+import string
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from agent import __version__
+from agent.clock import Clock
+from agent.errors import BadInput
+from agent.record import catalogue
+from agent.record import cut as cutting
+from agent.record.catalogue import Entry
+from agent.record.chain import Head
+from agent.record.custody import Custody
+from agent.record.keys import KeyFor
+from agent.record.manifest import (
+    CHAIN,
+    CLIP,
+    KEYS,
+    MANIFEST,
+    SEGMENTS,
+    SUMS,
+    ExportedClip,
+    ExportedFile,
+    ExportedHead,
+    Manifest,
+)
+from agent.record.receipts import Exported, Receipt
+from agent.record.recovery import sync_folder
+from agent.record.seal import read_sidecar
+from agent.record.segment_name import KEYS as KEYS_SUFFIX
+from agent.record.segment_name import rfc3339
+
+PAGE = "LISEZMOI-README.html"
+"""One page in three languages. Names are ASCII, because file systems write accents differently."""
+
+VERIFIER = "verify.html"
+
+_COPY_BYTES = 1 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CannotExport(Exception):
+    """Nothing was exported. One line says why."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty."""
+
+    camera: str
+    begin: datetime
+    end: datetime
+    by: str
+    purpose: str
+    out: Path
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What was exported. `left_out` are segments that touch the span and could not be part of it,
+    and why; where there is no clip, `no_clip` says why.
+    """
+
+    folder: Path
+    segments: tuple[str, ...]
+    size_bytes: int
+    clip: ExportedClip | None
+    no_clip: str | None
+    left_out: dict[str, str]
+    receipt: Receipt
+
+
+class Exporter:
+    """Makes exports of one box's footage. Any thread may ask."""
+
+    def __init__(
+        self,
+        *,
+        box: str,
+        public_key: str,
+        custody: Custody,
+        custody_folder: Path,
+        clock: Clock,
+        key_for: KeyFor,
+    ) -> None:
+        self.box = box
+        self.public_key = public_key
+        self.custody = custody
+        self.custody_folder = custody_folder
+        self.clock = clock
+        self.key_for = key_for
+
+    def export(
+        self,
+        wish: Wish,
+        entries: Sequence[Entry],
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> Made:
+        """Export what of `entries` is closed and has a receipt. `progress` is told the bytes done,
+        and of how many.
+
+        Raises CannotExport where there is nothing or it is gone meanwhile, BadInput where `out` has
+        files, and OSError.
+        """
+        whole = [entry for entry in entries if entry.closed is not None and not entry.writing]
+        left_out = {
+            str(entry.name): "still written to" if entry.writing else "no receipt of its close"
+            for entry in entries
+            if entry not in whole
+        }
+        if not whole:
+            raise CannotExport(_nothing(wish, left_out))
+        if wish.out.exists() and (not wish.out.is_dir() or any(wish.out.iterdir())):
+            raise BadInput(
+                f"--out {str(wish.out)!r}: is there already; allowed: a new or an empty folder"
+            )
+        wish.out.parent.mkdir(parents=True, exist_ok=True)
+        making = wish.out.with_name(f".{wish.out.name}.{os.getpid()}.making")
+        making.mkdir()
+        try:
+            made = _Making(self, wish, whole, making, progress).make()
+            if wish.out.exists():
+                wish.out.rmdir()
+            making.rename(wish.out)
+            sync_folder(wish.out.parent)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return msgspec.structs.replace(made, folder=wish.out, left_out=left_out)
+
+
+class _Making:
+    """One folder in the making."""
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        wish: Wish,
+        entries: list[Entry],
+        folder: Path,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._exporter = exporter
+        self._wish = wish
+        self._entries = entries
+        self._folder = folder
+        self._progress = progress
+        self._total = sum(entry.size_bytes for entry in entries)
+        self._done = 0
+        self._files: dict[str, ExportedFile] = {}
+
+    def make(self) -> Made:
+        wish, custody = self._wish, self._exporter.custody
+        self._copy_segments()
+        clip, no_clip = self._cut()
+        self._write_pages()
+        first_seq = catalogue.first_seq(self._exporter.custody_folder, self._entries)
+        manifest = self._manifest(clip, first_seq, custody.head())
+        data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+        self._write(MANIFEST, data)
+        body = Exported(
+            camera=wish.camera,
+            begin_time=manifest.begin_time,
+            end_time=manifest.end_time,
+            by=wish.by,
+            purpose=wish.purpose,
+            segments=manifest.segments,
+            sha256=self._files[MANIFEST].sha256,
+        )
+        receipt = custody.append(body, self._exporter.clock.boottime_ns())
+        self._write(CHAIN, _stretch(custody, first_seq, receipt.seq))
+        sums = "".join(f"{self._files[path].sha256}  {path}\n" for path in sorted(self._files))
+        self._write(SUMS, sums.encode())
+        for folder in {(self._folder / path).parent for path in self._files}:
+            sync_folder(folder)
+        return Made(
+            folder=self._folder,
+            segments=manifest.segments,
+            size_bytes=sum(file.size_bytes for file in self._files.values()),
+            clip=clip,
+            no_clip=no_clip,
+            left_out={},
+            receipt=receipt,
+        )
+
+    def _manifest(self, clip: ExportedClip | None, first_seq: int, head: Head) -> Manifest:
+        wish, exporter = self._wish, self._exporter
+        return Manifest(
+            box=exporter.box,
+            camera=wish.camera,
+            begin_time=rfc3339(wish.begin),
+            end_time=rfc3339(wish.end),
+            by=wish.by,
+            purpose=wish.purpose,
+            made_time=rfc3339(exporter.clock.utc(exporter.clock.boottime_ns())),
+            software=__version__,
+            public_key=exporter.public_key,
+            first_seq=first_seq,
+            head=ExportedHead(seq=head.seq, sha256=head.sha256),
+            segments=tuple(str(entry.name) for entry in self._entries),
+            clip=clip,
+            files=tuple(self._files[path] for path in sorted(self._files)),
+        )
+
+    def _copy_segments(self) -> None:
+        (self._folder / SEGMENTS).mkdir()
+        for entry in self._entries:
+            name = str(entry.name)
+            self._copy(entry.path, f"{SEGMENTS}/{name}")
+            sidecar = entry.path.with_name(name + KEYS_SUFFIX)
+            if entry.closed is not None and entry.closed.sealed and sidecar.exists():
+                self._copy(sidecar, f"{SEGMENTS}/{sidecar.name}")
+                key = self._exporter.key_for(bytes.fromhex(read_sidecar(sidecar).kid))
+                if key is not None:
+                    (self._folder / KEYS).mkdir(exist_ok=True)
+                    text = f"{key.kid.hex()}:{key.key.hex()}\n"
+                    self._write(f"{KEYS}/{name}.key", text.encode())
+
+    def _cut(self) -> tuple[ExportedClip | None, str | None]:
+        """The clip, or why there is none."""
+        wish = self._wish
+        sources = [cutting.utc_source(entry.path, entry.name) for entry in self._entries]
+        try:
+            clip = cutting.cut(
+                sources,
+                cutting.utc_ns(wish.begin),
+                cutting.utc_ns(wish.end),
+                self._folder / CLIP,
+                self._exporter.key_for,
+            )
+        except cutting.CannotCut as error:
+            return None, str(error)
+        self._sum(CLIP)
+        begin = _EPOCH + timedelta(microseconds=clip.begin_ns // 1000)
+        return ExportedClip(
+            begin_time=rfc3339(begin), duration_ns=clip.duration_ns, segments=clip.segments
+        ), None
+
+    def _copy(self, source: Path, path: str) -> None:
+        digest = hashlib.sha256()
+        size_bytes = 0
+        try:
+            reader = source.open("rb")
+        except FileNotFoundError as error:
+            raise CannotExport(f"{source.name}: evicted while it was exported") from error
+        with reader, (self._folder / path).open("xb") as writer:
+            while data := reader.read(_COPY_BYTES):
+                digest.update(data)
+                writer.write(data)
+                size_bytes += len(data)
+                self._done += len(data)
+                self._progress(min(self._done, self._total), self._total)
+            _sync(writer)
+        self._files[path] = ExportedFile(
+            path=path, sha256=digest.hexdigest(), size_bytes=size_bytes
+        )
+
+    def _write_pages(self) -> None:
+        wish = self._wish
+        room = resources.files("agent.record")
+        page = string.Template((room / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
+        facts = {
+            "box": self._exporter.box,
+            "camera": wish.camera,
+            "begin_time": rfc3339(wish.begin),
+            "end_time": rfc3339(wish.end),
+            "by": wish.by,
+            "purpose": wish.purpose,
+            "public_key": self._exporter.public_key,
+        }
+        escaped = {name: html.escape(value) for name, value in facts.items()}
+        self._write(PAGE, page.substitute(escaped).encode())
+        self._write(VERIFIER, (room / "verifier.html").read_bytes())
+
+    def _write(self, path: str, data: bytes) -> None:
+        with (self._folder / path).open("xb") as file:
+            file.write(data)
+            _sync(file)
+        self._files[path] = ExportedFile(
+            path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+        )
+
+    def _sum(self, path: str) -> None:
+        with (self._folder / path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = file.tell()
+        self._files[path] = ExportedFile(path=path, sha256=digest, size_bytes=size_bytes)
+
+
+def _stretch(custody: Custody, first_seq: int, last_seq: int) -> bytes:
+    """The chain from one receipt to another, as it lies on the disk."""
+    lines = []
+    for line in custody.read(first_seq):
+        lines.append(line)
+        if len(lines) > last_seq - first_seq:
+            break
+    return b"".join(lines)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _nothing(wish: Wish, left_out: dict[str, str]) -> str:
+    span = f"{rfc3339(wish.begin)} to {rfc3339(wish.end)}"
+    if not left_out:
+        return f"camera {wish.camera}: no footage from {span}"
+    name, why = next(iter(left_out.items()))
+    return f"camera {wish.camera}: nothing whole from {span}; {name}: {why}"

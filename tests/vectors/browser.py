@@ -1,0 +1,78 @@
+"""The page `verifier.html` in a real browser that has no network, driven as a person would."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+WAIT_S = 60.0
+"""For whatever must come; never waited out in a pass."""
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--lang=en",
+    # Whatever the page asked for would fail; and it is opened from a file.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
+
+
+class Verifier:
+    """The page, opened from a file."""
+
+    def __init__(self, page: Path, profile: Path) -> None:
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if chromium is None or driver is None:
+            pytest.skip("needs Debian's chromium and chromium-driver")
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver.get(page.as_uri())
+
+    def know(self, key: str, head: str) -> None:
+        """What the centre knows, typed in."""
+        self.driver.execute_script("document.getElementById('known').open = true")
+        for name, value in (("known-key", key), ("known-head", head)):
+            field = self.driver.find_element(By.ID, name)
+            field.clear()
+            field.send_keys(value)
+
+    def check(self, folder: Path) -> str | None:
+        """The class of the problem, or None where the export is good."""
+        verdict = self.driver.find_element(By.ID, "verdict")
+        before = verdict.get_attribute("data-run")
+        self.driver.find_element(By.ID, "folder").send_keys(str(folder))
+        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
+        wait.until(lambda _: verdict.get_attribute("data-run") != before)
+        ok, problem = verdict.get_attribute("data-ok"), verdict.get_attribute("data-problem")
+        assert (ok == "true") == (problem == "")
+        return problem or None
+
+    def said(self) -> str:
+        """What stands on the page."""
+        return str(self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def speak(self, lang: str) -> str:
+        """Choose a language. How the page now runs."""
+        self.driver.find_element(By.CSS_SELECTOR, f"[data-lang={lang}]").click()
+        return str(self.driver.execute_script("return document.documentElement.dir"))
+
+    def complaints(self) -> list[str]:
+        """What the browser's console holds."""
+        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+
+    def close(self) -> None:
+        self.driver.quit()

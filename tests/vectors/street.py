@@ -1,0 +1,168 @@
+"""A small box that has recorded the rendered street: real camera, real files, real chain."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.clock import ClockTrust
+from agent.identity import Identity
+from agent.record import catalogue
+from agent.record.custody import Custody
+from agent.record.export import Exporter, Made, Wish
+from agent.record.part import Part
+from agent.record.receipts import Attested, Closed, Gap, Opened, Started
+from agent.record.segment_name import SegmentName, rfc3339
+from drivers.camera.fake import FakeCamera, Options, open_camera
+from drivers.contracts import Wanted
+from drivers.errors import DriverError
+from drivers.media import Packet
+
+BOOT = "1f155cfd-0000-4000-8000-000000000001"
+BOOT_UTC = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
+SEGMENT_S = 4.0
+
+
+class StreetClock:
+    """Time goes with the street."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def boottime_ns(self) -> int:
+        return self.now_ns
+
+    def utc(self, t_ns: int) -> datetime:
+        return BOOT_UTC + timedelta(microseconds=t_ns // 1000)
+
+    def trust(self) -> ClockTrust:
+        return ClockTrust(synced=True, source="ntp", error_s=0.02)
+
+
+class StreetBox:
+    """A box with its state folder, its key and its chain."""
+
+    def __init__(self, state: Path, box: str) -> None:
+        self.state = state
+        self.box = box
+        self.clock = StreetClock()
+        self.identity = Identity.load_or_make(state / "identity")
+        self.custody = Custody.open(state / "custody", box, BOOT, self.clock, self.identity)
+        self.public_key = base64.b64encode(self.identity.public_key_raw).decode()
+        self._counter = 0
+        self.say(Started(public_key=self.public_key, versions={"vigie": "0.1.0"}, recipients=()))
+
+    def say(self, body: object) -> None:
+        self.custody.append(body, self.clock.now_ns)  # type: ignore[arg-type]
+
+    def record(self, camera: str, seed: int, seconds: float) -> None:
+        """The street for so long, in segments, each with its receipts."""
+        street = _street(seed, seconds)
+        folder = self.state / "footage" / camera
+        folder.mkdir(parents=True, exist_ok=True)
+        base_ns = self.clock.now_ns
+        part: Part | None = None
+        for packet in _packets(street):
+            moved = _later(packet, base_ns)
+            self.clock.now_ns = moved.t_ns
+            if part is not None and part.is_due(moved, SEGMENT_S):
+                self._close(camera, part)
+                part = None
+            if part is None:
+                part = Part(folder, self._name(moved.t_ns), street.info, self.clock, 0.0)
+                self.say(Opened(camera=camera, segment=str(part.name)))
+            part.add(moved)
+        assert part is not None
+        self._close(camera, part)
+
+    def export(self, camera: str, begin_s: float, end_s: float, out: Path) -> Made:
+        """The footage between two moments of the box's time."""
+        footage, custody = self.state / "footage", self.state / "custody"
+        begin, end = self.at(begin_s), self.at(end_s)
+        exporter = Exporter(
+            box=self.box,
+            public_key=self.public_key,
+            custody=self.custody,
+            custody_folder=custody,
+            clock=self.clock,
+            key_for=lambda _kid: None,
+        )
+        wish = Wish(
+            camera=camera,
+            begin=begin,
+            end=end,
+            by="Y. Alaoui",
+            purpose="collision, case 2026/118",
+            out=out,
+        )
+        return exporter.export(wish, catalogue.find(footage, custody, [camera], begin, end))
+
+    def at(self, seconds: float) -> datetime:
+        return self.clock.utc(round(seconds * 1e9))
+
+    def attest(self, camera: str) -> None:
+        self.say(Attested(camera=camera, oldest_time=rfc3339(BOOT_UTC), segments=1, bytes=1))
+
+    def gap(self, camera: str) -> None:
+        now_ns = self.clock.now_ns
+        self.say(Gap(camera=camera, begin_ns=now_ns, end_ns=now_ns, reason="the disk was slow"))
+
+    def _name(self, t_ns: int) -> SegmentName:
+        self._counter += 1
+        return SegmentName(
+            counter=self._counter,
+            boot=BOOT[:8],
+            begin_ms=t_ns // 1_000_000,
+            utc=self.clock.utc(t_ns),
+            synced=True,
+        )
+
+    def _close(self, camera: str, part: Part) -> None:
+        sealed = part.seal()
+        self.say(
+            Closed(
+                camera=camera,
+                segment=str(sealed.name),
+                sha256=sealed.sha256,
+                size_bytes=sealed.size_bytes,
+                begin_ns=sealed.begin_ns,
+                duration_ns=sealed.duration_ns,
+                begin_time=rfc3339(sealed.name.utc),
+                software="0.1.0",
+                model="ssdlite_mobilenet_v2",
+                mask="balconies-3",
+                config=None,
+                sealed=sealed.encrypted,
+                mask_applied="camera",
+                recovered=False,
+            )
+        )
+
+
+def _street(seed: int, seconds: float) -> FakeCamera:
+    options = Options(
+        width_px=320, height_px=180, fps=10, seed=seed, pace="fast", duration_s=seconds
+    )
+    return open_camera("street", options, Wanted(packets=True, frames_fps=0), lambda: 0)
+
+
+def _packets(street: FakeCamera) -> list[Packet]:
+    packets = []
+    try:
+        while True:
+            packet = street.read(1.0)
+            assert isinstance(packet, Packet)
+            packets.append(packet)
+    except DriverError:
+        return packets
+    finally:
+        street.close()
+
+
+def _later(packet: Packet, by_ns: int) -> Packet:
+    return Packet(
+        t_ns=packet.t_ns + by_ns,
+        pts_ns=packet.pts_ns + by_ns,
+        dts_ns=packet.dts_ns + by_ns,
+        is_key=packet.is_key,
+        data=packet.data,
+    )

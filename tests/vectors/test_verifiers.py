@@ -1,0 +1,166 @@
+"""Two verifiers, written apart, on the same vectors: the good one holds, each bad one has a name."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from agent.record.manifest import Problem
+from agent.record.verify import verify_export
+from tests.vectors import tampering
+from tests.vectors.browser import Verifier
+from tests.vectors.make import Vectors, make
+from tests.vectors.workbench import Workbench
+
+RECORD = Path(__file__).parents[2] / "agent" / "record"
+PAGE = RECORD / "verifier.html"
+NAMES = [one.name for one in tampering.ALL]
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Vectors:
+    return make(tmp_path_factory.mktemp("vectors"))
+
+
+@pytest.fixture(scope="module")
+def page(vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verifier]:
+    verifier = Verifier(PAGE, tmp_path_factory.mktemp("profile"))
+    head = vectors.known_head
+    verifier.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    yield verifier
+    verifier.close()
+
+
+def test_every_way_of_tampering_leaves_another_export(vectors: Vectors) -> None:
+    assert len(NAMES) == len(set(NAMES)) >= 50
+    assert {one.problem for one in vectors.tampered} == set(get_args(Problem))
+    seen = {content(one.folder) for one in (vectors.good, *vectors.tampered)}
+    assert len(seen) == len(vectors.tampered) + 1
+
+
+def test_the_good_export_holds(vectors: Vectors) -> None:
+    verdict = verify_export(
+        vectors.good.folder, known_key=vectors.known_key, known_head=vectors.known_head
+    )
+    assert verdict.ok, verdict.first_problem
+    assert verify_export(vectors.good.folder).ok
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_tampered_copy_is_refused_by_its_name(vectors: Vectors, name: str) -> None:
+    (vector,) = (one for one in vectors.tampered if one.name == name)
+    verdict = verify_export(
+        vector.folder, known_key=vectors.known_key, known_head=vectors.known_head
+    )
+    assert not verdict.ok
+    assert verdict.first_problem is not None
+    assert verdict.first_problem.problem == vector.problem, verdict.first_problem
+
+
+@pytest.mark.slow
+def test_the_page_accepts_the_good_export_in_three_languages(
+    vectors: Vectors, page: Verifier
+) -> None:
+    assert page.check(vectors.good.folder) is None
+    assert [page.speak(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
+    page.speak("ar")
+    assert "لم يُغيَّر شيء." in page.said()
+    page.speak("fr")
+    assert "Rien n\u2019a été changé." in page.said()
+    page.speak("en")
+    for words in ("Nothing was changed.", vectors.known_key, "casa-0001", "balconies-3"):
+        assert words in page.said()
+    assert page.complaints() == []
+
+
+@pytest.mark.slow
+def test_the_page_refuses_each_tampered_copy_by_the_same_name(
+    vectors: Vectors, page: Verifier
+) -> None:
+    found = {one.name: page.check(one.folder) for one in vectors.tampered}
+    assert found == {one.name: one.problem for one in vectors.tampered}
+    assert "This export proves nothing." in page.said()
+    assert page.complaints() == []
+
+
+@pytest.mark.slow
+def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
+    vectors: Vectors, page: Verifier
+) -> None:
+    (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
+    assert verify_export(forged.folder).ok
+    page.know("", "")
+    try:
+        assert page.check(forged.folder) is None
+        assert "nobody can tell which box has signed" in page.said()
+    finally:
+        head = vectors.known_head
+        page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+
+
+@pytest.mark.slow
+def test_the_page_inside_the_export_is_the_same_and_checks_it_too(
+    vectors: Vectors, tmp_path: Path
+) -> None:
+    inside = vectors.good.folder / "verify.html"
+    assert inside.read_bytes() == PAGE.read_bytes()
+    verifier = Verifier(inside, tmp_path / "profile")
+    try:
+        assert verifier.check(vectors.good.folder) is None
+    finally:
+        verifier.close()
+
+
+def test_the_page_may_load_nothing_and_runs_only_its_own_script() -> None:
+    for page in (PAGE, RECORD / "pages" / "lisezmoi.html"):
+        text = page.read_text(encoding="utf-8")
+        (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == "'none'"
+        for tag in ("script", "style"):
+            inside = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+            sums = [base64.b64encode(hashlib.sha256(i.encode()).digest()).decode() for i in inside]
+            assert rules.get(f"{tag}-src", "").split() == [f"'sha256-{one}'" for one in sums], tag
+        assert not re.search(r"""(src|href)=["'](?!#)|url\(|@import|fetch\(|XMLHttp""", text)
+
+
+def test_sha256sum_reads_the_sums(vectors: Vectors) -> None:
+    command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    subprocess.run(command, cwd=vectors.good.folder, check=True)
+
+
+def test_what_a_person_wrote_stands_in_the_page_as_text(vectors: Vectors) -> None:
+    page = (vectors.good.folder / "LISEZMOI-README.html").read_text(encoding="utf-8")
+    assert vectors.known_key in page
+    assert "collision, case 2026/118" in page
+    for lang, direction in (("fr", ""), ("ar", ' dir="rtl"'), ("en", "")):
+        assert f'<section id="{lang}" lang="{lang}"{direction}>' in page
+    assert "$" not in page
+
+
+@pytest.mark.parametrize("at", range(0, 2000, 97))
+def test_no_byte_of_the_chain_is_free(vectors: Vectors, tmp_path: Path, at: int) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(vectors.good.folder, copy)
+    chain = copy / "receipts.chain"
+    data = bytearray(chain.read_bytes())
+    data[at] ^= 0x20
+    chain.write_bytes(data)
+    # Even whoever mends the sums is found out.
+    Workbench(copy, None, None).sums()  # type: ignore[arg-type]
+    assert not verify_export(copy).ok
+
+
+def content(folder: Path) -> str:
+    """A folder's files as one hash."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(data)} ".encode() + data)
+    return digest.hexdigest()

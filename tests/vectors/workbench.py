@@ -1,0 +1,147 @@
+"""What a forger works with: an export's files, its sums, its manifest, its chain, and some key."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.identity import Identity
+
+APART = ("manifest.json", "receipts.chain", "SHA256SUMS")
+Change = Callable[[dict[str, Any]], None]
+"""Changes a receipt or a manifest in place."""
+
+
+class Workbench:
+    """One copy of an export, to be tampered with. `own` is the key of the box that made it."""
+
+    def __init__(self, folder: Path, own: Identity, thief: Identity) -> None:
+        self.folder = folder
+        self.own = own
+        self.thief = thief
+
+    @property
+    def segments(self) -> list[Path]:
+        return sorted((self.folder / "segments").glob("*.mp4"))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
+        return loaded
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def flip(self, path: Path, at: int | None = None) -> None:
+        """One bit of one byte; in the middle where no place is given."""
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 if at is None else at] ^= 1
+        path.write_bytes(data)
+
+    def sums(self) -> None:
+        """SHA256SUMS, made to fit."""
+        lines = [
+            f"{_sha256(path)}  {path.relative_to(self.folder).as_posix()}\n"
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != "SHA256SUMS"
+        ]
+        self.path("SHA256SUMS").write_text("".join(lines))
+
+    def rewrite_manifest(self, change: Change = lambda _: None) -> None:
+        """The manifest, its files made to fit, then changed; and the sums."""
+        manifest = self.manifest
+        manifest["files"] = [
+            {
+                "path": path.relative_to(self.folder).as_posix(),
+                "sha256": _sha256(path),
+                "size_bytes": path.stat().st_size,
+            }
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name not in APART
+        ]
+        change(manifest)
+        self.path("manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        self.sums()
+
+    def lines(self) -> list[bytes]:
+        return self.path("receipts.chain").read_bytes().splitlines(keepends=True)
+
+    def put_lines(self, lines: list[bytes]) -> None:
+        self.path("receipts.chain").write_bytes(b"".join(lines))
+        self.sums()
+
+    def receipts(self) -> list[dict[str, Any]]:
+        return [json.loads(line[89:]) for line in self.lines()]
+
+    def index(self, kind: str, nth: int = 0) -> int:
+        """Where the nth receipt of a kind stands."""
+        found = [at for at, one in enumerate(self.receipts()) if one["body"]["kind"] == kind]
+        return found[nth]
+
+    def change_text(self, at: int, old: str, new: str) -> None:
+        """A receipt's JSON changed, its signature kept."""
+        lines = self.lines()
+        changed = lines[at].replace(old.encode(), new.encode())
+        assert changed != lines[at]
+        lines[at] = changed
+        self.put_lines(lines)
+
+    def resign(
+        self,
+        key: Identity,
+        change: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+        *,
+        relink: bool = True,
+        renumber: bool = True,
+    ) -> None:
+        """The whole chain, changed, numbered, linked and signed anew, the export's receipt made to
+        fit the manifest; and the sums. The first receipt's number and `prev` stay.
+        """
+        receipts = self.receipts()
+        seq, prev = receipts[0]["seq"], receipts[0]["prev"]
+        last = receipts[-1]
+        last["body"]["sha256"] = _sha256(self.path("manifest.json"))
+        change(receipts)
+        lines = []
+        for offset, receipt in enumerate(receipts):
+            if renumber:
+                receipt["seq"] = seq + offset
+            if relink:
+                receipt["prev"] = prev
+            text = json.dumps(receipt, separators=(",", ":"), ensure_ascii=False).encode()
+            prev = hashlib.sha256(text).hexdigest()
+            lines.append(base64.b64encode(key.sign(text)) + b" " + text + b"\n")
+        self.put_lines(lines)
+
+    def forge(
+        self,
+        key: Identity,
+        receipts: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+        manifest: Change = lambda _: None,
+    ) -> None:
+        """All of it done as the box would: the receipts changed, the manifest with a head that
+        fits, its receipt, the sums. Who has the box's key can do this.
+        """
+        self.resign(key, receipts)
+        before = self.lines()[-2][89:-1]
+        head = {"seq": json.loads(before)["seq"], "sha256": hashlib.sha256(before).hexdigest()}
+
+        def fit(changed: dict[str, Any]) -> None:
+            changed["head"] = head
+            manifest(changed)
+
+        self.rewrite_manifest(fit)
+        told = self.manifest
+
+        def export(changed: list[dict[str, Any]]) -> None:
+            body = changed[-1]["body"]
+            for name in ("camera", "begin_time", "end_time", "by", "purpose", "segments"):
+                body[name] = told[name]
+
+        self.resign(key, export)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
