@@ -11,6 +11,7 @@ from typing import get_args
 
 import pytest
 
+from agent.record import receipts
 from agent.record.manifest import Problem
 from agent.record.verify import verify_export
 from tests.vectors import tampering
@@ -128,6 +129,19 @@ def test_the_page_may_load_nothing_and_runs_only_its_own_script() -> None:
             sums = [base64.b64encode(hashlib.sha256(i.encode()).digest()).decode() for i in inside]
             assert rules.get(f"{tag}-src", "").split() == [f"'sha256-{one}'" for one in sums], tag
         assert not re.search(r"""(src|href)=["'](?!#)|url\(|@import|fetch\(|XMLHttp""", text)
+
+
+def test_the_page_knows_every_kind_of_receipt_with_its_fields() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    (table,) = re.findall(r"const BODIES = \{\n(.*?)\n\};", text, re.DOTALL)
+    shown = {
+        kind: set(re.findall(r"(\w+): \w", fields))
+        for kind, fields in re.findall(r"^  (\w+): \{(.*?)\},$", table, re.DOTALL | re.MULTILINE)
+    }
+    known = {
+        kind.__struct_config__.tag: set(kind.__struct_fields__) for kind in get_args(receipts.Body)
+    }
+    assert shown == known
 
 
 def test_sha256sum_reads_the_sums(vectors: Vectors) -> None:
