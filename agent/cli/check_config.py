@@ -6,6 +6,7 @@ from pathlib import Path
 from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
+from agent.record.seal import parse_recipients
 
 
 def add_parser(commands: Commands) -> None:
@@ -13,15 +14,16 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "check-config",
         help="check a configuration without running it",
-        description="Checks a configuration, its drivers' options, its scenes and its models.",
+        description="Checks a configuration, its drivers' options, its scenes, its models and its keys.",
     )
     parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each camera. Raises BadInput with what is wrong."""
+    """Print a line for each camera, and one for who opens footage. Raises BadInput."""
     config, cameras = sources.load(args.config, SystemClock())
+    sealed_for = ", ".join(parse_recipients(config.record.recipient))
     for source in cameras:
         camera = source.config
         does = [
@@ -29,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
             "recorded" if camera.record else "not recorded",
         ]
         print(f"camera {camera.name}: {camera.driver}, {', '.join(does)}")
+    print(f"footage: sealed for {sealed_for}" if sealed_for else "footage: plain, not sealed")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0

@@ -51,15 +51,20 @@ def test_what_is_good_is_good(capsys: pytest.CaptureFixture[str]) -> None:
             ("[camera.detect]", '[camera.detect]\nmodel = "faces"'),
             "camera[0].detect.model = 'faces': unknown; allowed: ",
         ),
-        ("vigie.toml", ('"scene.toml"', '"none.toml"'), "none.toml': No such file or directory"),
-        ("scene.toml", ("[0.9, 0.5]", "[0.9, 1.5]"), "line[0].to"),
-        ("scene.toml", ("[0.9, 0.5]", "[0.1, 0.5]"), "allowed: a line that has a length"),
-        ("scene.toml", ("name =", "colour = 1\nname ="), "line[0].colour: unknown key; allowed: "),
-        ("scene.toml", ("[[line]]", "[[lines]]"), "lines: unknown key; allowed: line, zone, mask"),
+        (
+            "vigie.toml",
+            ("options = {}", "options = {}\ntranscode = true\nrecord = false"),
+            "camera[0].transcode = true: has no use with record = false",
+        ),
+        (
+            "vigie.toml",
+            ("[box]", '[[record.recipient]]\nid = "court"\npublic_key = "AAAA"\n[box]'),
+            "record.recipient: 'court': public_key: 3 bytes; an X25519 public key has 32",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", [["check-config"], ["run", "--config"]])
-def test_a_mistake_in_a_file_is_one_line_and_exit_code_2(
+def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(
     box: Path,
     capsys: pytest.CaptureFixture[str],
     command: list[str],
@@ -67,10 +72,39 @@ def test_a_mistake_in_a_file_is_one_line_and_exit_code_2(
     change: tuple[str, str],
     said: str,
 ) -> None:
-    text = (box / file).read_text()
+    spoil(box / file, change)
+    assert_refused([*command, "vigie.toml"], said, capsys)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("vigie.toml", ('"scene.toml"', '"none.toml"'), "none.toml': No such file or directory"),
+        ("scene.toml", ("[0.9, 0.5]", "[0.9, 1.5]"), "line[0].to"),
+        ("scene.toml", ("[0.9, 0.5]", "[0.1, 0.5]"), "allowed: a line that has a length"),
+        ("scene.toml", ("name =", "colour = 1\nname ="), "line[0].colour: unknown key; allowed: "),
+        ("scene.toml", ("[[line]]", "[[lines]]"), "lines: unknown key; allowed: line, zone, mask"),
+    ],
+)
+def test_a_mistake_in_a_scene_is_one_line_and_exit_code_2(
+    box: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    change: tuple[str, str],
+    said: str,
+) -> None:
+    spoil(box / file, change)
+    assert_refused(["check-config", "vigie.toml"], said, capsys)
+
+
+def spoil(file: Path, change: tuple[str, str]) -> None:
+    text = file.read_text()
     assert change[0] in text
-    (box / file).write_text(text.replace(*change, 1))
-    assert main([*command, "vigie.toml"]) == 2
+    file.write_text(text.replace(*change, 1))
+
+
+def assert_refused(command: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("vigie: ")
     assert printed.err.count("\n") == 1

@@ -5,12 +5,15 @@ import hashlib
 import logging
 import os
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import av
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.pretty import pretty_repr
 
 from agent.config import Recipient
@@ -362,15 +365,23 @@ def test_a_private_key_in_the_configuration_is_refused_and_not_repeated(centre: 
 
 
 def test_a_public_key_may_be_pem(tmp_path: Path, centre: Centre) -> None:
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - of this test alone
-        Encoding,
-        PublicFormat,
-    )
-
     pem = centre.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     path = tmp_path / "x.keys"
     path.write_bytes(sealer_for(Recipient(id="c", public_key=pem.decode())).new_key("a").sidecar)
     open_sidecar(path, centre.key)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
+    pem = tmp_path / "centre.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "X25519", "-out", pem], check=True)
+    public = subprocess.run(
+        ["openssl", "pkey", "-in", pem, "-pubout"], check=True, capture_output=True, text=True
+    )
+    path = tmp_path / "x.keys"
+    recipient = Recipient(id="c", public_key=public.stdout)
+    path.write_bytes(sealer_for(recipient).new_key("a.mp4").sidecar)
+    open_sidecar(path, read_private_key(pem))
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
