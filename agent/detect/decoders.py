@@ -36,13 +36,11 @@ def ssd(tensors: Sequence[Tensor], card: ModelCard) -> tuple[Detection, ...]:
     count = int(tensors[2][0])
     label_of = {number: label for label, number in card.labels.items()}
     found: list[Detection] = []
-    rows = zip(
-        classes[:count].tolist(), scores[:count].tolist(), boxes[:count].tolist(), strict=True
-    )
-    for number, score, (top, left, bottom, right) in rows:
-        label = label_of.get(int(number))
+    for i, score in enumerate(scores[:count].tolist()):
+        label = label_of.get(int(classes[i]))
         if label is None or score < card.floor:
             continue
+        top, left, bottom, right = boxes[i].tolist()
         detection = _detection(label, score, left, top, right, bottom)
         if detection is not None:
             found.append(detection)

@@ -16,6 +16,8 @@ from drivers.media import Frame, Plane
 Rgb = npt.NDArray[np.uint8]
 
 _BEST_QUALITY, _WORST_QUALITY, _QUALITY_STEP = 80, 20, 12
+_MANY_ROWS = 3.5
+"""For each one that stays: from so many rows on every second one is not read."""
 _BOX_LUMA, _BOX_U, _BOX_V = 235, 16, 146
 """Yellow, in BT.601."""
 
@@ -64,10 +66,13 @@ def _fit(plane: Plane, target: Plane) -> None:
 
     What is more than twice too large is halved first, each pixel the mean of four, and the rest
     is interpolated: OpenCV's averaging over any other area costs ten times as much, and plain
-    interpolation would skip most of the pixels.
+    interpolation would skip most of the pixels. Of a plane that is larger still every second row
+    is read: out of the cache, reading is most of the cost.
     """
     down, across = target.shape
     while plane.shape[0] >= 2 * down and plane.shape[1] >= 2 * across:
+        if plane.shape[0] >= _MANY_ROWS * down:
+            plane = plane[::2]
         height, width = plane.shape[0] // 2, plane.shape[1] // 2
         even = plane[: 2 * height, : 2 * width]
         plane = np.asarray(
