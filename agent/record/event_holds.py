@@ -52,27 +52,35 @@ class EventHolds:
         """Hold what the event needs, and tell the span; None for a kind that holds nothing."""
         if event.kind not in self._kinds:
             return None
-        begin_ns = max(0, event.begin_ns - self._pre_ns)
-        end_ns = event.t_ns + self._post_ns
+        span = HeldSpan(
+            begin_ns=max(0, event.begin_ns - self._pre_ns), end_ns=event.t_ns + self._post_ns
+        )
         with self._lock:
-            hold = self._going_on.get(event.event)
-            if event.phase in ("end", "moment"):
+            before = self._going_on.get(event.event)
+            hold = before or self._made(event, span)
+            over = event.phase in ("end", "moment")
+            if over:
                 self._going_on.pop(event.event, None)
-                hold = hold or self._made(event, begin_ns, end_ns)
-                self._put(ended(hold, end_ns, self._clock))
-            elif hold is None:
-                hold = self._going_on[event.event] = self._made(event, begin_ns, end_ns)
-                self._put(hold)
-        return HeldSpan(begin_ns=begin_ns, end_ns=end_ns)
+                hold = ended(hold, span.end_ns, self._clock)
+            else:
+                self._going_on[event.event] = hold
+            return span if self._keep(hold, before, over=over) else None
 
-    def _put(self, hold: Hold) -> None:
+    def _keep(self, hold: Hold, before: Hold | None, *, over: bool) -> bool:
+        """Whether the event's hold stands; a person or a full ring may have ended it since."""
         try:
-            self._holds.put(hold)
+            if before is None:
+                self._holds.put(hold)
+            elif over:
+                return self._holds.change(hold)
+            else:
+                return self._holds.stands(hold.id)
         except OSError as error:
             log.error("hold %s cannot be written: %s", hold.id, error)
             self._faults.raise_fault("STO-04", "holds", str(error))
+        return True
 
-    def _made(self, event: Event, begin_ns: int, end_ns: int) -> Hold:
+    def _made(self, event: Event, span: HeldSpan) -> Hold:
         now_ns = self._clock.boottime_ns()
         made = self._clock.utc(now_ns)
         what = event.kind if event.name is None else f"{event.kind} {event.name}"
@@ -81,10 +89,10 @@ class EventHolds:
             kind="event",
             camera=event.camera,
             boot=self._boot,
-            begin_ns=begin_ns,
-            end_ns=end_ns,
-            begin_time=rfc3339(self._clock.utc(begin_ns)),
-            end_time=rfc3339(self._clock.utc(end_ns)),
+            begin_ns=span.begin_ns,
+            end_ns=span.end_ns,
+            begin_time=rfc3339(self._clock.utc(span.begin_ns)),
+            end_time=rfc3339(self._clock.utc(span.end_ns)),
             going_on=True,
             owner=OWNER,
             reason=what,

@@ -143,6 +143,20 @@ class Holds:
             self._write(hold.id + _HOLD, msgspec.json.encode(hold))
             self._unwritten.discard(hold.id)
 
+    def change(self, hold: Hold) -> bool:
+        """Change a hold that is still there; False where it was released or broken since."""
+        with self._lock:
+            if not self.stands(hold.id):
+                return False
+            self.put(hold)
+            return True
+
+    def stands(self, hold_id: str) -> bool:
+        """Whether a hold is there and nobody has asked for its end."""
+        with self._lock:
+            self.refresh()
+            return hold_id in self._holds and hold_id not in self._releases
+
     def retry(self) -> None:
         """Write the holds that could not be written."""
         with self._lock:

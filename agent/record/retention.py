@@ -79,6 +79,8 @@ def plan(
     total_bytes = sum(shelf.closed_bytes + shelf.open_bytes for shelf in shelves.values())
     planner.make_room(list(shelves), excess(total_bytes, limits.box_bytes), "bytes")
     planner.make_room(list(shelves), wanted_bytes, "space")
+    if planner.broken:
+        planner.by_age()  # what only a hold had kept
     return Plan(evict=tuple(planner.evict), broken=tuple(planner.broken))
 
 

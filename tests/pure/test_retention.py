@@ -1,0 +1,294 @@
+"""Which segments go, which holds are broken for it, and in which order."""
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given
+
+from agent.record.boots import Boots, Now
+from agent.record.hold import Hold, Kind
+from agent.record.recovery import StoredSegment
+from agent.record.retention import Limits, Plan, Shelf, held_bytes, plan
+from agent.record.segment_name import SegmentName, rfc3339
+
+BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)
+LENGTH_S = 10
+LIMITS = Limits(camera_bytes=1000, box_bytes=10_000, max_age_ms=10**9, longest_ms=20_000, pre_ms=0)
+
+
+def segment(number: int, size_bytes: int = 100, boot: str = "aaaaaaaa") -> StoredSegment:
+    """The segment of ten seconds that begins `number * 10` seconds after the boot."""
+    name = SegmentName(
+        counter=number + 1,
+        boot=boot,
+        begin_ms=number * LENGTH_S * 1000,
+        utc=BOOT_UTC + timedelta(seconds=number * LENGTH_S),
+        synced=True,
+    )
+    return StoredSegment(name=name, size_bytes=size_bytes)
+
+
+def shelf(segments: Sequence[StoredSegment], open_bytes: int = 0, now_s: float = 1000) -> Shelf:
+    unix_ms = round((BOOT_UTC.timestamp() + now_s) * 1000)
+    now = Now(boot="aaaaaaaa", ms=round(now_s * 1000), unix_ms=unix_ms, synced=True)
+    return Shelf(
+        segments=deque(segments),
+        closed_bytes=sum(each.size_bytes for each in segments),
+        open_bytes=open_bytes,
+        ages=Boots(each.name for each in segments).ages(now),
+    )
+
+
+def hold(
+    number: int,
+    begin_s: float,
+    end_s: float,
+    kind: Kind = "event",
+    camera: str = "north",
+    **more: object,
+) -> Hold:
+    """Hold `number`, made that many seconds after the boot."""
+    begin, end = (BOOT_UTC + timedelta(seconds=each) for each in (begin_s, end_s))
+    made = BOOT_UTC + timedelta(seconds=number)
+    by_boot = kind == "event"
+    given_hold = Hold(
+        id=f"019a4901-3c62-7d2a-9f0e-{number:012d}",
+        kind=kind,
+        camera=camera,
+        boot="aaaaaaaa-0000" if by_boot else None,
+        begin_ns=round(begin_s * 1e9) if by_boot else None,
+        end_ns=round(end_s * 1e9) if by_boot else None,
+        begin_time=rfc3339(begin),
+        end_time=rfc3339(end),
+        owner="somebody",
+        reason="something",
+        made_boot="aaaaaaaa-0000",
+        made_ns=round(number * 1e9),
+        made_time=rfc3339(made),
+        made_synced=True,
+        expires=rfc3339(made + timedelta(days=7)),
+    )
+    return msgspec.structs.replace(given_hold, **more)
+
+
+def gone(made: Plan, camera: str = "north") -> list[int]:
+    return [each.segment.name.counter - 1 for each in made.evict if each.camera == camera]
+
+
+def broken(made: Plan) -> list[int]:
+    return [int(each.id[-12:]) for each in made.broken]
+
+
+RING = [segment(number) for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("holds", "open_bytes", "evicted", "broken_holds"),
+    [
+        pytest.param([], 0, [], [], id="all fits"),
+        pytest.param([], 90, [0], [], id="the oldest goes for the file being written"),
+        pytest.param([], 95, [0, 1], [], id="a hundredth more goes at once"),
+        pytest.param([hold(1, 0, 5)], 90, [1], [], id="what is held stays, the next goes"),
+        pytest.param([hold(1, 15, 25)], 290, [0, 3, 4], [], id="every segment that a hold touches"),
+        pytest.param(
+            [hold(1, 0, 5, camera="south")], 90, [0], [], id="another camera's hold is no hold"
+        ),
+        pytest.param(
+            [hold(1, 50, 60, going_on=True)], 590, [0, 1, 2, 3, 4, 5], [1], id="and it breaks last"
+        ),
+        pytest.param([hold(1, 0, 99), hold(2, 0, 9)], 90, [0], [1, 2], id="all holds of a segment"),
+        pytest.param(
+            [hold(1, 0, 45), hold(2, 55, 99)], 190, [0, 1], [1], id="the oldest event's hold first"
+        ),
+        pytest.param(
+            [hold(1, 0, 45, "manual"), hold(2, 55, 99)],
+            190,
+            [5, 6],
+            [2],
+            id="an event's hold before a person's, be it younger",
+        ),
+        pytest.param(
+            [hold(1, 0, 45, "manual"), hold(2, 55, 99, "manual")],
+            190,
+            [5, 6],
+            [2],
+            id="of persons' holds the one made last",
+        ),
+        pytest.param(
+            [hold(2, 0, 45, "manual"), hold(1, 55, 99, "manual")],
+            190,
+            [0, 1],
+            [2],
+            id="made last, not recorded last",
+        ),
+        pytest.param(
+            [hold(1, 0, 99, "manual"), hold(9, 500, 600, "manual")],
+            90,
+            [0],
+            [1],
+            id="a hold that holds nothing is not broken for nothing",
+        ),
+        pytest.param([hold(1, 0, 99, "manual")], 5000, list(range(10)), [1], id="recording last"),
+    ],
+)
+def test_what_goes_when_a_camera_is_over_its_bytes(
+    holds: list[Hold], open_bytes: int, evicted: list[int], broken_holds: list[int]
+) -> None:
+    made = plan({"north": shelf(RING, open_bytes)}, holds, LIMITS)
+    assert gone(made) == evicted
+    assert broken(made) == broken_holds
+    assert {each.why for each in made.evict} <= {"bytes"}
+
+
+def test_the_newest_is_the_pre_roll_of_what_may_come() -> None:
+    limits = msgspec.structs.replace(LIMITS, pre_ms=25_000)
+    ring = {"north": shelf(RING, 590, now_s=100)}
+    event, person = hold(1, 0, 69), hold(2, 0, 9, "manual")
+    assert gone(plan(ring, [], limits)) == [0, 1, 2, 3, 4, 5]
+    assert gone(plan(ring, [event], limits)) == [0, 1, 2, 3, 4, 5], "an event's hold goes first"
+    made = plan({"north": shelf(RING, 990, now_s=100)}, [event, person], limits)
+    assert gone(made)[-3:] == [8, 9, 0], "then the pre-roll, and what a person holds last"
+
+
+def test_footage_grows_old_and_what_is_held_stays() -> None:
+    limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
+    made = plan({"north": shelf(RING, now_s=100)}, [hold(1, 11, 12, "manual")], limits)
+    assert gone(made) == [0, 2, 3, 4, 5]
+    assert {each.why for each in made.evict} == {"age"}
+
+
+def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
+    limits = msgspec.structs.replace(LIMITS, box_bytes=600)
+    cameras = {"north": shelf(RING[:4]), "south": shelf(RING[2:6])}
+    made = plan(cameras, [hold(1, 0, 5)], limits)
+    assert [(each.camera, each.segment.name.counter - 1) for each in made.evict] == [
+        ("north", 1),
+        ("north", 2),
+        ("south", 2),
+    ]
+
+
+def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() -> None:
+    made = plan({"north": shelf(RING, 190)}, [], LIMITS, wanted_bytes=350)
+    assert [(each.segment.name.counter - 1, each.why) for each in made.evict] == [
+        (0, "bytes"),
+        (1, "bytes"),
+        (2, "space"),
+        (3, "space"),
+    ]
+
+
+def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set() -> None:
+    """The name says 1970; a later segment of its boot knows better. Either way of asking works."""
+    wrong = datetime(1970, 1, 1, tzinfo=UTC)
+    early = StoredSegment(
+        name=msgspec.structs.replace(RING[0].name, utc=wrong, synced=False), size_bytes=100
+    )
+    ring = {"north": shelf([early, *RING[1:]], 90)}
+    assert gone(plan(ring, [hold(1, 1, 2, "manual")], LIMITS)) == [1]
+    as_named = hold(
+        1,
+        1,
+        2,
+        "manual",
+        begin_time=rfc3339(wrong),
+        end_time=rfc3339(wrong + timedelta(seconds=2)),
+    )
+    assert gone(plan(ring, [as_named], LIMITS)) == [1]
+
+
+def test_an_event_that_went_on_when_the_power_went_holds_to_the_end_of_its_boot() -> None:
+    later = [segment(0, boot="bbbbbbbb"), segment(1, boot="bbbbbbbb")]
+    going_on = hold(1, 51, 60, going_on=True)
+    made = plan({"north": shelf([*RING[4:], *later], 400)}, [going_on], LIMITS)
+    assert [str(each.segment.name)[11] for each in made.evict] == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("made_synced", "now_h", "boot", "now_synced", "over"),
+    [
+        (True, 7 * 24 - 1, "aaaaaaaa", True, False),
+        (True, 7 * 24 + 1, "aaaaaaaa", True, True),
+        (True, 7 * 24 + 1, "aaaaaaaa", False, True),
+        (True, 100_000, "bbbbbbbb", True, True),
+        (True, 100_000, "bbbbbbbb", False, False),
+        (False, 100_000, "bbbbbbbb", True, False),
+    ],
+)
+def test_a_hold_s_term_is_counted_like_the_age_of_footage(
+    *, made_synced: bool, now_h: float, boot: str, now_synced: bool, over: bool
+) -> None:
+    at_ms = round(now_h * 3_600_000) if boot == "aaaaaaaa" else 1000
+    unix_ms = round(BOOT_UTC.timestamp() * 1000) + round(now_h * 3_600_000)
+    now = Now(boot=boot, ms=at_ms, unix_ms=unix_ms, synced=now_synced)
+    each = hold(0, 0, 9, made_synced=made_synced)
+    assert each.is_expired(Boots().ages(now)) is over
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 60), max_size=12), min_size=1, max_size=3),
+    holds=st.lists(
+        st.tuples(
+            st.integers(0, 2), st.integers(0, 120), st.integers(1, 40), st.sampled_from("em")
+        ),
+        max_size=5,
+    ),
+    camera_bytes=st.integers(1, 400),
+    box_bytes=st.integers(1, 700),
+    wanted_bytes=st.integers(0, 300),
+    max_age_s=st.integers(1, 200),
+)
+def test_whatever_the_ring_holds_every_limit_is_kept_and_no_promise_broken_unnamed(
+    sizes: list[list[int]],
+    holds: list[tuple[int, int, int, str]],
+    camera_bytes: int,
+    box_bytes: int,
+    wanted_bytes: int,
+    max_age_s: int,
+) -> None:
+    shelves = {
+        f"cam{index}": shelf([segment(at, size) for at, size in enumerate(each)], now_s=130)
+        for index, each in enumerate(sizes)
+    }
+    made_holds = [
+        hold(at, begin, begin + length, "event" if kind == "e" else "manual", f"cam{camera}")
+        for at, (camera, begin, length, kind) in enumerate(holds)
+    ]
+    limits = Limits(
+        camera_bytes=camera_bytes,
+        box_bytes=box_bytes,
+        max_age_ms=max_age_s * 1000,
+        longest_ms=20_000,
+        pre_ms=15_000,
+    )
+    made = plan(shelves, made_holds, limits, wanted_bytes)
+    evicted = [(each.camera, each.segment.name.counter) for each in made.evict]
+    assert len(set(evicted)) == len(evicted), "nothing goes twice"
+    left = {
+        camera: [each for each in of.segments if (camera, each.name.counter) not in evicted]
+        for camera, of in shelves.items()
+    }
+    left_bytes = {camera: sum(each.size_bytes for each in of) for camera, of in left.items()}
+    assert all(each <= camera_bytes for each in left_bytes.values())
+    assert sum(left_bytes.values()) <= box_bytes
+    evicted_bytes = sum(each.segment.size_bytes for each in made.evict)
+    assert evicted_bytes >= wanted_bytes or not any(left.values())
+    kept_holds = [each for each in made_holds if each not in made.broken]
+    for each in made.evict:
+        alone = shelf([each.segment])
+        begin_s = each.segment.name.begin_ms / 1000
+        after = [*shelves[each.camera].segments]
+        length_s = LENGTH_S if each.segment is not after[-1] else LENGTH_S * 2
+        for promise in kept_holds:
+            apart = promise.camera != each.camera or (
+                held_bytes(alone, [promise], round(length_s * 1000)) == 0
+            )
+            assert apart, f"{begin_s} s is held by {promise}"
+    for camera, of in left.items():
+        for each in of:
+            old = shelves[camera].ages.of(each.name) >= max_age_s * 1000
+            assert not old or held_bytes(shelf([each]), kept_holds, 20_000), "old and not held"

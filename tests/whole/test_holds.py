@@ -1,0 +1,317 @@
+"""Holds as files: other processes, other runs, damaged files, and a disk that takes none."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config import HoldConfig, RecordConfig
+from agent.errors import BadInput
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.model import Event, EventKind, EventPhase
+from agent.record.event_holds import EventHolds, HeldSpan
+from agent.record.holds import LONGEST_DAYS, Holds
+from agent.record.keeper import Keeper
+from agent.record.notary import Notary
+from agent.record.receipts import Body, Evicted, Held, Released
+from agent.record.recovery import SET_ASIDE, StoredSegment
+from agent.record.segment_name import SegmentName
+from tests.conftest import HeldClock
+
+BOOT = "aaaaaaaa-1111-4111-8111-111111111111"
+DAY = datetime(2026, 11, 25, tzinfo=UTC)
+EVENT_ID = "019a4901-3c62-7d2a-9f0e-000000000001"
+RNG = random.Random(3)
+
+
+def holds_of(folder: Path, clock: HeldClock, boot: str = BOOT) -> Holds:
+    return Holds(folder / "holds", clock, boot, uuid7_maker(lambda t_ns: 10**18 + t_ns, RNG))
+
+
+def manual(holds: Holds, begin_s: float = 10, end_s: float = 20, **more: object) -> str:
+    begin, end = (DAY + timedelta(seconds=each) for each in (begin_s, end_s))
+    wanted = {"owner": "Amina", "reason": "case 17", "days": 30, **more}
+    return holds.hold("north", begin, end, **wanted).id  # type: ignore[arg-type]
+
+
+def event(phase: EventPhase, t_s: float, kind: EventKind = "stopped") -> Event:
+    return Event(
+        event=EVENT_ID,
+        rev=1,
+        kind=kind,
+        phase=phase,
+        camera="north",
+        t_ns=round(t_s * 1e9),
+        begin_ns=100_000_000_000,
+        name="bay",
+    )
+
+
+class Kept:
+    """A keeper with one camera's footage: files of 100 bytes, ten seconds each."""
+
+    def __init__(self, folder: Path, clock: HeldClock, **settings: float) -> None:
+        self.faults = FaultBoard(clock.boottime_ns)
+        self.chain: list[Body] = []
+        self.chain_works = True
+        self.told: list[str] = []
+        self.folder = folder / "footage" / "north"
+        self.folder.mkdir(parents=True)
+        self.holds = holds_of(folder, clock)
+        record = RecordConfig(**{"max_bytes": 1000, "reserve_bytes": 0, **settings})  # type: ignore[arg-type]
+        self.keeper = Keeper(
+            folder / "footage",
+            record,
+            HoldConfig(pre_s=0),
+            clock,
+            BOOT,
+            self.faults,
+            self.holds,
+            Notary(self.append, self.faults),
+            cameras=["north"],
+            on_broken=lambda hold: self.told.append(hold.id),
+        )
+        segments = [self.segment(number) for number in range(10)]
+        self.keeper.turn()
+        self.keeper.load("north", self.folder, segments)
+
+    def append(self, body: Body, t_ns: int) -> None:
+        if not self.chain_works:
+            raise OSError("no room for receipts")
+        self.chain.append(body)
+
+    def segment(self, number: int) -> StoredSegment:
+        name = SegmentName(
+            counter=number + 1,
+            boot=BOOT[:8],
+            begin_ms=number * 10_000,
+            utc=DAY + timedelta(seconds=10 * number),
+            synced=True,
+        )
+        (self.folder / str(name)).write_bytes(bytes(100))
+        return StoredSegment(name=name, size_bytes=100)
+
+    def left(self) -> list[int]:
+        return sorted(int(path.name[:10]) - 1 for path in self.folder.glob("*.mp4"))
+
+    def write(self, size_bytes: int) -> None:
+        self.keeper.grown("north", "2026-11-25T00:01:40.000Z", size_bytes)
+
+    def codes(self) -> set[str]:
+        return {fault.code for fault in self.faults.active()}
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    clock = HeldClock()
+    clock.now_ns = 100_000_000_000
+    return clock
+
+
+def test_a_hold_of_another_process_is_respected_at_once(clock: HeldClock, tmp_path: Path) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(holds_of(tmp_path, clock), 1, 2)
+    kept.write(150)  # no turn was taken in between
+    assert kept.left() == [0, *range(3, 10)]
+    kept.keeper.turn()
+    kept.keeper.turn()
+    held = [body for body in kept.chain if isinstance(body, Held)]
+    assert [(body.hold, body.owner, body.reason) for body in held] == [
+        (hold_id, "Amina", "case 17")
+    ]
+    holds_of(tmp_path, clock).release(hold_id, by="Yassine", reason="closed")
+    kept.write(250)
+    assert 0 not in kept.left()
+    kept.keeper.turn()
+    assert Released(hold=hold_id, by="Yassine", reason="closed") in kept.chain
+    assert list((tmp_path / "holds").iterdir()) == []
+
+
+def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(kept.holds, 0, 99)
+    clock.pass_s(20)
+    kept.keeper.turn()
+    assert kept.codes() == {"STO-03"}, "before it breaks"
+    health = kept.keeper.health("north", 0)
+    assert (health.holds, health.held_bytes) == (1, 1000)
+    kept.write(100)
+    assert kept.told == [hold_id]
+    assert kept.codes() == {"STO-03"}
+    assert [type(body) for body in kept.chain] == [Held, Released, Evicted]
+    assert kept.left() == list(range(2, 10))
+    clock.pass_s(20)
+    kept.keeper.turn()
+    assert kept.codes() == set()
+
+
+def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    kept.chain_works = False
+    manual(kept.holds, 1, 2)
+    kept.keeper.turn()
+    for size_bytes in (50, 150, 250):
+        kept.write(size_bytes)
+    assert kept.codes() == {"CUS-01"}
+    assert kept.left() == [0, *range(4, 10)]
+    assert kept.chain == []
+    kept.chain_works = True
+    kept.keeper.turn()
+    assert kept.codes() == set()
+    names = [
+        name[:10] for body in kept.chain if isinstance(body, Evicted) for name in body.segments
+    ]
+    assert names == ["0000000002", "0000000003", "0000000004"]
+
+
+def test_a_hold_ends_with_its_term(clock: HeldClock, tmp_path: Path) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(kept.holds, 1, 2, days=1)
+    clock.pass_s(86_000)
+    kept.keeper.turn()
+    assert [hold.id for hold in kept.holds.active()] == [hold_id]
+    clock.pass_s(401)
+    kept.keeper.turn()
+    assert kept.holds.active() == ()
+    assert kept.chain[-1] == Released(hold=hold_id, by="vigie", reason="expired")
+
+
+def test_footage_of_a_camera_that_is_no_more_grows_old_too(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    first = Kept(tmp_path, clock)
+    former = tmp_path / "footage" / "former"
+    first.folder.rename(former)
+    clock.pass_s(72 * 3600)
+    again = Kept(tmp_path, clock)
+    again.keeper.turn()
+    assert list(former.glob("*.mp4")) == []
+    evicted = [body for body in again.chain if isinstance(body, Evicted)]
+    assert {(body.camera, body.why) for body in evicted} >= {("former", "age")}
+
+
+def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_path: Path) -> None:
+    holds = holds_of(tmp_path, clock)
+    events = EventHolds(
+        holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultBoard(clock.boottime_ns)
+    )
+    assert events.on_event(event("begin", 100)) == HeldSpan(begin_ns=80 * 10**9, end_ns=105 * 10**9)
+    (hold,) = holds_of(tmp_path, clock).active()
+    assert (hold.id, hold.going_on, hold.owner, hold.reason) == (
+        EVENT_ID,
+        True,
+        "event",
+        "stopped bay",
+    )
+    assert events.on_event(event("update", 160)) == HeldSpan(
+        begin_ns=80 * 10**9, end_ns=165 * 10**9
+    )
+    assert events.on_event(event("end", 200)) == HeldSpan(begin_ns=80 * 10**9, end_ns=205 * 10**9)
+    (hold,) = holds_of(tmp_path, clock).active()
+    assert (hold.going_on, hold.begin_ns, hold.end_ns) == (False, 80 * 10**9, 205 * 10**9)
+    assert (hold.begin_time, hold.end_time) == (
+        "2026-11-25T00:01:20.000Z",
+        "2026-11-25T00:03:25.000Z",
+    )
+
+
+def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultBoard(clock.boottime_ns))
+    assert events.on_event(event("moment", 100, "line")) is None
+    assert events.on_event(event("moment", 100, "wrong_way")) is not None
+    assert [hold.going_on for hold in holds.active()] == [False]
+
+
+def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    faults = FaultBoard(clock.boottime_ns)
+    kept = Kept(tmp_path, clock)
+    in_the_way = tmp_path / "holds"
+    in_the_way.rmdir()
+    in_the_way.write_text("no folder")
+    events = EventHolds(kept.holds, HoldConfig(pre_s=100), clock, BOOT, faults)
+    assert events.on_event(event("begin", 100)) is not None
+    assert [fault.code for fault in faults.active()] == ["STO-04"]
+    in_the_way.unlink()
+    kept.keeper.turn()
+    assert [hold.id for hold in holds_of(tmp_path, clock).active()] == [EVENT_ID]
+    assert [type(body) for body in kept.chain] == [Held]
+
+
+def test_an_agent_that_died_in_this_boot_ends_what_went_on(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultBoard(clock.boottime_ns))
+    events.on_event(event("begin", 100))
+    (tmp_path / "holds" / ".half.json.making").write_text("{")
+    clock.pass_s(60)
+    again = holds_of(tmp_path, clock)
+    again.begin_run()
+    assert [(hold.going_on, hold.end_ns) for hold in again.active()] == [(False, 160 * 10**9)]
+    assert [path.suffix for path in (tmp_path / "holds").iterdir()] == [".json"]
+    other_boot = holds_of(tmp_path, clock, "bbbbbbbb-1111")
+    other_boot.put(msgspec.structs.replace(again.active()[0], going_on=True))
+    other_boot.begin_run()
+    assert [hold.going_on for hold in other_boot.active()] == [True], "to the end of its boot"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (f"{EVENT_ID}.json", "{"),
+        (f"{EVENT_ID}.json", "[]"),
+        ("holiday.json", "{}"),
+        ("notes.txt", "buy film"),
+        (f"{EVENT_ID}.release", '{"hold": 7}'),
+    ],
+)
+def test_what_is_no_hold_is_set_aside_and_kept(
+    clock: HeldClock, tmp_path: Path, name: str, content: str
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    good = manual(holds)
+    (tmp_path / "holds" / name).write_text(content)
+    assert [hold.id for hold in holds.active()] == [good]
+    assert (tmp_path / "holds" / SET_ASIDE / name).read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"end_s": 5}, "not after from"),
+        ({"end_s": 10}, "not after from"),
+        ({"owner": " "}, "an owner and a reason"),
+        ({"reason": ""}, "an owner and a reason"),
+        ({"days": 0}, "at most 366"),
+        ({"days": LONGEST_DAYS + 1}, "at most 366"),
+        ({"days": float("nan")}, "at most 366"),
+    ],
+)
+def test_a_hold_of_no_sense_is_refused_in_one_line(
+    clock: HeldClock, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    holds = holds_of(tmp_path, clock)
+    with pytest.raises(BadInput, match=said) as refused:
+        manual(holds, **change)  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+    assert holds.active() == ()
+
+
+@pytest.mark.parametrize("hold_id", ["", "nothing", "../../etc/passwd", EVENT_ID])
+def test_only_a_hold_that_is_there_can_be_released(
+    clock: HeldClock, tmp_path: Path, hold_id: str
+) -> None:
+    with pytest.raises(BadInput, match="no such hold"):
+        holds_of(tmp_path, clock).release(hold_id, by="Amina", reason="over")
