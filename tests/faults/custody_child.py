@@ -1,9 +1,11 @@
-"""A process that appends receipts until it is killed: `custody_child.py FOLDER FIRST`.
+"""A process that appends receipts: `custody_child.py FOLDER FIRST [HOW_MANY]`, else until killed.
 
-Says the number of each receipt that was returned, and which of its own it was.
+Says the number of each receipt that was returned, and which of its own it was; `refused` and which
+of its own for each that the disk did not take.
 """
 
 import sys
+from itertools import count
 from pathlib import Path
 
 from agent.clock import SystemClock, boot_id
@@ -12,19 +14,19 @@ from agent.record.custody import Custody
 from agent.record.receipts import Opened
 
 
-def main(folder: Path, first: int) -> None:
+def main(folder: Path, first: int, how_many: int | None) -> None:
     clock = SystemClock()
     identity = Identity.load_or_make(folder / "identity")
     custody = Custody.open(folder / "custody", "pole-17", boot_id(), clock, identity)
-    number = first
-    while True:
-        receipt = custody.append(
-            Opened(camera="north", segment=f"{number}.mp4"), clock.boottime_ns()
-        )
-        sys.stdout.write(f"{receipt.seq} {number}\n")
+    for number in count(first) if how_many is None else range(first, first + how_many):
+        body = Opened(camera="north", segment=f"{number}.mp4")
+        try:
+            said = str(custody.append(body, clock.boottime_ns()).seq)
+        except OSError:
+            said = "refused"
+        sys.stdout.write(f"{said} {number}\n")
         sys.stdout.flush()
-        number += 1
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else None)

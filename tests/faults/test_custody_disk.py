@@ -1,0 +1,109 @@
+"""The disk under the chain refuses single calls: what was refused was refused, and nothing more."""
+
+import base64
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.clock import SystemClock, boot_id
+from agent.identity import Identity
+from agent.record.chain import check
+from agent.record.custody import Custody
+from agent.record.receipts import Opened, SetAside
+
+ROOT = Path(__file__).parents[2]
+HOW_MANY = 40
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+class Box:
+    """A chain with one receipt, and a process that adds to it on a disk that fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._identity = Identity.load_or_make(folder / "identity")
+        self.open().append(Opened(camera="north", segment="before.mp4"), 0)
+        self.path = folder / "custody" / "0000000001.chain"
+        self.returned: dict[int, str] = {}
+        self.refused: set[str] = set()
+
+    def open(self) -> Custody:
+        chain = self._folder / "custody"
+        return Custody.open(chain, "pole-17", boot_id(), SystemClock(), self._identity)
+
+    def append_under(self, fault: str) -> None:
+        """Run the process with a fault injected by strace(1), in calls on the chain alone."""
+        chain = self.path.parent
+        child = subprocess.run(
+            [
+                *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}"),
+                *("-P", str(chain), "-P", str(self.path), "-P", str(chain / "lock")),
+                *(sys.executable, "-m", "tests.faults.custody_child"),
+                *(str(self._folder), "0", str(HOW_MANY)),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        for line in child.stdout.splitlines():
+            said, number = line.split()
+            if said == "refused":
+                self.refused.add(f"{number}.mp4")
+            else:
+                self.returned[int(said)] = f"{number}.mp4"
+
+    def segments(self) -> dict[int, str]:
+        """What the chain says, verified, by number."""
+        key = base64.b64encode(self._identity.public_key_raw).decode()
+        receipts = [line.receipt for line in check(self.open().read(), "pole-17", key, first_seq=1)]
+        assert all(isinstance(receipt.body, Opened | SetAside) for receipt in receipts)
+        return {r.seq: r.body.segment for r in receipts if isinstance(r.body, Opened)}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "fdatasync:error=EIO:when=5+4",
+        "write:error=ENOSPC:when=5+4",
+        "openat:error=ENOSPC:when=9+7",
+        "flock:error=EIO:when=3+3",
+    ],
+)
+def test_a_receipt_that_was_refused_is_not_there_and_every_other_is(box: Box, fault: str) -> None:
+    box.append_under(fault)
+    segments = box.segments()
+    assert len(box.refused) > 4
+    assert len(box.refused) + len(box.returned) == HOW_MANY
+    assert segments == {1: "before.mp4", **box.returned}
+
+
+def test_a_disk_that_takes_nothing_back_either_loses_no_receipt(box: Box) -> None:
+    box.append_under("fdatasync,ftruncate:error=EIO:when=5+3")
+    assert box.refused
+    assert box.segments().items() >= box.returned.items()
+
+
+def test_a_kill_in_the_middle_of_an_append_loses_no_receipt(box: Box) -> None:
+    box.append_under("fdatasync:signal=KILL:when=20")
+    assert 10 < len(box.returned) < HOW_MANY
+    assert box.segments().items() >= box.returned.items()
+
+
+def test_a_kill_while_a_torn_end_is_set_aside_keeps_it_all_the_same(box: Box) -> None:
+    with box.path.open("ab") as file:
+        file.write(b"torn")
+    box.append_under("ftruncate:signal=KILL:when=1")
+    assert box.returned == {}
+    assert box.segments() == {1: "before.mp4"}
+    kept = sorted(path.read_bytes() for path in (box.path.parent / "set-aside").iterdir())
+    assert kept == [b"torn", b"torn"]
