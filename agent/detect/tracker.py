@@ -184,23 +184,29 @@ class Tracker:
             return tracks, detections
         pairs: list[tuple[float, int, int]] = []
         along = sorted(
-            (d.box.x + d.box.w / 2, j, d.box.y + d.box.h / 2, d.box.h / 2)
+            (d.box.x + d.box.w / 2, j, d.box.y + d.box.h / 2, d.box.w, d.box.h, KIND[d.label])
             for j, d in enumerate(detections)
         )
-        widest = max(d.box.w for d in detections)
+        half_widest = max(d.box.w for d in detections) / 2
         for i, one in enumerate(tracks):
             kind, at, level = KIND[one.label], one.x.at, one.y.at
-            # Nothing further away than this can overlap, however unsure the places are.
-            reach, rise = 1.5 * one.w + widest / 2, 1.5 * one.h
+            # Both boxes are grown by how unsure the place is.
+            grow_x = min(one.w, 0.2 * one.w + 2.0 * math.sqrt(one.x.p00))
+            grow_y = min(one.h, 0.2 * one.h + 2.0 * math.sqrt(one.y.p00))
+            w1, h1 = one.w + grow_x, one.h + grow_y
+            reach = (w1 + grow_x) / 2 + half_widest
             for k in range(bisect_left(along, (at - reach,)), len(along)):
-                x, j, y, half = along[k]
+                x, j, y, w, h, other_kind = along[k]
                 if x > at + reach:
                     break
-                if abs(y - level) > rise + half:
+                w2, h2 = w + grow_x, h + grow_y
+                down = (h1 + h2) / 2 - abs(level - y)
+                across = (w1 + w2) / 2 - abs(at - x)
+                if down <= 0 or across <= 0:
                     continue
-                detection = detections[j]
-                like = _likeness(one, detection)
-                if KIND[detection.label] != kind:
+                shared = min(across, w1, w2) * min(down, h1, h2)
+                like = shared / (w1 * h1 + w2 * h2 - shared)
+                if other_kind != kind:
                     like *= _OTHER_KIND
                 if like >= least:
                     pairs.append((-like, i, j))
@@ -313,23 +319,3 @@ class Tracker:
             begin_ns=one.begin_ns,
             seen_ns=one.seen_ns,
         )
-
-
-def _likeness(one: Living, detection: Detection) -> float:
-    """Overlap of the boxes, both grown by how unsure the place is: 0..1."""
-    box = detection.box
-    w, h = one.w, one.h
-    grow = 0.2 * w + 2.0 * math.sqrt(one.x.p00)
-    grow = min(grow, w)
-    w1, w2 = w + grow, box.w + grow
-    across = (w1 + w2) / 2 - abs(one.x.at - box.x - box.w / 2)
-    if across <= 0:
-        return 0.0
-    grow = 0.2 * h + 2.0 * math.sqrt(one.y.p00)
-    grow = min(grow, h)
-    h1, h2 = h + grow, box.h + grow
-    down = (h1 + h2) / 2 - abs(one.y.at - box.y - box.h / 2)
-    if down <= 0:
-        return 0.0
-    shared = min(across, w1, w2) * min(down, h1, h2)
-    return shared / (w1 * h1 + w2 * h2 - shared)
