@@ -9,7 +9,13 @@ from agent.demo.files import DemoFiles
 from agent.demo.tally import Tally
 from agent.model import Event
 from agent.report.centre_store import CentreStore
-from agent.report.payloads import EventMessage, HealthMessage, SnapshotHeader
+from agent.report.payloads import (
+    EventMessage,
+    HealthMessage,
+    Online,
+    SnapshotHeader,
+    StatusMessage,
+)
 from agent.stage import StageThread
 from agent.watch import Heard, Watch, line
 
@@ -31,6 +37,10 @@ class DemoCentre:
         self._tally = tally
         self._on_event = on_event
         self._seen: set[str] = set()
+        self.public_key: str | None = None
+        """The box's, as its birth has told it."""
+        self.first_event: str | None = None
+        """When it began, in UTC."""
         self._kinds: dict[str, str] = {}
         self._messages = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
@@ -62,7 +72,10 @@ class DemoCentre:
         if isinstance(message, EventMessage):
             self._kinds[message.data.event] = message.data.kind
             self._tally.event_came(message.data)
+            self.first_event = self.first_event or message.data.begin_time
             self._on_event(message.data)
+        elif isinstance(message, StatusMessage) and isinstance(message.data, Online):
+            self.public_key = message.data.public_key
         elif isinstance(message, HealthMessage):
             self._tally.health_came(message.data)
         elif isinstance(message, SnapshotHeader):

@@ -29,6 +29,7 @@ from agent.demo.centre import DemoCentre
 from agent.demo.files import DemoFiles
 from agent.demo.film import Film, choose_film
 from agent.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from agent.demo.proof import Proof, prove
 from agent.demo.recorded_film import RecordedFilm
 from agent.demo.screen import Moment
 from agent.demo.summary import Summary
@@ -139,6 +140,7 @@ class _Run:
         return Summary(
             view=self._tally.view(),
             footage=lane.record.footage() if lane.record else None,
+            proof=self._prove(),
             faults=self._agent.faults.active(),
             skipped=lane.frames.replaced if lane.frames else 0,
             not_drawn=self._recorded.failed,
@@ -147,6 +149,13 @@ class _Run:
             film=self._film,
             files=self._files,
         )
+
+    def _prove(self) -> Proof | None:
+        """The footage of the first events, out of the box; None where nothing happened."""
+        begin = self._centre.first_event
+        if begin is None:
+            return None
+        return prove(self._files, CAMERA, begin, self._centre.public_key, self._clock)
 
     def _show(
         self,

@@ -22,6 +22,7 @@ class DemoFiles:
         self.snapshots = folder / "snapshots"
         self.state = folder / "box"
         self.footage = self.state / "footage"
+        self.export = folder / "export"
         self.log = folder / "agent.log"
         self.scene = folder / "scene.toml"
         try:
@@ -36,7 +37,7 @@ class DemoFiles:
                     f"--out {str(self.folder)!r}: has files that no demo wrote; "
                     "allowed: a new folder, an empty one, or that of an earlier demo"
                 )
-            for known in (self.snapshots, self.state):
+            for known in (self.snapshots, self.state, self.export):
                 shutil.rmtree(known, ignore_errors=True)
             for known in (self.film, self.messages, self.log, self.scene):
                 known.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from agent.demo.files import DemoFiles
 from agent.demo.film import Film
+from agent.demo.proof import Proof
 from agent.demo.screen import amount, megabytes
 from agent.demo.tally import View
 from agent.model import Fault, FootageHealth
@@ -33,6 +34,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     view: View
     footage: FootageHealth | None
+    proof: Proof | None
     faults: tuple[Fault, ...]
     skipped: int
     waiting: int
@@ -59,6 +61,7 @@ def tell(summary: Summary, console: Console, program: str) -> None:
     table.add_row("Messages", _messages(summary))
     table.add_row("Pictures", _pictures(summary))
     table.add_row("Footage", _footage(summary))
+    table.add_row("Export", _export(summary.proof))
     faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
     table.add_row("Faults", faults or "none")
     console.print(table, highlight=False)
@@ -69,6 +72,7 @@ def tell(summary: Summary, console: Console, program: str) -> None:
         (files.snapshots, f"{view.snapshots} pictures of events, as the centre got them"),
         (files.messages, "every message that the centre got, one on a line"),
         (files.footage, "what the box recorded, playable files"),
+        (files.export, "the first events as evidence: open verify.html in it, choose the folder"),
         (files.log, "what the agent had to say to its technician"),
     ):
         if path.exists():
@@ -116,6 +120,17 @@ def _footage(summary: Summary) -> str:
         return "none"
     files = "1 file" if footage.segments == 1 else f"{footage.segments} files"
     return f"{files}, {megabytes(footage.bytes)}"
+
+
+def _export(proof: Proof | None) -> str:
+    if proof is None:
+        return "none: nothing happened"
+    if not proof.ok:
+        return f"FAILED: {proof.failed}"
+    return (
+        f"{proof.clip_s:.0f} s around the first events, {proof.segments} signed files and "
+        f"{proof.receipts} receipts; verified with the key that the centre knows"
+    )
 
 
 def program_name(argv0: str, cwd: Path) -> str:

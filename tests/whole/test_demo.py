@@ -110,11 +110,13 @@ def test_without_network_and_film_a_street_is_rendered_and_told(tmp_path: Path) 
     nothing = tmp_path / "bin"
     nothing.mkdir()
     done = run(
-        "--fast", "--seconds", "4", cwd=tmp_path, PATH=str(nothing), XDG_CACHE_HOME=str(tmp_path)
+        "--fast", "--seconds", "6", cwd=tmp_path, PATH=str(nothing), XDG_CACHE_HOME=str(tmp_path)
     )
     assert done.returncode == 0, done.stderr
     assert "here is a rendered street" in done.stdout
     assert "car" in done.stdout
+    assert "verified with the key that the centre knows" in " ".join(done.stdout.split())
+    assert frames_in(tmp_path / "demo-out" / "export" / "clip.mp4") > 0
 
 
 @pytest.mark.slow
