@@ -206,7 +206,8 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The ring of one camera. `oldest_utc` is RFC 3339. `held_bytes` of its bytes are held, by so
-    many holds; they are counted every ten seconds.
+    many holds; they are counted every ten seconds. `sealed`: what is recorded now is encrypted for
+    the recipients of the configuration, and lies plain otherwise.
     """
 
     camera: str
@@ -216,6 +217,7 @@ class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     held_bytes: int = 0
     holds: int = 0
+    sealed: bool = False
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):

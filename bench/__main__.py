@@ -23,6 +23,7 @@ BENCHES = (
     "decode",
     "detect",
     "record",
+    "ring",
     "clip",
     "outbox",
     "agent",

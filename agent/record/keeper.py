@@ -207,6 +207,7 @@ class Keeper:
                 gaps=gaps,
                 held_bytes=rack.held_bytes,
                 holds=rack.holds,
+                sealed=bool(self._settings.recipient),
             )
 
     def _begin(self) -> None:

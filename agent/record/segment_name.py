@@ -51,7 +51,7 @@ def parse_segment_name(text: str) -> SegmentName | None:
     if match is None:
         return None
     try:
-        utc = datetime.strptime(match["utc"] + "000+0000", "%Y%m%dT%H%M%S.%f%z")
+        utc = datetime.fromisoformat(match["utc"] + "+00:00")
     except ValueError:
         return None
     return SegmentName(
