@@ -47,7 +47,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     these, `path` and what ends in `_file` are paths.
 
     With `detect_options` a second stream of the same camera is opened with these options, for
-    detection alone, and the first one is only recorded.
+    detection alone, and the first one is only recorded. With `transcode` what is recorded is
+    encoded anew from the masked pictures.
     """
 
     name: Name
@@ -56,6 +57,7 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     detect_options: dict[str, Any] | None = None
     detect: DetectConfig = DetectConfig()
     record: bool = True
+    transcode: bool = False
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

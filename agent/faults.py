@@ -18,6 +18,7 @@ FaultCode = Literal[
     "CUS-01",
     "CUS-02",
     "DET-01",
+    "MSK-01",
     "NET-01",
     "NET-02",
     "NET-03",
@@ -58,6 +59,12 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "model refused",
         "The model file does not match its card: install the package again. "
         "The box records without detection.",
+    ),
+    "MSK-01": FaultKind(
+        "critical",
+        "mask not loaded",
+        "The camera stays closed: nothing of it is recorded, watched or shown. Mend its scene file "
+        "(`vigie check-config` says what is wrong) and start the agent again.",
     ),
     "NET-01": FaultKind(
         "error", "broker not reachable", "Check the link, the name, the port and the firewall."

@@ -3,7 +3,6 @@
 Part of the wiring: `agent.run` makes one lane for each camera of the configuration.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from agent.detect.tflite import Detector, open_detector
 from agent.faults import FaultBoard
 from agent.handoff import LatestFrame, PacketQueue
 from agent.model import Event, Flow, Segment, Sight
+from agent.record import masking
 from agent.record.custody import Custody
 from agent.record.keeper import Keeper
 from agent.record.keys import KeyRing
@@ -34,6 +34,7 @@ from agent.report.health import CameraCounts
 from agent.report.payloads import CameraAbility
 from agent.stage import Stage
 from drivers.contracts import Camera, Wanted
+from drivers.errors import MaskRefused
 from drivers.media import Frame, StreamInfo
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,13 @@ OpenCamera = Callable[[Wanted], Camera]
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A camera of the configuration, checked: how to open its streams, and its scene.
 
-    `open_detect` is of the second stream, where it has one for detection.
+    `open_detect` is of the second stream, where it has one for detection. `refused` says why the
+    scene could not be loaded: nobody knows what is masked then, so the camera is not opened.
     """
 
     config: CameraConfig
     scene: Scene
+    refused: str | None = None
     open_main: OpenCamera
     open_detect: OpenCamera | None
 
@@ -74,6 +77,7 @@ class Commons(msgspec.Struct, frozen=True, kw_only=True):
     faults: FaultBoard
     new_id: Callable[[int], str]
     footage: Path
+    masks: Path
     record: RecordConfig
     custody: Custody
     keeper: Keeper
@@ -91,12 +95,17 @@ class Lane:
         self._lost = CameraLost(
             self.config.name, commons.new_id, since_ns=commons.clock.boottime_ns()
         )
-        self.frames = LatestFrame() if self.config.detect.enabled else None
+        self._refused = source.refused
+        self._masks = source.scene.masks
+        if source.refused is not None:
+            self._raise_masked(source.refused)
+        opens = source.refused is None
+        self.frames = LatestFrame() if opens and self.config.detect.enabled else None
         self.detector = self._load_detector() if self.frames else None
         self.detect = self._detection(self.frames, source.scene) if self.frames else None
         self.packets: PacketQueue | None = None
         self.record: RecordStage | None = None
-        if self.config.record:
+        if opens and self.config.record:
             self.packets = PacketQueue(QUEUE_BYTES, self._on_gap)
             self.record = RecordStage(
                 self.config.name,
@@ -106,7 +115,7 @@ class Lane:
                 commons.clock,
                 commons.faults,
                 keeper=commons.keeper,
-                provenance=self._provenance(source.scene),
+                provenance=self._provenance(),
                 sealer=self._sealer(),
                 on_gap=self._on_recorder_gap,
                 on_segment=out.segment,
@@ -130,12 +139,16 @@ class Lane:
         each = [capture.counts() for capture in self.captures]
         times = [counts.last_ns for counts in each]
         return CaptureCounts(
-            open=all(counts.open for counts in each),
+            open=bool(each) and all(counts.open for counts in each),
             packets=sum(counts.packets for counts in each),
             frames=sum(counts.frames for counts in each),
             reopened=sum(counts.reopened for counts in each),
-            last_ns=None if None in times else min(t_ns for t_ns in times if t_ns is not None),
-            last_error=next((counts.last_error for counts in each if counts.last_error), None),
+            last_ns=None
+            if None in times
+            else min((t_ns for t_ns in times if t_ns is not None), default=None),
+            last_error=next(
+                (counts.last_error for counts in each if counts.last_error), self._refused
+            ),
         )
 
     def camera_counts(self) -> CameraCounts:
@@ -180,28 +193,31 @@ class Lane:
             keys=KeyRing(KEPT_KEYS),
         )
 
-    def _provenance(self, scene: Scene) -> Provenance:
-        """What a receipt says of the making of this camera's footage. Its stream arrives encoded
-        and is recorded as it is: the mask is named, and not burnt in.
+    def _provenance(self) -> Provenance:
+        """What a receipt says of the making of this camera's footage. Where its stream turns out to
+        be encoded by its driver, the mask is burnt in, and the ring says that.
         """
-        masks = msgspec.json.encode(scene.masks) if scene.masks else None
         return Provenance(
             software=f"vigie {__version__}",
             model=self.detector.card.sha256 if self.detector else None,
-            mask=None if masks is None else hashlib.sha256(masks).hexdigest(),
+            mask=masking.version(self._masks) if self._masks else None,
             config=self._commons.config_version,
+            mask_applied="export" if self._masks else "none",
         )
 
     def _captures(self, source: Source) -> tuple[Capture, ...]:
         fps = self.config.detect.fps if self.frames else 0.0
         apart = source.open_detect if self.frames else None
-        main = Wanted(packets=self.packets is not None, frames_fps=0.0 if apart else fps)
+        masks = self._masks
+        main = Wanted(
+            packets=self.packets is not None, frames_fps=0.0 if apart else fps, masks=masks
+        )
         streams: list[Capture] = []
         if main.packets or main.frames_fps:
             frames = None if apart else self.frames
             streams.append(self._capture("", source.open_main, main, frames, self.packets))
         if apart:
-            wanted = Wanted(packets=False, frames_fps=fps)
+            wanted = Wanted(packets=False, frames_fps=fps, masks=masks)
             streams.append(self._capture(" for detection", apart, wanted, self.frames, None))
         return tuple(streams)
 
@@ -215,13 +231,33 @@ class Lane:
     ) -> Capture:
         return Capture(
             self.name + of,
-            lambda: open_camera(wanted),
+            lambda: self._open(open_camera, wanted),
             self._commons.clock.boottime_ns,
             frames=frames,
             packets=packets,
             on_open=self._on_open if packets is not None else lambda _info: None,
             on_end=lambda: self._out.ended(self.name),
         )
+
+    def _open(self, open_camera: OpenCamera, wanted: Wanted) -> Camera:
+        """Open the camera, unless its masks can be neither kept nor drawn."""
+        try:
+            if wanted.masks:
+                masking.keep(self._commons.masks, wanted.masks)
+            camera = open_camera(wanted)
+        except OSError as error:
+            refused = MaskRefused(f"camera {self.name!r}: masks cannot be kept: {error}")
+            self._raise_masked(str(refused))
+            raise refused from error
+        except MaskRefused as error:
+            self._raise_masked(str(error))
+            raise
+        self._commons.faults.clear("MSK-01", self.name)
+        return camera
+
+    def _raise_masked(self, why: str) -> None:
+        log.error("%s: %s; stays closed", self.name, why)
+        self._commons.faults.raise_fault("MSK-01", self.name, why)
 
     def _load_detector(self) -> Detector | None:
         """The detector, or None and a fault where the model is not what its card says."""
@@ -238,7 +274,7 @@ class Lane:
         return DetectStage(
             config.name,
             frames,
-            Eyes(self.detector, masks=scene.masks),
+            Eyes(self.detector, masks=scene.unwatched),
             Judge(config.name, scene, self._commons.new_id),
             on_event=self._out.event,
             on_flow=self._out.flow,

@@ -102,21 +102,25 @@ def replay(request: Request) -> Summary:
     scene = scenes.load(request.scene)
     card = models.load_card(request.model)
     content = models.verify(card)
-    camera = _open_clip(request)
+    camera = _open_clip(request, scene)
     try:
         with ExitStack() as stack:
             run = _Run(request, scene, camera, stack)
-            return run.play(Eyes(Detector(card, content), masks=scene.masks))
+            return run.play(Eyes(Detector(card, content), masks=scene.unwatched))
     finally:
         camera.close()
 
 
-def _open_clip(request: Request) -> Camera:
+def _open_clip(request: Request, scene: Scene) -> Camera:
     module = catalog.camera_module("replay")
     options = strict.into(
         {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
     )
-    wanted = Wanted(packets=False, frames_fps=math.inf if request.every_frame else FPS)
+    wanted = Wanted(
+        packets=False,
+        frames_fps=math.inf if request.every_frame else FPS,
+        masks=scene.masks,
+    )
     return module.open_camera(NAME, options, wanted, time.monotonic_ns)
 
 

@@ -27,6 +27,7 @@ from agent.record.event_holds import EventHolds
 from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keeper import Keeper
+from agent.record.masking import MASKS
 from agent.record.notary import Notary
 from agent.report import topics, vitals
 from agent.report.connection import Birth
@@ -121,6 +122,7 @@ class Agent:
             faults=self.faults,
             new_id=new_id,
             footage=footage,
+            masks=state / MASKS,
             record=config.record,
             custody=self.custody,
             keeper=self._keeper,

@@ -1,6 +1,7 @@
 """From a configuration to cameras that can be opened: drivers, their options, scenes, models."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -16,26 +17,36 @@ from agent.lane import OpenCamera, Source
 from drivers import catalog
 from drivers.contracts import Camera, Wanted
 from drivers.errors import DriverError
+from drivers.transcoding import open_transcoded
+
+OnBadScene = Literal["refuse", "close"]
+"""What a scene that cannot be loaded does: refuse all, or close its camera and no other one."""
 
 
-def load(path: Path, clock: Clock) -> tuple[Config, tuple[Source, ...]]:
+def load(
+    path: Path, clock: Clock, on_bad_scene: OnBadScene = "refuse"
+) -> tuple[Config, tuple[Source, ...]]:
     """A configuration file with all that it names, checked.
 
     Raises BadInput where a key, a driver's option, a scene or a model's name is wrong.
     """
     config = configuration.load(path)
-    return config, sources(config, clock, str(path))
+    return config, sources(config, clock, str(path), on_bad_scene)
 
 
-def sources(config: Config, clock: Clock, where: str) -> tuple[Source, ...]:
+def sources(
+    config: Config, clock: Clock, where: str, on_bad_scene: OnBadScene = "refuse"
+) -> tuple[Source, ...]:
     """The cameras of a configuration; `where` begins messages, such as the file's name."""
     return tuple(
-        _source(camera, clock, where, f"camera[{index}]")
+        _source(camera, clock, where, f"camera[{index}]", on_bad_scene)
         for index, camera in enumerate(config.camera)
     )
 
 
-def _source(camera: CameraConfig, clock: Clock, where: str, under: str) -> Source:
+def _source(
+    camera: CameraConfig, clock: Clock, where: str, under: str, on_bad_scene: OnBadScene
+) -> Source:
     if camera.detect.enabled and camera.detect.model not in models.names():
         allowed = ", ".join(models.names())
         raise BadInput(
@@ -46,16 +57,34 @@ def _source(camera: CameraConfig, clock: Clock, where: str, under: str) -> Sourc
             f"{where}: {under}: neither watched nor recorded; "
             "allowed: record = true, detect.enabled = true, or both"
         )
-    scene = scenes.load(Path(camera.detect.scene)) if camera.detect.scene else Scene()
+    if camera.transcode and not camera.record:
+        raise BadInput(
+            f"{where}: {under}.transcode = true: has no use with record = false; "
+            "allowed: with record = true"
+        )
+    scene, refused = Scene(), None
+    try:
+        if camera.detect.scene:
+            scene = scenes.load(Path(camera.detect.scene))
+    except BadInput as error:
+        if on_bad_scene == "refuse":
+            raise
+        refused = str(error)
+    main = _opener(camera, camera.options, clock, where, f"{under}.options")
     second = camera.detect_options
     return Source(
         config=camera,
         scene=scene,
-        open_main=_opener(camera, camera.options, clock, where, f"{under}.options"),
+        refused=refused,
+        open_main=_transcoded(camera.name, main) if camera.transcode else main,
         open_detect=None
         if second is None
         else _opener(camera, second, clock, where, f"{under}.detect_options"),
     )
+
+
+def _transcoded(name: str, open_camera: OpenCamera) -> OpenCamera:
+    return lambda wanted: open_transcoded(f"camera {name!r}", open_camera, wanted)
 
 
 def _opener(

@@ -15,6 +15,15 @@ from drivers.masking import Planes
 GOP_S = 2.0
 
 
+def picture_of(planes: Planes, ticks: int) -> av.VideoFrame:
+    """The planes, of even size, as FFmpeg takes them: a copy."""
+    y, u, v = planes
+    flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
+    picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
+    picture.pts = ticks
+    return picture
+
+
 class Encoded(msgspec.Struct, frozen=True, kw_only=True):
     """One access unit and the ticks of its picture."""
 
@@ -64,13 +73,11 @@ class Encoder:
 
         Raises DriverError `protocol` where the picture's size is another one.
         """
-        y, u, v = planes
+        y = planes[0]
         if (y.shape[1], y.shape[0]) != self._size_px:
             size, first = f"{y.shape[1]}x{y.shape[0]}", f"{self._size_px[0]}x{self._size_px[1]}"
             raise DriverError("protocol", f"{self._what}: its pictures are {size} now, not {first}")
-        flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
-        picture = av.VideoFrame.from_ndarray(flat.reshape(-1, y.shape[1]), format="yuv420p")
-        picture.pts = ticks
+        picture = picture_of(planes, ticks)
         if key:
             picture.pict_type = PictureType.I
         return [

@@ -18,6 +18,7 @@ SMALLEST_AREA = 1e-5
 
 _FRACTION_BITS = 4
 _ONE = 1 << _FRACTION_BITS
+_FRAME_PX = 4
 
 Planes = tuple[Plane, Plane, Plane]
 
@@ -88,18 +89,24 @@ def _drawn(
 ) -> tuple[tuple[_Patch, ...], tuple[_Patch, ...]]:
     """The patches of the luma plane and of both chroma planes."""
     rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
-    canvas = np.zeros((2 * rows, 2 * columns), np.uint8)
+    # OpenCV leaves out pixels where it clips a thin polygon at the picture's edge.
+    framed = np.zeros((2 * rows + 2 * _FRAME_PX, 2 * columns + 2 * _FRAME_PX), np.uint8)
     for polygon in masks:
+        # OpenCV's whole numbers are the middles of pixels.
         corners = [
-            [round((p.x * width_px - 0.5) * _ONE), round((p.y * height_px - 0.5) * _ONE)]
+            [
+                round((p.x * width_px - 0.5 + _FRAME_PX) * _ONE),
+                round((p.y * height_px - 0.5 + _FRAME_PX) * _ONE),
+            ]
             for p in polygon
         ]
-        one = np.zeros_like(canvas)
+        one = np.zeros_like(framed)
         cv2.fillPoly(one, [np.array(corners, np.int32)], 255, shift=_FRACTION_BITS)
         cv2.dilate(one, np.ones((3, 3), np.uint8), dst=one)
         # Where edges cross, filling leaves holes: all that is enclosed is covered.
         outlines, _ = cv2.findContours(one, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outlines, -1, 255, cv2.FILLED)
+        cv2.drawContours(framed, outlines, -1, 255, cv2.FILLED)
+    canvas = framed[_FRAME_PX:-_FRAME_PX, _FRAME_PX:-_FRAME_PX]
     chroma = canvas.reshape(rows, 2, columns, 2).max(axis=(1, 3))
     luma = chroma.repeat(2, axis=0).repeat(2, axis=1)[:height_px, :width_px]
     return _patches(luma, LUMA), _patches(chroma, CHROMA)

@@ -13,8 +13,8 @@ Plane = npt.NDArray[np.uint8]
 """One plane of a picture, rows first. It may be a view with a stride, and is never written to."""
 
 
-class Corner(msgspec.Struct, frozen=True):
-    """A corner of a mask, in 0..1 of the picture, x to the right and y down."""
+class Corner(msgspec.Struct, frozen=True, array_like=True):
+    """A corner of a mask, in 0..1 of the picture, x to the right and y down. In JSON `[x, y]`."""
 
     x: float
     y: float

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     # journald adds the time; below the terminal's level there is only noise.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
-    config, cameras = sources.load(args.config, clock)
+    config, cameras = sources.load(args.config, clock, on_bad_scene="close")
     with StopSignals() as signals:
         agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
         agent.start()

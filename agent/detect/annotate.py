@@ -91,8 +91,8 @@ class Annotator:
         self._count(sight)
         canvas = picture.crop_rgb(frame, picture.whole(frame), size_px)
         unit = max(1, round(size_px[1] / 360))
-        for mask in self._scene.masks:
-            pen.fill(canvas, _pixels(mask, size_px), pen.INK, 0.6)
+        for ignore in self._scene.ignore:
+            pen.fill(canvas, _pixels(ignore.polygon, size_px), pen.INK, 0.6)
         for zone in self._scene.zone:
             self._draw_zone(canvas, zone, size_px, unit)
         for line in self._scene.line:

@@ -12,6 +12,7 @@ from agent import strict
 from agent.detect.geometry import Point, area, crosses_itself
 from agent.errors import BadInput
 from agent.model import LABELS, Label
+from drivers.media import Corner, Polygon
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """As an operator would say it; spaces and any script are fine."""
@@ -56,7 +57,13 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Mask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[mask]]`: an area that is not looked at."""
+    """`[[mask]]`: an area that nobody sees, painted over in every picture."""
+
+    polygon: Corners
+
+
+class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[ignore]]`: an area that people see and the detector does not."""
 
     polygon: Corners
 
@@ -67,11 +74,19 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     line: tuple[Line, ...] = ()
     zone: tuple[Zone, ...] = ()
     mask: tuple[Mask, ...] = ()
+    ignore: tuple[Ignore, ...] = ()
 
     @property
-    def masks(self) -> tuple[Corners, ...]:
-        """The polygons that are not looked at."""
-        return tuple(mask.polygon for mask in self.mask)
+    def masks(self) -> tuple[Polygon, ...]:
+        """What a camera burns in."""
+        return tuple(
+            tuple(Corner(corner.x, corner.y) for corner in mask.polygon) for mask in self.mask
+        )
+
+    @property
+    def unwatched(self) -> tuple[Corners, ...]:
+        """The polygons in which nothing is seen, for one reason or the other."""
+        return (*(mask.polygon for mask in self.mask), *(part.polygon for part in self.ignore))
 
 
 def load(path: Path) -> Scene:
@@ -100,6 +115,8 @@ def check(scene: Scene, where: str) -> None:
         _check_zone_keys(zone, f"{where}: zone[{index}]")
     for index, mask in enumerate(scene.mask):
         _check_polygon(mask.polygon, f"{where}: mask[{index}].polygon")
+    for index, ignore in enumerate(scene.ignore):
+        _check_polygon(ignore.polygon, f"{where}: ignore[{index}].polygon")
 
 
 def _check_line(line: Line, where: str) -> None:

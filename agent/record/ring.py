@@ -68,6 +68,7 @@ class Ring:
         self._whole = False
         self._next_counter = 1
         self._part: Part | None = None
+        self._masked = False
         self._told_bytes = -1
 
     def open(self) -> None:
@@ -125,6 +126,7 @@ class Ring:
         name = self._new_name(packet)
         part = Part(self._folder, name, info, self._clock, self._settings.flush_s, self._sealer)
         self._part, self._told_bytes = part, -1
+        self._masked = info.masked
         self._keeper.notary.tell(Opened(camera=self._camera, segment=str(name)), packet.t_ns)
         return part
 
@@ -184,7 +186,7 @@ class Ring:
             mask=made.mask,
             config=made.config,
             sealed=sealed.encrypted,
-            mask_applied=made.mask_applied,
+            mask_applied="camera" if self._masked and not recovered else made.mask_applied,
             recovered=recovered,
         )
         self._keeper.notary.tell(body, self._clock.boottime_ns())

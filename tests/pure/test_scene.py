@@ -38,7 +38,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[[line]", "not valid TOML"),
-        ("[[lines]]", "lines: unknown key; allowed: line, zone, mask"),
+        ("[[lines]]", "lines: unknown key; allowed: line, zone, mask, ignore"),
         (
             LINE.format("[0, 0]", "[1, 1]") + "frm = 1",
             "line[0].frm: unknown key; allowed: name, from",
@@ -83,6 +83,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
         ),
         (ZONE.format(SQUARE) + "queue_from = 3", "allowed: with kind 'queue'"),
         ("[[mask]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "mask[0].polygon"),
+        ("[[ignore]]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]", "ignore[0].polygon"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:

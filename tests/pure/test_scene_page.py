@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from agent.detect import scene
-from agent.detect.scene import Line, Mask, Scene, Zone
+from agent.detect.scene import Ignore, Line, Mask, Scene, Zone
 from agent.model import EventKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_every_example_is_a_good_scene(block: str, tmp_path: Path) -> None:
     assert scene.load(file) != Scene()
 
 
-@pytest.mark.parametrize("kind", [Line, Zone, Mask])
+@pytest.mark.parametrize("kind", [Line, Zone, Mask, Ignore])
 def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(kind):
         assert re.search(rf"^{field.encode_name} = ", "".join(BLOCKS), re.MULTILINE)
@@ -30,7 +30,9 @@ def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
 
 def test_the_page_names_no_key_that_does_not_exist() -> None:
     keys = {
-        field.encode_name for kind in (Line, Zone, Mask) for field in msgspec.structs.fields(kind)
+        field.encode_name
+        for kind in (Line, Zone, Mask, Ignore)
+        for field in msgspec.structs.fields(kind)
     }
     for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|", PAGE, re.MULTILINE):
         for name in re.findall(r"`(\w+)`", row):

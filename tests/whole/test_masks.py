@@ -1,0 +1,264 @@
+"""Masks through the whole agent: footage, pictures and receipts; and what fails, fails closed."""
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from agent import sources
+from agent.clock import SystemClock
+from agent.detect import picture
+from agent.model import Sight
+from agent.record import catalogue, masking
+from agent.record.catalogue import Entry
+from agent.record.masking import CannotMask
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from drivers.av_stream import planes
+from drivers.masking import CHROMA, LUMA
+from drivers.media import Corner, Frame
+from tests.whole.drawn_clip import write_clip
+from tests.whole.rig import CLOCK, WAIT_S
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "x"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+{camera}
+[camera.detect]
+scene = "scene.toml"
+{more}
+"""
+DRAWN = """
+driver = "fake"
+options = { width_px = 320, height_px = 180, fps = 10, pace = "fast", duration_s = 5 }
+"""
+SOUTH = '[[camera]]\nname = "south"' + DRAWN + "[camera.detect]\nenabled = false\n"
+FILM = 'driver = "replay"\noptions = { path = "street.mp4", pace = "fast" }\n'
+
+MASK = "[[mask]]\npolygon = [[0.25, 0.5], [0.75, 0.5], [0.75, 1.0], [0.25, 1.0]]\n"
+POLYGON = (Corner(0.25, 0.5), Corner(0.75, 0.5), Corner(0.75, 1.0), Corner(0.25, 1.0))
+
+FLAT_WITHIN = 4
+"""Of luma and chroma, after an encoder that loses."""
+
+Picture = npt.NDArray[np.uint8]
+
+
+class Street:
+    """A folder with a box's files, and the agent on it until its cameras have ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.frames: list[Frame] = []
+        self.closed = threading.Event()
+        """Set when a file of footage was closed."""
+        self.faults: dict[str, str] = {}
+
+    def run(
+        self,
+        camera: str,
+        scene: str,
+        until: Callable[[Agent], bool] | None = None,
+        more: str = "",
+    ) -> None:
+        (self.folder / "vigie.toml").write_text(CONFIG.format(camera=camera, more=more))
+        (self.folder / "scene.toml").write_text(scene)
+        config, cameras = sources.load(
+            self.folder / "vigie.toml", SystemClock(), on_bad_scene="close"
+        )
+        agent = Agent(
+            config,
+            cameras,
+            CLOCK,
+            random.Random(1),
+            notifier=Notifier(),
+            on_sight=self._see,
+            on_segment=lambda _segment: self.closed.set(),
+        )
+        agent.start()
+        try:
+            assert until(agent) if until else agent.wait_ended(WAIT_S)
+            self.faults = {f"{f.code} {f.subject}": f.detail for f in agent.faults.active()}
+        finally:
+            agent.stop()
+
+    def segments(self, camera: str = "north") -> list[Entry]:
+        return catalogue.find(self.state / "footage", self.state / "custody", [camera], None, None)
+
+    def _see(self, _camera: str, frame: Frame, _sight: Sight) -> None:
+        self.frames.append(frame)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Street:
+    return Street(tmp_path)
+
+
+def pictures(file: Path) -> list[tuple[Picture, Picture, Picture]]:
+    with av.open(str(file)) as container:
+        return [planes(frame) for frame in container.decode(video=0)]
+
+
+def is_masked(y: Picture, u: Picture, v: Picture) -> bool:
+    """Whether the middle of the lower half is flat, as far as an encoder lets it be: within a block
+    of its edges what is outside rings.
+    """
+    height, width = y.shape
+    luma = y[height // 2 + 8 :, width // 4 + 8 : 3 * width // 4 - 8].astype(int)
+    spread = [np.abs(luma - LUMA).max()]
+    for plane in (u, v):
+        rows, columns = plane.shape
+        part = plane[rows // 2 + 4 :, columns // 4 + 4 : 3 * columns // 4 - 4].astype(int)
+        spread.append(np.abs(part - CHROMA).max())
+    return max(spread) <= FLAT_WITHIN and int(y.max()) > 100
+
+
+def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_picture(
+    street: Street,
+) -> None:
+    street.run(DRAWN, MASK)
+    segments = street.segments()
+    assert segments
+    for entry in segments:
+        assert entry.closed is not None
+        assert entry.closed.mask_applied == "camera"
+        assert entry.closed.mask == masking.version([POLYGON])
+        shown = pictures(entry.path)
+        assert shown
+        assert all(is_masked(*one) for one in shown)
+    assert street.frames
+    assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
+    jpeg = picture.thumbnail(street.frames[-1], 320, 20_000, None)
+    decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    inside = decoded[100:170, 90:230]
+    assert int(inside.max()) - int(inside.min()) <= 2 * FLAT_WITHIN
+    assert street.faults.keys() <= {"NET-01 broker"}
+
+
+def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
+    street: Street, tmp_path: Path
+) -> None:
+    write_clip(tmp_path / "street.mp4", 5.0)
+    street.run(FILM, MASK)
+    entry = street.segments()[0]
+    assert entry.closed is not None
+    assert entry.closed.mask_applied == "export"
+    assert not any(is_masked(*one) for one in pictures(entry.path))
+    assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
+
+    masks = masking.missing(street.state / masking.MASKS, [entry.closed])
+    assert masks == (POLYGON,)
+    clip = tmp_path / "clip.mp4"
+    told: list[float] = []
+    masking.masked_clip(entry.path, clip, masks, told.append)
+    shown = pictures(clip)
+    assert len(shown) == len(pictures(entry.path))
+    assert all(is_masked(*one) for one in shown)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_what_is_encoded_again_is_masked_in_the_footage(street: Street, tmp_path: Path) -> None:
+    write_clip(tmp_path / "street.mp4", 5.0)
+    street.run(FILM + "transcode = true\n", MASK)
+    for entry in street.segments():
+        assert entry.closed is not None
+        assert entry.closed.mask_applied == "camera"
+        assert all(is_masked(*one) for one in pictures(entry.path))
+
+
+def test_without_masks_the_receipt_names_none(street: Street) -> None:
+    street.run(DRAWN, "")
+    entry = street.segments()[0]
+    assert entry.closed is not None
+    assert (entry.closed.mask, entry.closed.mask_applied) == (None, "none")
+    assert not (street.state / masking.MASKS).exists()
+    assert masking.missing(street.state / masking.MASKS, [entry.closed]) == ()
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        MASK + "[[mask]",
+        MASK + "\x00",
+        MASK.replace("polygon", "polygone"),
+        MASK.replace("[0.75, 1.0]", "[0.25, 0.5]").replace("[0.25, 1.0]", "[0.75, 0.5]"),
+        MASK.replace("0.75", "1.75"),
+        MASK.replace("[0.25, 0.5], [0.75, 0.5]", "[0.75, 0.5], [0.25, 0.5]"),
+    ],
+)
+def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
+    street: Street, scene: str
+) -> None:
+    def south_is_recorded(agent: Agent) -> bool:
+        north = next(lane for lane in agent.lanes if lane.name == "north")
+        return street.closed.wait(WAIT_S) and not north.counts().open and not north.captures
+
+    street.run(DRAWN, scene, south_is_recorded, more=SOUTH)
+    assert "MSK-01 north" in street.faults
+    assert "scene.toml" in street.faults["MSK-01 north"]
+    assert street.frames == []
+    assert street.segments() == []
+    assert street.segments("south")
+
+
+def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Street) -> None:
+    street.state.mkdir()
+    (street.state / masking.MASKS).write_text("a file, where the folder should be")
+
+    def is_told(agent: Agent) -> bool:
+        changed = agent.faults.changed
+        while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
+            assert changed.wait(WAIT_S)
+        return not any(lane.counts().open for lane in agent.lanes)
+
+    street.run(DRAWN, MASK, is_told)
+    assert "masks cannot be kept" in street.faults["MSK-01 north"]
+    assert street.frames == []
+    assert street.segments() == []
+
+
+def test_kept_masks_are_known_by_their_version_and_an_altered_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    name = masking.keep(tmp_path / "masks", [POLYGON])
+    assert masking.keep(tmp_path / "masks", [POLYGON]) == name
+    assert masking.load(tmp_path / "masks", name) == (POLYGON,)
+    (tmp_path / "masks" / f"{name}.json").write_text("[]")
+    with pytest.raises(CannotMask, match="was altered"):
+        masking.load(tmp_path / "masks", name)
+    assert masking.keep(tmp_path / "masks", [POLYGON]) == name
+    assert masking.load(tmp_path / "masks", name) == (POLYGON,)
+    with pytest.raises(CannotMask, match="No such file"):
+        masking.load(tmp_path / "masks", "0" * 64)
+
+
+def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    write_clip(whole, 2.0)
+    noise, empty = tmp_path / "noise.mp4", tmp_path / "empty.mp4"
+    noise.write_bytes(bytes(range(256)) * 40)
+    empty.touch()
+    for source, mask in (
+        (noise, POLYGON),
+        (empty, POLYGON),
+        (tmp_path / "nowhere.mp4", POLYGON),
+        (whole, POLYGON[:2]),
+    ):
+        with pytest.raises(CannotMask) as caught:
+            masking.masked_clip(source, out, [mask])
+        assert "\n" not in str(caught.value)
+        assert not out.exists()
