@@ -162,11 +162,10 @@ class Tracker:
             if id(one) not in bulky and was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
                 one.misses += 1
                 one.searched_ns = t_ns
-        self._hide(left, t_ns)
+        self._hide([one for one in left if id(one) not in bulky], t_ns)
+        known = [(one.label, one.box) for one in confirmed] if sure else []
         for detection in sure:
-            if not any(
-                twins(one.label, one.box, detection.label, detection.box) for one in confirmed
-            ):
+            if not any(twins(*one, detection.label, detection.box) for one in known):
                 self.living.append(Living(detection, t_ns))
         self._raise(bulks)
         self._confirm()
@@ -246,13 +245,16 @@ class Tracker:
 
     def _hide(self, missed: Sequence[Living], t_ns: int) -> None:
         """Who is missed behind somebody that is seen is hidden: the flow there is the other's."""
+        if not missed:
+            return
+        seen = [
+            (KIND[one.label], one.box) for one in self.living if one.id and one.detected_ns == t_ns
+        ]
         for one in missed:
+            kind, box = KIND[one.label], one.box
             one.hidden = any(
-                other.detected_ns == t_ns
-                and KIND[other.label] == KIND[one.label]
-                and overlaps(other.box, one.box)[1] > _HIDDEN_OVERLAP
-                for other in self.living
-                if other.id and other is not one
+                other_kind == kind and overlaps(other, box)[1] > _HIDDEN_OVERLAP
+                for other_kind, other in seen
             )
 
     def _confirm(self) -> None:
