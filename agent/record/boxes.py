@@ -17,6 +17,9 @@ LARGE_HEADER_BYTES = 16
 MAX_SAMPLES = 100_000
 """In one fragment: an hour between two keyframes, and no more than a damaged number can ask for."""
 
+_MAX_TICKS = 1 << 53
+_MAX_OFFSET_TICKS = (1 << 31) - 1
+
 Numbers = npt.NDArray[np.int64]
 
 _ENTRY_FIELDS_BYTES = 86
@@ -277,6 +280,8 @@ def _trun(moof: bytes, box: Box, begin: int, defaults: tuple[int, int]) -> Run:
     sizes = column(_TRUN_SIZE, defaults[1])
     if not sizes.all():
         raise DamagedFootage("a sample of no bytes")
+    if begin > _MAX_TICKS or int(np.abs(offsets).max()) > _MAX_OFFSET_TICKS:
+        raise DamagedFootage("a time that no clock of ours has shown")
     return Run(
         begin=begin,
         data_at=data_at,

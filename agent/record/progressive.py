@@ -96,7 +96,7 @@ def _trak(track: Track, begin: int, length: int, shown_ms: int, *, large: bool) 
 def _edits(track: Track, shown_ms: int) -> bytes:
     """The presentation begins with the first picture, however late it is after its decoding."""
     late = int(track.offsets[0])
-    if late == 0:
+    if late <= 0:
         return b""
     version = _version(shown_ms)
     entry = struct.pack(">QqI" if version else ">IiI", shown_ms, late, 0x10000)

@@ -20,6 +20,7 @@ from agent.record.boxes import (
     read_head,
     read_run,
 )
+from agent.record.cut import CannotCut, Source, cut
 from agent.record.footage_file import FootageFile, open_samples
 from agent.record.keys import SegmentKey
 from agent.record.muxer import Muxer
@@ -146,13 +147,16 @@ def read_all(path: Path) -> int:
             plain_moof(fragment.moof)
             count += len(fragment.run.sizes)
         plain_moov(file.moov)
+    sources = [Source(path=path, begin_ns=begin_ns) for begin_ns in (0, 10**9)]
+    clip = cut(sources, -1, 10**40, path.with_name("clip.mp4"), lambda _: KEY)
+    assert clip.pictures == 2 * count
     return count
 
 
 def samples_or_refusal(path: Path) -> int | str:
     try:
         return read_all(path)
-    except DamagedFootage as error:
+    except (DamagedFootage, CannotCut) as error:
         return str(error)
 
 

@@ -328,6 +328,30 @@ def test_no_key_is_ever_shown(
     assert not [s for s in (made[0], *(s.encode() for s in secrets)) for f in files if s in f]
 
 
+def test_libavformat_tells_its_log_no_key(
+    tmp_path: Path, stream: tuple[StreamInfo, list[Packet]], centre: Centre
+) -> None:
+    made: list[bytes] = []
+
+    def random_bytes(count: int) -> bytes:
+        made.append(os.urandom(count))
+        return made[-1]
+
+    sealer = Sealer.from_config(
+        [centre.recipient], box="b", camera="c", keys=KeyRing(1), random_bytes=random_bytes
+    )
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.TRACE)
+    try:
+        with av.logging.Capture() as said:
+            write(tmp_path / "north", stream, sealer)
+    finally:
+        av.logging.set_level(before)
+    text = " ".join(message for _, _, message in said)
+    assert text
+    assert made[0].hex() not in text.lower()
+
+
 def _public(key: X25519PrivateKey) -> str:
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
