@@ -199,7 +199,7 @@ def is_sealed(entry: Entry) -> bool:
     """Whether a segment is sealed."""
     if entry.closed is not None:
         return entry.closed.sealed
-    return entry.path.with_name(str(entry.name) + KEYS).exists()
+    return entry.path.with_name(entry.text + KEYS).exists()
 
 
 def _follows(before: Stretch, after: Stretch) -> bool:
@@ -217,7 +217,7 @@ def _opened(entries: Sequence[Entry], key: X25519PrivateKey | None) -> KeyFor:
     keys: dict[bytes, SegmentKey] = {}
     if key is not None:
         for entry in entries:
-            sidecar = entry.path.with_name(str(entry.name) + KEYS)
+            sidecar = entry.path.with_name(entry.text + KEYS)
             if sidecar.exists():
                 opened = seal.open_sidecar(sidecar, key)
                 keys[opened.kid] = opened

@@ -353,7 +353,7 @@ def _told(entry: Entry) -> dict[str, object]:
     closed = entry.closed
     return {
         "camera": entry.camera,
-        "segment": str(entry.name),
+        "segment": entry.text,
         "begin_time": rfc3339(entry.begin),
         "end_time": None if entry.end is None else rfc3339(entry.end),
         "size_bytes": entry.size_bytes,

@@ -2,31 +2,49 @@
 and sums from the chain of receipts. Nothing here changes a file.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from agent.record.receipts import BadReceipt, Closed, Line, Opened, read_line
-from agent.record.recovery import SET_ASIDE
+from agent.record.receipts import Closed, Opened
 from agent.record.segment_name import PART, SegmentName, parse_segment_name
 
-_CLOSED = b'"kind":"closed"'
-_OPENED = b'"kind":"opened"'
+_CLOSED = (b'"kind":"closed"',)
+_OPENED_OR_CLOSED = (b'"kind":"opened"', *_CLOSED)
+_JSON_AT = 89
+"""In a line: behind the signature and a space."""
+
+
+class _Line(msgspec.Struct):
+    """What of a receipt is read here."""
+
+    seq: int
+    body: Opened | Closed
+
+
+_LINE = msgspec.json.Decoder(_Line)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment on the disk. `closed` is its receipt, None where the chain has none; `writing` is
-    whether it is still written to.
+    """A segment on the disk. `text` is its name as it stands in receipts; `closed` is its receipt,
+    None where the chain has none; `writing` is whether it is still written to.
     """
 
     camera: str
     name: SegmentName
-    path: Path
+    text: str
+    folder: Path
     size_bytes: int
     writing: bool
     closed: Closed | None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.folder / (self.text + PART if self.writing else self.text)
 
     @property
     def begin(self) -> datetime:
@@ -36,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end(self) -> datetime | None:
         """UTC of its end; None where nothing says how long it is."""
-        if self.closed is None:
+        if self.closed is None or self.writing:
             return None
         return self.begin + timedelta(microseconds=self.closed.duration_ns // 1000)
 
@@ -59,23 +77,14 @@ def find(
 
     A segment whose length nobody knows is taken to reach up to the next one. Raises OSError.
     """
-    found: list[Entry] = []
-    for camera in names:
-        touched = _touching(_stored(footage / camera), begin, end)
-        found += [
-            Entry(
-                camera=camera,
-                name=name,
-                path=path,
-                size_bytes=size_bytes,
-                writing=path.name.endswith(PART),
-                closed=None,
-            )
-            for name, path, size_bytes in touched
-        ]
-    receipts = _closed_receipts(custody, {(entry.camera, str(entry.name)) for entry in found})
+    found = [
+        entry
+        for camera in names
+        for entry in _touching(_stored(camera, footage / camera), begin, end)
+    ]
+    receipts = _closed_receipts(custody, {(entry.camera, entry.text) for entry in found})
     known = [
-        msgspec.structs.replace(entry, closed=receipts.get((entry.camera, str(entry.name))))
+        msgspec.structs.replace(entry, closed=receipts.get((entry.camera, entry.text)))
         for entry in found
     ]
     return [entry for entry in known if begin is None or entry.end is None or entry.end > begin]
@@ -86,12 +95,11 @@ def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
 
     Raises OSError.
     """
-    wanted = {(entry.camera, str(entry.name)) for entry in entries}
+    wanted = {(entry.camera, entry.text) for entry in entries}
     first = 0
-    for line in _lines(custody, (_OPENED, _CLOSED)):
-        body = line.receipt.body
-        if isinstance(body, Opened | Closed) and (body.camera, body.segment) in wanted:
-            first = line.receipt.seq
+    for seq, body in _bodies(custody, _OPENED_OR_CLOSED):
+        if (body.camera, body.segment) in wanted:
+            first = seq
             if isinstance(body, Opened):
                 wanted.discard((body.camera, body.segment))
                 if not wanted:
@@ -99,34 +107,43 @@ def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
     return first
 
 
-def _stored(folder: Path) -> list[tuple[SegmentName, Path, int]]:
-    if not folder.is_dir():
+def _stored(camera: str, folder: Path) -> list[Entry]:
+    try:
+        listing = os.scandir(folder)
+    except FileNotFoundError:
         return []
     stored = []
-    for path in folder.iterdir():
-        name = parse_segment_name(path.name.removesuffix(PART))
-        if name is None or path.name == SET_ASIDE:
-            continue
-        try:
-            stored.append((name, path, path.stat().st_size))
-        except FileNotFoundError:
-            continue  # evicted, or renamed, since the folder was read
-    return sorted(stored, key=lambda one: one[0].counter)
+    with listing:
+        for one in listing:
+            text = one.name.removesuffix(PART)
+            name = parse_segment_name(text)
+            if name is None:
+                continue
+            try:
+                size_bytes = one.stat().st_size
+            except FileNotFoundError:
+                continue  # evicted, or renamed, since the folder was read
+            entry = Entry(
+                camera=camera,
+                name=name,
+                text=text,
+                folder=folder,
+                size_bytes=size_bytes,
+                writing=one.name != text,
+                closed=None,
+            )
+            stored.append(entry)
+    return sorted(stored, key=lambda entry: entry.name.counter)
 
 
-def _touching(
-    stored: list[tuple[SegmentName, Path, int]], begin: datetime | None, end: datetime | None
-) -> list[tuple[SegmentName, Path, int]]:
+def _touching(stored: list[Entry], begin: datetime | None, end: datetime | None) -> Iterator[Entry]:
     """Those that may touch the span, by their names alone."""
-    touched = []
-    for index, one in enumerate(stored):
-        if end is not None and one[0].utc >= end:
+    for entry, following in zip(stored, [*stored[1:], None], strict=True):
+        if end is not None and entry.begin >= end:
             continue
-        following = stored[index + 1][0] if index + 1 < len(stored) else None
-        reaches = following is None or following.boot != one[0].boot or begin is None
-        if reaches or (following is not None and begin is not None and following.utc > begin):
-            touched.append(one)
-    return touched
+        reaches = begin is None or following is None or following.name.boot != entry.name.boot
+        if reaches or (following is not None and begin is not None and following.begin > begin):
+            yield entry
 
 
 def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Closed]:
@@ -134,21 +151,25 @@ def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[
     found: dict[tuple[str, str], Closed] = {}
     if not wanted:
         return found
-    for line in _lines(custody, (_CLOSED,)):
-        body = line.receipt.body
-        if isinstance(body, Closed) and (body.camera, body.segment) in wanted:
-            found[body.camera, body.segment] = body
+    for _, body in _bodies(custody, _CLOSED):
+        key = (body.camera, body.segment)
+        if key in wanted and isinstance(body, Closed):
+            found[key] = body
             if len(found) == len(wanted):
                 break
     return found
 
 
-def _lines(custody: Path, marks: tuple[bytes, ...]) -> Iterator[Line]:
-    """The receipts that bear one of these marks, the newest first. What is torn is left out."""
+def _bodies(custody: Path, marks: tuple[bytes, ...]) -> Iterator[tuple[int, Opened | Closed]]:
+    """The numbers and bodies of receipts that bear one of these marks, the newest first. What is
+    torn is left out; signatures are not looked at.
+    """
     for path in sorted(custody.glob("*.chain"), reverse=True):
-        for text in reversed(path.read_bytes().splitlines()):
-            if any(mark in text for mark in marks):
-                try:
-                    yield read_line(text)
-                except BadReceipt:
-                    continue
+        for text in reversed(path.read_bytes().split(b"\n")):
+            if not any(mark in text for mark in marks):
+                continue
+            try:
+                line = _LINE.decode(memoryview(text)[_JSON_AT:])
+            except msgspec.DecodeError:
+                continue
+            yield line.seq, line.body

@@ -117,7 +117,7 @@ class Exporter:
         """
         whole = [entry for entry in entries if entry.closed is not None and not entry.writing]
         left_out = {
-            str(entry.name): "still written to" if entry.writing else "no receipt of its close"
+            entry.text: "still written to" if entry.writing else "no receipt of its close"
             for entry in entries
             if entry not in whole
         }
@@ -209,7 +209,7 @@ class _Making:
             public_key=exporter.public_key,
             first_seq=first_seq,
             head=ExportedHead(seq=head.seq, sha256=head.sha256),
-            segments=tuple(str(entry.name) for entry in self._entries),
+            segments=tuple(entry.text for entry in self._entries),
             clip=clip,
             files=tuple(self._files[path] for path in sorted(self._files)),
         )
@@ -217,7 +217,7 @@ class _Making:
     def _copy_segments(self) -> None:
         (self._folder / SEGMENTS).mkdir()
         for entry in self._entries:
-            name = str(entry.name)
+            name = entry.text
             self._copy(entry.path, f"{SEGMENTS}/{name}")
             sidecar = entry.path.with_name(name + KEYS_SUFFIX)
             if entry.closed is not None and entry.closed.sealed and sidecar.exists():

@@ -4,13 +4,17 @@ import base64
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
 from agent.clock import ClockTrust
 from agent.identity import Identity
 from agent.record import catalogue
 from agent.record.custody import Custody
 from agent.record.export import Exporter, Made, Wish
+from agent.record.keys import KeyRing
 from agent.record.part import Part
 from agent.record.receipts import Attested, Closed, Gap, Opened, Started
+from agent.record.seal import Sealer
 from agent.record.segment_name import SegmentName, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import Wanted
@@ -41,7 +45,9 @@ class StreetClock:
 class StreetBox:
     """A box with its state folder, its key and its chain."""
 
-    def __init__(self, state: Path, box: str) -> None:
+    def __init__(
+        self, state: Path, box: str, recipients: dict[str, X25519PublicKey] | None = None
+    ) -> None:
         self.state = state
         self.box = box
         self.clock = StreetClock()
@@ -49,6 +55,7 @@ class StreetBox:
         self.custody = Custody.open(state / "custody", box, BOOT, self.clock, self.identity)
         self.public_key = base64.b64encode(self.identity.public_key_raw).decode()
         self._counter = 0
+        self._recipients = recipients or {}
         self.say(Started(public_key=self.public_key, versions={"vigie": "0.1.0"}, recipients=()))
 
     def say(self, body: object) -> None:
@@ -61,6 +68,9 @@ class StreetBox:
         folder.mkdir(parents=True, exist_ok=True)
         base_ns = self.clock.now_ns
         part: Part | None = None
+        sealer = None
+        if self._recipients:
+            sealer = Sealer(self._recipients, box=self.box, camera=camera, keys=KeyRing(1))
         for packet in _packets(street):
             moved = _later(packet, base_ns)
             self.clock.now_ns = moved.t_ns
@@ -68,7 +78,7 @@ class StreetBox:
                 self._close(camera, part)
                 part = None
             if part is None:
-                part = Part(folder, self._name(moved.t_ns), street.info, self.clock, 0.0)
+                part = Part(folder, self._name(moved.t_ns), street.info, self.clock, 0.0, sealer)
                 self.say(Opened(camera=camera, segment=str(part.name)))
             part.add(moved)
         assert part is not None
