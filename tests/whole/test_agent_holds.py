@@ -1,0 +1,98 @@
+"""The whole agent: what its events hold, on the wire, on the disk and in the chain."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.record.hold import Hold
+from agent.record.receipts import Body, Closed, Held, Opened, SetAside, read_line
+from agent.report.payloads import EventMessage, HealthMessage
+from agent.watch import Heard
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import Box, Centre
+
+HOLDING = """
+[record]
+segment_s = 1.0
+[hold]
+kinds = ["line"]
+pre_s = 2
+post_s = 3
+"""
+
+
+@pytest.fixture
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
+    """Every line that somebody crosses is held."""
+    box = Box(tmp_path / "box", mosquitto.url)
+    configuration = box.folder / "vigie.toml"
+    configuration.write_text(configuration.read_text() + HOLDING)
+    yield box
+    box.abandon()
+
+
+def lines(heard: list[Heard]) -> list[EventMessage]:
+    return [
+        h.message
+        for h in heard
+        if isinstance(h.message, EventMessage) and h.message.data.kind == "line"
+    ]
+
+
+def chain(box: Box) -> list[Body]:
+    return [
+        read_line(text).receipt.body
+        for path in sorted((box.folder / "state" / "custody").glob("*.chain"))
+        for text in path.read_bytes().splitlines()
+    ]
+
+
+def holds(box: Box) -> dict[str, Hold]:
+    files = (box.folder / "state" / "holds").glob("*.json")
+    found = [msgspec.json.decode(path.read_bytes(), type=Hold) for path in files]
+    return {hold.id: hold for hold in found}
+
+
+def test_an_event_and_its_footage_belong_together(box: Box, centre: Centre) -> None:
+    box.start()
+    heard = centre.wait_for(
+        lambda all_: (
+            len(lines(all_)) >= 3
+            and any(
+                isinstance(h.message, HealthMessage) and h.message.data.footage[0].holds
+                for h in all_
+            )
+        ),
+        "three events, and health that tells of holds",
+    )
+    assert box.end(signal.SIGKILL) == -signal.SIGKILL
+    before = holds(box)
+    for message in lines(heard):
+        hold = before[message.data.event]
+        assert message.data.footage is not None
+        assert (message.data.footage.begin, message.data.footage.end) == (
+            hold.begin_time,
+            hold.end_time,
+        )
+        assert hold.begin_ns == max(0, message.data.begin_ns - 2_000_000_000)
+        assert hold.end_ns == message.data.t_ns + 3_000_000_000
+
+    box.start()
+    many = len(lines(heard))
+    centre.wait_for(lambda all_: len(lines(all_)) > many, "another event")
+    assert box.end(signal.SIGTERM) == 0
+    assert "Traceback" not in box.log
+    assert before.keys() <= holds(box).keys(), "held through a kill"
+    receipts = chain(box)
+    held = {body.hold for body in receipts if isinstance(body, Held)}
+    assert before.keys() <= held
+    closed = {body.segment: body for body in receipts if isinstance(body, Closed)}
+    opened = {body.segment for body in receipts if isinstance(body, Opened)}
+    footage = sorted((box.folder / "state" / "footage" / "north").glob("*.mp4"))
+    assert {path.name for path in footage} <= closed.keys()
+    aside = [body for body in receipts if isinstance(body, SetAside)]
+    assert aside or any(body.recovered for body in closed.values()), "the kill left a file open"
+    assert {path.name for path in footage} <= opened
