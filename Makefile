@@ -48,7 +48,8 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	touch $@
 
 setup-test: setup
-	@scripts/apt-packages mosquitto openssl python3-gi gir1.2-gst-rtsp-server-1.0 \
+	@scripts/apt-packages mosquitto openssl chromium chromium-driver \
+	  python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
 
