@@ -67,6 +67,7 @@ class Holds:
         self._holds: dict[str, Hold] = {}
         self._releases: dict[str, Release] = {}
         self._unwritten: set[str] = set()
+        self._is_agent = False
 
     def hold(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
@@ -187,6 +188,7 @@ class Holds:
         this one, which can tell of no end any more; what was half written is no hold.
         """
         with self._lock:
+            self._is_agent = True
             self._folder.mkdir(parents=True, exist_ok=True)
             for path in self._folder.glob(f".*{_MAKING}"):
                 path.unlink(missing_ok=True)
@@ -204,10 +206,20 @@ class Holds:
                 if self._seen.get(name) != signature:
                     self._read(name)
             for name in self._seen.keys() - found.keys():
-                hold_id, _, kind = name.partition(".")
-                if hold_id not in self._unwritten:
-                    (self._holds if f".{kind}" == _HOLD else self._releases).pop(hold_id, None)
+                self._forget(*name.split(".", 1))
             self._seen = found
+
+    def _forget(self, hold_id: str, kind: str) -> None:
+        """A file is gone. The running agent alone deletes holds: one that somebody else has
+        deleted is written again.
+        """
+        if f".{kind}" == _RELEASE:
+            self._releases.pop(hold_id, None)
+        elif not self._is_agent:
+            self._holds.pop(hold_id, None)
+        elif hold_id in self._holds:
+            log.warning("the file of hold %s was deleted by somebody: written again", hold_id)
+            self._unwritten.add(hold_id)
 
     def _read(self, name: str) -> None:
         path = self._folder / name

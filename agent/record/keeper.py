@@ -4,7 +4,6 @@ import logging
 import os
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,18 +13,22 @@ from agent.config import HoldConfig, RecordConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.model import FootageHealth
-from agent.record.boots import Ages, Boots, Now, short_boot
+from agent.record.boots import Boots, Now, short_boot
 from agent.record.hold import Hold
 from agent.record.holds import Holds, Release
 from agent.record.notary import Notary
+from agent.record.rack import Rack
 from agent.record.receipts import Evicted, Held, Released, SetAside
 from agent.record.recovery import SET_ASIDE, StoredSegment, recover, remove_segment
-from agent.record.retention import Eviction, Limits, Plan, Shelf, held_bytes, plan
+from agent.record.retention import Eviction, Limits, Plan, held_bytes, plan
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
+RETRY_S = 30.0
+"""After a failure of the disk, so long until the next try: each tells a receipt."""
+
 LOOK_NS = 10_000_000_000
 """How often the share of held footage is counted."""
 
@@ -36,41 +39,6 @@ RESERVE_SHARE = 20
 """The reserve is a twentieth of the disk at most, so that a small card still records."""
 
 _NS_PER_MS = 1_000_000
-
-
-class _Rack:
-    """One camera's footage as it lies on the disk."""
-
-    def __init__(self, folder: Path, segments: Sequence[StoredSegment] = ()) -> None:
-        self.folder = folder
-        self.segments = deque(segments)
-        self.closed_bytes = sum(segment.size_bytes for segment in segments)
-        self.open_bytes = 0
-        self.open_time: str | None = None
-        self.held_bytes = 0
-        self.holds = 0
-        self.boots = Boots(segment.name for segment in segments)
-
-    def shelf(self, ages: Ages) -> Shelf:
-        return Shelf(
-            segments=self.segments,
-            closed_bytes=self.closed_bytes,
-            open_bytes=self.open_bytes,
-            ages=ages,
-        )
-
-    def drop(self, gone: set[int]) -> None:
-        """Forget segments by their counters; they are among the oldest, but for held ones."""
-        kept: list[StoredSegment] = []
-        left = len(gone)
-        while left:
-            segment = self.segments.popleft()
-            if segment.name.counter in gone:
-                self.closed_bytes -= segment.size_bytes
-                left -= 1
-            else:
-                kept.append(segment)
-        self.segments.extendleft(reversed(kept))
 
 
 class Keeper:
@@ -117,11 +85,12 @@ class Keeper:
             pre_ms=round(hold_settings.pre_s * 1000),
         )
         self._lock = threading.RLock()
-        self._racks: dict[str, _Rack] = {}
+        self._racks: dict[str, Rack] = {}
         self._total_bytes = 0
         self._held: tuple[Hold, ...] = ()
         self._looked_ns: int | None = None
         self._disk_ns: int | None = None
+        self._retry_ns: int | None = None
         self._begun = False
 
     @classmethod
@@ -153,11 +122,22 @@ class Keeper:
         """Note holds and receipts, and let go of what must go."""
         writes = self.notary.retry()
         with self._lock:
-            if not self._begun:
-                self._begin()
-            if writes:
-                self._tend_holds()
-            self._make_room()
+            now_ns = self._clock.boottime_ns()
+            if self._retry_ns is not None and now_ns < self._retry_ns:
+                return
+            try:
+                if not self._begun:
+                    self._begin()
+                if writes:
+                    self._tend_holds()
+                self._make_room()
+            except OSError as error:
+                log.error("the disk lets nothing go: %s", error)
+                self._faults.raise_fault("STO-02", "box", str(error))
+                self._retry_ns = now_ns + round(RETRY_S * 1e9)
+                return
+            self._faults.clear("STO-02", "box")
+            self._retry_ns = None
             self._look_at_holds()
 
     def close(self) -> None:
@@ -167,7 +147,7 @@ class Keeper:
     def load(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
         """What lies in a camera's folder; the same camera's before is forgotten."""
         with self._lock:
-            self._racks[camera] = _Rack(folder, segments)
+            self._racks[camera] = Rack(folder, segments)
             self._recount()
             self._make_room()
 
@@ -197,7 +177,7 @@ class Keeper:
     def health(self, camera: str, gaps: int) -> FootageHealth:
         """What lies on the disk of a camera now."""
         with self._lock:
-            rack = self._racks.get(camera) or _Rack(self._folder)
+            rack = self._racks.get(camera) or Rack(self._folder)
             oldest = rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time
             return FootageHealth(
                 camera=camera,

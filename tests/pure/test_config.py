@@ -54,6 +54,15 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
         (('"replay"', "5"), "camera[0].driver = 5: expected `str`, got `int`"),
         (("name =", "fps = 5\nname ="), "camera[0].fps: unknown key; allowed: name, driver"),
         (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: expected `float` > 0.0"),
+        (
+            ("[[camera]]", "[record]\nmax_age_h = 2161\n[[camera]]"),
+            "record.max_age_h = 2161: expected `float` <= 2160.0",
+        ),
+        (
+            ("[[camera]]", "[hold]\nevent_days = 90.5\n[[camera]]"),
+            "hold.event_days = 90.5: expected `float` <= 90.0",
+        ),
+        (("[[camera]]", '[hold]\nkinds = ["face"]\n[[camera]]'), "hold.kinds[0] = 'face'"),
         (("mqtts://centre.example:8883", "http://x"), "broker.url = 'http://x': not a broker's"),
         (("centre.example:8883", "centre:99999"), "broker.url = 'mqtts://centre:99999': not a"),
         (("mqtts://centre", "mqtts://u:p@centre"), "without user or path"),

@@ -14,7 +14,7 @@ from agent.identifiers import uuid7_maker
 from agent.model import Event, EventKind, EventPhase
 from agent.record.event_holds import EventHolds, HeldSpan
 from agent.record.holds import LONGEST_DAYS, Holds
-from agent.record.keeper import Keeper
+from agent.record.keeper import RETRY_S, Keeper
 from agent.record.notary import Notary
 from agent.record.receipts import Body, Evicted, Held, Released
 from agent.record.recovery import SET_ASIDE, StoredSegment
@@ -265,6 +265,41 @@ def test_an_agent_that_died_in_this_boot_ends_what_went_on(
     other_boot.put(msgspec.structs.replace(again.active()[0], going_on=True))
     other_boot.begin_run()
     assert [hold.going_on for hold in other_boot.active()] == [True], "to the end of its boot"
+
+
+def test_a_hold_ends_by_a_release_and_not_by_the_loss_of_its_file(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(holds_of(tmp_path, clock), 1, 2)
+    kept.keeper.turn()
+    for path in (tmp_path / "holds").iterdir():
+        path.unlink()
+    (tmp_path / "holds").rmdir()
+    kept.write(150)
+    assert kept.left() == [0, *range(3, 10)]
+    kept.keeper.turn()
+    assert [hold.id for hold in holds_of(tmp_path, clock).active()] == [hold_id]
+
+
+def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
+    clock: HeldClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock, max_age_h=1)
+    stuck = kept.folder / str(kept.segment(0).name)
+    stuck.unlink()
+    stuck.mkdir()  # what no unlink(2) takes away
+    clock.pass_s(3600)
+    for _ in range(3):
+        clock.pass_s(1)
+        kept.keeper.turn()
+    assert kept.codes() == {"STO-02"}
+    assert sum(isinstance(body, Evicted) for body in kept.chain) == 1, "not said each second"
+    stuck.rmdir()
+    clock.pass_s(RETRY_S)
+    kept.keeper.turn()
+    assert kept.codes() == set()
+    assert kept.left() == []
 
 
 @pytest.mark.parametrize(
