@@ -28,6 +28,9 @@ from drivers.media import Frame, Plane
 _CUT = 0.02
 """Of the crop: a box that ends so near the crop's edge is taken to go on behind it."""
 
+_WIDEST = 1.3
+"""A person's width by height: what is wider is a crowd, or nobody."""
+
 _LEAST_WORTH = 0.4
 _MOST_PER_FRAME = 3
 _FRESH_S = 0.2
@@ -205,6 +208,8 @@ class Eyes:
         for detection in detector.detect(picture.crop_rgb(frame, region, size)):
             box = detection.box
             if detection.score < detector.card.thresholds[detection.label].keep:
+                continue
+            if detection.label == "person" and box.w * region.w > _WIDEST * box.h * region.h:
                 continue
             cut = (
                 (box.x < _CUT and region.x > 0)
