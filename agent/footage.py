@@ -25,6 +25,7 @@ from agent.record.export import Exporter, Made, Wish
 from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keys import KeyFor, SegmentKey
+from agent.record.masking import MASKS
 from agent.record.receipts import BadReceipt, read_line
 from agent.record.segment_name import KEYS
 
@@ -105,6 +106,7 @@ class Footage:
             custody_folder=self._custody,
             clock=self._clock,
             key_for=_opened(entries, key),
+            masks=self._state / MASKS,
         )
         return exporter.export(wish, entries, progress)
 

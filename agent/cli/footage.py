@@ -63,6 +63,11 @@ def _add_export(kinds: Commands) -> None:
     parser.add_argument("--purpose", metavar="TEXT", required=True, help="why, for the receipt")
     parser.add_argument("--by", metavar="NAME", required=True, help="who, for the receipt")
     parser.add_argument("--key", metavar="FILE", type=Path, help="opens sealed footage, PEM")
+    parser.add_argument(
+        "--unmasked",
+        action="store_true",
+        help="with the files that show what the masks hide (the clip stays masked)",
+    )
 
 
 def _add_verify(kinds: Commands) -> None:
@@ -183,6 +188,7 @@ def _export(args: argparse.Namespace) -> int:
         by=_words(args.by, "--by"),
         purpose=_words(args.purpose, "--purpose"),
         out=args.out,
+        unmasked=args.unmasked,
     )
     key = None if args.key is None else keys.read_private_key(args.key)
     with _progress("exporting") as progress:
@@ -193,6 +199,7 @@ def _export(args: argparse.Namespace) -> int:
             {
                 "folder": str(made.folder),
                 "segments": made.segments,
+                "withheld": made.withheld,
                 "size_bytes": made.size_bytes,
                 "clip": made.clip,
                 "no_clip": made.no_clip,
@@ -206,6 +213,10 @@ def _export(args: argparse.Namespace) -> int:
         print(f"  clip.mp4: {made.clip.duration_ns / 1e9:.1f} s from {made.clip.begin_time}")
     else:
         print(f"  no clip: {made.no_clip}")
+    if made.withheld:
+        print(
+            f"  {len(made.withheld)} segments withheld: they show what the masks hide; --unmasked"
+        )
     for name, why in made.left_out.items():
         print(f"  left out: {name}: {why}")
     print(f"  in the box's chain as receipt {made.receipt.seq}")

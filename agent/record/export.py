@@ -21,12 +21,12 @@ import msgspec
 from agent import __version__
 from agent.clock import Clock
 from agent.errors import BadInput
-from agent.record import catalogue
+from agent.record import catalogue, masking
 from agent.record import cut as cutting
 from agent.record.catalogue import Entry
 from agent.record.chain import Head
 from agent.record.custody import Custody
-from agent.record.keys import KeyFor
+from agent.record.keys import KeyFor, SegmentKey
 from agent.record.manifest import (
     CHAIN,
     CLIP,
@@ -51,6 +51,7 @@ PAGE = "LISEZMOI-README.html"
 VERIFIER = "verify.html"
 
 _COPY_BYTES = 1 << 20
+_BARE_CLIP = ".clip-without-masks.mp4"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,7 +60,10 @@ class CannotExport(Exception):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty."""
+    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
+
+    `unmasked` lets files out that show what the masks hide; else they are withheld.
+    """
 
     camera: str
     begin: datetime
@@ -67,6 +71,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     purpose: str
     out: Path
+    unmasked: bool = False
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +81,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: Path
     segments: tuple[str, ...]
+    withheld: tuple[str, ...]
     size_bytes: int
     clip: ExportedClip | None
     no_clip: str | None
@@ -95,6 +101,7 @@ class Exporter:
         custody_folder: Path,
         clock: Clock,
         key_for: KeyFor,
+        masks: Path,
     ) -> None:
         self.box = box
         self.public_key = public_key
@@ -102,6 +109,7 @@ class Exporter:
         self.custody_folder = custody_folder
         self.clock = clock
         self.key_for = key_for
+        self.masks = masks
 
     def export(
         self,
@@ -160,11 +168,14 @@ class _Making:
         self._total = sum(entry.size_bytes for entry in entries)
         self._done = 0
         self._files: dict[str, ExportedFile] = {}
+        self._withheld: list[str] = []
 
     def make(self) -> Made:
         wish, custody = self._wish, self._exporter.custody
         self._copy_segments()
         clip, no_clip = self._cut()
+        if clip is None and len(self._withheld) == len(self._entries):
+            raise CannotExport(f"all of it shows what the masks hide, and {no_clip}")
         self._write_pages()
         first_seq = catalogue.first_seq(self._exporter.custody_folder, self._entries)
         manifest = self._manifest(clip, first_seq, custody.head())
@@ -176,7 +187,7 @@ class _Making:
             end_time=manifest.end_time,
             by=wish.by,
             purpose=wish.purpose,
-            segments=manifest.segments,
+            segments=(*manifest.segments, *manifest.withheld),
             sha256=self._files[MANIFEST].sha256,
         )
         receipt = custody.append(body, self._exporter.clock.boottime_ns())
@@ -188,6 +199,7 @@ class _Making:
         return Made(
             folder=self._folder,
             segments=manifest.segments,
+            withheld=manifest.withheld,
             size_bytes=sum(file.size_bytes for file in self._files.values()),
             clip=clip,
             no_clip=no_clip,
@@ -209,7 +221,10 @@ class _Making:
             public_key=exporter.public_key,
             first_seq=first_seq,
             head=ExportedHead(seq=head.seq, sha256=head.sha256),
-            segments=tuple(entry.text for entry in self._entries),
+            segments=tuple(
+                entry.text for entry in self._entries if entry.text not in self._withheld
+            ),
+            withheld=tuple(self._withheld),
             clip=clip,
             files=tuple(self._files[path] for path in sorted(self._files)),
         )
@@ -218,34 +233,58 @@ class _Making:
         (self._folder / SEGMENTS).mkdir()
         for entry in self._entries:
             name = entry.text
+            if self._is_withheld(entry):
+                self._withheld.append(name)
+                continue
             self._copy(entry.path, f"{SEGMENTS}/{name}")
             sidecar = entry.path.with_name(name + KEYS_SUFFIX)
             if entry.closed is not None and entry.closed.sealed and sidecar.exists():
                 self._copy(sidecar, f"{SEGMENTS}/{sidecar.name}")
-                key = self._exporter.key_for(bytes.fromhex(read_sidecar(sidecar).kid))
+                key = self._key(entry)
                 if key is not None:
                     (self._folder / KEYS).mkdir(exist_ok=True)
                     text = f"{key.kid.hex()}:{key.key.hex()}\n"
                     self._write(f"{KEYS}/{name}.key", text.encode())
 
+    def _is_withheld(self, entry: Entry) -> bool:
+        """Whether the file would show what a mask hides. Sealed ones show nothing."""
+        closed = entry.closed
+        if self._wish.unmasked or closed is None or closed.mask_applied != "export":
+            return False
+        return not closed.sealed or self._key(entry) is not None
+
+    def _key(self, entry: Entry) -> SegmentKey | None:
+        """The key of a sealed segment, where it is at hand."""
+        sidecar = entry.path.with_name(entry.text + KEYS_SUFFIX)
+        if not sidecar.exists():
+            return None
+        return self._exporter.key_for(bytes.fromhex(read_sidecar(sidecar).kid))
+
     def _cut(self) -> tuple[ExportedClip | None, str | None]:
-        """The clip, or why there is none."""
+        """The clip, or why there is none. Masks that the footage lacks are painted over it."""
         wish = self._wish
         sources = [cutting.utc_source(entry.path, entry.name) for entry in self._entries]
+        begin_ns, end_ns = cutting.utc_ns(wish.begin), cutting.utc_ns(wish.end)
+        out = self._folder / CLIP
+        bare = self._folder / _BARE_CLIP
         try:
-            clip = cutting.cut(
-                sources,
-                cutting.utc_ns(wish.begin),
-                cutting.utc_ns(wish.end),
-                self._folder / CLIP,
-                self._exporter.key_for,
-            )
-        except cutting.CannotCut as error:
+            closed = [entry.closed for entry in self._entries if entry.closed is not None]
+            masks = masking.missing(self._exporter.masks, closed)
+            to = bare if masks else out
+            clip = cutting.cut(sources, begin_ns, end_ns, to, self._exporter.key_for)
+            if masks:
+                masking.masked_clip(bare, out, masks)
+        except (cutting.CannotCut, masking.CannotMask) as error:
             return None, str(error)
+        finally:
+            bare.unlink(missing_ok=True)
         self._sum(CLIP)
         begin = _EPOCH + timedelta(microseconds=clip.begin_ns // 1000)
         return ExportedClip(
-            begin_time=rfc3339(begin), duration_ns=clip.duration_ns, segments=clip.segments
+            begin_time=rfc3339(begin),
+            duration_ns=clip.duration_ns,
+            segments=clip.segments,
+            masked=bool(masks),
         ), None
 
     def _copy(self, source: Path, path: str) -> None:

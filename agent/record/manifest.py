@@ -54,9 +54,9 @@ where its number is within the chain.
 exported: the last receipt is no `exported` of exactly this manifest, camera, span, person, purpose
 and list of segments.
 segment: a segment's file has no `closed` receipt of its camera, name, sum and size, or more than
-one, or was evicted before; or the chain closes a segment of the camera within the span that
-is missing.
-clip: the clip's segments are not among the export's, or its span is not within theirs.
+one, or was evicted before; one that is withheld was not to be masked at export; or the chain closes
+a segment of the camera within the span that is neither there nor withheld.
+clip: the clip's segments are not among the export's, withheld ones included, or its span is not within theirs.
 """
 
 
@@ -69,11 +69,14 @@ class ExportedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`clip.mp4`: the first picture's time, how long, and the segments that it was cut from."""
+    """`clip.mp4`: the first picture's time, how long, and the segments that it was cut from; and
+    whether masks were painted over it, for which it was encoded again.
+    """
 
     begin_time: Utc
     duration_ns: Count
     segments: tuple[str, ...]
+    masked: bool
 
 
 class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +89,8 @@ class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`manifest.json`. `begin_time` to `end_time` is what was asked for; `public_key` is the base64
     of the raw 32 bytes; `receipts.chain` begins with number `first_seq`; `segments` are the names of the files in `segments/`, in the order of
-    recording; `files` is sorted by path; `clip` is None where the footage is sealed and no key
+    recording, `withheld` those whose files stay in the box because they show what masks hide:
+    their receipts are there. `files` is sorted by path; `clip` is None where the footage is sealed and no key
     was at hand.
     """
 
@@ -102,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_key: str
     first_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     head: ExportedHead
-    segments: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    segments: tuple[str, ...]
+    withheld: tuple[str, ...]
     clip: ExportedClip | None
     files: tuple[ExportedFile, ...]

@@ -81,6 +81,7 @@ class _Closed(msgspec.Struct, frozen=True):
     file: _File
     begin: datetime
     end: datetime
+    unmasked: bool
 
 
 def verify_export(
@@ -189,7 +190,9 @@ class _Verification:
             if named[path] != there[path]:
                 raise _Broken("manifest", path, "its size or sum is not the manifest's")
         segments = [match[1] for path in named if (match := _SEGMENT.fullmatch(path))]
-        if sorted(segments) != sorted(manifest.segments):
+        told = _told(manifest)
+        alike = sorted(segments) == sorted(manifest.segments)
+        if not alike or not told or len(set(told)) != len(told):
             raise _Broken("manifest", f"{SEGMENTS}/", "is not the manifest's list of segments")
         for field in ("begin_time", "end_time"):
             _time(getattr(manifest, field), "manifest", MANIFEST)
@@ -238,7 +241,9 @@ class _Verification:
                     end = begin + length
                 except OverflowError as error:
                     raise _Broken("segment", name, "its span is beyond all time") from error
-                self._closed[name] = _Closed(_File(body.sha256, body.size_bytes), begin, end)
+                file = _File(body.sha256, body.size_bytes)
+                unmasked = body.mask_applied == "export"
+                self._closed[name] = _Closed(file, begin, end, unmasked)
             case _:
                 pass
 
@@ -265,7 +270,11 @@ class _Verification:
             self.segments += 1
         begin = _time(manifest.begin_time, "manifest", MANIFEST)
         end = _time(manifest.end_time, "manifest", MANIFEST)
-        there = set(manifest.segments) | self._evicted
+        for name in manifest.withheld:
+            closed = self._closed.get(name)
+            if closed is None or name in self._evicted or not closed.unmasked:
+                raise _Broken("segment", name, "is withheld, and not because of a mask")
+        there = set(_told(manifest)) | self._evicted
         for name, closed in self._closed.items():
             if name not in there and closed.begin < end and closed.end > begin:
                 raise _Broken("segment", name, "was recorded in the span and is missing")
@@ -277,7 +286,7 @@ class _Verification:
             raise _Broken("clip", CLIP, "is there without being described, or the other way round")
         if clip is None:
             return
-        if not clip.segments or not set(clip.segments) <= set(manifest.segments):
+        if not clip.segments or not set(clip.segments) <= set(_told(manifest)):
             raise _Broken("clip", CLIP, "is cut from segments that are not in the export")
         sources = [self._closed[name] for name in clip.segments]
         earliest = min(source.begin for source in sources)
@@ -301,12 +310,17 @@ def _check_exported(manifest: Manifest, manifest_sha256: str, last: Line) -> Non
         end_time=manifest.end_time,
         by=manifest.by,
         purpose=manifest.purpose,
-        segments=manifest.segments,
+        segments=_told(manifest),
         sha256=manifest_sha256,
     )
     if last.receipt.body != wanted:
         where = f"{CHAIN} (seq {last.receipt.seq})"
         raise _Broken("exported", where, "the last receipt is not that of this export")
+
+
+def _told(manifest: Manifest) -> tuple[str, ...]:
+    """The segments that the export speaks of, those that stay in the box included."""
+    return (*manifest.segments, *manifest.withheld)
 
 
 def _time(text: str, problem: Problem, where: str) -> datetime:

@@ -29,11 +29,14 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
-    """`known_key` and `known_head` are what the centre knows of the box."""
+    """`known_key` and `known_head` are what the centre knows of the box. `masked` is good too: its
+    clip is masked, and the files that are not stay in the box.
+    """
 
     known_key: str
     known_head: Head
     good: Vector
+    masked: Vector
     tampered: tuple[Vector, ...]
 
 
@@ -48,6 +51,9 @@ def make(folder: Path) -> Vectors:
     box.attest("south")
     good = folder / "good"
     box.export("north", 9, 15, good)
+    box.masks = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
+    box.record("yard", 5, 6)
+    box.export("yard", 15, 24, folder / "masked")
     other = StreetBox(folder / "other", "casa-0002")
     other.record("north", 2, 10)
     other.export("north", 1, 6, folder / "of-another-box")
@@ -64,6 +70,7 @@ def make(folder: Path) -> Vectors:
         known_key=box.public_key,
         known_head=known_head,
         good=Vector(name="good", folder=good, problem=None),
+        masked=Vector(name="masked", folder=folder / "masked", problem=None),
         tampered=tuple(vectors),
     )
     (folder / "vectors.json").write_text(json.dumps(_told(made, folder), indent=1) + "\n")
@@ -76,7 +83,7 @@ def _told(made: Vectors, folder: Path) -> object:
         "known_head": {"seq": made.known_head.seq, "sha256": made.known_head.sha256},
         "vectors": [
             {"folder": one.folder.relative_to(folder).as_posix(), "problem": one.problem}
-            for one in (made.good, *made.tampered)
+            for one in (made.good, made.masked, *made.tampered)
         ],
     }
 

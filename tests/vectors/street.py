@@ -12,6 +12,7 @@ from agent.record import catalogue
 from agent.record.custody import Custody
 from agent.record.export import Exporter, Made, Wish
 from agent.record.keys import KeyRing
+from agent.record.masking import MASKS, keep
 from agent.record.part import Part
 from agent.record.receipts import Attested, Closed, Gap, Opened, Started
 from agent.record.seal import Sealer
@@ -19,7 +20,7 @@ from agent.record.segment_name import SegmentName, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
-from drivers.media import Packet
+from drivers.media import Packet, Polygon
 
 BOOT = "1f155cfd-0000-4000-8000-000000000001"
 BOOT_UTC = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
@@ -54,6 +55,8 @@ class StreetBox:
         self.identity = Identity.load_or_make(state / "identity")
         self.custody = Custody.open(state / "custody", box, BOOT, self.clock, self.identity)
         self.public_key = base64.b64encode(self.identity.public_key_raw).decode()
+        self.masks: tuple[Polygon, ...] = ()
+        """Masks that footage is recorded without."""
         self._counter = 0
         self._recipients = recipients or {}
         self.say(Started(public_key=self.public_key, versions={"vigie": "0.1.0"}, recipients=()))
@@ -95,6 +98,7 @@ class StreetBox:
             custody_folder=custody,
             clock=self.clock,
             key_for=lambda _kid: None,
+            masks=self.state / MASKS,
         )
         wish = Wish(
             camera=camera,
@@ -139,10 +143,10 @@ class StreetBox:
                 begin_time=rfc3339(sealed.name.utc),
                 software="0.1.0",
                 model="ssdlite_mobilenet_v2",
-                mask="balconies-3",
+                mask=keep(self.state / MASKS, self.masks) if self.masks else "balconies-3",
                 config=None,
                 sealed=sealed.encrypted,
-                mask_applied="camera",
+                mask_applied="export" if self.masks else "camera",
                 recovered=False,
             )
         )

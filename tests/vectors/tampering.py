@@ -271,6 +271,27 @@ def segment_removed_and_manifest_mended(bench: Workbench, _: Path) -> None:
 
 
 @called("exported")
+def segment_removed_and_said_to_be_withheld(bench: Workbench, _: Path) -> None:
+    gone = bench.segments[1]
+    gone.unlink()
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["segments"].remove(gone.name)
+        manifest["withheld"].append(gone.name)
+        manifest["by"] = "somebody"
+
+    bench.rewrite_manifest(change)
+
+
+@called("manifest")
+def segment_there_and_said_to_be_withheld(bench: Workbench, _: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["withheld"].append(manifest["segments"][0])
+
+    bench.rewrite_manifest(change)
+
+
+@called("exported")
 def segments_swapped_and_manifest_mended(bench: Workbench, _: Path) -> None:
     swap(bench)
     bench.rewrite_manifest()
@@ -616,6 +637,18 @@ def with_the_boxs_key_a_segment_left_out(bench: Workbench, _: Path) -> None:
 
 
 @called("segment")
+def with_the_boxs_key_a_segment_withheld_without_a_mask(bench: Workbench, _: Path) -> None:
+    gone = bench.segments[1]
+    gone.unlink()
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["segments"].remove(gone.name)
+        manifest["withheld"].append(gone.name)
+
+    export_anew(bench, change)
+
+
+@called("segment")
 def with_the_boxs_key_a_segment_changed(bench: Workbench, _: Path) -> None:
     bench.flip(bench.segments[0])
     export_anew(bench)
@@ -689,8 +722,10 @@ def export_anew(
     told = bench.manifest
 
     def export(receipts: Receipts) -> None:
-        for name in ("camera", "begin_time", "end_time", "by", "purpose", "segments"):
-            receipts[-1]["body"][name] = told[name]
+        body = receipts[-1]["body"]
+        for name in ("camera", "begin_time", "end_time", "by", "purpose"):
+            body[name] = told[name]
+        body["segments"] = told["segments"] + told["withheld"]
 
     bench.resign(bench.own, export)
     bench.put_lines([*kept, bench.lines()[-1]])

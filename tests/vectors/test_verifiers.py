@@ -41,8 +41,8 @@ def page(vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_every_way_of_tampering_leaves_another_export(vectors: Vectors) -> None:
     assert len(NAMES) == len(set(NAMES)) >= 50
     assert {one.problem for one in vectors.tampered} == set(get_args(Problem))
-    seen = {content(one.folder) for one in (vectors.good, *vectors.tampered)}
-    assert len(seen) == len(vectors.tampered) + 1
+    seen = {content(one.folder) for one in (vectors.good, vectors.masked, *vectors.tampered)}
+    assert len(seen) == len(vectors.tampered) + 2
 
 
 def test_the_good_export_holds(vectors: Vectors) -> None:
@@ -51,6 +51,18 @@ def test_the_good_export_holds(vectors: Vectors) -> None:
     )
     assert verdict.ok, verdict.first_problem
     assert verify_export(vectors.good.folder).ok
+
+
+def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(vectors: Vectors) -> None:
+    verdict = verify_export(
+        vectors.masked.folder, known_key=vectors.known_key, known_head=vectors.known_head
+    )
+    assert verdict.ok, verdict.first_problem
+    assert verdict.manifest is not None
+    assert (verdict.manifest.segments, len(verdict.manifest.withheld)) == ((), 2)
+    assert list((vectors.masked.folder / "segments").iterdir()) == []
+    assert verdict.manifest.clip is not None
+    assert verdict.manifest.clip.masked
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,6 +80,7 @@ def test_each_tampered_copy_is_refused_by_its_name(vectors: Vectors, name: str) 
 def test_the_page_accepts_the_good_export_in_three_languages(
     vectors: Vectors, page: Verifier
 ) -> None:
+    assert page.check(vectors.masked.folder) is None
     assert page.check(vectors.good.folder) is None
     assert [page.speak(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
     page.speak("ar")

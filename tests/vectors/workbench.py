@@ -137,8 +137,9 @@ class Workbench:
 
         def export(changed: list[dict[str, Any]]) -> None:
             body = changed[-1]["body"]
-            for name in ("camera", "begin_time", "end_time", "by", "purpose", "segments"):
+            for name in ("camera", "begin_time", "end_time", "by", "purpose"):
                 body[name] = told[name]
+            body["segments"] = told["segments"] + told["withheld"]
 
         self.resign(key, export)
 

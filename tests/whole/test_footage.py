@@ -175,6 +175,36 @@ def test_a_segment_that_was_changed_on_the_box_is_found_out(capsys: Said) -> Non
     assert f"BROKEN: segment: {path.name}" in capsys.readouterr().out
 
 
+def test_what_masks_hide_stays_in_the_box_and_the_clip_is_painted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    box = StreetBox(Path("state"), "casa-0001")
+    box.masks = (((0.0, 0.0), (0.6, 0.0), (0.6, 0.6), (0.0, 0.6)),)
+    box.record("north", 1, 14)
+    assert footage(*EXPORT) == 0
+    assert "2 segments withheld" in capsys.readouterr().out
+    assert sorted(path.suffix for path in Path("out").rglob("*") if path.is_file()) == [
+        "", ".chain", ".html", ".html", ".json", ".mp4",
+    ]  # fmt: skip
+    shown = pictures(Path("out/clip.mp4"))
+    assert len(shown) == 80
+    width = 320
+    corner = [
+        picture[row * width + column] for picture in shown for row in (5, 80) for column in (5, 150)
+    ]
+    assert max(corner) - min(corner) < 12
+    assert footage("verify", "out") == 0
+    assert footage(*EXPORT[:-1], "bare", "--unmasked") == 0
+    assert len(list(Path("bare/segments").iterdir())) == 2
+    assert footage("verify", "bare") == 0
+    for masks in Path("state/masks").iterdir():
+        masks.unlink()
+    assert footage(*EXPORT[:-1], "none") == 1
+    assert "shows what the masks hide" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
 @pytest.mark.usefixtures("here")
 def test_what_is_held_is_listed_until_it_is_released(capsys: Said) -> None:
     assert footage("holds", "--state", "state") == 1
