@@ -117,7 +117,10 @@ class ExportFolder:
             first_seq=1,
             head=ExportedHead(seq=head.seq, sha256=head.sha256),
             segments=NAMES,
-            clip=ExportedClip(begin_time=BEGIN, duration_ns=20 * SECOND_NS, segments=NAMES),
+            withheld=(),
+            clip=ExportedClip(
+                begin_time=BEGIN, duration_ns=20 * SECOND_NS, segments=NAMES, masked=False
+            ),
             files=tuple(
                 ExportedFile(path=path, sha256=sha256(data), size_bytes=len(data))
                 for path, data in sorted(files.items())

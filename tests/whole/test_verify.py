@@ -208,19 +208,27 @@ VIEWED = Viewed(camera="north", begin_time=BEGIN, end_time=END, by="B", purpose=
         (lambda chain: chain, {"clip": None}, "clip", CLIP),
         (
             lambda chain: chain,
-            {"clip": ExportedClip(begin_time=BEGIN, duration_ns=9, segments=("x",))},
+            {"clip": ExportedClip(begin_time=BEGIN, duration_ns=9, segments=("x",), masked=False)},
             "clip",
             CLIP,
         ),
         (
             lambda chain: chain,
-            {"clip": ExportedClip(begin_time=BEGIN, duration_ns=2**62, segments=NAMES)},
+            {
+                "clip": ExportedClip(
+                    begin_time=BEGIN, duration_ns=2**62, segments=NAMES, masked=False
+                )
+            },
             "clip",
             CLIP,
         ),
         (
             lambda chain: chain,
-            {"clip": ExportedClip(begin_time=BEGIN, duration_ns=SECOND_NS, segments=NAMES[2:])},
+            {
+                "clip": ExportedClip(
+                    begin_time=BEGIN, duration_ns=SECOND_NS, segments=NAMES[2:], masked=False
+                )
+            },
             "clip",
             CLIP,
         ),
