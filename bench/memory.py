@@ -97,19 +97,28 @@ def _floor_imports() -> str:
     return f"import numpy, cv2, av, paho.mqtt.client, {runtime.strip()}"
 
 
-def floor_mb() -> float:
-    """The floor: libraries and the loaded model."""
+def floor_mb(*, film: Path | None = None) -> float:
+    """The floor: libraries and the loaded model, and with `film` a decoder that is at work."""
     model = films.ROOT / "agent" / "detect" / "models" / f"{MODEL}.tflite"
     runtime = _floor_imports()
+    decoding = f"""
+with av.open({str(film)!r}) as container:
+    container.streams.video[0].codec_context.thread_count = 1
+    for number, _ in zip(range(40), container.decode(video=0)):
+        if number == 39:
+            tell()
+"""
     code = f"""
 {runtime}
 import sys
 interpreter = sys.modules[{runtime.rsplit(" ", 1)[1]!r}].Interpreter(
     model_path={str(model)!r}, num_threads=1)
 interpreter.allocate_tensors()
-for line in open("/proc/self/status"):
-    if line.startswith("VmRSS"):
-        print(line.split()[1])
+def tell():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmRSS"):
+            print(line.split()[1])
+{"tell()" if film is None else decoding}
 """
     return statistics.median(int(_python(code)) * 1024 / 1e6 for _ in range(3))
 
@@ -117,6 +126,7 @@ for line in open("/proc/self/status"):
 def resident_rows(folder: Path, broker: str) -> list[Row]:
     """`vigie run` with one camera at real pace on a busy street."""
     floor = floor_mb()
+    decoding = floor_mb(film=films.made(films.BUSY))
     made = []
     for name, camera, target in (
         ("no recording", box.Camera(film=films.made(films.BUSY), record=False), "<= 1.25"),
@@ -141,7 +151,7 @@ def resident_rows(folder: Path, broker: str) -> list[Row]:
                 unit="ratio",
                 target=target,
                 note=f"{statistics.median(samples):.0f} : {floor:.0f} MB, highest "
-                f"{max(samples):.0f}",
+                f"{max(samples):.0f}; libraries, model and a 1080p decoder at work: {decoding:.0f} MB",
             )
         )
     return made
