@@ -1,0 +1,60 @@
+"""`vigie footage` beside an agent that is recording: both add to one chain, and none stops."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.record.verify import verify_export
+from tests.whole.rig import WAIT_S, Box
+
+EXPORTS = 3
+
+
+@pytest.mark.slow
+def test_footage_is_exported_and_held_while_the_agent_records(
+    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = box.folder / "vigie.toml"
+    config.write_text(config.read_text() + "[record]\nsegment_s = 1.0\n")
+    where = ["--config", str(config)]
+    span = ["--camera", "north", "--from", "-10m", "--to", "now"]
+    box.start()
+    folders = []
+    for number in range(EXPORTS):
+        wait_for_segments(box.folder / "state", 2 * number + 2)
+        out = tmp_path / f"out{number}"
+        words = [*where, *span, "--out", str(out), "--by", "me", "--purpose", "a test"]
+        assert main(["footage", "export", *words]) == 0
+        folders.append(out)
+        assert main(["footage", "hold", *where, *span, "--by", "me", "--reason", "a test"]) == 0
+    segments = len(list((box.folder / "state" / "footage" / "north").glob("*.mp4")))
+    wait_for_segments(box.folder / "state", segments + 2)  # it goes on
+    assert box.end(signal.SIGTERM) == 0
+    verdicts = [verify_export(folder) for folder in folders]
+    assert [verdict.first_problem for verdict in verdicts] == [None] * EXPORTS
+    assert verdicts[-1].segments > verdicts[0].segments
+    final = tmp_path / "final"
+    words = [*where, *span, "--out", str(final), "--by", "me", "--purpose", "a test"]
+    capsys.readouterr()
+    assert main(["footage", "export", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == {}
+    assert verify_export(final).ok
+    told = (final / "receipts.chain").read_text()
+    assert told.count('"kind":"exported"') == EXPORTS + 1
+    assert told.count('"kind":"held"') == EXPORTS
+    assert main(["footage", "holds", *where]) == 0
+
+
+def wait_for_segments(state: Path, count: int) -> None:
+    """Until so many segments have their receipts."""
+    waiting = threading.Event()
+    for _ in range(int(WAIT_S * 10)):
+        chain = b"".join(path.read_bytes() for path in (state / "custody").glob("*.chain"))
+        if chain.count(b'"kind":"closed"') >= count:
+            return
+        waiting.wait(0.1)
+    raise AssertionError(f"no {count} segments in {WAIT_S} s")
