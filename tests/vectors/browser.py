@@ -61,6 +61,16 @@ class Verifier:
         assert (ok == "true") == (problem == "")
         return problem or None
 
+    def sums_by_pieces(self, sizes: list[int], piece_bytes: int) -> list[str]:
+        """SHA-256 of so many bytes 0, 1, 2 ..., as the page sums a file that is too large to hold."""
+        script = """
+            const [sizes, piece, done] = arguments;
+            const data = (size) => Uint8Array.from({ length: size }, (_, at) => at % 251);
+            Promise.all(sizes.map((size) => sha256OfFile(new Blob([data(size)]), -1, piece))).then(done);
+        """
+        found: list[str] = self.driver.execute_async_script(script, sizes, piece_bytes)
+        return found
+
     def said(self) -> str:
         """What stands on the page."""
         return str(self.driver.find_element(By.TAG_NAME, "body").text)

@@ -104,6 +104,17 @@ def test_the_page_refuses_each_tampered_copy_by_the_same_name(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("piece_bytes", [1, 63, 64, 100, 4096])
+def test_a_file_that_is_too_large_to_hold_is_summed_by_pieces(
+    page: Verifier, piece_bytes: int
+) -> None:
+    sizes = [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 1000, 5000]
+    assert page.sums_by_pieces(sizes, piece_bytes) == [
+        hashlib.sha256(bytes(at % 251 for at in range(size))).hexdigest() for size in sizes
+    ]
+
+
+@pytest.mark.slow
 def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
     vectors: Vectors, page: Verifier
 ) -> None:
