@@ -5,6 +5,7 @@ and sums from the chain of receipts. Nothing here changes a file.
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -138,7 +139,7 @@ def _stored(camera: str, folder: Path) -> list[Entry]:
 
 def _touching(stored: list[Entry], begin: datetime | None, end: datetime | None) -> Iterator[Entry]:
     """Those that may touch the span, by their names alone."""
-    for entry, following in zip(stored, [*stored[1:], None], strict=True):
+    for entry, following in zip_longest(stored, stored[1:]):
         if end is not None and entry.begin >= end:
             continue
         reaches = begin is None or following is None or following.name.boot != entry.name.boot

@@ -1,6 +1,7 @@
 """Masks through the whole agent: footage, pictures and receipts; and what fails, fails closed."""
 
 import random
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,15 @@ from agent.model import Sight
 from agent.record import catalogue, masking
 from agent.record.catalogue import Entry
 from agent.record.masking import CannotMask
+from agent.report.payloads import HealthMessage
 from agent.run import Agent
 from agent.sd_notify import Notifier
+from agent.watch import Heard
 from drivers.av_stream import planes
 from drivers.masking import CHROMA, LUMA
 from drivers.media import Corner, Frame
 from tests.whole.drawn_clip import write_clip
-from tests.whole.rig import CLOCK, WAIT_S
+from tests.whole.rig import CLOCK, WAIT_S, Box, Centre
 
 CONFIG = """
 [box]
@@ -262,3 +265,20 @@ def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
             masking.masked_clip(source, out, [mask])
         assert "\n" not in str(caught.value)
         assert not out.exists()
+
+
+def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Centre) -> None:
+    (box.folder / "scene.toml").write_text(MASK + "[[mask]")
+    box.start()
+
+    def told(all_: list[Heard]) -> bool:
+        healths = [h.message.data for h in all_ if isinstance(h.message, HealthMessage)]
+        return any(
+            fault.code == "MSK-01" and "scene.toml" in fault.detail
+            for report in healths
+            for fault in report.faults
+        )
+
+    centre.wait_for(told, "MSK-01")
+    assert box.end(signal.SIGTERM) == 0
+    assert not list((box.folder / "state" / "footage").rglob("*.mp4*"))
