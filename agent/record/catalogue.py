@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -27,6 +28,10 @@ class _Line(msgspec.Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
+
+
+Stored: TypeAlias = tuple[SegmentName, "os.DirEntry[str]"]
+"""A segment's name, and its place in a folder."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +83,7 @@ def find(
 
     A segment whose length nobody knows is taken to reach up to the next one. Raises OSError.
     """
-    found = [
-        entry
-        for camera in names
-        for entry in _touching(_stored(camera, footage / camera), begin, end)
-    ]
+    found = [entry for camera in names for entry in _entries(camera, footage / camera, begin, end)]
     receipts = _closed_receipts(custody, {(entry.camera, entry.text) for entry in found})
     known = [
         msgspec.structs.replace(entry, closed=receipts.get((entry.camera, entry.text)))
@@ -108,43 +109,50 @@ def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
     return first
 
 
-def _stored(camera: str, folder: Path) -> list[Entry]:
+def _entries(
+    camera: str, folder: Path, begin: datetime | None, end: datetime | None
+) -> Iterator[Entry]:
+    """Those of a folder that may touch the span. Only these are asked for their size."""
+    for name, one in _touching(_stored(folder), begin, end):
+        try:
+            size_bytes = one.stat().st_size
+        except FileNotFoundError:
+            continue  # evicted, or renamed, since the folder was read
+        text = one.name.removesuffix(PART)
+        yield Entry(
+            camera=camera,
+            name=name,
+            text=text,
+            folder=folder,
+            size_bytes=size_bytes,
+            writing=one.name != text,
+            closed=None,
+        )
+
+
+def _stored(folder: Path) -> list[Stored]:
+    """The segments of a folder, in the order of recording."""
     try:
         listing = os.scandir(folder)
     except FileNotFoundError:
         return []
-    stored = []
     with listing:
-        for one in listing:
-            text = one.name.removesuffix(PART)
-            name = parse_segment_name(text)
-            if name is None:
-                continue
-            try:
-                size_bytes = one.stat().st_size
-            except FileNotFoundError:
-                continue  # evicted, or renamed, since the folder was read
-            entry = Entry(
-                camera=camera,
-                name=name,
-                text=text,
-                folder=folder,
-                size_bytes=size_bytes,
-                writing=one.name != text,
-                closed=None,
-            )
-            stored.append(entry)
-    return sorted(stored, key=lambda entry: entry.name.counter)
+        named = [(parse_segment_name(one.name.removesuffix(PART)), one) for one in listing]
+    stored = [(name, one) for name, one in named if name is not None]
+    return sorted(stored, key=lambda item: item[0].counter)
 
 
-def _touching(stored: list[Entry], begin: datetime | None, end: datetime | None) -> Iterator[Entry]:
+def _touching(
+    stored: list[Stored], begin: datetime | None, end: datetime | None
+) -> Iterator[Stored]:
     """Those that may touch the span, by their names alone."""
-    for entry, following in zip_longest(stored, stored[1:]):
-        if end is not None and entry.begin >= end:
+    for item, following in zip_longest(stored, stored[1:]):
+        name = item[0]
+        if end is not None and name.utc >= end:
             continue
-        reaches = begin is None or following is None or following.name.boot != entry.name.boot
-        if reaches or (following is not None and begin is not None and following.begin > begin):
-            yield entry
+        reaches = begin is None or following is None or following[0].boot != name.boot
+        if reaches or (following is not None and begin is not None and following[0].utc > begin):
+            yield item
 
 
 def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Closed]:
