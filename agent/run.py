@@ -112,7 +112,7 @@ class Agent:
             boot,
             self.faults,
             holds,
-            Notary(self.custody.append, self.faults),
+            Notary(self.custody.append, self.faults, self.custody.read),
             cameras=sorted(self._recorded),
             on_broken=self._on_broken,
         )

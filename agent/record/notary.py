@@ -3,10 +3,10 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from agent.faults import FaultBoard
-from agent.record.receipts import Body
+from agent.record.receipts import BadReceipt, Body, Closed, read_line
 
 log = logging.getLogger(__name__)
 
@@ -16,21 +16,31 @@ WAIT_MOST = 10_000
 Append = Callable[[Body, int], object]
 """Makes a receipt of what happened at a `t_ns` durable, or raises OSError."""
 
+Read = Callable[[], Iterator[bytes]]
+"""The lines of the chain. Raises OSError."""
+
 
 class Notary:
     """Any thread may tell. A chain that cannot be written raises the fault CUS-01 and stops
     nothing: receipts wait in memory and are written, in order, when it can be.
     """
 
-    def __init__(self, append: Append | None, faults: FaultBoard) -> None:
-        """`append` is None where there is no chain: then nothing is told."""
+    def __init__(
+        self, append: Append | None, faults: FaultBoard, read: Read = lambda: iter(())
+    ) -> None:
+        """`append` is None where there is no chain: then nothing is told. `read` gives the chain."""
         self._append = append
+        self._read = read
         self._faults = faults
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Body, int]] = deque()
 
     def tell(self, body: Body, t_ns: int) -> bool:
-        """Put a receipt into the chain. Whether it is durable, and all before it."""
+        """Put a receipt into the chain. Whether it is durable, and all before it.
+
+        That a file was recovered is left out where the chain has the receipt of its close: the
+        power went between the receipt and the file's name, and a segment is closed once.
+        """
         if self._append is None:
             return True
         with self._lock:
@@ -51,10 +61,30 @@ class Notary:
             return True
         try:
             while self._waiting:
-                append(*self._waiting[0])
+                body, t_ns = self._waiting[0]
+                if not (isinstance(body, Closed) and body.recovered and self._is_told(body)):
+                    append(body, t_ns)
                 self._waiting.popleft()
         except OSError as error:
             self._faults.raise_fault("CUS-01", "footage", str(error))
             return False
         self._faults.clear("CUS-01", "footage")
         return True
+
+    def _is_told(self, recovered: Closed) -> bool:
+        """Whether the chain has the close of this very file: its name and hash."""
+        name = recovered.segment.encode()
+        for text in self._read():
+            if name not in text:
+                continue
+            try:
+                body = read_line(text).receipt.body
+            except BadReceipt:
+                continue
+            if isinstance(body, Closed) and (body.camera, body.segment, body.sha256) == (
+                recovered.camera,
+                recovered.segment,
+                recovered.sha256,
+            ):
+                return True
+        return False

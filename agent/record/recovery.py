@@ -7,6 +7,7 @@ in a folder, never deleted. All can be cut short themselves and done again.
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,8 @@ SET_ASIDE = "set-aside"
 
 _HEADER_BYTES = 8
 _LARGE_HEADER_BYTES = 16
+_SECTOR_BYTES = 512
+_LEAST_ZEROS = 16
 _FOLLOWS: dict[bytes, tuple[bytes, ...]] = {
     b"": (b"ftyp",),
     b"ftyp": (b"moov",),
@@ -38,9 +41,13 @@ class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def recover(folder: Path) -> list[StoredSegment]:
+def recover(
+    folder: Path, before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None
+) -> list[StoredSegment]:
     """Make the folder whole and list its footage, in the order of recording.
 
+    `before_rename` is told of each file that was mended, when its bytes are durable and it does
+    not have the segment's name yet: what it does is done whenever the power goes.
     The folder is made where it is missing. Raises OSError where the disk does not let us.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +63,11 @@ def recover(folder: Path) -> list[StoredSegment]:
         if name is None or path.is_symlink() or not path.is_file():
             _set_aside(path)
             continue
-        if path.name.endswith(PART) and not _mend(path):
-            continue
+        if path.name.endswith(PART):
+            if not _mend(path):
+                continue
+            before_rename(name, path)
+            path.rename(folder / str(name))
         size_bytes = (folder / str(name)).stat().st_size
         found.append(StoredSegment(name=name, size_bytes=size_bytes))
     segments = {str(segment.name) for segment in found}
@@ -79,12 +89,18 @@ def remove_segment(folder: Path, name: SegmentName) -> None:
 def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
     """How far a fragmented MP4 file is whole: its head, then fragments, each `moof` and `mdat`,
     and at last the index (ISO/IEC 14496-12, 8.8). 0 where not even one fragment is whole.
+
+    A file system may have made a file's length durable before its bytes, which then are zeros
+    (ext4 does, data=ordered or not): a fragment with a sector of them is not whole. No codec and
+    no cipher writes such a sector.
     """
     at = whole = 0
     before = b""
     while (box := _box_at(file, at, size_bytes)) is not None:
-        kind, at = box
+        begin, (kind, at) = at, box
         if kind not in _FOLLOWS[before]:
+            break
+        if kind == b"mdat" and _has_lost_sector(file, begin, at):
             break
         if kind in (b"mdat", b"mfra"):
             whole = at
@@ -116,8 +132,23 @@ def _box_at(file: BinaryIO, at: int, size_bytes: int) -> tuple[bytes, int] | Non
     return header[4:8], at + length
 
 
+def _has_lost_sector(file: BinaryIO, begin: int, end: int) -> bool:
+    """Whether the file's bytes from `begin` to `end` have a sector, or a piece of one, of zeros."""
+    file.seek(begin)
+    data = file.read(end - begin)
+    if bytes(_LEAST_ZEROS) not in data:
+        return False
+    at = 0
+    while at < len(data):
+        sector_end = min(len(data), at + _SECTOR_BYTES - (begin + at) % _SECTOR_BYTES)
+        if sector_end - at >= _LEAST_ZEROS and not any(data[at:sector_end]):
+            return True
+        at = sector_end
+    return False
+
+
 def _mend(part: Path) -> bool:
-    """Close a file that was left open; False where there was no picture in it."""
+    """Cut a file that was left open to what is whole; False where there was no picture in it."""
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
         whole_bytes = whole_prefix_bytes(file, size_bytes)
@@ -127,7 +158,6 @@ def _mend(part: Path) -> bool:
     if not whole_bytes:
         _set_aside(part)
         return False
-    part.rename(part.with_name(part.name.removesuffix(PART)))
     log.warning("%s: recovered %d of %d bytes", part.name, whole_bytes, size_bytes)
     return True
 

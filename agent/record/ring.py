@@ -17,7 +17,7 @@ from agent.record.part import Part, Sealed
 from agent.record.receipts import Closed, Opened
 from agent.record.recovery import SET_ASIDE, StoredSegment, recover
 from agent.record.seal import Sealer
-from agent.record.segment_name import KEYS, PART, SegmentName, rfc3339
+from agent.record.segment_name import KEYS, SegmentName, rfc3339
 from drivers.media import Packet, StreamInfo
 
 _US_NS = 1000
@@ -75,12 +75,9 @@ class Ring:
         """Make the folder whole and count what it holds; nothing happens where that is done."""
         if self._whole:
             return
-        parts, aside = self._parts(), self._aside()
-        found = recover(self._folder)
+        aside = self._aside()
+        found = recover(self._folder, self._tell_recovered)
         self._keeper.tell_set_aside(self._camera, sorted(self._aside() - aside))
-        for segment in found:
-            if str(segment.name) in parts:
-                self._tell_recovered(segment)
         if found:
             self._next_counter = max(self._next_counter, found[-1].name.counter + 1)
         self._keeper.load(self._camera, self._folder, found)
@@ -155,19 +152,18 @@ class Ring:
     def _tell_closed(self, sealed: Sealed) -> None:
         self._tell(sealed, recovered=False)
 
-    def _tell_recovered(self, segment: StoredSegment) -> None:
+    def _tell_recovered(self, name: SegmentName, part: Path) -> None:
         """The receipt of a file that was mended; its hash is of what is left."""
-        path = self._folder / str(segment.name)
-        with path.open("rb") as file:
+        with part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         sealed = Sealed(
-            path=path,
-            name=segment.name,
-            begin_ns=segment.name.begin_ms * 1_000_000,
-            duration_ns=_duration_ns(path),
-            size_bytes=segment.size_bytes,
+            path=part,
+            name=name,
+            begin_ns=name.begin_ms * 1_000_000,
+            duration_ns=_duration_ns(part),
+            size_bytes=part.stat().st_size,
             sha256=sha256,
-            encrypted=path.with_name(path.name + KEYS).exists(),
+            encrypted=(self._folder / (str(name) + KEYS)).exists(),
         )
         self._tell(sealed, recovered=True)
 
@@ -196,10 +192,6 @@ class Ring:
         self._whole = False
         if part is not None:
             part.abandon()
-
-    def _parts(self) -> set[str]:
-        """The names that files have which were left open."""
-        return {name.removesuffix(PART) for name in _names(self._folder) if name.endswith(PART)}
 
     def _aside(self) -> set[str]:
         return _names(self._folder / SET_ASIDE)
