@@ -18,6 +18,8 @@ REST_RADIUS = 0.5
 """Of its own size: who stays this near to one place stands. The boxes of parked cars were measured
 to wander by a third of their size when somebody passes before them.
 """
+REST_SCALE = 1.5
+"""Who has become so much larger or smaller comes or goes along the line of sight."""
 REST_SPOTS = 10
 """The place of rest is the mean of the first so many positions."""
 REST_LOST_NS = NS_PER_S
@@ -134,7 +136,11 @@ class RoadUser:
         while len(self._trail) > 1 and spot.t_ns - self._trail[1].t_ns >= TRAIL_NS:
             self._trail.popleft()
         rest = self._rest
-        if distance(rest.at, spot.at, self._aspect) > REST_RADIUS * self._rest_size:
+        scale = self.size / max(self._rest_size, 1e-6)
+        if (
+            distance(rest.at, spot.at, self._aspect) > REST_RADIUS * self._rest_size
+            or not 1 / REST_SCALE <= scale <= REST_SCALE
+        ):
             if self._away_since_ns is None:
                 self._away_since_ns = spot.t_ns
             elif spot.t_ns - self._away_since_ns >= REST_LOST_NS:
