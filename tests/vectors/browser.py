@@ -53,10 +53,18 @@ class Verifier:
     def check(self, folder: Path) -> str | None:
         """The class of the problem, or None where the export is good."""
         verdict = self.driver.find_element(By.ID, "verdict")
+        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
+        wait.until(lambda _: verdict.get_attribute("data-busy") is None)
         before = verdict.get_attribute("data-run")
         self.driver.find_element(By.ID, "folder").send_keys(str(folder))
-        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
         wait.until(lambda _: verdict.get_attribute("data-run") != before)
+        return self.problem()
+
+    def problem(self) -> str | None:
+        """What the page says of the folder that was chosen last."""
+        verdict = self.driver.find_element(By.ID, "verdict")
+        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.02)
+        wait.until(lambda _: verdict.get_attribute("data-busy") is None)
         ok, problem = verdict.get_attribute("data-ok"), verdict.get_attribute("data-problem")
         assert (ok == "true") == (problem == "")
         return problem or None

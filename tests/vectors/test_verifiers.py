@@ -127,6 +127,12 @@ def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
     finally:
         head = vectors.known_head
         page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    # So does one that is mistyped, and a head that is none is not passed over.
+    page.know("", "12:half of a hash")
+    assert page.problem() == "head"
+    page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    # A key that is pasted later counts at once.
+    assert page.problem() == "key"
 
 
 @pytest.mark.slow
