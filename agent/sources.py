@@ -20,7 +20,9 @@ from drivers.errors import DriverError
 from drivers.transcoding import open_transcoded
 
 OnBadScene = Literal["refuse", "close"]
-"""What a scene that cannot be loaded does: refuse all, or close its camera and no other one."""
+"""What a scene that cannot be loaded does: refuse all, or close its camera and no other one. A
+box on a pole goes on with what is left, and its centre is told; without any camera it has nothing
+to go on with."""
 
 
 def load(
@@ -37,11 +39,18 @@ def load(
 def sources(
     config: Config, clock: Clock, where: str, on_bad_scene: OnBadScene = "refuse"
 ) -> tuple[Source, ...]:
-    """The cameras of a configuration; `where` begins messages, such as the file's name."""
-    return tuple(
+    """The cameras of a configuration; `where` begins messages, such as the file's name.
+
+    Raises BadInput as `load`, and where no camera at all is left that could be opened.
+    """
+    found = tuple(
         _source(camera, clock, where, f"camera[{index}]", on_bad_scene)
         for index, camera in enumerate(config.camera)
     )
+    refusals = [source.refused for source in found if source.refused is not None]
+    if len(refusals) == len(found):
+        raise BadInput(refusals[0])
+    return found
 
 
 def _source(

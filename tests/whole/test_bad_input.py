@@ -86,15 +86,17 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(
         ("scene.toml", ("[[line]]", "[[lines]]"), "lines: unknown key; allowed: line, zone, mask"),
     ],
 )
+@pytest.mark.parametrize("command", [["check-config"], ["run", "--config"]])
 def test_a_mistake_in_a_scene_is_one_line_and_exit_code_2(
     box: Path,
     capsys: pytest.CaptureFixture[str],
+    command: list[str],
     file: str,
     change: tuple[str, str],
     said: str,
 ) -> None:
     spoil(box / file, change)
-    assert_refused(["check-config", "vigie.toml"], said, capsys)
+    assert_refused([*command, "vigie.toml"], said, capsys)
 
 
 def spoil(file: Path, change: tuple[str, str]) -> None:

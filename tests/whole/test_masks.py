@@ -269,6 +269,8 @@ def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
 
 def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Centre) -> None:
     (box.folder / "scene.toml").write_text(MASK + "[[mask]")
+    with (box.folder / "vigie.toml").open("a") as config:
+        config.write('\n[[camera]]\nname = "south"\ndriver = "fake"\noptions = {}\n')
     box.start()
 
     def told(all_: list[Heard]) -> bool:
@@ -281,4 +283,4 @@ def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Cent
 
     centre.wait_for(told, "MSK-01")
     assert box.end(signal.SIGTERM) == 0
-    assert not list((box.folder / "state" / "footage").rglob("*.mp4*"))
+    assert not list((box.folder / "state" / "footage").rglob("north/*.mp4*"))
