@@ -21,7 +21,8 @@ from agent.identity import KEY_FILE, Identity
 from agent.record import catalogue, seal
 from agent.record.catalogue import Entry
 from agent.record.custody import Custody
-from agent.record.export import Exporter, Made, Wish
+from agent.record.export import Exporter, Made
+from agent.record.export_pages import Wish
 from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keys import KeyFor, SegmentKey

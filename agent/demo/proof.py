@@ -7,7 +7,8 @@ import msgspec
 from agent.clock import Clock
 from agent.demo.files import DemoFiles
 from agent.footage import Footage
-from agent.record.export import CannotExport, Wish
+from agent.record.export import CannotExport
+from agent.record.export_pages import Wish
 from agent.record.verify import verify_export
 
 _BEFORE = timedelta(seconds=5)

@@ -6,13 +6,10 @@ without a trace. docs/footage.md says it for people.
 """
 
 import hashlib
-import html
 import os
 import shutil
-import string
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +23,7 @@ from agent.record import cut as cutting
 from agent.record.catalogue import Entry
 from agent.record.chain import Head
 from agent.record.custody import Custody
+from agent.record.export_pages import Wish, pages
 from agent.record.keys import KeyFor, SegmentKey
 from agent.record.manifest import (
     CHAIN,
@@ -45,11 +43,6 @@ from agent.record.seal import read_sidecar
 from agent.record.segment_name import KEYS as KEYS_SUFFIX
 from agent.record.segment_name import rfc3339
 
-PAGE = "LISEZMOI-README.html"
-"""One page in three languages. Names are ASCII, because file systems write accents differently."""
-
-VERIFIER = "verify.html"
-
 _COPY_BYTES = 1 << 20
 _BARE_CLIP = ".clip-without-masks.mp4"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,21 +50,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class CannotExport(Exception):
     """Nothing was exported. One line says why."""
-
-
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
-
-    `unmasked` lets files out that show what the masks hide; else they are withheld.
-    """
-
-    camera: str
-    begin: datetime
-    end: datetime
-    by: str
-    purpose: str
-    out: Path
-    unmasked: bool = False
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +154,8 @@ class _Making:
         clip, no_clip = self._cut()
         if clip is None and len(self._withheld) == len(self._entries):
             raise CannotExport(f"all of it shows what the masks hide, and {no_clip}")
-        self._write_pages()
+        for path, content in pages(wish, self._exporter.box, self._exporter.public_key).items():
+            self._write(path, content)
         first_seq = catalogue.first_seq(self._exporter.custody_folder, self._entries)
         manifest = self._manifest(clip, first_seq, custody.head())
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
@@ -305,23 +284,6 @@ class _Making:
         self._files[path] = ExportedFile(
             path=path, sha256=digest.hexdigest(), size_bytes=size_bytes
         )
-
-    def _write_pages(self) -> None:
-        wish = self._wish
-        room = resources.files("agent.record")
-        page = string.Template((room / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
-        facts = {
-            "box": self._exporter.box,
-            "camera": wish.camera,
-            "begin_time": rfc3339(wish.begin),
-            "end_time": rfc3339(wish.end),
-            "by": wish.by,
-            "purpose": wish.purpose,
-            "public_key": self._exporter.public_key,
-        }
-        escaped = {name: html.escape(value) for name, value in facts.items()}
-        self._write(PAGE, page.substitute(escaped).encode())
-        self._write(VERIFIER, (room / "verifier.html").read_bytes())
 
     def _write(self, path: str, data: bytes) -> None:
         with (self._folder / path).open("xb") as file:

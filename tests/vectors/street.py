@@ -10,7 +10,8 @@ from agent.clock import ClockTrust
 from agent.identity import Identity
 from agent.record import catalogue
 from agent.record.custody import Custody
-from agent.record.export import Exporter, Made, Wish
+from agent.record.export import Exporter, Made
+from agent.record.export_pages import Wish
 from agent.record.keys import KeyRing
 from agent.record.masking import MASKS, keep
 from agent.record.part import Part
