@@ -5,7 +5,6 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -15,27 +14,12 @@ from agent.record import receipts
 from agent.record.manifest import Problem
 from agent.record.verify import verify_export
 from tests.vectors import tampering
-from tests.vectors.browser import Verifier
-from tests.vectors.make import Vectors, make
+from tests.vectors.make import Vectors
 from tests.vectors.workbench import Workbench
 
 RECORD = Path(__file__).parents[2] / "agent" / "record"
 PAGE = RECORD / "verifier.html"
 NAMES = [one.name for one in tampering.ALL]
-
-
-@pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Vectors:
-    return make(tmp_path_factory.mktemp("vectors"))
-
-
-@pytest.fixture(scope="module")
-def page(vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verifier]:
-    verifier = Verifier(PAGE, tmp_path_factory.mktemp("profile"))
-    head = vectors.known_head
-    verifier.know(vectors.known_key, f"{head.seq}:{head.sha256}")
-    yield verifier
-    verifier.close()
 
 
 def test_every_way_of_tampering_leaves_another_export(vectors: Vectors) -> None:
@@ -74,78 +58,6 @@ def test_each_tampered_copy_is_refused_by_its_name(vectors: Vectors, name: str) 
     assert not verdict.ok
     assert verdict.first_problem is not None
     assert verdict.first_problem.problem == vector.problem, verdict.first_problem
-
-
-@pytest.mark.slow
-def test_the_page_accepts_the_good_export_in_three_languages(
-    vectors: Vectors, page: Verifier
-) -> None:
-    assert page.check(vectors.masked.folder) is None
-    assert page.check(vectors.good.folder) is None
-    assert [page.speak(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
-    page.speak("ar")
-    assert "لم يُغيَّر شيء." in page.said()
-    page.speak("fr")
-    assert "Rien n\u2019a été changé." in page.said()
-    page.speak("en")
-    for words in ("Nothing was changed.", vectors.known_key, "casa-0001", "balconies-3"):
-        assert words in page.said()
-    assert page.complaints() == []
-
-
-@pytest.mark.slow
-def test_the_page_refuses_each_tampered_copy_by_the_same_name(
-    vectors: Vectors, page: Verifier
-) -> None:
-    found = {one.name: page.check(one.folder) for one in vectors.tampered}
-    assert found == {one.name: one.problem for one in vectors.tampered}
-    assert "This export proves nothing." in page.said()
-    assert page.complaints() == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("piece_bytes", [1, 63, 64, 100, 4096])
-def test_a_file_that_is_too_large_to_hold_is_summed_by_pieces(
-    page: Verifier, piece_bytes: int
-) -> None:
-    sizes = [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 1000, 5000]
-    assert page.sums_by_pieces(sizes, piece_bytes) == [
-        hashlib.sha256(bytes(at % 251 for at in range(size))).hexdigest() for size in sizes
-    ]
-
-
-@pytest.mark.slow
-def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
-    vectors: Vectors, page: Verifier
-) -> None:
-    (forged,) = (one for one in vectors.tampered if one.name == "all_of_it_signed_by_another_key")
-    assert verify_export(forged.folder).ok
-    page.know("", "")
-    try:
-        assert page.check(forged.folder) is None
-        assert "nobody can tell which box has signed" in page.said()
-    finally:
-        head = vectors.known_head
-        page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
-    # So does one that is mistyped, and a head that is none is not passed over.
-    page.know("", "12:half of a hash")
-    assert page.problem() == "head"
-    page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
-    # A key that is pasted later counts at once.
-    assert page.problem() == "key"
-
-
-@pytest.mark.slow
-def test_the_page_inside_the_export_is_the_same_and_checks_it_too(
-    vectors: Vectors, tmp_path: Path
-) -> None:
-    inside = vectors.good.folder / "verify.html"
-    assert inside.read_bytes() == PAGE.read_bytes()
-    verifier = Verifier(inside, tmp_path / "profile")
-    try:
-        assert verifier.check(vectors.good.folder) is None
-    finally:
-        verifier.close()
 
 
 def test_the_page_may_load_nothing_and_runs_only_its_own_script() -> None:
