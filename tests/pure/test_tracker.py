@@ -1,11 +1,11 @@
 """The tracker: who is who, from frame to frame."""
 
 import pytest
-from agent.detect.joining import merge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.detect.flow import Drift
+from agent.detect.joining import merge
 from agent.detect.models import load_card
 from agent.detect.tracker import Tracker
 from agent.model import Box, Detection, Label, Track
