@@ -30,6 +30,15 @@ def test_who_has_not_stopped(why: str, way: Way, label: str) -> None:
     assert [event for event in events if event.kind == "stopped"] == [], why
 
 
+def test_a_vehicle_that_goes_away_along_the_line_of_sight_has_not_stopped() -> None:
+    away = [
+        Walker(path((t, 0.7, 0.5), (t + 1, 0.7, 0.5)), box=(0.2 * 0.9**t, 0.2 * 0.9**t))
+        for t in range(30)
+    ]
+    events = judged(zone(**ROAD, stopped_after_s=10), away, 30)
+    assert told(events) == []
+
+
 def test_a_stopped_vehicle_behind_a_passing_bus_goes_on_being_stopped() -> None:
     before = Walker(path((0, 0.7, 0.5), (30, 0.7, 0.5)))
     after = Walker(shaky(path((36, 0.7, 0.5), (60, 0.7, 0.5)), 0.003), track=9)
