@@ -21,7 +21,7 @@ _SPOT_PX, _PEAK_PX = 7, 5
 
 _BRIGHT, _CONTRAST = 200, 55
 """Luma of a lamp, and by how much it is over all that is wider than a lamp. Measured on headlights
-that come closer: lamps 70 to 140, their reflections on the road 20 to 45.
+that come closer: lamps some 60 to 130, their reflections on the road mostly under 45.
 """
 
 _ALIKE, _VALLEY = 60, 12
