@@ -4,7 +4,7 @@ PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-bench demo test lint bench docs lock clean
+.PHONY: help setup setup-test setup-crash setup-bench demo test test-crash lint bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ demo: setup ## play a street clip through the whole agent, and watch
 
 test: setup-test lint ## all tests but the long ones, with all the set-up
 	$(BIN)/pytest $(ARGS)
+
+test-crash: setup-test setup-crash ## power cuts, failing disks, kills: all of it (minutes, as root)
+	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
@@ -52,6 +55,9 @@ setup-test: setup
 	  python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
+
+setup-crash:
+	@scripts/apt-packages e2fsprogs faketime strace util-linux
 
 setup-bench: setup-test .cache/bench-peers/.done
 	@scripts/apt-packages motion ffmpeg

@@ -1,0 +1,106 @@
+"""What was written to a disk and when it was flushed, and the disks that a power cut may leave.
+
+A flush makes durable what was answered before it. Of what was written since, a disk with a write
+cache has kept any part, in any order, down to single sectors.
+"""
+
+import random
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from pathlib import Path
+
+import msgspec
+
+SECTOR_BYTES = 512
+_RECORD = struct.Struct("<BQI")
+
+
+class Kind(IntEnum):
+    """What a record of the log is."""
+
+    WRITE = 1
+    FLUSH = 2
+    MARK = 3
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A write with its place on the disk, a flush, or a mark with its text."""
+
+    kind: Kind
+    offset: int
+    data: bytes
+
+
+def record(kind: Kind, offset: int, data: bytes) -> bytes:
+    """A record as it stands in the log."""
+    return _RECORD.pack(kind, offset, len(data)) + data
+
+
+def read_log(path: Path) -> list[Record]:
+    """All records, in order."""
+    data = path.read_bytes()
+    records: list[Record] = []
+    at = 0
+    while at < len(data):
+        kind, offset, length = _RECORD.unpack_from(data, at)
+        at += _RECORD.size
+        records.append(Record(Kind(kind), offset, data[at : at + length]))
+        at += length
+    return records
+
+
+class CrashState(msgspec.Struct, frozen=True):
+    """A disk after a power cut: `durable` changed by `kept`; `marks` were made before the cut.
+
+    `lost_writes` is how many writes did not arrive whole.
+    """
+
+    cut: int
+    kept: tuple[tuple[int, bytes], ...]
+    marks: tuple[str, ...]
+    lost_writes: int
+    durable: bytearray
+
+
+def crash_states(
+    base: bytes, records: Sequence[Record], cuts: Sequence[int], rng: random.Random
+) -> Iterator[CrashState]:
+    """The disk at each cut, a place in `records`, in rising order.
+
+    `durable` is one buffer that goes along: it is good until the next state is asked for.
+    """
+    durable = bytearray(base)
+    pending: list[Record] = []
+    marks: list[str] = []
+    at = 0
+    for cut in sorted(cuts):
+        for item in records[at:cut]:
+            match item.kind:
+                case Kind.WRITE:
+                    pending.append(item)
+                case Kind.FLUSH:
+                    for write in pending:
+                        durable[write.offset : write.offset + len(write.data)] = write.data
+                    pending.clear()
+                case Kind.MARK:
+                    marks.extend(item.data.decode().splitlines())
+        at = cut
+        kept = tuple(_survivors(pending, rng))
+        whole = sum(1 for write in pending if (write.offset, write.data) in kept)
+        yield CrashState(cut, kept, tuple(marks), len(pending) - whole, durable)
+
+
+def _survivors(pending: Sequence[Record], rng: random.Random) -> Iterator[tuple[int, bytes]]:
+    """A random part of the writes in random order, some of them torn."""
+    share = rng.choice((0.0, 0.1, 0.5, 0.5, 0.9, 1.0))
+    torn = rng.choice((0.0, 0.2))
+    chosen = [write for write in pending if rng.random() < share]
+    # Writes to one place keep their order: a disk's cache holds the newest.
+    for write in chosen:
+        if rng.random() >= torn:
+            yield write.offset, write.data
+            continue
+        for begin in range(0, len(write.data), SECTOR_BYTES):
+            if rng.random() < 0.5:
+                yield write.offset + begin, write.data[begin : begin + SECTOR_BYTES]

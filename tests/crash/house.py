@@ -1,0 +1,136 @@
+"""The keeping half of a box on one folder: recorder, holds, chain of custody and outbox, wired as
+`agent.run` wires them, with a clock that goes with the film.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from agent.clock import ClockTrust, boot_id
+from agent.config import HoldConfig, RecordConfig
+from agent.faults import FaultBoard
+from agent.handoff import PacketQueue
+from agent.identifiers import uuid7_maker
+from agent.identity import Identity
+from agent.model import Segment
+from agent.record.custody import Custody
+from agent.record.event_holds import EventHolds
+from agent.record.holds import Holds
+from agent.record.keeper import Keeper
+from agent.record.keys import KeyRing
+from agent.record.notary import Notary
+from agent.record.receipts import Body, Receipt
+from agent.record.recorder import RecordStage
+from agent.record.seal import Sealer
+from agent.report.outbox import Outbox
+from tests.crash.film import t_ns_of
+
+BOX = "pole-17"
+CAMERA = "north"
+PRIVATE_KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+"""Whom the footage is sealed for."""
+
+RING_BYTES = 2_500_000
+"""Small, so that the ring turns within a run."""
+
+HOLD = HoldConfig(pre_s=2, post_s=2)
+
+
+class FilmClock:
+    """Boot time goes with the film, one packet a tenth of a second; UTC with it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def boottime_ns(self) -> int:
+        return t_ns_of(self.index)
+
+    def utc(self, t_ns: int) -> datetime:
+        return datetime(2026, 11, 25, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)
+
+    def trust(self) -> ClockTrust:
+        return ClockTrust(synced=True, source="ntp", error_s=0.01)
+
+
+class House:
+    """Everything that says that something is kept. Opening it is the product's own recovery."""
+
+    def __init__(
+        self,
+        folder: Path,
+        index: int,
+        *,
+        on_segment: Callable[[Segment], None] = lambda _segment: None,
+        on_receipt: Callable[[Receipt], None] = lambda _receipt: None,
+        sealed: bool = True,
+    ) -> None:
+        self.clock = FilmClock(index)
+        self.faults = FaultBoard(self.clock.boottime_ns)
+        boot = boot_id()
+        new_id = uuid7_maker(lambda t_ns: t_ns, random.Random(index))
+        self.outbox = Outbox.open(
+            folder / "outbox",
+            box=BOX,
+            boot=boot,
+            clock=self.clock,
+            max_bytes=100_000_000,
+            new_id=new_id,
+            faults=self.faults,
+        )
+        self.identity = Identity.load_or_make(folder / "identity")
+        self.custody = Custody.open(folder / "custody", BOX, boot, self.clock, self.identity)
+        self.holds = Holds(folder / "holds", self.clock, boot, new_id)
+        self.event_holds = EventHolds(self.holds, HOLD, self.clock, boot, self.faults)
+        self.new_id = new_id
+        record = msgspec.structs.replace(
+            RecordConfig(), segment_s=2.0, flush_s=0.0, reserve_bytes=0, max_bytes=RING_BYTES
+        )
+
+        def append(body: Body, t_ns: int) -> None:
+            on_receipt(self.custody.append(body, t_ns))
+
+        self.keeper = Keeper(
+            folder / "footage",
+            record,
+            HOLD,
+            self.clock,
+            boot,
+            self.faults,
+            self.holds,
+            Notary(append, self.faults, self.custody.read),
+            cameras=[CAMERA],
+            on_broken=lambda _hold: None,
+        )
+        self.queue = PacketQueue(1 << 26, lambda *_: None)
+        recipients = {"centre": PRIVATE_KEY.public_key()}
+        sealer = Sealer(recipients, box=BOX, camera=CAMERA, keys=KeyRing(10))
+        self.stage = RecordStage(
+            CAMERA,
+            self.queue,
+            record,
+            folder / "footage",
+            self.clock,
+            self.faults,
+            keeper=self.keeper,
+            sealer=sealer if sealed else None,
+            on_gap=lambda *_: None,
+            on_segment=on_segment,
+        )
+        self.footage = folder / "footage" / CAMERA
+
+    def open_ring(self) -> None:
+        """A turn of the recorder without a packet: its folder is made whole."""
+        at_once = threading.Event()
+        at_once.set()
+        self.stage.run_once(at_once)
+
+    def close(self) -> None:
+        """End as a stop does."""
+        self.stage.close()
+        self.keeper.close()
+        self.outbox.close()
