@@ -49,7 +49,7 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
         given = media_packet(packet, t_ns=ns, pts_ns=source.ns(packet.pts), dts_ns=ns)
         if part is None or part.is_due(given, SEGMENT_S):
             if part is not None:
-                part.seal()
+                part.finish()
             name = SegmentName(
                 counter=len(sources) + 1,
                 boot="00000000",
@@ -61,7 +61,7 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
             sources.append(boottime_source(folder / str(name), name))
         part.add(given)
     assert part is not None
-    part.seal()
+    part.finish()
     source.close()
     return sources
 

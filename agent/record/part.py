@@ -15,7 +15,7 @@ from agent.record.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo
 
 
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was closed: where it is, how long and how large, its SHA-256, and whether it is
     encrypted.
     """
@@ -101,7 +101,9 @@ class Part:
         length_ns = packet.dts_ns - self._first.dts_ns
         return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
 
-    def seal(self, before_rename: Callable[[Sealed], None] = lambda _sealed: None) -> Sealed:
+    def finish(
+        self, before_rename: Callable[[Finished], None] = lambda _finished: None
+    ) -> Finished:
         """Write the rest, make it durable, give it its name, and make that durable.
 
         `before_rename` is told of the file when its bytes are durable and it has no name yet.
@@ -112,7 +114,7 @@ class Part:
         self._file = -1
         path = self._folder / str(self.name)
         begin_ns = self._first.t_ns if self._first else 0
-        sealed = Sealed(
+        finished = Finished(
             path=path,
             name=self.name,
             begin_ns=begin_ns,
@@ -121,10 +123,10 @@ class Part:
             sha256=self._sha256.hexdigest(),
             encrypted=self._sealed,
         )
-        before_rename(sealed)
+        before_rename(finished)
         self._path.rename(path)
         sync_folder(self._folder)
-        return sealed
+        return finished
 
     def abandon(self) -> None:
         """Let go of the file as it is."""

@@ -99,7 +99,7 @@ class RecordStage:
     def close(self) -> None:
         """Write what is left and close the file."""
         self._drain()
-        self._tries(self._ring.seal)
+        self._tries(self._ring.close_segment)
         self._footage = self._ring.health(self._gaps)
 
     def note_gap(self, begin_ns: int, end_ns: int) -> None:
@@ -127,7 +127,7 @@ class RecordStage:
 
     def _begin(self, info: StreamInfo) -> None:
         """Go on with another stream, if it can be recorded."""
-        self._tries(self._ring.seal)
+        self._tries(self._ring.close_segment)
         self._info = info
         if self._refused:
             self._refused = False

@@ -13,7 +13,7 @@ from agent.config import RecordConfig
 from agent.model import FootageHealth, Segment
 from agent.record.boots import short_boot
 from agent.record.keeper import Keeper
-from agent.record.part import Part, Sealed
+from agent.record.part import Finished, Part
 from agent.record.receipts import Closed, Opened
 from agent.record.recovery import SET_ASIDE, StoredSegment, recover
 from agent.record.seal import Sealer
@@ -87,7 +87,7 @@ class Ring:
         """Write a packet; False where it was left out, because a file begins with a keyframe."""
         self.open()
         if self._part is not None and self._part.is_due(packet, self._settings.segment_s):
-            self.seal()
+            self.close_segment()
         if self._part is None and not packet.is_key:
             return False
         try:
@@ -101,19 +101,19 @@ class Ring:
             raise
         return True
 
-    def seal(self) -> None:
+    def close_segment(self) -> None:
         """Close the open file, if there is one."""
         if self._part is None:
             return
         try:
-            sealed = self._part.seal(self._tell_closed)
+            finished = self._part.finish(self._tell_closed)
             self._part = None
-            segment = StoredSegment(name=sealed.name, size_bytes=sealed.size_bytes)
+            segment = StoredSegment(name=finished.name, size_bytes=finished.size_bytes)
             self._keeper.closed(self._camera, segment)
         except BaseException:
             self._abandon()
             raise
-        self._on_segment(self._announcement(sealed))
+        self._on_segment(self._announcement(finished))
 
     def health(self, gaps: int) -> FootageHealth:
         """What lies on the disk now."""
@@ -138,25 +138,25 @@ class Ring:
         self._next_counter += 1
         return name
 
-    def _announcement(self, sealed: Sealed) -> Segment:
+    def _announcement(self, finished: Finished) -> Segment:
         return Segment(
             camera=self._camera,
-            path=str(sealed.path),
-            begin_ns=sealed.begin_ns,
-            duration_ns=sealed.duration_ns,
-            size_bytes=sealed.size_bytes,
-            begin_utc=rfc3339(sealed.name.utc),
-            clock_synced=sealed.name.synced,
+            path=str(finished.path),
+            begin_ns=finished.begin_ns,
+            duration_ns=finished.duration_ns,
+            size_bytes=finished.size_bytes,
+            begin_utc=rfc3339(finished.name.utc),
+            clock_synced=finished.name.synced,
         )
 
-    def _tell_closed(self, sealed: Sealed) -> None:
-        self._tell(sealed, recovered=False)
+    def _tell_closed(self, finished: Finished) -> None:
+        self._tell(finished, recovered=False)
 
     def _tell_recovered(self, name: SegmentName, part: Path) -> None:
         """The receipt of a file that was mended; its hash is of what is left."""
         with part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        sealed = Sealed(
+        finished = Finished(
             path=part,
             name=name,
             begin_ns=name.begin_ms * 1_000_000,
@@ -165,23 +165,23 @@ class Ring:
             sha256=sha256,
             encrypted=(self._folder / (str(name) + KEYS)).exists(),
         )
-        self._tell(sealed, recovered=True)
+        self._tell(finished, recovered=True)
 
-    def _tell(self, sealed: Sealed, *, recovered: bool) -> None:
+    def _tell(self, finished: Finished, *, recovered: bool) -> None:
         made = self._provenance
         body = Closed(
             camera=self._camera,
-            segment=str(sealed.name),
-            sha256=sealed.sha256,
-            size_bytes=sealed.size_bytes,
-            begin_ns=sealed.begin_ns,
-            duration_ns=max(0, sealed.duration_ns),
-            begin_time=rfc3339(sealed.name.utc),
+            segment=str(finished.name),
+            sha256=finished.sha256,
+            size_bytes=finished.size_bytes,
+            begin_ns=finished.begin_ns,
+            duration_ns=max(0, finished.duration_ns),
+            begin_time=rfc3339(finished.name.utc),
             software=made.software,
             model=made.model,
             mask=made.mask,
             config=made.config,
-            sealed=sealed.encrypted,
+            sealed=finished.encrypted,
             mask_applied="camera" if self._masked and not recovered else made.mask_applied,
             recovered=recovered,
         )

@@ -132,7 +132,7 @@ class StreetBox:
         )
 
     def _close(self, camera: str, part: Part) -> None:
-        sealed = part.seal()
+        sealed = part.finish()
         self.say(
             Closed(
                 camera=camera,

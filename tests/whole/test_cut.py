@@ -86,14 +86,14 @@ def record(
     for packet in packets:
         if part is None or part.is_due(packet, SEGMENT_FRAMES / FPS):
             if part is not None:
-                part.seal()
+                part.finish()
             late_ns = round(pause_s * SECOND_NS) if len(sources) >= 2 else 0
             name = name_at(len(sources) + 1, BEGIN_NS + packet.dts_ns + late_ns)
             part = Part(folder, name, info, HeldClock(), 60.0, sealer)
             sources.append(boottime_source(folder / str(name), name))
         part.add(packet)
     assert part is not None
-    part.seal()
+    part.finish()
     return sources
 
 

@@ -20,7 +20,7 @@ from agent.config import Recipient
 from agent.errors import BadInput
 from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
 from agent.record.muxer import CannotRecord, check_stream
-from agent.record.part import Part, Sealed
+from agent.record.part import Finished, Part
 from agent.record.recovery import SET_ASIDE, recover, remove_segment
 from agent.record.seal import Sealer, open_sidecar, read_sidecar
 from agent.record.segment_name import KEYS, PART, SegmentName, parse_segment_name
@@ -72,14 +72,14 @@ def write(
     stream: tuple[StreamInfo, list[Packet]],
     sealer: Sealer | None,
     name: SegmentName | None = None,
-) -> Sealed:
+) -> Finished:
     """One segment of all the packets."""
     folder.mkdir(exist_ok=True)
     info, packets = stream
     part = Part(folder, name or segment_name(), info, HeldClock(), 0.0, sealer)
     for packet in packets:
         part.add(packet)
-    return part.seal()
+    return part.finish()
 
 
 def digests(path: Path, key: SegmentKey | None = None) -> list[str]:
