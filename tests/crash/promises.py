@@ -163,6 +163,7 @@ def _holes(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str
     """
     evicted = {index_of(_parsed(name).begin_ms) for name in _evicted(bodies)}
     ends: dict[int, int] = {}
+    newest = max(promises.taken, default=0)
     for path in sorted(house.footage.glob("*.mp4")):
         begin = index_of(_parsed(path.name).begin_ms)
         life = begin // LIFE_PACKETS
@@ -170,10 +171,10 @@ def _holes(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str
             yield f"{path.name}: begins at packet {begin}, and not at {ends[life]}"
         ends[life] = begin + packets(path)
     for life, last in promises.taken.items():
-        whole_groups = (last % LIFE_PACKETS) // GOP * GOP
-        have = ends.get(life, life * LIFE_PACKETS) % LIFE_PACKETS
-        if have < whole_groups and (life in ends or life == max(promises.taken)):
-            yield f"life {life}: {last % LIFE_PACKETS + 1} packets were taken, {have} are there"
+        whole_groups = last // GOP * GOP
+        end = ends.get(life, life * LIFE_PACKETS)
+        if end < whole_groups and end not in evicted and (life in ends or life == newest):
+            yield f"life {life}: packets up to {last} were taken, {end} is missing"
 
 
 def _held(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str]:

@@ -1,0 +1,153 @@
+"""SIGKILL to `vigie run` while it records and holds: what stood on the disk is there and verifies,
+a file that was open keeps all of its whole fragments, and the box records again.
+"""
+
+import base64
+import hashlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.record.chain import check
+from agent.record.receipts import Closed, Evicted, Released
+from agent.record.recovery import whole_prefix_bytes
+from agent.record.segment_name import PART
+from tests.crash.conftest import Effort
+from tests.whole.report.broker import free_port
+from tests.whole.rig import Box, drawn
+
+SEED = 20261125
+LONGEST_LIFE_S = 0.5
+AGAIN_S = 10.0
+WAIT_TURNS = 6000
+MORE = """
+[record]
+segment_s = 10
+max_bytes = 30_000_000
+[hold]
+kinds = ["line"]
+pre_s = 1
+post_s = 1
+"""
+
+
+class Seen(msgspec.Struct):
+    """What stood on the disk of a running box, through all its lives."""
+
+    chain: bytes = b""
+    segments: set[str] = msgspec.field(default_factory=set)
+    holds: set[str] = msgspec.field(default_factory=set)
+    parts: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
+    """Of files that were open at a kill: how much of them was whole, and its hash."""
+
+
+def chain_of(state: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((state / "custody").glob("*.chain")))
+
+
+def parts_of(state: Path) -> list[Path]:
+    return sorted((state / "footage").glob(f"*/*{PART}"))
+
+
+def wait_for_packets(state: Path) -> None:
+    """Until a file that is being written has grown."""
+    moment = threading.Event()
+    for _ in range(WAIT_TURNS):
+        for part in parts_of(state):
+            try:
+                if part.stat().st_size > 4096:
+                    return
+            except FileNotFoundError:
+                continue
+        moment.wait(0.01)
+    raise AssertionError("nothing is recorded")
+
+
+def look(state: Path, seen: Seen) -> None:
+    """At a running box: what was there before this is acknowledged."""
+    chain = chain_of(state)
+    seen.segments |= {path.name for path in (state / "footage").glob("*/*.mp4")}
+    seen.holds |= {path.stem for path in (state / "holds").glob("*.json")}
+    whole = chain[: chain.rfind(b"\n") + 1]
+    assert whole.startswith(seen.chain), "the chain only grows"
+    seen.chain = whole
+
+
+def note_parts(state: Path, seen: Seen) -> None:
+    """At a killed box: what recovery has to keep of the open file."""
+    for part in parts_of(state):
+        with part.open("rb") as file:
+            whole_bytes = whole_prefix_bytes(file, part.stat().st_size)
+            file.seek(0)
+            sha256 = hashlib.sha256(file.read(whole_bytes)).hexdigest()
+        if whole_bytes:
+            seen.parts[part.name.removesuffix(PART)] = (whole_bytes, sha256)
+
+
+def test_nothing_that_stood_on_the_disk_is_lost_however_often_the_agent_is_killed(
+    tmp_path: Path, effort: Effort
+) -> None:
+    box = Box(tmp_path / "box", f"mqtt://127.0.0.1:{free_port()}", drawn('pace = "fast"'))
+    with (box.folder / "vigie.toml").open("a") as config:
+        config.write(MORE)
+    state = box.folder / "state"
+    seen, rng, slowest_s = Seen(), random.Random(SEED), 0.0
+    try:
+        for _ in range(effort.kills):
+            begin_s = time.monotonic()
+            box.start()
+            wait_for_packets(state)
+            slowest_s = max(slowest_s, time.monotonic() - begin_s)
+            threading.Event().wait(rng.uniform(0, LONGEST_LIFE_S))  # nothing is awaited
+            look(state, seen)
+            assert box.end(signal.SIGKILL) == -signal.SIGKILL
+            note_parts(state, seen)
+        box.start()
+        wait_for_packets(state)
+        assert box.end(signal.SIGTERM) == 0
+    finally:
+        box.abandon()
+    counts = f"{len(seen.segments)} segments, {len(seen.holds)} holds, {len(seen.parts)} recovered"
+    print(f"{effort.kills} kills: {counts}; recording again in {slowest_s:.1f} s")  # noqa: T201 - for -s
+    assert compare(state, seen) == []
+    if os.environ.get("VIGIE_CRASH") == "long":
+        assert slowest_s < AGAIN_S
+    assert len(seen.parts) > effort.kills // 4
+    assert seen.holds
+
+
+def compare(state: Path, seen: Seen) -> list[str]:
+    """What is not as it has to be."""
+    pem = (state / "identity" / "box.key").read_bytes()
+    key = load_pem_private_key(pem, None).public_key().public_bytes_raw()  # type: ignore[union-attr]
+    chain = chain_of(state)
+    lines = check(chain.splitlines(), "casa-0001", base64.b64encode(key).decode())
+    bodies = [line.receipt.body for line in lines]
+    closed = {body.segment: body for body in bodies if isinstance(body, Closed)}
+    evicted = {name for body in bodies if isinstance(body, Evicted) for name in body.segments}
+    released = {body.hold for body in bodies if isinstance(body, Released)}
+    there = {path.name: path for path in (state / "footage").glob("*/*.mp4")}
+    broken = [] if chain.startswith(seen.chain) else ["the chain is not what it was"]
+    times = Counter(body.segment for body in bodies if isinstance(body, Closed))
+    broken += [f"{name}: closed {count} times" for name, count in times.items() if count > 1]
+    broken += [f"{name}: is gone" for name in seen.segments - there.keys() - evicted]
+    broken += [f"{path.name}: is still open" for path in parts_of(state)]
+    for name, path in there.items():
+        if name not in closed:
+            broken.append(f"{name}: no receipt")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != closed[name].sha256:
+            broken.append(f"{name}: not what its receipt says")
+    for name, (size_bytes, sha256) in seen.parts.items():
+        receipt = closed.get(name)
+        if receipt is None or (receipt.size_bytes, receipt.sha256) != (size_bytes, sha256):
+            broken.append(f"{name}: {size_bytes} bytes were whole, {receipt} were kept")
+    holds = {path.stem for path in (state / "holds").glob("*.json")}
+    broken += [f"hold {hold}: is gone" for hold in seen.holds - holds - released]
+    return broken
