@@ -1,12 +1,15 @@
 """How much is tried: a taste in every run of the tests, all of it in `make test-crash`."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+
+ROOM_BYTES = 400_000_000
 
 
 class Effort(msgspec.Struct, frozen=True):
@@ -30,5 +33,6 @@ def effort() -> Effort:
 def in_memory() -> Iterator[Path]:
     """A folder on a tmpfs where there is one: a crash state is a whole disk, read once."""
     shm = Path("/dev/shm")  # noqa: S108 - no name in it is known before
-    with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as folder:
+    roomy = os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > ROOM_BYTES
+    with tempfile.TemporaryDirectory(dir=shm if roomy else None) as folder:
         yield Path(folder)

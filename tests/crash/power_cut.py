@@ -99,8 +99,7 @@ def _wait_for_bytes(log: Path, growth_bytes: int) -> None:
 def judge(folder: Path, recorded: Run, states: int, seed: int) -> Verdict:
     """Cut the power at so many moments of the run, and look at what is left each time."""
     rng = random.Random(seed)
-    last_mark = max(at for at, item in enumerate(recorded.records) if item.kind is Kind.MARK)
-    cuts = [rng.randrange(1, last_mark + 2) for _ in range(states)]
+    cuts = [_moment(recorded.records, rng) for _ in range(states)]
     film = pictures(recorded.film)
     verdict = Verdict()
     image = folder / "state.img"
@@ -119,6 +118,13 @@ def judge(folder: Path, recorded: Run, states: int, seed: int) -> Verdict:
         verdict.states_with_losses += bool(broken)
         verdict.broken += [f"seed {seed}, cut {state.cut}: {line}" for line in broken]
     return verdict
+
+
+def _moment(records: list[Record], rng: random.Random) -> int:
+    """A place of the log: any one up to the last mark, or one where a write is on its way."""
+    last_mark = max(at for at, item in enumerate(records) if item.kind is Kind.MARK)
+    writes = [at + 1 for at in range(last_mark) if records[at].kind is Kind.WRITE]
+    return rng.choice([rng.randrange(1, last_mark + 2), rng.choice(writes or [1])])
 
 
 def _look(folder: Path, image: Path, state: CrashState, film: list[str], life: int) -> list[str]:
