@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agent.errors import BadInput
 from agent.model import Event
+from agent.record import custody
 from agent.record.receipts import Receipt, encode, receipt_hash
 from agent.report.outbox_writer import OutboxError
 from agent.report.topics import Draft, Priority
@@ -29,6 +30,8 @@ from drivers.contracts import Wanted
 from drivers.media import Packet
 from tests.crash.film import LIFE_PACKETS, t_ns_of
 from tests.crash.house import CAMERA, House
+
+custody.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
 
 EVENT_EVERY = 60
 TURN_EVERY = 20
