@@ -94,6 +94,8 @@ def broken_promises(
 
 def _compare(house: House, promises: Promises, film: list[str], *, gaps: bool) -> Iterable[str]:
     for fault in house.faults.active():
+        if fault.code == "STO-03":
+            continue  # the small ring is full of holds: each that goes has its receipt, see _held
         yield f"after recovery: {fault.code} {fault.subject}: {fault.detail}"
     key = base64.b64encode(house.identity.public_key_raw).decode()
     bodies: list[Body] = []
