@@ -14,7 +14,7 @@ setup: $(VENV)/.done ## make .venv with the command `vigie`
 demo: setup ## play a street clip through the whole agent, and watch
 	@$(BIN)/vigie demo $(ARGS)
 
-test: setup-test lint ## all tests but the long ones, with all the set-up
+test: setup-test setup-crash lint ## all tests but the long ones, with all the set-up
 	$(BIN)/pytest $(ARGS)
 
 test-crash: setup-test setup-crash ## power cuts, failing disks, kills: all of it (minutes, as root)
