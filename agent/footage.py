@@ -1,5 +1,6 @@
 """The wiring of `vigie footage`: a box's state folder, read and added to while its agent runs or
-not. What is shared with the agent is shared through the disk alone.
+not. What is shared with the agent is shared through the disk; only a clip of sealed footage is asked
+for, of the agent that has the keys.
 """
 
 import base64
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from agent import clip_desk
 from agent import config as configuration
 from agent.clock import Clock, boot_id
 from agent.config import RecordConfig
@@ -94,7 +96,8 @@ class Footage:
         return catalogue.find(self._footage, self._custody, self.cameras(camera), begin, end)
 
     def export(self, wish: Wish, key: X25519PrivateKey | None, progress: Progress) -> Made:
-        """Export a span; `key` is a recipient's, and opens what is sealed.
+        """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
+        agent is asked for the clip.
 
         Raises CannotExport where there is nothing to export.
         """
@@ -108,6 +111,7 @@ class Footage:
             clock=self._clock,
             key_for=_opened(entries, key),
             masks=self._state / MASKS,
+            ask_agent=lambda request, out: clip_desk.ask(self._state, request, out),
         )
         return exporter.export(wish, entries, progress)
 

@@ -97,6 +97,7 @@ class Lane:
         )
         self._refused = source.refused
         self._masks = source.scene.masks
+        self.keys = KeyRing(KEPT_KEYS)
         if source.refused is not None:
             self._raise_masked(source.refused)
         opens = source.refused is None
@@ -190,7 +191,7 @@ class Lane:
             self._commons.record.recipient,
             box=self._commons.box,
             camera=self.name,
-            keys=KeyRing(KEPT_KEYS),
+            keys=self.keys,
         )
 
     def _provenance(self) -> Provenance:

@@ -12,6 +12,7 @@ import msgspec
 
 from agent import __version__
 from agent.attest import Attest
+from agent.clip_desk import ClipDesk
 from agent.clock import Clock, boot_id
 from agent.config import Config
 from agent.errors import BadInput
@@ -138,6 +139,12 @@ class Agent:
             ended=self._on_ended,
         )
         self.lanes = tuple(Lane(source, commons, outlets) for source in sources)
+        self._clip_desk = ClipDesk(
+            state,
+            footage,
+            {lane.name: lane.keys.get for lane in self.lanes if lane.record},
+            clock.boottime_ns,
+        )
         self._session = Session(
             config.broker, self.outbox, self.faults, self._birth, clock.boottime_ns, rng
         )
@@ -229,6 +236,7 @@ class Agent:
             threads(recorders, vital=True),
             threads(detectors, vital=False),
             threads([self._keeper], vital=False),
+            threads([self._clip_desk] if self._recipients else [], vital=False),
             threads([self._rounds], vital=False),
             threads([self._attest], vital=False),
             threads([self._session], vital=False),

@@ -7,8 +7,8 @@ only read.
 """
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class CannotCut(Exception):
     """There is no clip to be had from these segments. One line says why."""
 
 
+class NoKey(CannotCut):
+    """A segment is sealed, and its key is not here."""
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's file, and when its first picture was, on the time line of the cut."""
 
@@ -41,17 +45,22 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     begin_ns: int
 
 
-class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """A clip that was cut. `begin_ns` is of the first picture, on the time line of the sources;
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """What was cut. `begin_ns` is of the first picture, on the time line of the sources;
     `segments` names those that are in it.
     """
 
-    path: Path
     begin_ns: int
     duration_ns: int
     pictures: int
     size_bytes: int
     segments: tuple[str, ...]
+
+
+class Clip(Cut, frozen=True, kw_only=True):
+    """A clip that was cut, and where it lies."""
+
+    path: Path
 
 
 class _Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,20 +95,57 @@ def cut(sources: Sequence[Source], begin_ns: int, end_ns: int, out: Path, key_fo
     one is whole and durable. Where nothing was recorded for a second or more, the picture before
     stands for so long.
 
-    Raises CannotCut where none of the span is there, a segment is damaged or sealed with a key
-    that is not here, or the stream became another; OSError where the disk does not let us.
+    Raises CannotCut where none of the span is there, a segment is damaged, or the stream became
+    another, NoKey where one is sealed with a key that is not here, and OSError where the disk does
+    not let us.
     """
-    if end_ns <= begin_ns:
-        raise CannotCut("the clip's end is not after its begin")
-    try:
-        groups, first_ns = _select(sources, begin_ns, end_ns)
-        keys = _keys(groups, key_for)
+    with _damage_told():
+        groups, first_ns, keys = _plan(sources, begin_ns, end_ns, key_for)
         track = _track(groups)
-        size_bytes = _write(out, track, groups, keys)
+        with _aside(out) as handle:
+            size_bytes = _fill(handle, track, groups, keys, lambda: True)
+            os.fsync(handle)
+    return Clip(path=out, **msgspec.structs.asdict(_made(groups, first_ns, track, size_bytes)))
+
+
+def cut_into(
+    sources: Sequence[Source],
+    begin_ns: int,
+    end_ns: int,
+    handle: int,
+    key_for: KeyFor,
+    go_on: Callable[[], bool],
+) -> Cut:
+    """Cut as `cut` does, into an empty file that is open for writing. To make it durable is the
+    caller's. `go_on` is asked before each fragment; where it says no, CannotCut is raised.
+    """
+    with _damage_told():
+        groups, first_ns, keys = _plan(sources, begin_ns, end_ns, key_for)
+        track = _track(groups)
+        size_bytes = _fill(handle, track, groups, keys, go_on)
+    return _made(groups, first_ns, track, size_bytes)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
     except DamagedFootage as error:
         raise CannotCut(f"damaged footage: {error}") from error
-    return Clip(
-        path=out,
+
+
+def _plan(
+    sources: Sequence[Source], begin_ns: int, end_ns: int, key_for: KeyFor
+) -> tuple[list[_Group], int, dict[bytes, SegmentKey]]:
+    """The groups of the span, when the first one begins, and the keys of what is sealed."""
+    if end_ns <= begin_ns:
+        raise CannotCut("the clip's end is not after its begin")
+    groups, first_ns = _select(sources, begin_ns, end_ns)
+    return groups, first_ns, _keys(groups, key_for)
+
+
+def _made(groups: list[_Group], first_ns: int, track: Track, size_bytes: int) -> Cut:
+    return Cut(
         begin_ns=first_ns,
         duration_ns=_ns(int(track.durations.sum()), track.timescale),
         pictures=len(track.sizes),
@@ -170,7 +216,7 @@ def _keys(groups: list[_Group], key_for: KeyFor) -> dict[bytes, SegmentKey]:
             continue
         key = key_for(kid)
         if key is None:
-            raise CannotCut(
+            raise NoKey(
                 f"{group.path.name}: sealed, and its key is not here; a recipient's private key "
                 f"opens {group.path.name.removesuffix(PART)}{KEYS}"
             )
@@ -226,28 +272,42 @@ def _playable(entry: bytes) -> bytes:
     return entry[:4] + b"hvc1" + entry[8:] if entry[4:8] == b"hev1" else entry
 
 
-def _write(out: Path, track: Track, groups: list[_Group], keys: dict[bytes, SegmentKey]) -> int:
-    """Write the clip aside, make it durable and give it its name; its size."""
+@contextmanager
+def _aside(out: Path) -> Iterator[int]:
+    """A file beside, open for writing, which gets its name where all went well."""
     aside = out.with_name(out.name + PART)
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        with os.fdopen(handle, "wb", buffering=0) as file:
-            _write_all(handle, progressive_head(track))
-            at = 0
-            while at < len(groups):
-                path = groups[at].path
-                with FootageFile(path) as source:
-                    while at < len(groups) and groups[at].path == path:
-                        _copy(source, groups[at], handle, keys)
-                        at += 1
-            os.fsync(handle)
-            size_bytes = file.tell()
+        try:
+            yield handle
+        finally:
+            os.close(handle)
         aside.rename(out)
     except BaseException:
         with suppress(OSError):
             aside.unlink()
         raise
-    return size_bytes
+
+
+def _fill(
+    handle: int,
+    track: Track,
+    groups: list[_Group],
+    keys: dict[bytes, SegmentKey],
+    go_on: Callable[[], bool],
+) -> int:
+    """Write the clip into an open file; its size."""
+    _write_all(handle, progressive_head(track))
+    at = 0
+    while at < len(groups):
+        path = groups[at].path
+        with FootageFile(path) as source:
+            while at < len(groups) and groups[at].path == path:
+                if not go_on():
+                    raise CannotCut("the cut was given up before its end")
+                _copy(source, groups[at], handle, keys)
+                at += 1
+    return os.fstat(handle).st_size
 
 
 def _copy(source: FootageFile, group: _Group, handle: int, keys: dict[bytes, SegmentKey]) -> None:

@@ -22,6 +22,7 @@ from agent.record import catalogue, masking
 from agent.record import cut as cutting
 from agent.record.catalogue import Entry
 from agent.record.chain import Head
+from agent.record.clip_request import AskAgent, ClipRequest
 from agent.record.custody import Custody
 from agent.record.export_pages import Wish, pages
 from agent.record.keys import KeyFor, SegmentKey
@@ -80,6 +81,7 @@ class Exporter:
         clock: Clock,
         key_for: KeyFor,
         masks: Path,
+        ask_agent: AskAgent = lambda _request, _out: None,
     ) -> None:
         self.box = box
         self.public_key = public_key
@@ -88,6 +90,7 @@ class Exporter:
         self.clock = clock
         self.key_for = key_for
         self.masks = masks
+        self.ask_agent = ask_agent
 
     def export(
         self,
@@ -241,16 +244,13 @@ class _Making:
 
     def _cut(self) -> tuple[ExportedClip | None, str | None]:
         """The clip, or why there is none. Masks that the footage lacks are painted over it."""
-        wish = self._wish
-        sources = [cutting.utc_source(entry.path, entry.name) for entry in self._entries]
-        begin_ns, end_ns = cutting.utc_ns(wish.begin), cutting.utc_ns(wish.end)
         out = self._folder / CLIP
         bare = self._folder / _BARE_CLIP
         try:
             closed = [entry.closed for entry in self._entries if entry.closed is not None]
             masks = masking.missing(self._exporter.masks, closed)
             to = bare if masks else out
-            clip = cutting.cut(sources, begin_ns, end_ns, to, self._exporter.key_for)
+            clip = self._bare(to)
             if masks:
                 masking.masked_clip(bare, out, masks)
         except (cutting.CannotCut, masking.CannotMask) as error:
@@ -265,6 +265,25 @@ class _Making:
             segments=clip.segments,
             masked=bool(masks),
         ), None
+
+    def _bare(self, to: Path) -> cutting.Cut:
+        """The clip as it was recorded: cut here, or where the keys are. Raises CannotCut."""
+        wish, entries = self._wish, self._entries
+        sources = [cutting.utc_source(entry.path, entry.name) for entry in entries]
+        begin_ns, end_ns = cutting.utc_ns(wish.begin), cutting.utc_ns(wish.end)
+        try:
+            return cutting.cut(sources, begin_ns, end_ns, to, self._exporter.key_for)
+        except cutting.NoKey:
+            request = ClipRequest(
+                camera=wish.camera,
+                segments=tuple(entry.text for entry in entries),
+                begin_ns=begin_ns,
+                end_ns=end_ns,
+            )
+            made = self._exporter.ask_agent(request, to)
+            if made is None:
+                raise
+            return made
 
     def _copy(self, source: Path, path: str) -> None:
         digest = hashlib.sha256()

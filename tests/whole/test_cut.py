@@ -15,7 +15,16 @@ import pytest
 
 from agent.errors import BadInput
 from agent.record.boxes import read_head
-from agent.record.cut import CannotCut, Clip, Source, boottime_source, cut, utc_ns, utc_source
+from agent.record.cut import (
+    CannotCut,
+    Clip,
+    Source,
+    boottime_source,
+    cut,
+    cut_into,
+    utc_ns,
+    utc_source,
+)
 from agent.record.footage_file import FootageFile
 from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
 from agent.record.part import Part
@@ -148,6 +157,26 @@ def test_a_clip_of_sealed_footage_is_that_of_plain_footage(
     sources = record(tmp_path / "sealed", stream, sealer_for(centre.recipient, keys=keys))
     sealed = whole(sources, tmp_path / "sealed.mp4", keys)
     assert sealed.path.read_bytes() == plain.path.read_bytes()
+
+
+def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
+    tmp_path: Path, stream: Stream
+) -> None:
+    sources = record(tmp_path / "north", stream)
+    clip = whole(sources, tmp_path / "clip.mp4")
+    with (tmp_path / "open.mp4").open("xb") as file:
+        made = cut_into(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: True)
+    assert (tmp_path / "open.mp4").read_bytes() == clip.path.read_bytes()
+    assert (made.begin_ns, made.duration_ns, made.pictures, made.size_bytes, made.segments) == (
+        clip.begin_ns,
+        clip.duration_ns,
+        clip.pictures,
+        clip.size_bytes,
+        clip.segments,
+    )
+    turns = iter([True, True, False])
+    with (tmp_path / "half.mp4").open("xb") as file, pytest.raises(CannotCut, match="given up"):
+        cut_into(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: next(turns))
 
 
 @pytest.mark.parametrize(

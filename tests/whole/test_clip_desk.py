@@ -1,0 +1,259 @@
+"""The running agent cuts clips of what it has sealed; after a restart it cannot, and nobody who
+asks wrongly gets anything or stops it.
+"""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.clip_desk import SOCKET, ClipDesk, ask
+from agent.record.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
+from agent.record.cut import CannotCut, utc_ns
+from agent.record.keys import KeyFor, make_private_key
+from agent.record.verify import verify_export
+from tests.conftest import HeldClock
+from tests.whole.rig import Box
+from tests.whole.test_footage_running import wait_for_segments
+
+NAME = "0000000001_1f155cfd_000000001000_20261125T013215.250Z.mp4"
+BEGIN_NS = utc_ns(datetime(2026, 11, 25, 1, 32, 15, 250_000, tzinfo=UTC))
+REQUEST = ClipRequest(
+    camera="north", segments=(NAME,), begin_ns=BEGIN_NS, end_ns=BEGIN_NS + 1_000_000_000
+)
+
+
+def change(**fields: object) -> bytes:
+    """The request as a line, with other fields."""
+    return msgspec.json.encode(msgspec.to_builtins(REQUEST) | fields) + b"\n"
+
+
+HOSTILE = {
+    "nothing": b"",
+    "garbage": b"\x00\xff\x80garbage\n",
+    "no newline": change()[:-1],
+    "two lines": change() * 2,
+    "deep": b"[" * 50_000 + b"\n",
+    "huge": b'{"camera": "' + b"n" * 8 * MOST_LINE_BYTES,
+    "another field": change(out="/etc/passwd"),
+    "a number for a name": change(camera=7),
+    "no segments": change(segments=[]),
+    "too many segments": change(segments=[""] * (MOST_SEGMENTS + 1)),
+    "a negative time": change(begin_ns=-1),
+    "a time beyond": change(end_ns=2**64),
+    "another camera": change(camera="south"),
+    "a camera that is a path": change(camera="../footage/north"),
+    "a segment that is a path": change(segments=[f"../north/{NAME}"]),
+    "a path to the key": change(segments=["../../identity/box.key"]),
+    "a segment's keys": change(segments=[f"{NAME}.keys"]),
+    "a name with a zero byte": change(segments=[f"{NAME}\0"]),
+    "a segment that is not there": change(),
+    "an end before its begin": change(end_ns=BEGIN_NS),
+}
+
+
+def say(state: Path, line: bytes, *handles: int, ends: bool = True) -> dict[str, object]:
+    """Say something to the desk of a state folder, and hear its answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        folder = os.open(state, os.O_PATH)
+        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        os.close(folder)
+        connection.settimeout(60)
+        try:
+            sent = socket.send_fds(connection, [line], handles) if line else 0
+            if sent < len(line):
+                connection.sendall(line[sent:])
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has heard enough
+        with connection.makefile("rb") as reader:
+            answer = json.loads(reader.readline())
+    assert isinstance(answer, dict)
+    return answer
+
+
+class Export:
+    """`vigie footage export` of a box, as it says itself in JSON."""
+
+    def __init__(self, box: Box, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.out = out
+        where = ["--config", str(box.folder / "vigie.toml"), "--camera", "north"]
+        span = ["--from", "-10m", "--to", "now"]
+        words = ["--out", str(out), "--by", "me", "--purpose", "a test", "--json"]
+        capsys.readouterr()
+        assert main(["footage", "export", *where, *span, *words]) == 0
+        self.said = json.loads(capsys.readouterr().out)
+        self.first_problem = verify_export(out).first_problem
+
+    def pictures(self) -> int:
+        """How many pictures of the clip decode."""
+        with av.open(str(self.out / "clip.mp4")) as container:
+            return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.slow
+def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
+    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public_key = make_private_key(tmp_path / "centre.pem")
+    config = box.folder / "vigie.toml"
+    config.write_text(
+        f'{config.read_text()}[record]\nsegment_s = 1.0\n[[record.recipient]]\nid = "centre"\n'
+        f'public_key = "{public_key}"\n'
+    )
+    state = box.folder / "state"
+    box.start()
+    wait_for_segments(state, 3)
+    door = (state / SOCKET).stat()
+    assert stat.S_ISSOCK(door.st_mode)
+    assert stat.S_IMODE(door.st_mode) == 0o600
+
+    running = Export(box, tmp_path / "running", capsys)
+    assert running.said["no_clip"] is None
+    assert running.first_problem is None
+    assert running.pictures() > 0
+    assert list(running.said["clip"]["segments"]) == running.said["segments"]
+    assert not (running.out / "keys").exists()
+    sealed = len(list((running.out / "segments").glob("*.mp4.keys")))
+    assert sealed == len(running.said["segments"]) >= 3
+
+    for line in HOSTILE.values():
+        with (tmp_path / "hostile").open("wb") as out:
+            assert say(state, line, out.fileno())["answer"] == "refused"
+        assert (tmp_path / "hostile").stat().st_size == 0
+    again = Export(box, tmp_path / "again", capsys)
+    assert again.said["no_clip"] is None
+
+    box.end(signal.SIGKILL)
+    power_off = Export(box, tmp_path / "off", capsys)
+    box.start()
+    segments = len(list((state / "footage" / "north").glob("*.mp4")))
+    wait_for_segments(state, segments + 1)
+    later = Export(box, tmp_path / "later", capsys)
+    for export in (power_off, later):
+        assert export.said["clip"] is None
+        assert "sealed, and its key is not here" in export.said["no_clip"]
+        assert export.first_problem is None
+        assert not (export.out / "clip.mp4").exists()
+        assert set(running.said["segments"]) <= set(export.said["segments"])
+    assert box.end(signal.SIGTERM) == 0
+    assert not (state / SOCKET).exists()
+    assert "Traceback" not in box.log
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state folder of a desk that is open, by a name that is too long for a socket's."""
+    state = tmp_path_factory.mktemp("state") / ("long" * 30)
+    state.mkdir()
+    keys: dict[str, KeyFor] = {"north": lambda _kid: None}
+    stage = ClipDesk(state, state / "footage", keys, HeldClock().boottime_ns)
+    stopping, is_open = threading.Event(), threading.Event()
+
+    def turn() -> None:
+        stopping.set()
+        stage.run_once(stopping)  # opens, and is asked by nobody
+        stopping.clear()
+        is_open.set()
+        while not stopping.is_set():
+            stage.run_once(stopping)
+        stage.close()
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    assert is_open.wait(60)
+    yield state
+    stopping.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert not (state / SOCKET).exists()
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
+def test_who_asks_wrongly_is_refused_in_a_sentence(desk: Path, tmp_path: Path, line: bytes) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        answer = say(desk, line, out.fileno())
+    assert answer["answer"] == "refused"
+    assert answer["why"]
+
+
+def test_who_falls_silent_is_not_waited_for(desk: Path, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        answer = say(desk, change()[:20], out.fileno(), ends=False)
+    assert "no whole line" in str(answer["why"])
+
+
+def test_only_an_empty_file_that_can_be_written_is_taken(desk: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.write_text("mine")
+    (tmp_path / "empty").touch()
+    reader, writer = os.pipe()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    read_only = os.open(tmp_path / "empty", os.O_RDONLY)
+    path_only = os.open(tmp_path / "empty", os.O_PATH)
+    with full.open("r+b") as file:
+        handles = (file.fileno(), reader, writer, folder, read_only, path_only)
+        for handle in handles:
+            answer = say(desk, change(), handle)
+            assert answer["answer"] == "refused"
+            assert NAME not in str(answer["why"])
+    assert "no open file" in str(say(desk, change())["why"])
+    assert full.read_text() == "mine"
+    for handle in handles[1:]:
+        os.close(handle)
+
+
+STRANGER = f"""
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.setuid(65534)
+connection = socket.socket(socket.AF_UNIX)
+try:
+    connection.connect("{SOCKET}")
+except PermissionError:
+    print("closed")
+else:
+    print(connection.recv(1000).decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_cannot_ask_and_would_be_refused(desk: Path) -> None:
+    words = [sys.executable, "-c", STRANGER, str(desk)]
+    assert subprocess.check_output(words, text=True) == "closed\n"
+    (desk / SOCKET).chmod(0o666)
+    try:
+        said = subprocess.check_output(words, text=True)
+    finally:
+        (desk / SOCKET).chmod(0o600)
+    assert json.loads(said) == {"answer": "refused", "why": "user 65534 may not ask"}
+
+
+def test_a_file_that_the_agent_could_not_fill_is_not_left(desk: Path, tmp_path: Path) -> None:
+    with pytest.raises(CannotCut, match="No such file"):
+        ask(desk, REQUEST, tmp_path / "out.mp4")
+    many = msgspec.structs.replace(REQUEST, segments=(NAME,) * (MOST_SEGMENTS + 1))
+    with pytest.raises(CannotCut, match="ask for less"):
+        ask(desk, many, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_nobody_is_asked_where_no_agent_runs(tmp_path: Path) -> None:
+    assert ask(tmp_path, REQUEST, tmp_path / "out.mp4") is None
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / SOCKET))
+    assert ask(tmp_path, REQUEST, tmp_path / "out.mp4") is None
+    assert not (tmp_path / "out.mp4").exists()
