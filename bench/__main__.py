@@ -168,7 +168,7 @@ def machine() -> Machine:
     return Machine(
         cpu=cpu,
         cores=len(os.sched_getaffinity(0)),
-        system=f"Linux {platform.release()}",
+        system="Linux " + ".".join(platform.release().split(".")[:2]),
         python=platform.python_version(),
         date=datetime.now(UTC).date().isoformat(),
         street=films.source(),
