@@ -59,7 +59,8 @@ class _Refusal(Exception):
 class ClipDesk:
     """The stage that cuts on request, one request at a time.
 
-    `keys` are the cameras that are recorded, and what gives their segments' keys.
+    `keys` are the cameras that are recorded, and what gives their segments' keys. `on_view` is told
+    of the request and of who asks before anything is given; where it raises OSError nothing is.
     """
 
     name = "clips"
@@ -70,11 +71,13 @@ class ClipDesk:
         footage: Path,
         keys: Mapping[str, KeyFor],
         clock_ns: Callable[[], int],
+        on_view: Callable[[ClipRequest, str], None],
     ) -> None:
         self._state = state
         self._footage = footage
         self._keys = dict(keys)
         self._clock_ns = clock_ns
+        self._on_view = on_view
         self._listener: socket.socket | None = None
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -121,6 +124,7 @@ class ClipDesk:
             request = _decoded(line)
             sources, key_for = self._looked_up(request)
             _check_file(handle)
+            self._on_view(request, f"process {process} of user {user}")
             end_ns = self._clock_ns() + int(CUT_S * 1e9)
             cut = cut_into(
                 sources,

@@ -23,6 +23,7 @@ from agent.lane import Commons, Lane, Outlets, Source
 from agent.model import Event, Flow, HealthReport, Segment, Sight
 from agent.record import receipts
 from agent.record.chain import Head
+from agent.record.clip_request import ClipRequest
 from agent.record.custody import Custody
 from agent.record.event_holds import EventHolds
 from agent.record.hold import Hold
@@ -144,6 +145,7 @@ class Agent:
             footage,
             {lane.name: lane.keys.get for lane in self.lanes if lane.record},
             clock.boottime_ns,
+            self._on_view,
         )
         self._session = Session(
             config.broker, self.outbox, self.faults, self._birth, clock.boottime_ns, rng
@@ -299,6 +301,17 @@ class Agent:
     def _on_head(self, head: Head, t_ns: int) -> None:
         data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
         self._intake.put(topics.receipt_draft(data, t_ns))
+
+    def _on_view(self, request: ClipRequest, by: str) -> None:
+        """Who looks is in the chain before he sees anything. Raises OSError."""
+        begin, end = (
+            topics.rfc3339(_EPOCH + timedelta(microseconds=t_ns // 1000))
+            for t_ns in (request.begin_ns, request.end_ns)
+        )
+        viewed = receipts.Viewed(
+            camera=request.camera, begin_time=begin, end_time=end, by=by, purpose="a clip was cut"
+        )
+        self.custody.append(viewed, self._clock.boottime_ns())
 
     def _on_ended(self, camera: str) -> None:
         with self._ended_changed:

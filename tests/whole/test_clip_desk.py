@@ -125,6 +125,10 @@ def test_the_running_box_cuts_what_it_has_sealed_and_not_after_a_power_cycle(
     assert running.said["no_clip"] is None
     assert running.first_problem is None
     assert running.pictures() > 0
+    chain = b"".join(file.read_bytes() for file in sorted((state / "custody").glob("*.chain")))
+    viewed, exported = chain.index(b'"kind":"viewed"'), chain.index(b'"kind":"exported"')
+    assert viewed < exported, "who looks is in the chain before he sees anything"
+    assert b"of user %d" % os.geteuid() in chain
     assert list(running.said["clip"]["segments"]) == running.said["segments"]
     assert not (running.out / "keys").exists()
     sealed = len(list((running.out / "segments").glob("*.mp4.keys")))
@@ -160,7 +164,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("state") / ("long" * 30)
     state.mkdir()
     keys: dict[str, KeyFor] = {"north": lambda _kid: None}
-    stage = ClipDesk(state, state / "footage", keys, HeldClock().boottime_ns)
+    stage = ClipDesk(
+        state, state / "footage", keys, HeldClock().boottime_ns, lambda _asked, _by: None
+    )
     stopping, is_open = threading.Event(), threading.Event()
 
     def turn() -> None:
