@@ -20,8 +20,9 @@ from agent.detect.rules.line import LineRule
 from agent.detect.rules.road_users import RoadUsers
 from agent.detect.scene import Line
 from agent.detect.tflite import Detector, open_detector
-from agent.model import LABELS, Box, Detection, Sight, Track
+from agent.model import LABELS, Box, Detection, Sight
 from bench import scoring
+from bench.prototype import Prototype
 from bench.table import Row
 from drivers.media import Frame
 
@@ -79,65 +80,6 @@ def line(name: str, x1: float, y1: float, x2: float, y2: float) -> Line:
     return Line(
         name=name, start=Point(x1, y1), to=Point(x2, y2), forward=forward, backward=backward
     )
-
-
-class Prototype:
-    """The naive way: the whole picture at half the frame rate, greedy overlap tracking."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._tracks: list[Track] = []
-        self._next = 1
-
-    def look(self, frame: Frame) -> Sight:
-        """What it makes of a frame."""
-        passes = 0
-        if frame.seq % 2 == 0:
-            passes = 1
-            stacked = np.concatenate([p.reshape(-1) for p in (frame.y, frame.u, frame.v)])
-            rgb = cv2.cvtColor(
-                stacked.reshape(frame.height_px * 3 // 2, frame.width_px), cv2.COLOR_YUV2RGB_I420
-            )
-            found = [d for d in self._detector.detect(np.asarray(rgb, np.uint8)) if d.score >= 0.4]
-            self._tracks = self._follow(found, frame.t_ns)
-        shown = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
-        return Sight(
-            seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=shown, passes=passes
-        )
-
-    def _follow(self, found: list[Detection], t_ns: int) -> list[Track]:
-        pairs = sorted(
-            (
-                (scoring.overlap(t.box, d.box), -i, -j)
-                for i, t in enumerate(self._tracks)
-                for j, d in enumerate(found)
-            ),
-            reverse=True,
-        )
-        of_track: dict[int, int] = {}
-        used: set[int] = set()
-        for how, i, j in pairs:
-            if how >= 0.3 and -i not in of_track and -j not in used:
-                of_track[-i] = -j
-                used.add(-j)
-        after: list[Track] = []
-        for i, old in enumerate(self._tracks):
-            if i in of_track:
-                after.append(self._track(old.id, found[of_track[i]], old.begin_ns, t_ns))
-            elif t_ns - old.seen_ns < 0.5e9:
-                after.append(old)
-        for j, detection in enumerate(found):
-            if j not in used:
-                after.append(self._track(self._next, detection, t_ns, t_ns))
-                self._next += 1
-        return after
-
-    @staticmethod
-    def _track(number: int, d: Detection, begin_ns: int, t_ns: int) -> Track:
-        return Track(
-            id=number, label=d.label, score=d.score, box=d.box, vx=0.0, vy=0.0,
-            begin_ns=begin_ns, seen_ns=t_ns,
-        )  # fmt: skip
 
 
 def counts(
