@@ -125,7 +125,8 @@ def test_ctrl_c_ends_in_order_with_a_summary(film: Path, tmp_path: Path) -> None
     environ = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120"}
     with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE) as child:
         messages = tmp_path / "demo-out" / "messages.jsonl"
-        wait_for(lambda: messages.exists() and messages.stat().st_size > 0, child)
+        # An event has frames behind it; the birth message comes before the first frame.
+        wait_for(lambda: messages.exists() and b"/up/event/" in messages.read_bytes(), child)
         child.send_signal(signal.SIGINT)
         assert child.stdout is not None
         said = child.stdout.read().decode()
