@@ -11,10 +11,9 @@ import msgspec
 
 from agent import strict
 from agent.errors import BadInput
+from agent.heads_config import HeadConfig
 from agent.model import EventKind
-
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-"""A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`."""
+from agent.names import Name
 
 MAX_AGE_DAYS = 90
 """No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
@@ -143,6 +142,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: RecordConfig = RecordConfig()
     hold: HoldConfig = HoldConfig()
     health: HealthConfig = HealthConfig()
+    head: Annotated[tuple[HeadConfig, ...], msgspec.Meta(max_length=8)] = ()
 
 
 def load(path: Path) -> Config:

@@ -15,13 +15,25 @@ from agent.model import Fault
 FaultCode = Literal[
     "CAM-01",
     "CAM-02",
+    "CAM-03",
+    "CTL-01",
     "CUS-01",
     "CUS-02",
     "DET-01",
+    "GPI-01",
+    "GPI-02",
+    "GPI-03",
+    "GPI-04",
+    "GPI-05",
     "MSK-01",
     "NET-01",
     "NET-02",
     "NET-03",
+    "PTZ-01",
+    "PTZ-02",
+    "PTZ-03",
+    "PTZ-04",
+    "PTZ-05",
     "STO-01",
     "STO-02",
     "STO-03",
@@ -43,6 +55,17 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "error", "camera cannot be opened", "Check its cable, power, address and password."
     ),
     "CAM-02": FaultKind("error", "no frames", "The camera is open and silent: power-cycle it."),
+    "CAM-03": FaultKind(
+        "critical",
+        "camera module hangs",
+        "Its process cannot be ended, and the board restarts itself. Where it comes back, change "
+        "the ribbon cable, then the module.",
+    ),
+    "CTL-01": FaultKind(
+        "error",
+        "commands cannot be kept",
+        "Check the disk: space, wear, mount. What must not be done twice is refused meanwhile.",
+    ),
     "CUS-01": FaultKind(
         "error",
         "receipts of footage cannot be written",
@@ -59,6 +82,22 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "model refused",
         "The model file does not match its card: install the package again. "
         "The box records without detection.",
+    ),
+    "GPI-01": FaultKind(
+        "error",
+        "pins cannot be opened",
+        "Check the pin numbers in the configuration, and that no other program has them "
+        "(`vigie probe`).",
+    ),
+    "GPI-02": FaultKind("warning", "door open", "Close and lock the box."),
+    "GPI-03": FaultKind(
+        "warning", "box was struck", "Look at the box, the pole and the aim of the camera."
+    ),
+    "GPI-04": FaultKind(
+        "error", "mains power lost", "The box runs on its battery: check the supply and its fuse."
+    ),
+    "GPI-05": FaultKind(
+        "critical", "battery nearly empty", "Restore the mains, or change the battery."
     ),
     "MSK-01": FaultKind(
         "critical",
@@ -78,6 +117,29 @@ FAULTS: dict[FaultCode, FaultKind] = {
         "warning",
         "centre does not acknowledge",
         "The broker answers, the centre does not: call it.",
+    ),
+    "PTZ-01": FaultKind(
+        "error",
+        "head cannot be opened",
+        "Check the serial adapter, its name in the configuration, and that nothing else uses it.",
+    ),
+    "PTZ-02": FaultKind(
+        "warning",
+        "noise on the head's bus",
+        "Check the cable, its shield and the termination, the speed and who else is on the bus.",
+    ),
+    "PTZ-03": FaultKind(
+        "error",
+        "head does not answer",
+        "Check its power, its address, its protocol and both wires (swap A and B).",
+    ),
+    "PTZ-04": FaultKind(
+        "error",
+        "head does not arrive",
+        "Something blocks it, or its motor slips: look at it while it moves.",
+    ),
+    "PTZ-05": FaultKind(
+        "warning", "head is worn", "It has moved further than its maker promises: plan a new one."
     ),
     "STO-01": FaultKind(
         "error", "outbox damaged", "It was set aside and a new one begun: send it to the centre."

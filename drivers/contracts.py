@@ -1,6 +1,6 @@
 """What the agent asks of a device. `tests/contracts/` holds every driver to these words."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -46,4 +46,167 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let go of the device. A second call does nothing; a blocked `read` returns soon."""
+        ...
+
+
+Aux = Literal["wiper", "heater", "ir"]
+"""What a head can switch besides moving."""
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """From `low` to `high`, both within."""
+
+    low: float
+    high: float
+
+
+class PtzAbilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a head can do: declared by its driver and its options, or asked of it; never guessed.
+
+    `absolute`: it tells where it is and goes where it is told; otherwise its driver reckons.
+    `pan_deg` is None where it turns without end. Speeds are the fastest, in degrees a second.
+    `zoom_ratio` is tele over wide, 1 where it has no zoom. `presets` is how many places it
+    remembers itself, 0 where none.
+    """
+
+    absolute: bool
+    pan_deg: Range | None
+    tilt_deg: Range
+    pan_max_deg_s: float
+    tilt_max_deg_s: float
+    zoom_ratio: float = 1.0
+    focus: bool = False
+    presets: int = 0
+    aux: tuple[Aux, ...] = ()
+
+
+class Velocity(msgspec.Struct, frozen=True, kw_only=True):
+    """How a head is to move until it is told otherwise.
+
+    `pan_deg_s` is positive to the right, seen from behind the camera, `tilt_deg_s` upwards. `zoom`
+    (positive: tele) and `focus` (positive: far) are shares of the fastest, -1..1.
+    """
+
+    pan_deg_s: float = 0.0
+    tilt_deg_s: float = 0.0
+    zoom: float = 0.0
+    focus: float = 0.0
+
+
+class Pose(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a head looks: `pan_deg` in (-180, 180], to the right of its zero; `tilt_deg` above the
+    horizon; `zoom` 0 (wide) to 1 (tele) of its range.
+    """
+
+    pan_deg: float
+    tilt_deg: float
+    zoom: float = 0.0
+
+
+class PtzPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a head is, as of `t_ns` (CLOCK_BOOTTIME): within `error_deg` in pan and in tilt, 180
+    where nobody knows. `moving`: it has been told to move and is not known to have arrived.
+    """
+
+    pose: Pose
+    error_deg: float
+    moving: bool
+    t_ns: int
+
+
+class Ptz(Protocol):
+    """One open pan-tilt head. Its methods may be called from any thread; each returns within a
+    second or two, and raises DriverError: `timeout` where the head does not answer, `absent`
+    where the port is gone (the next call tries again) or the head was closed, `unsupported` for
+    what its abilities leave out. What is out of its range goes as far as it can.
+
+    A driver's module offers `Options`, a frozen msgspec struct, and
+    `open_ptz(name, options, clock_ns)`, which raises DriverError where the port cannot be opened.
+    Opening moves nothing. Motion never ends by itself but at an end stop: the agent stops it.
+    """
+
+    @property
+    def abilities(self) -> PtzAbilities:
+        """What it can do."""
+        ...
+
+    def move(self, velocity: Velocity) -> None:
+        """Move at this velocity from now on; all zeros is `stop`."""
+        ...
+
+    def stop(self) -> None:
+        """Stop all motion. It passes whatever waits on the same bus, and takes it away."""
+        ...
+
+    def goto(self, pose: Pose, speed: float) -> None:
+        """Begin to go to a pose, at a share of the top speed in (0, 1]. `unsupported` where the
+        head is not absolute.
+        """
+        ...
+
+    def position(self) -> PtzPosition:
+        """Where it is: asked of an absolute head, reckoned otherwise."""
+        ...
+
+    def store_preset(self, number: int) -> None:
+        """Remember the present place under a number from 1 to `abilities.presets`."""
+        ...
+
+    def recall_preset(self, number: int) -> None:
+        """Begin to go to a remembered place."""
+        ...
+
+    def switch(self, aux: Aux, *, on: bool) -> None:
+        """Switch one of `abilities.aux`."""
+        ...
+
+    def close(self) -> None:
+        """Stop, and let go of the port. A second call does nothing."""
+        ...
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One pin and what it is. `pin` is the chip's number (BCM on a Raspberry Pi). With `active_low`
+    it is active at the low level. An input has a `pull`, an output is inactive when it is opened.
+    """
+
+    name: str
+    pin: int
+    direction: Literal["in", "out"]
+    active_low: bool = False
+    pull: Literal["up", "down", "none"] = "none"
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """An input has changed, at `t_ns` (CLOCK_BOOTTIME). Not debounced."""
+
+    name: str
+    active: bool
+    t_ns: int
+
+
+class Gpio(Protocol):
+    """The pins of one box, open. `edge` is read by one thread, the rest by any.
+
+    A driver's module offers `Options` and `open_gpio(options, lines, clock_ns)`, which raises
+    DriverError: `absent` without a chip or a pin of that number, `busy` where another process has
+    the pin.
+    """
+
+    def edge(self, timeout_s: float) -> Edge | None:
+        """The next change of an input, None where none came within `timeout_s` seconds. At most
+        1024 wait; beyond them the oldest are dropped, and `is_active` tells how it stands.
+        """
+        ...
+
+    def is_active(self, name: str) -> bool:
+        """How an input or an output stands now."""
+        ...
+
+    def drive(self, name: str, *, active: bool) -> None:
+        """Set an output."""
+        ...
+
+    def close(self) -> None:
+        """Set every output inactive and let go. A second call does nothing."""
         ...

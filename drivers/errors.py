@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended"]
+DriverErrorKind = Literal["absent", "busy", "timeout", "protocol", "unsupported", "ended", "stuck"]
 """Why a driver failed, in words that the agent and the technician act upon.
 
 absent       nothing is there: no such file, host, port or device
@@ -11,6 +11,7 @@ timeout      it is there, and did not answer in time
 protocol     it answered, and not in the language that was expected
 unsupported  it answered, and cannot do what was asked
 ended        it has no more to give: a file played to its end, a server closed the stream
+stuck        the kernel holds it and cannot be made to let go: only a restart of the board helps
 """
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.config import CameraConfig
-from drivers.catalog import camera_drivers, camera_module
+from drivers.catalog import camera_module, drivers_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "cameras.md").read_text(encoding="utf-8")
@@ -36,10 +36,10 @@ def check(table: dict[str, Any], driver: str) -> None:
 
 
 def test_each_driver_has_its_section() -> None:
-    assert sorted(SECTIONS) == list(camera_drivers())
+    assert sorted(SECTIONS) == list(drivers_of("camera"))
 
 
-@pytest.mark.parametrize("driver", camera_drivers())
+@pytest.mark.parametrize("driver", drivers_of("camera"))
 def test_the_snippets_load(driver: str) -> None:
     source = (ROOT / "drivers" / "camera" / f"{driver}.py").read_text(encoding="utf-8")
     for text in (SECTIONS[driver], source):
@@ -49,7 +49,7 @@ def test_the_snippets_load(driver: str) -> None:
             check(table, driver)
 
 
-@pytest.mark.parametrize("driver", camera_drivers())
+@pytest.mark.parametrize("driver", drivers_of("camera"))
 def test_each_option_is_explained(driver: str) -> None:
     rows = "\n".join(line for line in SECTIONS[driver].splitlines() if line.startswith("| `"))
     named = {

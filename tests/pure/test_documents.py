@@ -38,10 +38,10 @@ def keys_of_text(text: str) -> set[str]:
     for line in text.splitlines():
         if header := re.match(r"(?:# )?(\[\[|\[)([a-z_.]+)\]", line):
             table = header[2] + ("[]" if header[1] == "[[" else "")
-            table = re.sub(r"^camera\.", "camera[].", table)
+            table = re.sub(r"^(camera|head)\.", r"\1[].", table)
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
             found.add(f"{table}.{key[1]}")
-    opaque = {"camera[].options", "camera[].detect_options"}
+    opaque = {"camera[].options", "camera[].detect_options", "head[].options"}
     return {next((o for o in opaque if key.startswith(o)), key) for key in found}
 
 

@@ -1,0 +1,119 @@
+"""What may be asked of a head, who asks, and what he is told: the words of `agent.control`. Pure."""
+
+from typing import Annotated, Literal, TypeAlias, get_args
+
+import msgspec
+
+from drivers.contracts import Pose, PtzPosition
+
+Role = Literal["operator", "incident", "tracking", "tour"]
+"""Who may move a head, the strongest first."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Share = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+Speed = Annotated[float, msgspec.Meta(gt=0, le=1)]
+"""A share of the head's top speed."""
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: `id` is a person's or a part's name, as it will stand in the log."""
+
+    id: str
+    role: Role
+
+
+class Drive(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move"):
+    """Move at these shares of the top speeds for `for_s` seconds at the most. Pan is positive to
+    the right, tilt upwards, zoom towards tele, focus towards far.
+    """
+
+    pan: Share = 0.0
+    tilt: Share = 0.0
+    zoom: Share = 0.0
+    focus: Share = 0.0
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+
+
+class PointAt(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="goto"):
+    """Go to a pose; see `drivers.contracts.Pose`."""
+
+    pan_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    tilt_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    speed: Speed = 1.0
+
+    @property
+    def pose(self) -> Pose:
+        """Where to."""
+        return Pose(pan_deg=self.pan_deg, tilt_deg=self.tilt_deg, zoom=self.zoom)
+
+
+class Recall(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="recall"):
+    """Go to a preset of the box."""
+
+    preset: str
+    speed: Speed = 1.0
+
+
+Wish: TypeAlias = Drive | PointAt | Recall
+"""A motion that somebody wants."""
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to move a head until `expires_ns`. `token` fences: it counts up with each new
+    holder, across restarts too, and who comes with an older one is refused.
+    """
+
+    head: str
+    holder: Asker
+    token: int
+    expires_ns: int
+
+
+class HeadState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a head is. `position` is None where it does not answer. `preset` is where it rests, None
+    while it moves or elsewhere. `settled`: it has rested for long enough that its picture does.
+    `lease` is the present holder's; without one the tour has it, if one runs.
+    """
+
+    head: str
+    position: PtzPosition | None
+    moving: bool
+    settled: bool
+    preset: str | None
+    lease: Lease | None
+    tour: str | None
+    error: str | None
+
+
+RefusalKind = Literal[
+    "malformed",
+    "unknown",
+    "unsupported",
+    "forbidden",
+    "busy",
+    "expired",
+    "fenced",
+    "absent",
+    "failed",
+]
+"""Why something is not done.
+
+malformed    the words are not what is allowed
+unknown      no head, preset, pin or camera of that name
+unsupported  the device cannot do it
+forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable
+busy         somebody with as much right or more holds it
+expired      the command came too late
+fenced       the token is of a lease that is over
+absent       the device does not answer
+failed       it was begun and went wrong
+"""
+
+
+class Refused(Exception):
+    """Something is not done, and why: a kind, and `str(error)` in one sentence."""
+
+    def __init__(self, kind: RefusalKind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind: RefusalKind = kind

@@ -1,0 +1,1 @@
+"""Pins: one driver per file."""

@@ -1,0 +1,1 @@
+"""Pan-tilt heads: one driver per file."""
