@@ -87,7 +87,9 @@ class LiveCamera:
         self._closed = False
         self._last_ns = 0
         self._ready: deque[Packet | Frame] = deque()
-        self._maker = FrameMaker(wanted.frames_fps, MaskPainter(wanted.masks, what))
+        self._maker = FrameMaker(
+            wanted.frames_fps, MaskPainter(wanted.masks, what, wanted.masks_now)
+        )
         self._keyframe_seen = False
         self._last_packet_ns = 0
         self._thread = threading.Thread(target=self._run, name=f"read {what}", daemon=True)

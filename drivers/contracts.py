@@ -1,5 +1,6 @@
 """What the agent asks of a device. `tests/contracts/` holds every driver to these words."""
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -14,11 +15,19 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     second of the stream's time at the most; 0 hands out none (nothing is decoded), infinity
     every one. `masks`: what nobody may see. They are burnt into every frame, and into the packets
     where the driver encodes them itself; packets that arrive encoded are handed out as they are.
+    `masks_now`, where a head turns the camera, is asked before each picture and stands instead of
+    `masks`.
     """
 
     packets: bool
     frames_fps: float
     masks: tuple[Polygon, ...] = ()
+    masks_now: Callable[[], tuple[Polygon, ...]] | None = None
+
+    @property
+    def masked(self) -> bool:
+        """Whether anything may have to be hidden."""
+        return bool(self.masks) or self.masks_now is not None
 
 
 class Camera(Protocol):

@@ -1,20 +1,25 @@
 """Privacy masks: what lies in a polygon is painted over before anybody sees the picture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import msgspec
 import numpy as np
 
 from drivers.errors import MaskRefused
-from drivers.media import Plane, Polygon
+from drivers.media import Corner, Plane, Polygon
 
 LUMA, CHROMA = 32, 128
 """A dark grey without colour. Black would look like a dead part of the sensor."""
 
 SMALLEST_AREA = 1e-5
 """Of the picture. A smaller polygon is a slip of the hand, and hides nothing."""
+
+WHOLE: tuple[Polygon, ...] = (
+    (Corner(x=0, y=0), Corner(x=1, y=0), Corner(x=1, y=1), Corner(x=0, y=1)),
+)
+"""Hides all of a picture."""
 
 _FRACTION_BITS = 4
 _ONE = 1 << _FRACTION_BITS
@@ -40,21 +45,30 @@ class MaskPainter:
     left.
     """
 
-    def __init__(self, masks: Sequence[Polygon], what: str) -> None:
-        """`what` begins messages. Raises MaskRefused for a polygon that cannot be drawn."""
-        self._masks = tuple(masks)
+    def __init__(
+        self,
+        masks: Sequence[Polygon],
+        what: str,
+        masks_now: Callable[[], tuple[Polygon, ...]] | None = None,
+    ) -> None:
+        """`what` begins messages; `masks_now`, if given, is asked before each picture and stands
+        instead of `masks`. Raises MaskRefused for a polygon that cannot be drawn.
+        """
         self._what = what
+        self._now = masks_now
+        self._masks: tuple[Polygon, ...] = ()
         self._size_px = (0, 0)
         self._luma: tuple[_Patch, ...] = ()
         self._chroma: tuple[_Patch, ...] = ()
-        for index, polygon in enumerate(self._masks):
-            _check(polygon, f"{what}: mask {index + 1}")
+        self._take(tuple(masks) if masks_now is None else masks_now())
 
     def painted(self, planes: Planes) -> Planes:
         """The planes with the masks over them: copies, or the same where there are no masks.
 
         Raises MaskRefused where they cannot be drawn.
         """
+        if self._now is not None and (masks := self._now()) is not self._masks:
+            self._take(masks)
         if not self._masks:
             return planes
         y, u, v = planes
@@ -67,6 +81,12 @@ class MaskPainter:
         except (cv2.error, MemoryError) as error:
             width, height = size_px
             raise MaskRefused(f"{self._what}: masks not drawn at {width}x{height}") from error
+
+    def _take(self, masks: tuple[Polygon, ...]) -> None:
+        for index, polygon in enumerate(masks):
+            _check(polygon, f"{self._what}: mask {index + 1}")
+        self._masks = masks
+        self._size_px = (0, 0)
 
 
 def _check(polygon: Polygon, what: str) -> None:

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 
+import msgspec
+
 from drivers.av_stream import NS_PER_S, FramePick
 from drivers.contracts import Camera, Wanted
 from drivers.encoder import GOP_S, Encoder
@@ -24,7 +26,7 @@ def open_transcoded(what: str, open_camera: Callable[[Wanted], Camera], wanted: 
     """
     if not wanted.packets:
         return open_camera(wanted)
-    every = Wanted(packets=False, frames_fps=float("inf"), masks=wanted.masks)
+    every = msgspec.structs.replace(wanted, packets=False, frames_fps=float("inf"))
     camera = open_camera(every)
     try:
         return Transcoding(what, camera, wanted)
@@ -54,7 +56,7 @@ class Transcoding:
             height_px=info.height_px,
             fps=info.fps,
             extradata=self._encoder.extradata,
-            masked=bool(wanted.masks),
+            masked=wanted.masked,
         )
         self._inside = threading.Lock()
         self._closed = False

@@ -91,7 +91,7 @@ class FakeCamera:
         self._painter = Painter(self._view, look, options.seed)
         self._rate = Fraction(options.fps).limit_denominator(1001)
         self._pick = FramePick(wanted.frames_fps)
-        self._masks = MaskPainter(wanted.masks, self._what)
+        self._masks = MaskPainter(wanted.masks, self._what, wanted.masks_now)
         self._encoder = (
             Encoder(options.width_px, options.height_px, self._rate, 1 / self._rate, self._what)
             if wanted.packets
@@ -103,7 +103,7 @@ class FakeCamera:
             height_px=options.height_px,
             fps=float(self._rate),
             extradata=self._encoder.extradata if self._encoder else b"",
-            masked=bool(wanted.masks),
+            masked=wanted.masked,
         )
         self._number = 0
         self._start_ns = clock_ns() if options.pace == "real" else 0

@@ -80,7 +80,9 @@ class ReplayCamera:
         self._ready: deque[Packet | Frame] = deque()
         self._burst: list[_Unit] = []
         self._burst_due_ns: int | None = None
-        self._maker = FrameMaker(wanted.frames_fps, MaskPainter(wanted.masks, self._what))
+        self._maker = FrameMaker(
+            wanted.frames_fps, MaskPainter(wanted.masks, self._what, wanted.masks_now)
+        )
         self._wake = FramePick(wanted.frames_fps)
         self._start_ns: int | None = None
         self._last_packet_ns = 0

@@ -40,11 +40,12 @@ def open_driver(
     packets: bool = True,
     frames_fps: float = float("inf"),
     masks: tuple[Polygon, ...] = (),
+    masks_now: Callable[[], tuple[Polygon, ...]] | None = None,
     transcode: bool = False,
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
     module = camera_module(driver)
-    wanted = Wanted(packets=packets, frames_fps=frames_fps, masks=masks)
+    wanted = Wanted(packets=packets, frames_fps=frames_fps, masks=masks, masks_now=masks_now)
 
     def opened(wanted: Wanted) -> Camera:
         given = msgspec.convert(options, module.Options)

@@ -17,8 +17,8 @@ import pytest
 from drivers.av_stream import planes
 from drivers.contracts import Camera
 from drivers.errors import DriverError, MaskRefused
-from drivers.masking import CHROMA, LUMA
-from drivers.media import Corner, Frame, Packet
+from drivers.masking import CHROMA, LUMA, WHOLE
+from drivers.media import Corner, Frame, Packet, Polygon
 
 from .conftest import PATIENCE_S, open_driver, take
 
@@ -177,6 +177,17 @@ def test_what_is_masked_is_in_no_frame_and_in_no_packet_that_is_made_here(device
         assert np.abs(y[:, :half] - LUMA).max() <= FLAT_WITHIN
         assert np.abs(u[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
         assert np.abs(v[:, : half // 2] - CHROMA).max() <= FLAT_WITHIN
+
+
+def test_masks_may_change_while_the_camera_is_open(device: Device) -> None:
+    now: list[tuple[Polygon, ...]] = [WHOLE]
+    with device.opened(masks_now=lambda: now[0]) as camera:
+        hidden = take(camera, Frame, 5)
+        assert all((frame.y == LUMA).all() for frame in hidden)
+        now[0] = ()
+        assert any(take(camera, Frame, 1)[0].y.max() > 60 for _ in range(30))
+        now[0] = WHOLE
+        assert any((take(camera, Frame, 1)[0].y == LUMA).all() for _ in range(30))
 
 
 def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> None:

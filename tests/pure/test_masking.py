@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import MaskRefused
-from drivers.masking import CHROMA, LUMA, MaskPainter, Planes
+from drivers.masking import CHROMA, LUMA, WHOLE, MaskPainter, Planes
 from drivers.media import Corner, Polygon
 
 WHAT = "camera 'north'"
@@ -123,6 +123,22 @@ def test_a_picture_of_another_size_is_masked_anew() -> None:
         y, _, _ = painter.painted(picture((width, 30), 1))
         assert (y[:, : (width + 1) // 2] == LUMA).all()
         assert (y[:, width // 2 + 3 :] != LUMA).all()
+
+
+def test_masks_that_change_are_drawn_from_the_next_picture_on() -> None:
+    left = (Corner(0, 0), Corner(0.5, 0), Corner(0.5, 1), Corner(0, 1))
+    right = (Corner(0.5, 0), Corner(1, 0), Corner(1, 1), Corner(0.5, 1))
+    now = [WHOLE]
+    painter = MaskPainter([], WHAT, lambda: now[0])
+    before = picture((40, 30), 1)
+    assert (painter.painted(before)[0] == LUMA).all()
+    for masks, hidden in (((left,), slice(0, 20)), ((right,), slice(20, 40))):
+        now[0] = masks
+        y, _, _ = painter.painted(before)
+        assert (y[:, hidden] == LUMA).all()
+        assert (y != LUMA).any()
+    now[0] = ()
+    assert painter.painted(before) is before
 
 
 def test_without_masks_nothing_is_copied() -> None:
