@@ -32,12 +32,15 @@ class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[camera.detect]`: how a camera is watched. `fps` is of the stream's time."""
+    """`[camera.detect]`: how a camera is watched. `fps` is of the stream's time. `scene` is of a
+    camera that stands still, `scenes` are of one on a head: a file for each preset.
+    """
 
     enabled: bool = True
     model: Name = "ssdlite_mobilenet_v2"
     fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     scene: str | None = None
+    scenes: dict[Name, str] = {}
     snapshots: bool = True
 
 
@@ -165,7 +168,44 @@ def _check(config: Config, where: str) -> None:
                 f"{where}: camera[{index}].name = {name!r}: used by camera"
                 f"[{names.index(name)}] already; allowed: a name of its own for each camera"
             )
+    _check_heads(config, where)
     check_broker(config.broker, where)
+
+
+def _check_heads(config: Config, where: str) -> None:
+    """Heads and cameras must agree on who sits where."""
+    cameras = {camera.name: index for index, camera in enumerate(config.camera)}
+    names: set[str] = set()
+    carried: dict[str, str] = {}
+    for index, head in enumerate(config.head):
+        if head.name in names:
+            raise BadInput(
+                f"{where}: head[{index}].name = {head.name!r}: used by another head already; "
+                "allowed: a name of its own for each head"
+            )
+        names.add(head.name)
+        if head.camera is None:
+            continue
+        if head.camera not in cameras:
+            raise BadInput(
+                f"{where}: head[{index}].camera = {head.camera!r}: no such camera; "
+                f"allowed: {', '.join(cameras)}"
+            )
+        other = carried.setdefault(head.camera, head.name)
+        if other != head.name:
+            raise BadInput(
+                f"{where}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
+                "allowed: one head for each camera"
+            )
+    for camera in config.camera:
+        under = f"{where}: camera[{cameras[camera.name]}].detect"
+        if camera.name in carried and camera.detect.scene is not None:
+            raise BadInput(
+                f"{under}.scene = {camera.detect.scene!r}: the camera sits on head "
+                f"{carried[camera.name]!r}; allowed: scenes, a file for each preset"
+            )
+        if camera.name not in carried and camera.detect.scenes:
+            raise BadInput(f"{under}.scenes: the camera sits on no head; allowed: scene, one file")
 
 
 def check_broker(broker: BrokerConfig, where: str) -> None:
@@ -216,7 +256,11 @@ def _anchored(config: Config, folder: Path) -> Config:
             camera,
             options=options(camera.options),
             detect_options=camera.detect_options and options(camera.detect_options),
-            detect=msgspec.structs.replace(camera.detect, scene=at(camera.detect.scene)),
+            detect=msgspec.structs.replace(
+                camera.detect,
+                scene=at(camera.detect.scene),
+                scenes={name: str(folder / path) for name, path in camera.detect.scenes.items()},
+            ),
         )
         for camera in config.camera
     )

@@ -13,6 +13,7 @@ class LatestFrame:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._frame: Frame | None = None
+        self._newest: Frame | None = None
         self._replaced = 0
 
     @property
@@ -20,12 +21,17 @@ class LatestFrame:
         """How many frames nobody took in time."""
         return self._replaced
 
+    @property
+    def newest(self) -> Frame | None:
+        """The last frame that was offered, taken or not."""
+        return self._newest
+
     def put(self, frame: Frame) -> None:
         """Offer a frame; never blocks."""
         with self._condition:
             if self._frame is not None:
                 self._replaced += 1
-            self._frame = frame
+            self._frame = self._newest = frame
             self._condition.notify()
 
     def take(self, timeout_s: float) -> Frame | None:

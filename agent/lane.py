@@ -4,7 +4,7 @@ Part of the wiring: `agent.run` makes one lane for each camera of the configurat
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,8 @@ from agent.detect.models import ModelRefused
 from agent.detect.rules.camera_lost import CameraLost
 from agent.detect.scene import Scene
 from agent.detect.tflite import Detector, open_detector
+from agent.detect.turning import TurningStage
+from agent.detect.viewpoint import Viewpoint
 from agent.faults import FaultBoard
 from agent.handoff import LatestFrame, PacketQueue
 from agent.model import Event, Flow, Segment, Sight
@@ -35,7 +37,7 @@ from agent.report.payloads import CameraAbility
 from agent.stage import Stage
 from drivers.contracts import Camera, Wanted
 from drivers.errors import MaskRefused
-from drivers.media import Frame, StreamInfo
+from drivers.media import Frame, Polygon, StreamInfo
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +50,14 @@ OpenCamera = Callable[[Wanted], Camera]
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A camera of the configuration, checked: how to open its streams, and its scene.
 
-    `open_detect` is of the second stream, where it has one for detection. `refused` says why the
-    scene could not be loaded: nobody knows what is masked then, so the camera is not opened.
+    `open_detect` is of the second stream, where it has one for detection. `scenes` are those of a
+    camera on a head, by preset; None where it stands still. `refused` says why a scene could not
+    be loaded: nobody knows what is masked then, so the camera is not opened.
     """
 
     config: CameraConfig
     scene: Scene
+    scenes: Mapping[str, Scene] | None = None
     refused: str | None = None
     open_main: OpenCamera
     open_detect: OpenCamera | None
@@ -96,7 +100,8 @@ class Lane:
             self.config.name, commons.new_id, since_ns=commons.clock.boottime_ns()
         )
         self._refused = source.refused
-        self._masks = source.scene.masks
+        self.viewpoint = None if source.scenes is None else Viewpoint(source.scenes)
+        self._masks = _all_masks(source)
         self.keys = KeyRing(KEPT_KEYS)
         if source.refused is not None:
             self._raise_masked(source.refused)
@@ -209,16 +214,15 @@ class Lane:
     def _captures(self, source: Source) -> tuple[Capture, ...]:
         fps = self.config.detect.fps if self.frames else 0.0
         apart = source.open_detect if self.frames else None
-        masks = self._masks
-        main = Wanted(
-            packets=self.packets is not None, frames_fps=0.0 if apart else fps, masks=masks
+        wanted = self._wanted(packets=False, fps=fps)
+        main = msgspec.structs.replace(
+            wanted, packets=self.packets is not None, frames_fps=0.0 if apart else fps
         )
         streams: list[Capture] = []
         if main.packets or main.frames_fps:
             frames = None if apart else self.frames
             streams.append(self._capture("", source.open_main, main, frames, self.packets))
         if apart:
-            wanted = Wanted(packets=False, frames_fps=fps, masks=masks)
             streams.append(self._capture(" for detection", apart, wanted, self.frames, None))
         return tuple(streams)
 
@@ -243,9 +247,10 @@ class Lane:
     def _open(self, open_camera: OpenCamera, wanted: Wanted) -> Camera:
         """Open the camera, unless its masks can be neither kept nor drawn."""
         try:
-            if wanted.masks:
-                masking.keep(self._commons.masks, wanted.masks)
+            if wanted.masked:
+                masking.keep(self._commons.masks, self._masks)
             camera = open_camera(wanted)
+            self._check_burnt_in(camera, wanted)
         except OSError as error:
             refused = MaskRefused(f"camera {self.name!r}: masks cannot be kept: {error}")
             self._raise_masked(str(refused))
@@ -255,6 +260,22 @@ class Lane:
             raise
         self._commons.faults.clear("MSK-01", self.name)
         return camera
+
+    def _check_burnt_in(self, camera: Camera, wanted: Wanted) -> None:
+        """An export cannot tell where the head looked. Closes the camera and raises MaskRefused."""
+        if wanted.masks_now is not None and wanted.packets and not camera.info.masked:
+            camera.close()
+            raise MaskRefused(
+                f"camera {self.name!r}: its stream arrives encoded, and masks that turn with a "
+                "head must be burnt in; allowed: transcode = true"
+            )
+
+    def _wanted(self, *, packets: bool, fps: float) -> Wanted:
+        """What is asked of the camera, with what it must hide."""
+        if self.viewpoint is None:
+            return Wanted(packets=packets, frames_fps=fps, masks=self._masks)
+        masks_now = self.viewpoint.masks if self.viewpoint.masks_anything else None
+        return Wanted(packets=packets, frames_fps=fps, masks_now=masks_now)
 
     def _raise_masked(self, why: str) -> None:
         log.error("%s: %s; stays closed", self.name, why)
@@ -269,14 +290,21 @@ class Lane:
             self._commons.faults.raise_fault("DET-01", self.name, str(error))
             return None
 
-    def _detection(self, frames: LatestFrame, scene: Scene) -> DetectStage:
+    def _detection(self, frames: LatestFrame, scene: Scene) -> DetectStage | TurningStage:
+        if self.viewpoint is None:
+            return self._watch(frames, scene)
+        return TurningStage(
+            self.name, frames, self.viewpoint, lambda scene: self._watch(frames, scene)
+        )
+
+    def _watch(self, frames: LatestFrame, scene: Scene | None) -> DetectStage:
         config = self.config
         sight = self._out.sight
         return DetectStage(
             config.name,
             frames,
-            Eyes(self.detector, masks=scene.unwatched),
-            Judge(config.name, scene, self._commons.new_id),
+            Eyes(self.detector, masks=() if scene is None else scene.unwatched),
+            None if scene is None else Judge(config.name, scene, self._commons.new_id),
             on_event=self._out.event,
             on_flow=self._out.flow,
             on_sight=(lambda frame, seen: sight(config.name, frame, seen)) if sight else None,
@@ -294,3 +322,9 @@ class Lane:
 
     def _on_recorder_gap(self, begin_ns: int, end_ns: int) -> None:
         self._out.gap(self.name, begin_ns, end_ns)
+
+
+def _all_masks(source: Source) -> tuple[Polygon, ...]:
+    """What its scenes hide, wherever a head turns it."""
+    places = () if source.scenes is None else source.scenes.values()
+    return (*source.scene.masks, *(mask for scene in places for mask in scene.masks))

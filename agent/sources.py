@@ -43,8 +43,16 @@ def sources(
 
     Raises BadInput as `load`, and where no camera at all is left that could be opened.
     """
+    on_heads = {head.camera for head in config.head}
     found = tuple(
-        _source(camera, clock, where, f"camera[{index}]", on_bad_scene)
+        _source(
+            camera,
+            clock,
+            where,
+            f"camera[{index}]",
+            on_bad_scene,
+            turns=camera.name in on_heads,
+        )
         for index, camera in enumerate(config.camera)
     )
     refusals = [source.refused for source in found if source.refused is not None]
@@ -54,7 +62,13 @@ def sources(
 
 
 def _source(
-    camera: CameraConfig, clock: Clock, where: str, under: str, on_bad_scene: OnBadScene
+    camera: CameraConfig,
+    clock: Clock,
+    where: str,
+    under: str,
+    on_bad_scene: OnBadScene,
+    *,
+    turns: bool,
 ) -> Source:
     if camera.detect.enabled and camera.detect.model not in models.names():
         allowed = ", ".join(models.names())
@@ -71,10 +85,12 @@ def _source(
             f"{where}: {under}.transcode = true: has no use with record = false; "
             "allowed: with record = true"
         )
-    scene, refused = Scene(), None
+    scene, places, refused = Scene(), dict[str, Scene](), None
     try:
         if camera.detect.scene:
             scene = scenes.load(Path(camera.detect.scene))
+        for preset, path in camera.detect.scenes.items():
+            places[preset] = scenes.load(Path(path))
     except BadInput as error:
         if on_bad_scene == "refuse":
             raise
@@ -84,6 +100,7 @@ def _source(
     return Source(
         config=camera,
         scene=scene,
+        scenes=places if turns else None,
         refused=refused,
         open_main=_transcoded(camera.name, main) if camera.transcode else main,
         open_detect=None

@@ -17,7 +17,7 @@ THUMBNAIL_BYTES = 20_000
 
 
 class DetectStage:
-    """Watches one camera.
+    """Watches one camera. Without a judge it sees and does not judge.
 
     `on_event` gets a JPEG with an event's first revision, where `snapshots` are wanted and the
     event is about the picture that is seen. `on_sight`, if given, gets every frame with what the
@@ -29,7 +29,7 @@ class DetectStage:
         camera: str,
         frames: LatestFrame,
         eyes: Eyes,
-        judge: Judge,
+        judge: Judge | None,
         *,
         on_event: Callable[[Event, bytes | None], None],
         on_flow: Callable[[Flow], None],
@@ -61,13 +61,15 @@ class DetectStage:
         self._last_ns, self._tracks = sight.t_ns, len(sight.tracks)
         if self._on_sight is not None:
             self._on_sight(frame, sight)
+        if self._judge is None:
+            return
         self._tell_flow(self._judge.flow(sight.t_ns))
         for event in self._judge.judge(sight):
             self._on_event(event, self._thumbnail(frame, event))
 
     def close(self) -> None:
         """End what is open, as of the last frame that was seen."""
-        if self._last_ns is None:
+        if self._last_ns is None or self._judge is None:
             return
         for event in self._judge.finish(self._last_ns):
             self._on_event(event, None)

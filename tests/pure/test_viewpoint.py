@@ -1,0 +1,135 @@
+"""Where a camera on a head looks: what holds there, and what is hidden on the way."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from agent.detect.eyes import Eyes
+from agent.detect.geometry import Point
+from agent.detect.judge import Judge
+from agent.detect.loop import DetectStage
+from agent.detect.scene import Line, Mask, Scene
+from agent.detect.turning import TurningStage
+from agent.detect.viewpoint import Viewpoint
+from agent.handoff import LatestFrame
+from agent.model import Event
+from drivers.masking import WHOLE
+from drivers.media import Frame
+from tests.pure.rules.street import S, new_id
+
+CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))
+GATE = Scene(mask=(Mask(polygon=CORNER),))
+ROAD = Scene(line=(Line(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5)),))
+
+
+@pytest.mark.parametrize(
+    ("preset", "settled", "scene", "masks"),
+    [
+        (None, False, None, WHOLE),
+        ("gate", False, None, WHOLE),
+        ("gate", True, GATE, GATE.masks),
+        ("road", True, ROAD, ()),
+        ("sky", True, Scene(), WHOLE),
+        (None, True, Scene(), WHOLE),
+    ],
+)
+def test_what_holds_and_what_is_hidden(
+    preset: str | None, settled: bool, scene: Scene | None, masks: object
+) -> None:
+    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
+    viewpoint.rests("road", settled=True)
+    viewpoint.rests(preset, settled)
+    assert viewpoint.stay().scene == scene
+    assert viewpoint.masks() == masks
+
+
+def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
+    viewpoint = Viewpoint({"gate": GATE})
+    assert viewpoint.stay().scene is None
+    assert viewpoint.masks() is WHOLE
+
+
+def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way() -> None:
+    viewpoint = Viewpoint({"road": ROAD})
+    assert viewpoint.masks() == ()
+    assert not viewpoint.masks_anything
+
+
+def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
+    viewpoint = Viewpoint({"road": ROAD, "gate": GATE})
+    numbers = []
+    for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
+        viewpoint.rests(preset, settled)
+        numbers.append(viewpoint.stay().number)
+    assert numbers == [1, 1, 2, 3]
+
+
+class Watched:
+    """A turning stage over real eyes without a detector, and what it says."""
+
+    def __init__(self) -> None:
+        self.frames = LatestFrame()
+        self.viewpoint = Viewpoint({"road": ROAD})
+        self.events: list[Event] = []
+        self.watches: list[Scene | None] = []
+        self.stage = TurningStage("north", self.frames, self.viewpoint, self._watch)
+
+    def _watch(self, scene: Scene | None) -> DetectStage:
+        self.watches.append(scene)
+        return DetectStage(
+            "north",
+            self.frames,
+            Eyes(None),
+            None if scene is None else Judge("north", scene, new_id()),
+            on_event=lambda event, _jpeg: self.events.append(event),
+            on_flow=lambda _flow: None,
+            snapshots=False,
+        )
+
+    def see(self, from_s: int, to_s: int, *, luma: int) -> None:
+        chroma = np.full((60, 80), 128, np.uint8)
+        for second in range(from_s, to_s):
+            noise = np.random.default_rng(second).integers(0, 4, (120, 160))
+            y = (luma + noise).astype(np.uint8)
+            self.frames.put(Frame(seq=second, t_ns=second * S, y=y, u=chroma, v=chroma))
+            self.stage.run_once(threading.Event())
+
+
+def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
+    watched = Watched()
+    watched.see(0, 40, luma=5)
+    assert watched.events == []
+    watched.viewpoint.rests("road", settled=True)
+    watched.see(40, 80, luma=5)
+    assert {event.kind for event in watched.events} & {"view_dark", "view_blocked"}
+    assert watched.watches == [None, ROAD]
+
+
+def test_leaving_ends_what_is_open() -> None:
+    watched = Watched()
+    watched.viewpoint.rests("road", settled=True)
+    watched.see(0, 40, luma=5)
+    assert [event.phase for event in watched.events] == ["begin"]
+    watched.viewpoint.rests(None, settled=False)
+    watched.see(40, 42, luma=5)
+    assert [event.phase for event in watched.events] == ["begin", "end"]
+
+
+def test_a_picture_from_before_the_rest_is_not_judged() -> None:
+    watched = Watched()
+    watched.see(0, 2, luma=90)
+    stale = Frame(
+        seq=2,
+        t_ns=2 * S,
+        y=np.zeros((120, 160), np.uint8),
+        u=np.zeros((60, 80), np.uint8),
+        v=np.zeros((60, 80), np.uint8),
+    )
+    watched.frames.put(stale)
+    watched.viewpoint.rests("road", settled=True)
+    watched.stage.run_once(threading.Event())
+    assert watched.frames.take(0) is None
+    watched.see(3, 6, luma=90)
+    watched.stage.close()
+    assert watched.events == []
