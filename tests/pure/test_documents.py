@@ -23,6 +23,9 @@ def keys(kind: object, prefix: str = "") -> set[str]:
             is_list = isinstance(inner, msgspec.inspect.VarTupleType)
             inner = inner.item_type if is_list else inner.type
             path += "[]" if is_list else ""
+        if isinstance(inner, msgspec.inspect.UnionType):
+            tables = [kind for kind in inner.types if isinstance(kind, msgspec.inspect.StructType)]
+            inner = tables[0] if tables else inner
         if isinstance(inner, msgspec.inspect.StructType):
             found |= keys(inner.cls, f"{path}.")
         elif path.endswith("[]"):
@@ -39,6 +42,7 @@ def keys_of_text(text: str) -> set[str]:
         if header := re.match(r"(?:# )?(\[\[|\[)([a-z_.]+)\]", line):
             table = header[2] + ("[]" if header[1] == "[[" else "")
             table = re.sub(r"^(camera|head)\.", r"\1[].", table)
+            table = re.sub(r"\.tour\.", ".tour[].", table)
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
             found.add(f"{table}.{key[1]}")
     opaque = {"camera[].options", "camera[].detect_options", "head[].options"}
