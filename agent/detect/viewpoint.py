@@ -15,7 +15,8 @@ from drivers.media import Polygon
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """Between two changes of where the camera looks. `number` counts up. `scene` is None on the
-    way, and an empty one where the camera rests at a place that nobody drew a scene for.
+    way and where all is hidden, and an empty one where the camera rests at another place that
+    nobody drew a scene for.
     """
 
     number: int
@@ -60,8 +61,10 @@ class Viewpoint:
             here = preset if settled and preset in self._scenes else None
             self._masks = self._elsewhere if here is None else self._at[here]
             scene = None
-            if settled:
-                scene = Scene() if here is None else self._scenes[here]
+            if here is not None:
+                scene = self._scenes[here]
+            elif settled and not self._elsewhere:
+                scene = Scene()
             before = self._stay
             if (before.preset, before.scene) != (here, scene):
                 self._stay = Stay(number=before.number + 1, preset=here, scene=scene)

@@ -30,8 +30,8 @@ ROAD = Scene(line=(Line(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5))
         ("gate", False, None, WHOLE),
         ("gate", True, GATE, GATE.masks),
         ("road", True, ROAD, ()),
-        ("sky", True, Scene(), WHOLE),
-        (None, True, Scene(), WHOLE),
+        ("sky", True, None, WHOLE),
+        (None, True, None, WHOLE),
     ],
 )
 def test_what_holds_and_what_is_hidden(
@@ -50,9 +50,11 @@ def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
     assert viewpoint.masks() is WHOLE
 
 
-def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way() -> None:
+def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
     viewpoint = Viewpoint({"road": ROAD})
     assert viewpoint.masks() == ()
+    viewpoint.rests("sky", settled=True)
+    assert (viewpoint.stay().scene, viewpoint.masks()) == (Scene(), ())
     assert not viewpoint.masks_anything
 
 
