@@ -12,7 +12,7 @@ import msgspec
 from agent import strict
 from agent.errors import BadInput
 from agent.heads_config import HeadConfig
-from agent.model import EventKind
+from agent.model import BOX, CameraEventKind
 from agent.names import Name
 
 MAX_AGE_DAYS = 90
@@ -115,7 +115,7 @@ class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     after it ends, for `event_days`. Events of other kinds than `kinds` keep nothing.
     """
 
-    kinds: tuple[EventKind, ...] = (
+    kinds: tuple[CameraEventKind, ...] = (
         "stopped",
         "wrong_way",
         "person_on_carriageway",
@@ -163,6 +163,11 @@ def _check(config: Config, where: str) -> None:
     """What no single field can tell."""
     names = [camera.name for camera in config.camera]
     for index, name in enumerate(names):
+        if name == BOX:
+            raise BadInput(
+                f"{where}: camera[{index}].name = {name!r}: stands for the box itself in events; "
+                "allowed: any other name"
+            )
         if name in names[:index]:
             raise BadInput(
                 f"{where}: camera[{index}].name = {name!r}: used by camera"

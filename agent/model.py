@@ -14,7 +14,7 @@ Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels that exist. They are road users, and nothing else ever: see the privacy test."""
 
-EventKind = Literal[
+CameraEventKind = Literal[
     "line",
     "zone",
     "dwell",
@@ -30,6 +30,16 @@ EventKind = Literal[
     "view_frozen",
     "camera_lost",
 ]
+"""What a camera sees, or that it does not."""
+
+BoxEventKind = Literal["door", "shock", "power"]
+"""What the contacts of the box tell."""
+
+EventKind = Literal[CameraEventKind, BoxEventKind]
+
+BOX = "box"
+"""Stands for the camera in events that are of the box itself. No camera may have this name."""
+
 EventPhase = Literal["begin", "update", "end", "moment"]
 """`moment` is for what has no length, such as the crossing of a line."""
 
@@ -75,7 +85,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     Invariants: `event` (a UUIDv7) is the same from begin to end and `rev` counts up from 1;
     after `end` or `moment` nothing follows. `t_ns` is when this revision became true,
-    `begin_ns` when the first one did.
+    `begin_ns` when the first one did. `camera` is BOX where the event is of the box itself.
     """
 
     event: str
@@ -86,7 +96,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
     begin_ns: int
     name: str | None = None
-    """Of the zone or line in the scene."""
+    """Of the zone or line in the scene, or of the pin."""
     label: Label | None = None
     track: int | None = None
     score: float | None = None

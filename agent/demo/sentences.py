@@ -25,6 +25,11 @@ _PICTURE: dict[EventKind, str] = {
     "view_frozen": "the picture is frozen",
     "camera_lost": "the camera is lost",
 }
+_CONTACTS: dict[EventKind, tuple[str, str]] = {
+    "door": ("the door is open", "the door is closed"),
+    "shock": ("the box was struck", "the box is at rest"),
+    "power": ("mains power is lost", "mains power is back"),
+}
 _GATHERINGS: dict[EventKind, str] = {"queue": "queue", "crowd": "crowd"}
 
 
@@ -33,6 +38,8 @@ def sentence(event: Event) -> str:
     over = event.phase == "end"
     if event.kind in _PICTURE:
         return f"{_PICTURE[event.kind]}: over" if over else _PICTURE[event.kind]
+    if event.kind in _CONTACTS:
+        return _CONTACTS[event.kind][over]
     place = f' "{event.name}"' if event.name else ""
     lasted = f" after {event.duration_s:.0f} s" if over and event.duration_s else ""
     if event.kind in _GATHERINGS:

@@ -75,6 +75,8 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             ),
             "camera[1].name = 'north': used by camera[0] already",
         ),
+        (('name = "north"', 'name = "box"'), "camera[0].name = 'box': stands for the box itself"),
+        (("[[camera]]", '[hold]\nkinds = ["door"]\n[[camera]]'), "hold.kinds[0] = 'door'"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:

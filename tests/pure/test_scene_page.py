@@ -7,10 +7,10 @@ import pytest
 
 from agent.detect import scene
 from agent.detect.scene import Ignore, Line, Mask, Scene, Zone
-from agent.model import EventKind
+from agent.model import CameraEventKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
-KINDS = get_args(EventKind)
+KINDS = get_args(CameraEventKind)
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -39,6 +39,6 @@ def test_the_page_names_no_key_that_does_not_exist() -> None:
             assert name in keys or name in KINDS, name
 
 
-def test_every_kind_of_event_is_in_the_table() -> None:
+def test_every_kind_of_event_of_a_camera_is_in_the_table() -> None:
     for kind in KINDS:
         assert re.search(rf"^\| .*`{kind}`", PAGE, re.MULTILINE), kind
