@@ -1,0 +1,345 @@
+"""One serial line: a port of this box, or one behind a server of serial ports (`socket://`).
+
+A port of the box is opened with pyserial, exclusively: who comes second is told that it is busy.
+A line over TCP is a plain socket of ours, because pyserial's waits up to 5 s for the connection,
+sleeps while it closes, leaks the socket of a peer that is gone, and leaves Nagle's algorithm on,
+which holds a stop back until the frame before it is acknowledged.
+
+The path is resolved at each opening. So a link such as those in /dev/serial/by-id leads to an
+adapter that was pulled and plugged in again elsewhere.
+"""
+
+import contextlib
+import errno
+import importlib
+import socket
+import stat
+import struct
+import termios
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+import serial
+from serial.rs485 import RS485Settings
+
+from drivers.errors import DriverError, DriverErrorKind
+
+CONNECT_TIMEOUT_S = 1.5
+WRITE_TIMEOUT_S = 0.5
+READ_BYTES = 4096
+GONE_AFTER_MS = 5000
+"""A TCP peer that does not acknowledge for so long is gone (TCP_USER_TIMEOUT)."""
+
+PARITIES = {
+    "none": serial.PARITY_NONE,
+    "even": serial.PARITY_EVEN,
+    "odd": serial.PARITY_ODD,
+}
+
+_KINDS: dict[int, DriverErrorKind] = {
+    errno.EACCES: "unsupported",
+    errno.EPERM: "unsupported",
+    errno.EBUSY: "busy",
+    errno.EAGAIN: "busy",
+    errno.ETIMEDOUT: "timeout",
+}
+
+_SAID: dict[int, str] = {
+    errno.EACCES: "permission denied to this user; members of the group dialout may open it",
+    errno.EPERM: "permission denied to this user; members of the group dialout may open it",
+    errno.EBUSY: "another program has it",
+    errno.EAGAIN: "another program has it",
+    errno.ENOENT: "no such device",
+    errno.ENODEV: "the device is gone",
+    errno.ENXIO: "the device is gone",
+    errno.EIO: "the device is gone",
+}
+
+
+class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a line is opened; the options of each driver on a line begin with these.
+
+    `port` is a path, best one of /dev/serial/by-id, or `socket://HOST:PORT`. Behind a socket, `baud`
+    and `parity` are the far server's to set; here they tell how long a frame is on the line.
+
+    `rs485` is who turns the transmitter on and off: `off` where the adapter does it by itself or
+    the line is RS-232, `kernel` where the UART's driver does it (RTS), `gpio` where the pin
+    `rs485_pin` (BCM number, active high) does.
+    """
+
+    port: Annotated[str, msgspec.Meta(pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$")]
+    baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    rs485: Literal["off", "kernel", "gpio"] = "off"
+    rs485_pin: Annotated[int, msgspec.Meta(ge=0, le=53)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can tell."""
+        if (self.rs485 == "gpio") != (self.rs485_pin is not None):
+            raise ValueError("rs485 = 'gpio' and rs485_pin go together: give both or neither")
+        if self.rs485 != "off" and self.over_tcp:
+            raise ValueError("rs485 is 'off' on a socket: its server turns the transmitter on")
+
+    @property
+    def over_tcp(self) -> bool:
+        """Whether the line is behind a server of serial ports."""
+        return self.port.startswith("socket://")
+
+    @property
+    def settings(self) -> "SerialSettings":
+        """These alone, without what a driver adds to them."""
+        return SerialSettings(
+            port=self.port,
+            baud=self.baud,
+            parity=self.parity,
+            rs485=self.rs485,
+            rs485_pin=self.rs485_pin,
+        )
+
+    def line_time_s(self, size_bytes: int) -> float:
+        """How long so many bytes are on the line: start, 8 data, parity, one stop bit."""
+        bits = 10 if self.parity == "none" else 11
+        return size_bytes * bits / self.baud
+
+
+class TransmitPin(Protocol):
+    """The pin that turns an RS-485 transmitter on."""
+
+    def on(self) -> None:
+        """Drive the line."""
+        ...
+
+    def off(self) -> None:
+        """Leave the line to others."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the pin."""
+        ...
+
+
+def transmit_pin(number: int) -> TransmitPin:
+    """A pin of the board, off. Raises DriverError where there is none, or another has it."""
+    try:
+        # Late: a box without such an adapter needs no library of pins.
+        pin: TransmitPin = importlib.import_module("gpiozero").DigitalOutputDevice(number)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        raise DriverError("absent", f"rs485_pin = {number}: {error}") from error
+    return pin
+
+
+class _Tty:
+    """A port of this box."""
+
+    def __init__(self, settings: SerialSettings, open_pin: Callable[[int], TransmitPin]) -> None:
+        number = settings.rs485_pin
+        self._pin = None if number is None else open_pin(number)
+        try:
+            self._serial = self._opened(settings)
+        except BaseException:
+            if self._pin:
+                self._pin.close()
+            raise
+
+    @staticmethod
+    def _opened(settings: SerialSettings) -> serial.Serial:
+        if not stat.S_ISCHR(Path(settings.port).stat().st_mode):
+            raise DriverError("unsupported", "is no serial port")
+        opened: serial.Serial = serial.serial_for_url(
+            settings.port,
+            baudrate=settings.baud,
+            parity=PARITIES[settings.parity],
+            timeout=0,
+            write_timeout=WRITE_TIMEOUT_S,
+            exclusive=True,
+            do_not_open=True,
+        )
+        if settings.rs485 == "kernel":
+            opened.rs485_mode = RS485Settings()
+        opened.open()
+        return opened
+
+    def fileno(self) -> int:
+        return self._serial.fileno()
+
+    def read(self) -> bytes:
+        return self._serial.read(READ_BYTES)
+
+    def write(self, data: bytes) -> None:
+        if self._pin is None:
+            self._serial.write(data)
+            return
+        self._pin.on()
+        try:
+            self._serial.write(data)
+            self._serial.flush()
+        finally:
+            self._pin.off()
+
+    def discard(self) -> None:
+        """Forget what has not left yet: the kernel would wait for it while it closes, up to 30 s,
+        and a motion that comes out so late is worse than none.
+        """
+        self._serial.reset_output_buffer()
+
+    def close(self) -> None:
+        self._serial.close()
+        if self._pin:
+            self._pin.close()
+
+
+class _Tcp:
+    """A port behind a server; the bytes alone, as pyserial's `socket://` has them."""
+
+    def __init__(self, settings: SerialSettings) -> None:
+        parts = urlsplit(settings.port)
+        where = (parts.hostname or "", parts.port or 0)
+        self._socket = socket.create_connection(where, timeout=CONNECT_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
+        self._socket.settimeout(WRITE_TIMEOUT_S)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read(self) -> bytes:
+        try:
+            data = self._socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
+        if not data:
+            raise ConnectionResetError(errno.ECONNRESET, "the server closed the connection")
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def discard(self) -> None:
+        """A reset instead of an end: what waits here goes nowhere."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SerialPort:
+    """A line that may be lost and opened again. One thread uses it.
+
+    Every failure closes it and is a DriverError; `open` tries again.
+    """
+
+    def __init__(
+        self,
+        settings: SerialSettings,
+        open_pin: Callable[[int], TransmitPin] = transmit_pin,
+    ) -> None:
+        self._settings = settings
+        self._open_pin = open_pin
+        self._line: _Tty | _Tcp | None = None
+        self.openings = 0
+        """How often it was opened."""
+
+    def open(self) -> None:
+        """Open it; nothing happens where it is open.
+
+        Raises DriverError: absent (no such device or server), busy (another program has it),
+        unsupported (permission denied, no serial port, no RS-485 in its kernel driver, a
+        speed or parity that it has not), timeout (the server does not answer).
+        """
+        if self._line is not None:
+            return
+        settings = self._settings
+        try:
+            self._line = _Tcp(settings) if settings.over_tcp else _Tty(settings, self._open_pin)
+        except DriverError as error:
+            raise DriverError(error.kind, f"port {settings.port!r}: {error}") from error
+        except (OSError, ValueError, termios.error) as error:
+            raise self._told(error) from error
+        self.openings += 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, as far as anybody has noticed."""
+        return self._line is not None
+
+    def fileno(self) -> int:
+        """For `select`; -1 while it is closed."""
+        return self._line.fileno() if self._line else -1
+
+    def read(self) -> bytes:
+        """What has come, at most `READ_BYTES`; empty where nothing has. Raises DriverError."""
+        if self._line is None:
+            return b""
+        try:
+            return self._line.read()
+        except (OSError, termios.error) as error:
+            raise self._lost(error) from error
+
+    def write(self, data: bytes) -> None:
+        """Send. It waits for room in the kernel's buffer and, with a pin, for the line's time.
+
+        Raises DriverError: absent where the port is gone, timeout where nothing leaves it.
+        """
+        self.open()
+        if self._line is None:
+            return
+        try:
+            self._line.write(data)
+        except (OSError, termios.error) as error:
+            raise self._lost(error) from error
+
+    def close(self) -> None:
+        """Let go of it. A second call does nothing."""
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError, termios.error):
+                line.close()
+
+    def _lost(self, error: OSError | termios.error) -> DriverError:
+        if self._line is not None:
+            with contextlib.suppress(OSError, termios.error):
+                self._line.discard()
+        self.close()
+        if isinstance(error, serial.SerialTimeoutException | TimeoutError):
+            return DriverError("timeout", f"port {self._settings.port!r}: takes no more bytes")
+        said = "the device is gone" if not self._settings.over_tcp else "the connection is lost"
+        return DriverError("absent", f"port {self._settings.port!r}: {said}")
+
+    def _told(self, error: OSError | ValueError | termios.error) -> DriverError:
+        what = f"port {self._settings.port!r}"
+        if isinstance(error, ValueError):
+            if self._settings.rs485 == "kernel":
+                said = "its kernel driver has no RS-485: set rs485 to 'off' or to 'gpio'"
+            else:
+                said = str(error)
+            return DriverError("unsupported", f"{what}: {said}")
+        if isinstance(error, TimeoutError):
+            return DriverError("timeout", f"{what}: does not answer")
+        number = _errno_of(error)
+        if number == errno.ENOTTY:
+            return DriverError("unsupported", f"{what}: is no serial port")
+        if number == errno.EINVAL:
+            asked = f"baud = {self._settings.baud}, parity = {self._settings.parity!r}"
+            return DriverError("unsupported", f"{what}: cannot do {asked}")
+        if number in _SAID:
+            return DriverError(_KINDS.get(number, "absent"), f"{what}: {_SAID[number]}")
+        return DriverError(_KINDS.get(number, "absent"), f"{what}: {_said(error)}")
+
+
+def _errno_of(error: OSError | termios.error) -> int:
+    """The kernel's number; pyserial keeps it, or the termios.error from which it came."""
+    for one in (error, error.__context__):
+        if isinstance(one, OSError) and one.errno:
+            return one.errno
+        if isinstance(one, termios.error) and one.args:
+            return int(one.args[0])
+    return 0
+
+
+def _said(error: OSError | termios.error) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
