@@ -1,0 +1,180 @@
+"""A head inside the process: it moves with time, has stops, and does wrong when it is told to.
+
+```toml
+[[head]]
+name = "mast"
+driver = "fake"
+
+[head.options]
+pan_deg = { low = -170, high = 170 }
+tilt_deg = { low = -30, high = 90 }
+pan_max_deg_s = 60
+tilt_max_deg_s = 40
+ramp_s = 0.25
+lag_s = 0.04
+zoom_ratio = 10
+zoom_travel_s = 3
+focus = true
+presets = 16
+aux = ["wiper", "heater", "ir"]
+```
+
+Without `pan_deg` it turns without end. `stuck`, `slow`, `drift_deg_s` and `silent` break it: see
+`drivers.simulated.motion.Misbehaviour`.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+
+from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.errors import DriverError
+from drivers.simulated.motion import (
+    AxisName,
+    HeadMotion,
+    Mechanics,
+    Misbehaviour,
+    Seconds,
+    Speed,
+)
+
+SILENCE_S = 0.2
+"""How long it is waited for a head that does not answer."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the head is built like, and what is wrong with it."""
+
+    pan_deg: Range | None = None
+    tilt_deg: Range = Range(low=-30, high=90)
+    pan_max_deg_s: Speed = 60.0
+    tilt_max_deg_s: Speed = 40.0
+    ramp_s: Speed = 0.25
+    lag_s: Seconds = 0.04
+    zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] = 10.0
+    zoom_travel_s: Speed = 3.0
+    focus: bool = True
+    presets: Annotated[int, msgspec.Meta(ge=0, le=255)] = 16
+    aux: tuple[Aux, ...] = ("wiper", "heater", "ir")
+    stuck: tuple[AxisName, ...] = ()
+    slow: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    drift_deg_s: float = 0.0
+    silent: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse ranges that have nothing in them."""
+        for name in ("pan_deg", "tilt_deg"):
+            span: Range | None = getattr(self, name)
+            if span is not None and span.low >= span.high:
+                raise ValueError(f"{name}: low {span.low} is not below high {span.high}")
+
+
+def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "FakeHead":
+    """A head of its own, at rest at pan 0, tilt 0, wide."""
+    return FakeHead(name, options, clock_ns)
+
+
+class FakeHead:
+    """The head. `motion` is its body, which knows where it is and can be made to misbehave."""
+
+    def __init__(self, name: str, options: Options, clock_ns: Callable[[], int]) -> None:
+        self._what = f"head {name!r}: fake"
+        self._clock_ns = clock_ns
+        self._closed = threading.Event()
+        self._abilities = PtzAbilities(
+            absolute=True,
+            pan_deg=options.pan_deg,
+            tilt_deg=options.tilt_deg,
+            pan_max_deg_s=options.pan_max_deg_s,
+            tilt_max_deg_s=options.tilt_max_deg_s,
+            zoom_ratio=options.zoom_ratio,
+            focus=options.focus,
+            presets=options.presets,
+            aux=options.aux,
+        )
+        mechanics = Mechanics(
+            pan_deg=options.pan_deg,
+            tilt_deg=options.tilt_deg,
+            pan_max_deg_s=options.pan_max_deg_s,
+            tilt_max_deg_s=options.tilt_max_deg_s,
+            ramp_s=options.ramp_s,
+            lag_s=options.lag_s,
+            zoom_travel_s=options.zoom_travel_s,
+        )
+        wrong = Misbehaviour(
+            stuck=options.stuck,
+            slow=options.slow,
+            drift_deg_s=options.drift_deg_s,
+            silent=options.silent,
+        )
+        self.motion = HeadMotion(mechanics, clock_ns(), wrong)
+
+    @property
+    def abilities(self) -> PtzAbilities:
+        """What its options say."""
+        return self._abilities
+
+    def move(self, velocity: Velocity) -> None:
+        """Move at this velocity from now on."""
+        self._needs(velocity.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
+        self._needs(velocity.focus == 0 or self._abilities.focus, "focus")
+        self._answers()
+        self.motion.move(self._clock_ns(), velocity)
+
+    def stop(self) -> None:
+        """Stop all motion."""
+        self._answers()
+        self.motion.stop(self._clock_ns())
+
+    def goto(self, pose: Pose, speed: float) -> None:
+        """Begin to go to a pose."""
+        self._needs(pose.zoom == 0 or self._abilities.zoom_ratio > 1, "zoom")
+        self._answers()
+        self.motion.goto(self._clock_ns(), pose, speed)
+
+    def position(self) -> PtzPosition:
+        """Where it is, without error."""
+        self._answers()
+        t_ns = self._clock_ns()
+        state = self.motion.state(t_ns)
+        return PtzPosition(pose=state.pose, error_deg=0.0, moving=state.moving, t_ns=t_ns)
+
+    def store_preset(self, number: int) -> None:
+        """Remember the present place."""
+        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
+        self._answers()
+        self.motion.store_preset(self._clock_ns(), number)
+
+    def recall_preset(self, number: int) -> None:
+        """Begin to go to a remembered place; nothing happens where there is none."""
+        self._needs(1 <= number <= self._abilities.presets, f"preset {number}")
+        self._answers()
+        self.motion.recall_preset(self._clock_ns(), number)
+
+    def switch(self, aux: Aux, *, on: bool) -> None:
+        """Switch the wiper, the heater or the lamp."""
+        self._needs(aux in self._abilities.aux, aux)
+        self._answers()
+        self.motion.switch(aux, on=on)
+
+    def close(self) -> None:
+        """Stop. A second call does nothing."""
+        if not self._closed.is_set():
+            self._closed.set()
+            if not self.motion.misbehaviour.silent:
+                self.motion.stop(self._clock_ns())
+
+    def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
+        if not able:
+            raise DriverError("unsupported", f"{self._what}: it has no {what}")
+
+    def _answers(self) -> None:
+        """Raise where nobody answers."""
+        if not self._closed.is_set() and self.motion.misbehaviour.silent:
+            self._closed.wait(SILENCE_S)
+            if not self._closed.is_set():
+                raise DriverError("timeout", f"{self._what}: no answer within {SILENCE_S} s")
+        if self._closed.is_set():
+            raise DriverError("absent", f"{self._what}: is closed")

@@ -1,0 +1,124 @@
+"""The simulated serial line: what it carries, what it loses, and being pulled and plugged in."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+
+from drivers.simulated.pty_head import QUIET, LineNoise, PtyHead
+
+
+class Parrot:
+    """Says what it hears, with its own name before it, and once something that nobody asked for."""
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.heard = b""
+        self.owes = False
+
+    def exchange(self, data: bytes, t_ns: int) -> bytes:
+        self.heard += data
+        if self.owes:
+            self.owes = False
+            return b"by itself"
+        return self.name + data if data else b""
+
+
+@pytest.fixture
+def birds() -> tuple[Parrot, Parrot]:
+    return Parrot(b"a"), Parrot(b"b")
+
+
+@pytest.fixture
+def line(tmp_path: Path, birds: tuple[Parrot, Parrot]) -> Iterator[PtyHead]:
+    line = PtyHead(tmp_path / "by-id", birds, lambda: 0)
+    yield line
+    line.close()
+
+
+def test_all_bytes_arrive_at_every_head_and_all_answers_come_back(
+    line: PtyHead, birds: tuple[Parrot, Parrot]
+) -> None:
+    every = bytes(range(256))
+    with serial.Serial(str(line.link), timeout=10, exclusive=True) as port:
+        port.write(every)
+        assert port.read(514) == b"a" + every + b"b" + every
+    assert [bird.heard for bird in birds] == [every, every]
+
+
+def test_a_head_says_by_itself_what_it_owes(line: PtyHead, birds: tuple[Parrot, Parrot]) -> None:
+    with serial.Serial(str(line.link), timeout=10) as port:
+        birds[0].owes = True
+        port.write(b"1")
+        assert port.read(11) == b"by itselfb1"
+
+
+def test_a_pulled_adapter_is_gone_and_is_back_under_the_same_path(line: PtyHead) -> None:
+    with serial.Serial(str(line.link), timeout=10) as port:
+        line.hang_up()
+        with pytest.raises(serial.SerialException):
+            port.read(1)
+    with pytest.raises(serial.SerialException):
+        serial.Serial(str(line.link))
+    line.plug_in()
+    with serial.Serial(str(line.link), timeout=10) as port:
+        port.write(b"2")
+        assert port.read(4) == b"a2b2"
+
+
+def test_pulled_lines_leave_nothing_open(line: PtyHead) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
+
+    before = open_files()
+    for _ in range(20):
+        line.hang_up()
+        line.plug_in()
+    assert open_files() == before
+
+
+def test_a_mute_line_is_heard_and_not_answered(line: PtyHead, birds: tuple[Parrot, Parrot]) -> None:
+    with serial.Serial(str(line.link), timeout=10) as port:
+        line.mute(on=True)
+        port.write(b"3")
+        port.timeout = 0.05
+        assert port.read(1) == b""
+        line.mute(on=False)
+        port.timeout = 10
+        port.write(b"4")
+        assert port.read(4) == b"a4b4"
+    assert birds[0].heard == b"34"
+
+
+def test_a_host_that_does_not_read_holds_nobody_up(
+    line: PtyHead, birds: tuple[Parrot, Parrot]
+) -> None:
+    with serial.Serial(str(line.link), timeout=10, write_timeout=10) as port:
+        for _ in range(100):
+            port.write(bytes(1000))
+        port.write(b"end")
+        while not birds[1].heard.endswith(b"end"):
+            port.read(1)
+    assert len(birds[0].heard) == 100_003
+
+
+@pytest.mark.parametrize(
+    ("noise", "least", "most"),
+    [
+        (QUIET, 10_000, 10_000),
+        (LineNoise(drop=0.1), 8_800, 9_200),
+        (LineNoise(repeat=0.1), 10_800, 11_200),
+        (LineNoise(flip=0.1), 10_000, 10_000),
+    ],
+)
+def test_noise_is_by_chance_and_the_same_again(noise: LineNoise, least: int, most: int) -> None:
+    sent = bytes(10_000)
+    arrived = noise.over(sent, random.Random(3))
+    assert least <= len(arrived) <= most
+    assert arrived == noise.over(sent, random.Random(3))
+    damaged = sum(byte != 0 for byte in arrived)
+    assert (800 < damaged < 1200) == (noise.flip > 0)
+    assert all(byte.bit_count() <= 1 for byte in arrived)
