@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
+from agent import model
 from drivers.contracts import Pose, PtzPosition
 
 Role = Literal["operator", "incident", "tracking", "tour"]
@@ -86,29 +87,8 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
-RefusalKind = Literal[
-    "malformed",
-    "unknown",
-    "unsupported",
-    "forbidden",
-    "busy",
-    "expired",
-    "fenced",
-    "absent",
-    "failed",
-]
-"""Why something is not done.
-
-malformed    the words are not what is allowed
-unknown      no head, preset, pin or camera of that name
-unsupported  the device cannot do it
-forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable
-busy         somebody with as much right or more holds it
-expired      the command came too late
-fenced       the token is of a lease that is over
-absent       the device does not answer
-failed       it was begun and went wrong
-"""
+RefusalKind: TypeAlias = model.RefusalKind
+"""Why something is not done; see `agent.model`."""
 
 
 class Refused(Exception):

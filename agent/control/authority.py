@@ -1,0 +1,90 @@
+"""Who may move a head: operator above incident above tracking above tour. Pure.
+
+| asks, held by | nobody | tour | tracking | incident | operator |
+|---|---|---|---|---|---|
+| operator | takes | takes | takes | takes | takes |
+| incident | takes | takes | takes | takes | busy |
+| tracking | takes | takes | takes | busy | busy |
+| tour     | takes | takes | busy | busy | busy |
+
+Who holds it and asks again prolongs. Of two that are equal the later one has it: two operators of
+one centre can talk to each other, and a page that was left open must not keep a head.
+"""
+
+from collections.abc import Callable
+
+from agent.control.wishes import ROLES, Asker, Lease, Refused, Role
+
+LONGEST_LEASE_S = 3600.0
+
+
+def takes(role: Role, holder: Role | None) -> bool:
+    """Whether who asks in a role takes the head from whom holds it in another, or from nobody."""
+    return holder is None or ROLES.index(role) <= ROLES.index(holder)
+
+
+class Authority:
+    """The right to move one head. Not for several threads at once: its head holds a lock.
+
+    `next_token` gives a number above all those before it, those before a restart too.
+    """
+
+    def __init__(self, head: str, lease_s: float, next_token: Callable[[], int]) -> None:
+        self._head = head
+        self._lease_s = lease_s
+        self._next_token = next_token
+        self._lease: Lease | None = None
+
+    def lease(self, t_ns: int) -> Lease | None:
+        """The lease that is good at `t_ns`, None where there is none."""
+        lease = self._lease
+        return lease if lease is not None and t_ns < lease.expires_ns else None
+
+    def gives(self, asker: Asker, t_ns: int) -> bool:
+        """Whether `take` would give him the head."""
+        lease = self.lease(t_ns)
+        return lease is None or lease.holder == asker or takes(asker.role, lease.holder.role)
+
+    def take(self, asker: Asker, t_ns: int, lease_s: float | None = None) -> Lease:
+        """Take the head, or prolong one's own lease; it never gets shorter. Raises Refused `busy`
+        where somebody stronger holds it.
+        """
+        wanted_s = self._lease_s if lease_s is None else min(lease_s, LONGEST_LEASE_S)
+        expires_ns = t_ns + int(wanted_s * 1e9)
+        lease = self.lease(t_ns)
+        if lease is not None and lease.holder == asker:
+            token, expires_ns = lease.token, max(expires_ns, lease.expires_ns)
+        elif lease is None or takes(asker.role, lease.holder.role):
+            token = self._next_token()
+        else:
+            left_s = (lease.expires_ns - t_ns) / 1e9
+            raise Refused(
+                "busy",
+                f"head {self._head!r}: {lease.holder.id!r} ({lease.holder.role}) has it for "
+                f"{left_s:.0f} s more; {asker.role} does not take it from {lease.holder.role}",
+            )
+        self._lease = Lease(head=self._head, holder=asker, token=token, expires_ns=expires_ns)
+        return self._lease
+
+    def use(self, asker: Asker, token: int | None, t_ns: int) -> Lease:
+        """The right to do something now: `take` where no token is given, otherwise the lease of
+        that token, prolonged. Raises Refused: `busy`, and `fenced` where the token is not that of
+        the asker's own lease, or the lease is over.
+        """
+        if token is not None:
+            lease = self.lease(t_ns)
+            if lease is None or lease.token != token or lease.holder != asker:
+                has = "nobody has it" if lease is None else f"{lease.holder.id!r} has it"
+                raise Refused(
+                    "fenced",
+                    f"head {self._head!r}: the lease with token {token} is over, now {has}; "
+                    "take it again",
+                )
+        return self.take(asker, t_ns)
+
+    def release(self, token: int) -> bool:
+        """Give the head back; False where the token is of a lease that is over already."""
+        if self._lease is None or self._lease.token != token:
+            return False
+        self._lease = None
+        return True

@@ -1,0 +1,185 @@
+"""Who may move a head: the table, leases that expire, tokens that count up."""
+
+import json
+from itertools import count, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from agent.control.authority import Authority
+from agent.control.tokens import BLOCK, Tokens
+from agent.control.wishes import ROLES, Asker, Lease, Refused, Role
+
+TABLE: dict[Role, str] = {
+    # asks      of: operator, incident, tracking, tour
+    "operator": "yyyy",
+    "incident": "nyyy",
+    "tracking": "nnyy",
+    "tour": "nnny",
+}
+ANNA, BRAHIM = Asker(id="anna", role="operator"), Asker(id="brahim", role="operator")
+TOUR = Asker(id="tour night", role="tour")
+
+
+def authority(lease_s: float = 30.0) -> Authority:
+    return Authority("mast", lease_s, count(1).__next__)
+
+
+@pytest.mark.parametrize("asks", ROLES)
+@pytest.mark.parametrize("holds", ROLES)
+def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
+    right = authority()
+    right.take(Asker(id="who holds", role=holds), 0)
+    asker = Asker(id="who asks", role=asks)
+    allowed = TABLE[asks][ROLES.index(holds)] == "y"
+    assert right.gives(asker, 1) == allowed
+    if allowed:
+        assert right.take(asker, 1).holder == asker
+        return
+    with pytest.raises(Refused, match="'who holds'") as refused:
+        right.take(asker, 1)
+    assert refused.value.kind == "busy"
+
+
+def test_the_same_holder_prolongs_and_keeps_his_token() -> None:
+    right = authority()
+    first = right.take(ANNA, 0)
+    again = right.take(ANNA, 10_000_000_000)
+    assert again.token == first.token
+    assert again.expires_ns == 40_000_000_000
+    assert right.take(ANNA, 11_000_000_000, lease_s=1).expires_ns == 40_000_000_000
+
+
+def test_a_lease_ends_at_its_time_and_anybody_may_follow() -> None:
+    right = authority()
+    right.take(ANNA, 0, lease_s=5)
+    assert right.lease(4_999_999_999) is not None
+    assert right.lease(5_000_000_000) is None
+    assert right.take(TOUR, 5_000_000_000).token == 2
+
+
+def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
+    right = authority()
+    old = right.take(ANNA, 0)
+    new = right.take(BRAHIM, 1)
+    for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
+        with pytest.raises(Refused, match="is over") as refused:
+            right.use(asker, token, 2)
+        assert refused.value.kind == "fenced"
+    assert right.use(BRAHIM, new.token, 2).token == new.token
+    with pytest.raises(Refused, match="nobody has it"):
+        right.use(BRAHIM, new.token, 40_000_000_000)
+
+
+def test_without_a_token_the_head_is_taken() -> None:
+    assert authority().use(ANNA, None, 0).holder == ANNA
+
+
+def test_only_the_present_lease_can_be_given_back() -> None:
+    right = authority()
+    old = right.take(TOUR, 0)
+    right.take(ANNA, 1)
+    assert not right.release(old.token)
+    assert right.lease(2) is not None
+    assert right.release(2)
+    assert right.lease(2) is None
+    assert not right.release(2)
+
+
+class AnyAskers(RuleBasedStateMachine):
+    """Whatever is asked, in whatever order: one holder, never displaced by a weaker one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.t_ns = 0
+        self.right = authority(lease_s=3)
+        self.newest: Lease | None = None
+        self.given: list[Lease] = []
+
+    def holder(self) -> Lease | None:
+        return self.newest if self.newest and self.t_ns < self.newest.expires_ns else None
+
+    @rule(
+        who=st.sampled_from("abc"), role=st.sampled_from(ROLES), lease_s=st.sampled_from([1.0, 5.0])
+    )
+    def take(self, who: str, role: Role, lease_s: float) -> None:
+        asker, before = Asker(id=who, role=role), self.holder()
+        try:
+            lease = self.right.take(asker, self.t_ns, lease_s)
+        except Refused:
+            assert before is not None
+            assert ROLES.index(role) > ROLES.index(before.holder.role)
+            return
+        if before is not None and before.holder == asker:
+            assert lease.token == before.token
+            assert lease.expires_ns >= before.expires_ns
+        else:
+            assert all(lease.token > earlier.token for earlier in self.given)
+        self.newest = lease
+        self.given.append(lease)
+
+    @rule(which=st.integers(0, 20))
+    def use(self, which: int) -> None:
+        if not self.given:
+            return
+        lease, before = self.given[which % len(self.given)], self.holder()
+        good = before is not None and before.token == lease.token
+        if good:
+            self.newest = self.right.use(lease.holder, lease.token, self.t_ns)
+            return
+        with pytest.raises(Refused) as refused:
+            self.right.use(lease.holder, lease.token, self.t_ns)
+        assert refused.value.kind == "fenced"
+
+    @rule(which=st.integers(0, 20))
+    def release(self, which: int) -> None:
+        if self.given:
+            token = self.given[which % len(self.given)].token
+            if self.right.release(token):
+                self.newest = None
+
+    @rule(seconds=st.floats(0.1, 4))
+    def wait(self, seconds: float) -> None:
+        self.t_ns += int(seconds * 1e9)
+
+    @invariant()
+    def the_holder_is_who_was_given_it_last(self) -> None:
+        assert self.right.lease(self.t_ns) == self.holder()
+
+
+TestAnyAskers = AnyAskers.TestCase
+
+
+def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
+    path = tmp_path / "mast" / "tokens.json"
+    given: list[int] = []
+    for _ in range(4):
+        tokens = Tokens(path)
+        for _ in range(BLOCK * 2 + 7):
+            given.append(tokens.take())
+            tokens.reserve()
+    assert given[0] == 1
+    assert all(after > before for before, after in pairwise(given))
+
+
+def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    tokens = Tokens(path)
+    for _ in range(BLOCK * 3):
+        tokens.reserve()
+        assert tokens.take() < json.loads(path.read_text())["next"]
+
+
+def test_tokens_that_cannot_be_read_are_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    path.write_text('{"next": "soon"}')
+    assert Tokens(path).take() == 1
+    assert (tmp_path / "tokens.json.unreadable").exists()
+
+
+def test_without_a_disk_tokens_go_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    tokens = Tokens(tmp_path / "file" / "tokens.json")
+    assert [tokens.take(), tokens.take()] == [1, 2]
