@@ -4,7 +4,7 @@ Boxes and points are in 0..1 of the picture, x to the right and y down. Times ar
 `drivers.media`.
 """
 
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -165,6 +165,82 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     clock_synced: bool
 
 
+RefusalKind = Literal[
+    "malformed",
+    "unknown",
+    "unsupported",
+    "forbidden",
+    "busy",
+    "expired",
+    "fenced",
+    "absent",
+    "failed",
+]
+"""Why something is not done.
+
+malformed    the words are not what is allowed
+unknown      no head, preset, pin or camera of that name
+unsupported  the device cannot do it
+forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable
+busy         somebody with as much right or more holds it
+expired      the command came too late
+fenced       the token is of a lease that is over
+absent       the device does not answer
+failed       it was begun and went wrong
+"""
+
+
+class CommandAccepted(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="accepted"):
+    """The command is begun and takes a while; how it ends follows."""
+
+    command: str
+    verb: str
+
+
+class CommandProgress(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="progress"):
+    """How far it is: `share` in 0..1, and what is being done now."""
+
+    command: str
+    verb: str
+    share: float
+    detail: str
+
+
+class CommandDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="done"):
+    """It is done. What `result` holds is the verb's matter."""
+
+    command: str
+    verb: str
+    result: msgspec.Raw
+
+
+class CommandRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="refused"):
+    """It was not done, or not to its end: a kind, and why in one sentence. `command` is None where
+    no id could be read.
+    """
+
+    command: str | None
+    verb: str
+    kind: RefusalKind
+    why: str
+
+
+Reply: TypeAlias = CommandAccepted | CommandProgress | CommandDone | CommandRefused
+"""What is said to a command. Done and refused are final: nothing follows."""
+
+
+class CommandHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands since the agent began. `waiting` of them are not begun yet, `running` are and take
+    a while; `dropped` were more than could wait, and got no reply.
+    """
+
+    waiting: int
+    running: int
+    done: int
+    refused: int
+    dropped: int
+
+
 StageState = Literal["starting", "running", "failing", "stopped"]
 
 
@@ -264,3 +340,4 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     footage: tuple[FootageHealth, ...]
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
+    commands: CommandHealth | None = None

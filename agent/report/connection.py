@@ -16,8 +16,10 @@ from agent.report.payloads import (
     Ack,
     CameraAbility,
     CentreState,
+    HeadAbility,
     Lost,
     Online,
+    PinAbility,
     SeqRange,
     StatusData,
     Stopped,
@@ -51,10 +53,26 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
     versions: dict[str, str]
     cameras: tuple[CameraAbility, ...]
+    heads: tuple[HeadAbility, ...] = ()
+    pins: tuple[PinAbility, ...] = ()
+
+
+class CommandReceived(msgspec.Struct, frozen=True, kw_only=True):
+    """A command as it came. `reply_topic` and `correlation` are for `topics.reply_draft`."""
+
+    verb: str
+    payload: bytes
+    retained: bool
+    reply_topic: str
+    correlation: bytes | None
 
 
 class Connection:
-    """One connection, from the greeting to its end. `turn` raises LinkError where it has ended."""
+    """One connection, from the greeting to its end. `turn` raises LinkError where it has ended.
+
+    `on_command` is told of each command, in the thread that calls `turn`: it must be quick, and
+    must not raise. Without one the box takes no commands.
+    """
 
     def __init__(
         self,
@@ -63,8 +81,10 @@ class Connection:
         faults: FaultBoard,
         birth: Callable[[], Birth],
         now_s: Callable[[], float],
+        on_command: Callable[[CommandReceived], None] | None = None,
     ) -> None:
         self._ack = broker.ack
+        self._on_command = on_command
         self._outbox = outbox
         self._faults = faults
         self._birth = birth
@@ -152,7 +172,10 @@ class Connection:
             case Accepted():
                 self._accepted_s = self._now_s()
                 self._window = Window(event.receive_maximum)
-                self._link.subscribe([topics.down(self._outbox.box, "ack"), topics.CENTRE_STATE])
+                commands = [topics.down(self._outbox.box, "command/+")] if self._on_command else []
+                self._link.subscribe(
+                    [topics.down(self._outbox.box, "ack"), topics.CENTRE_STATE], commands
+                )
             case Subscribed():
                 self._on_subscribed(event)
             case Published():
@@ -182,6 +205,17 @@ class Connection:
     def _on_received(self, event: Received) -> None:
         if event.topic == topics.CENTRE_STATE:
             self._on_centre_state(event)
+            return
+        verb = topics.commanded(self._outbox.box, event.topic)
+        if verb is not None and self._on_command is not None:
+            asked = CommandReceived(
+                verb=verb,
+                payload=event.payload,
+                retained=event.retained,
+                reply_topic=topics.reply_topic(self._outbox.box, event.response_topic),
+                correlation=event.correlation,
+            )
+            self._on_command(asked)
             return
         ack = topics.decode_as(Ack, event.payload)
         if ack is None:
@@ -250,17 +284,18 @@ class Connection:
 
     def _publish(self, window: Window, message: Stored) -> None:
         stamp = outbox_schema.stamp_of(message, self._outbox.box, self._epoch)
-        if message.header is None:
-            payload = topics.encode(message.type, stamp, message.data)
-            properties: tuple[tuple[str, str], ...] = ()
-        else:
-            payload = message.data
+        payload = message.data
+        properties: tuple[tuple[str, str], ...] = ()
+        if message.type == "snapshot" and message.header is not None:
             properties = topics.snapshot_properties(stamp, message.header)
+        else:
+            payload = topics.encode(message.type, stamp, message.data)
         mid = self._link.publish(
             topics.up(self._outbox.box, message.topic),
             payload,
             expiry_s=message.expiry_s,
             properties=properties,
+            correlation=message.header if message.type == "reply" else None,
         )
         window.sent(mid, message.seq, len(payload), self._now_s())
 
@@ -281,6 +316,8 @@ class Connection:
                 versions=birth.versions,
                 cameras=birth.cameras,
                 faults=self._faults.active(),
+                heads=birth.heads,
+                pins=birth.pins,
             ),
         )
         self._birth_is_due = False

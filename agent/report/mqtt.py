@@ -13,7 +13,7 @@ from agent.faults import FaultBoard
 from agent.model import OutboxHealth
 from agent.report import tls
 from agent.report.backoff import Backoff
-from agent.report.connection import Birth, Connection
+from agent.report.connection import Birth, CommandReceived, Connection
 from agent.report.outbox import Outbox
 from agent.report.transport import LinkError
 
@@ -28,6 +28,7 @@ class Session:
 
     `clock_ns` is the boot time. Network trouble is a fault on the board and another try, never an
     exception. `close` flushes, says that the box has stopped, and disconnects, within CLOSE_S.
+    `on_command`: see `Connection`.
     """
 
     name = "report"
@@ -40,8 +41,10 @@ class Session:
         birth: Callable[[], Birth],
         clock_ns: Callable[[], int],
         rng: random.Random,
+        on_command: Callable[[CommandReceived], None] | None = None,
     ) -> None:
         self._broker = broker
+        self._on_command = on_command
         self._outbox = outbox
         self._faults = faults
         self._birth = birth
@@ -62,7 +65,12 @@ class Session:
                 stopping.wait(min(wait_s, TURN_S))
                 return
             connection = self._connection = Connection(
-                self._broker, self._outbox, self._faults, self._birth, self._now_s
+                self._broker,
+                self._outbox,
+                self._faults,
+                self._birth,
+                self._now_s,
+                self._on_command,
             )
         try:
             connection.turn(TURN_S)

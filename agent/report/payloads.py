@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Fault, Flow, HealthReport
+from agent.model import Event, Fault, Flow, HealthReport, Reply
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -63,6 +63,29 @@ class CameraAbility(msgspec.Struct, frozen=True, kw_only=True):
     record: bool
 
 
+class HeadAbility(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pan-tilt head of the box can do. `camera` is the one that sits on it. `absolute`, `zoom`
+    and `focus` are None where it has not answered yet; `aux` is what it switches.
+    """
+
+    name: str
+    camera: str | None
+    absolute: bool | None
+    zoom: bool | None
+    focus: bool | None
+    aux: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    tours: tuple[str, ...] = ()
+
+
+class PinAbility(msgspec.Struct, frozen=True, kw_only=True):
+    """A pin of the box and what it is for, such as `door` or `siren`. `switchable`: by command."""
+
+    name: str
+    kind: str
+    switchable: bool
+
+
 class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="online"):
     """The birth: the box is here. `session` counts its connections under this epoch.
 
@@ -78,6 +101,8 @@ class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     versions: dict[str, str]
     cameras: tuple[CameraAbility, ...]
     faults: tuple[Fault, ...]
+    heads: tuple[HeadAbility, ...] = ()
+    pins: tuple[PinAbility, ...] = ()
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
@@ -236,10 +261,24 @@ class SnapshotHeader(Envelope, frozen=True, kw_only=True, tag_field="type", tag=
     data: SnapshotData
 
 
+class ReplyMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="reply"):
+    """On `up/reply`, or on the topic under it that the command asked for, with the command's
+    correlation data.
+    """
+
+    data: Reply
+
+
 Message: TypeAlias = (
-    StatusMessage | HealthMessage | EventMessage | FlowMessage | ReceiptMessage | SnapshotHeader
+    StatusMessage
+    | HealthMessage
+    | EventMessage
+    | FlowMessage
+    | ReceiptMessage
+    | SnapshotHeader
+    | ReplyMessage
 )
-MessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot"]
+MessageType = Literal["status", "health", "event", "flow", "receipt", "snapshot", "reply"]
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

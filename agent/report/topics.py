@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Flow, HealthReport
+from agent.model import Event, Flow, HealthReport, Reply
 from agent.report.payloads import (
     CustodyHead,
     Envelope,
@@ -34,6 +34,8 @@ CENTRE_STATE = f"{ROOT}/centre/state"
 SNAPSHOT_MAX_BYTES = 20_000
 HEALTH_EXPIRY_S = 120
 """A report that the broker could not hand on within four of them is of no use any more."""
+TOPIC_MOST = 256
+"""Characters of a topic that a reply may be asked for on."""
 
 EMERGENCIES = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 """Kinds of event that somebody may be in danger for: they pass everything else that waits."""
@@ -43,6 +45,7 @@ class Priority(IntEnum):
     """What goes last when room is short: the greater number goes first."""
 
     EMERGENCY = 0
+    """And replies: somebody waits for them."""
     EVENT = 1
     RECEIPT = 2
     FLOW = 3
@@ -66,7 +69,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A message that has no number yet.
 
     `topic` is what follows `up/`. `data` is the JSON of the data; of a snapshot it is the JPEG,
-    and `header` the JSON. `expiry_s` is MQTT's message expiry. With `newest_only` a waiting
+    and `header` the JSON. Of a reply `header` is the correlation data. `expiry_s` is MQTT's message expiry. With `newest_only` a waiting
     message of the same topic that was never sent gives its place to this one.
     """
 
@@ -116,6 +119,24 @@ def up(box: str, rest: str) -> str:
 def down(box: str, rest: str) -> str:
     """The topic under which a box is told something."""
     return f"{ROOT}/{box}/down/{rest}"
+
+
+def commanded(box: str, topic: str) -> str | None:
+    """The verb of a command's topic, or None where it is none of this box."""
+    verb = topic.removeprefix(down(box, "command/"))
+    return verb if verb != topic and verb and "/" not in verb else None
+
+
+def reply_topic(box: str, asked: str | None) -> str:
+    """What follows `up/` in the topic of a reply: what was asked for where it is this box's own
+    `up/reply` or below it, else `reply`. A command must not make a box speak anywhere else.
+    """
+    if asked is None or len(asked) > TOPIC_MOST or any(mark in asked for mark in "+#\0"):
+        return "reply"
+    topic = parse_up(asked)
+    if topic is None or (topic.box, topic.what) != (box, "reply"):
+        return "reply"
+    return "/".join(("reply", *topic.rest))
 
 
 def parse_up(topic: str) -> UpTopic | None:
@@ -212,14 +233,21 @@ def receipt_draft(data: ReceiptData, t_ns: int) -> Draft:
     )
 
 
-def snapshot_draft(camera: str, jpeg: bytes, t_ns: int, *, event: str | None) -> Draft:
+def snapshot_draft(
+    camera: str,
+    jpeg: bytes,
+    t_ns: int,
+    *,
+    event: str | None,
+    max_bytes: int = SNAPSHOT_MAX_BYTES,
+) -> Draft:
     """For the outbox: a picture of `camera`, that of the event with id `event` where there is one.
 
-    Raises ValueError where it is larger than SNAPSHOT_MAX_BYTES: at 100 kbit/s, twice that would
-    hold up an emergency by three seconds.
+    Raises ValueError where it is larger than `max_bytes`: at 100 kbit/s, twice SNAPSHOT_MAX_BYTES
+    would hold up an emergency by three seconds. Only who asks for a picture may take that on.
     """
-    if len(jpeg) > SNAPSHOT_MAX_BYTES:
-        raise ValueError(f"a snapshot of {len(jpeg)} bytes; at most {SNAPSHOT_MAX_BYTES} may go")
+    if len(jpeg) > max_bytes:
+        raise ValueError(f"a snapshot of {len(jpeg)} bytes; at most {max_bytes} may go")
     header = SnapshotData(camera=camera, sha256=sha256_hex(jpeg), size_bytes=len(jpeg), event=event)
     return Draft(
         topic=f"snapshot/{camera}",
@@ -228,6 +256,18 @@ def snapshot_draft(camera: str, jpeg: bytes, t_ns: int, *, event: str | None) ->
         t_ns=t_ns,
         data=jpeg,
         header=msgspec.json.encode(header),
+    )
+
+
+def reply_draft(reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None) -> Draft:
+    """For the outbox: what is said to a command; `topic` is that of `reply_topic`."""
+    return Draft(
+        topic=topic,
+        type="reply",
+        priority=Priority.EMERGENCY,
+        t_ns=t_ns,
+        data=msgspec.json.encode(reply),
+        header=correlation,
     )
 
 

@@ -70,12 +70,14 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message for us."""
+    """A message for us. `response_topic` and `correlation` are MQTT's, for who waits for a reply."""
 
     topic: str
     payload: bytes
     retained: bool
     properties: tuple[tuple[str, str], ...]
+    response_topic: str | None = None
+    correlation: bytes | None = None
 
 
 LinkEvent: TypeAlias = Accepted | Published | Subscribed | Received
@@ -173,26 +175,41 @@ class Link:
         retained: bool = False,
         expiry_s: int | None = None,
         properties: Sequence[tuple[str, str]] = (),
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
     ) -> int:
         """Send at QoS 1. The number by which `Published` will name it. Raises LinkError.
 
         The caller keeps count of what is in flight; paho would send beyond every limit.
         """
+        named = {
+            "MessageExpiryInterval": expiry_s,
+            "UserProperty": list(properties) or None,
+            "ResponseTopic": response_topic,
+            "CorrelationData": correlation,
+        }
         carried: Properties | None = None
-        if expiry_s is not None or properties:
+        if any(value is not None for value in named.values()):
             carried = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if expiry_s is not None:
-                carried.MessageExpiryInterval = expiry_s
-            if properties:
-                carried.UserProperty = list(properties)
+            for name, value in named.items():
+                if value is not None:
+                    setattr(carried, name, value)
         info = self._client.publish(topic, payload, qos=1, retain=retained, properties=carried)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._gone()
         return info.mid
 
-    def subscribe(self, filters: Sequence[str]) -> None:
-        """Subscribe at QoS 1; `Subscribed` tells the answer. Raises LinkError."""
-        code, _ = self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
+    def subscribe(self, filters: Sequence[str], as_published: Sequence[str] = ()) -> None:
+        """Subscribe at QoS 1; `Subscribed` tells the answer. Raises LinkError.
+
+        What comes for one of `as_published` is called retained where its sender asked for that,
+        though it comes fresh (MQTT 5.0, 3.8.3.1).
+        """
+        options = [(each, SubscribeOptions(qos=1)) for each in filters]
+        options += [
+            (each, SubscribeOptions(qos=1, retainAsPublished=True)) for each in as_published
+        ]
+        code, _ = self._client.subscribe(options)
         self._check(code)
 
     def close(self) -> None:
@@ -283,7 +300,12 @@ class Link:
         pairs = tuple(getattr(message.properties, "UserProperty", ()))
         self._events.append(
             Received(
-                topic=topic, payload=message.payload, retained=message.retain, properties=pairs
+                topic=topic,
+                payload=message.payload,
+                retained=message.retain,
+                properties=pairs,
+                response_topic=getattr(message.properties, "ResponseTopic", None),
+                correlation=getattr(message.properties, "CorrelationData", None),
             )
         )
 
