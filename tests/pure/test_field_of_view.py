@@ -1,0 +1,131 @@
+"""Pixels and directions: a place in the picture is where the head must look to have it in front."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.field_of_view import (
+    Direction,
+    beside_deg,
+    between_deg,
+    direction_of,
+    outlook,
+    place_of,
+    width_deg,
+    zoom_for,
+)
+from agent.heads_config import FieldOfView
+from drivers.angles import wrap_deg
+from drivers.contracts import Pose
+from drivers.media import Corner
+
+FOV = FieldOfView(wide=60.0, tele=3.0)
+
+poses = st.builds(
+    Pose,
+    pan_deg=st.floats(-179.9, 180),
+    tilt_deg=st.floats(-80, 80),
+    zoom=st.floats(0, 1),
+)
+places = st.builds(Corner, x=st.floats(0, 1), y=st.floats(0, 1))
+
+
+@given(pose=poses, at=places)
+def test_there_and_back_is_the_same_place(pose: Pose, at: Corner) -> None:
+    back = place_of(FOV, pose, direction_of(FOV, pose, at))
+    assert back is not None
+    assert back.x == pytest.approx(at.x, abs=1e-6)
+    assert back.y == pytest.approx(at.y, abs=1e-6)
+
+
+@given(pose=poses, at=places)
+def test_a_head_that_is_sent_to_a_place_has_it_in_the_middle(pose: Pose, at: Corner) -> None:
+    there = direction_of(FOV, pose, at)
+    sent = Pose(pan_deg=there.pan_deg, tilt_deg=there.tilt_deg, zoom=pose.zoom)
+    middle = place_of(FOV, sent, there)
+    assert middle is not None
+    assert (middle.x, middle.y) == (pytest.approx(0.5), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("at", "pan_deg", "tilt_deg"),
+    [
+        # By hand: a picture 60 degrees wide, level; tan 30 = 0.57735, over 16/9 is 0.32476, whose arc is 17.9917.
+        (Corner(0.5, 0.5), 0.0, 0.0),
+        (Corner(1.0, 0.5), 30.0, 0.0),
+        (Corner(0.0, 0.5), -30.0, 0.0),
+        (Corner(0.5, 0.0), 0.0, 17.9917),
+        (Corner(0.5, 1.0), 0.0, -17.9917),
+    ],
+)
+def test_a_level_picture_reaches_as_far_as_its_width(
+    at: Corner, pan_deg: float, tilt_deg: float
+) -> None:
+    found = direction_of(FOV, Pose(pan_deg=0, tilt_deg=0), at)
+    assert found.pan_deg == pytest.approx(pan_deg, abs=1e-3)
+    assert found.tilt_deg == pytest.approx(tilt_deg, abs=1e-3)
+
+
+def test_a_picture_that_looks_down_by_half_its_height_has_the_horizon_at_its_upper_edge() -> None:
+    half = outlook(FOV, 0.0).half_height_deg
+    found = direction_of(FOV, Pose(pan_deg=90, tilt_deg=-half), Corner(0.5, 0.0))
+    assert found.tilt_deg == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_picture_goes_on_over_the_back() -> None:
+    right = direction_of(FOV, Pose(pan_deg=170, tilt_deg=0), Corner(1.0, 0.5))
+    assert right.pan_deg == pytest.approx(-160.0)
+    assert place_of(FOV, Pose(pan_deg=170, tilt_deg=0), right) is not None
+
+
+def test_what_is_behind_is_nowhere_in_the_picture() -> None:
+    pose = Pose(pan_deg=0, tilt_deg=0)
+    assert place_of(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) is None
+    beside = place_of(FOV, pose, Direction(pan_deg=45, tilt_deg=0))
+    assert beside is not None
+    assert beside.x > 1
+
+
+@given(zoom=st.floats(0, 1))
+def test_the_zoom_is_found_again_from_the_width(zoom: float) -> None:
+    assert zoom_for(FOV, width_deg(FOV, zoom)) == pytest.approx(zoom, abs=1e-9)
+
+
+def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
+    assert width_deg(FOV, 0) == pytest.approx(60)
+    assert width_deg(FOV, 1) == pytest.approx(3)
+    assert width_deg(FOV, 2) == pytest.approx(3)
+    assert zoom_for(FOV, 90) == 0
+    assert zoom_for(FOV, 1) == 1
+    assert zoom_for(FieldOfView(wide=50, tele=50), 10) == 0
+    # The same step magnifies by the same factor.
+    focal = [1 / math.tan(math.radians(width_deg(FOV, z) / 2)) for z in (0, 0.5, 1)]
+    assert focal[1] / focal[0] == pytest.approx(focal[2] / focal[1])
+
+
+@given(pose=poses, turn=st.floats(-360, 360))
+def test_the_angle_between_directions(pose: Pose, turn: float) -> None:
+    one = Direction(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg)
+    level = Direction(pan_deg=turn, tilt_deg=0)
+    assert between_deg(one, one) == 0
+    assert between_deg(Direction(pan_deg=0, tilt_deg=0), level) == pytest.approx(
+        abs(wrap_deg(turn)), abs=1e-6
+    )
+    assert between_deg(one, level) == pytest.approx(between_deg(level, one))
+
+
+@given(pose=poses, at=places)
+def test_what_is_in_the_picture_is_not_beside_it(pose: Pose, at: Corner) -> None:
+    inner = Corner(x=0.01 + 0.98 * at.x, y=0.01 + 0.98 * at.y)
+    assert beside_deg(FOV, pose, direction_of(FOV, pose, inner)) == 0
+
+
+def test_how_far_beside_the_picture_something_is() -> None:
+    pose = Pose(pan_deg=0, tilt_deg=0)
+    assert beside_deg(FOV, pose, Direction(pan_deg=45, tilt_deg=0)) == pytest.approx(15)
+    assert beside_deg(FOV, pose, Direction(pan_deg=0, tilt_deg=27.9917)) == pytest.approx(
+        10, abs=1e-3
+    )
+    assert beside_deg(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) == 180
