@@ -29,8 +29,9 @@ CameraEventKind = Literal[
     "view_moved",
     "view_frozen",
     "camera_lost",
+    "reported",
 ]
-"""What a camera sees, or that it does not."""
+"""What a camera sees, or that it does not; `reported` is what it says itself, over ONVIF."""
 
 BoxEventKind = Literal["door", "shock", "power"]
 """What the contacts of the box tell."""
@@ -96,7 +97,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
     begin_ns: int
     name: str | None = None
-    """Of the zone or line in the scene, or of the pin."""
+    """Of the zone or line in the scene, of the pin, or of what the camera reports."""
     label: Label | None = None
     track: int | None = None
     score: float | None = None

@@ -40,6 +40,8 @@ def sentence(event: Event) -> str:
         return f"{_PICTURE[event.kind]}: over" if over else _PICTURE[event.kind]
     if event.kind in _CONTACTS:
         return _CONTACTS[event.kind][over]
+    if event.kind == "reported":
+        return f"the camera reports {event.name or 'something'}" + (": over" if over else "")
     place = f' "{event.name}"' if event.name else ""
     lasted = f" after {event.duration_s:.0f} s" if over and event.duration_s else ""
     if event.kind in _GATHERINGS:

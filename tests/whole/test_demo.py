@@ -293,6 +293,8 @@ def test_a_film_is_opened_once() -> None:
         (demo_moments.event("queue", "end", name="lights"), 'the queue at "lights" is gone'),
         (demo_moments.event("view_dark", "end"), "the picture is dark: over"),
         (demo_moments.event("camera_lost", "begin"), "the camera is lost"),
+        (demo_moments.event("reported", "begin", name="Motion"), "the camera reports Motion"),
+        (demo_moments.event("reported", "end", name="Motion"), "the camera reports Motion: over"),
         (demo_moments.event("door", "begin"), "the door is open"),
         (demo_moments.event("power", "end"), "mains power is back"),
     ],
