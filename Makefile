@@ -50,11 +50,17 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup
+setup-test: setup .cache/test-peers/.done
 	@scripts/apt-packages mosquitto openssl chromium chromium-driver \
-	  python3-gi gir1.2-gst-rtsp-server-1.0 \
+	  python3-gi gir1.2-gst-rtsp-server-1.0 iproute2 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
+
+# A camera that speaks ONVIF. It brings opencv-python, which would break cv2 in .venv.
+.cache/test-peers/.done: tests/contracts/ipycam.lock
+	$(PYTHON) -m venv .cache/test-peers
+	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
+	touch $@
 
 setup-crash:
 	@scripts/apt-packages e2fsprogs faketime strace util-linux
