@@ -56,7 +56,7 @@ setup-test: setup .cache/test-peers/.done
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
 
-# A camera that speaks ONVIF. It brings opencv-python, which would break cv2 in .venv.
+# A camera that speaks ONVIF. It brings an OpenCV, which must not be mixed with that in .venv.
 .cache/test-peers/.done: tests/contracts/ipycam.lock
 	$(PYTHON) -m venv .cache/test-peers
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
