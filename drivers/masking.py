@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from drivers.errors import MaskRefused
 from drivers.media import Corner, Plane, Polygon
@@ -26,6 +27,7 @@ _ONE = 1 << _FRACTION_BITS
 _FRAME_PX = 4
 
 Planes = tuple[Plane, Plane, Plane]
+Samples = npt.NDArray[np.uint8 | np.uint16]
 
 
 class _Patch(msgspec.Struct, frozen=True):
@@ -34,7 +36,15 @@ class _Patch(msgspec.Struct, frozen=True):
     rows: slice
     columns: slice
     mask: Plane
-    paint: Plane
+    paint: Samples
+
+
+class _Patches(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of luma, of a plane of chroma, and of the pairs of chroma in NV12."""
+
+    luma: tuple[_Patch, ...] = ()
+    chroma: tuple[_Patch, ...] = ()
+    pairs: tuple[_Patch, ...] = ()
 
 
 class MaskPainter:
@@ -58,8 +68,7 @@ class MaskPainter:
         self._now = masks_now
         self._masks: tuple[Polygon, ...] = ()
         self._size_px = (0, 0)
-        self._luma: tuple[_Patch, ...] = ()
-        self._chroma: tuple[_Patch, ...] = ()
+        self._patches = _Patches()
         self._take(tuple(masks) if masks_now is None else masks_now())
 
     def painted(self, planes: Planes) -> Planes:
@@ -67,20 +76,44 @@ class MaskPainter:
 
         Raises MaskRefused where they cannot be drawn.
         """
-        if self._now is not None and (masks := self._now()) is not self._masks:
-            self._take(masks)
-        if not self._masks:
+        if not self._masks_of_now():
             return planes
         y, u, v = planes
-        size_px = (y.shape[1], y.shape[0])
         try:
-            if size_px != self._size_px:
-                self._luma, self._chroma = _drawn(self._masks, *size_px)
-                self._size_px = size_px
-            return _over(y, self._luma), _over(u, self._chroma), _over(v, self._chroma)
+            patches = self._drawn_at(y)
+            return _over(y, patches.luma), _over(u, patches.chroma), _over(v, patches.chroma)
         except (cv2.error, MemoryError) as error:
-            width, height = size_px
-            raise MaskRefused(f"{self._what}: masks not drawn at {width}x{height}") from error
+            raise self._not_drawn(y) from error
+
+    def paint_nv12(self, luma: Plane, chroma: Plane) -> None:
+        """Paint the masks into a picture, in place: `luma` is H x W, and `chroma` has Cb and Cr in
+        turns, (H+1)//2 rows of W + W%2. Rows may be padded.
+
+        Raises MaskRefused where they cannot be drawn; the picture is then not to be shown.
+        """
+        if not self._masks_of_now():
+            return
+        try:
+            patches = self._drawn_at(luma)
+            _paint(luma, patches.luma)
+            _paint(chroma.view(np.uint16), patches.pairs)
+        except (cv2.error, MemoryError) as error:
+            raise self._not_drawn(luma) from error
+
+    def _masks_of_now(self) -> tuple[Polygon, ...]:
+        if self._now is not None and (masks := self._now()) is not self._masks:
+            self._take(masks)
+        return self._masks
+
+    def _drawn_at(self, luma: Plane) -> "_Patches":
+        size_px = (luma.shape[1], luma.shape[0])
+        if size_px != self._size_px:
+            self._patches = _drawn(self._masks, *size_px)
+            self._size_px = size_px
+        return self._patches
+
+    def _not_drawn(self, luma: Plane) -> MaskRefused:
+        return MaskRefused(f"{self._what}: masks not drawn at {luma.shape[1]}x{luma.shape[0]}")
 
     def _take(self, masks: tuple[Polygon, ...]) -> None:
         for index, polygon in enumerate(masks):
@@ -104,10 +137,7 @@ def _check(polygon: Polygon, what: str) -> None:
         raise MaskRefused(f"{what}: has no area; allowed: corners not all on one line")
 
 
-def _drawn(
-    masks: Sequence[Polygon], width_px: int, height_px: int
-) -> tuple[tuple[_Patch, ...], tuple[_Patch, ...]]:
-    """The patches of the luma plane and of both chroma planes."""
+def _drawn(masks: Sequence[Polygon], width_px: int, height_px: int) -> _Patches:
     rows, columns = (height_px + 1) // 2, (width_px + 1) // 2
     # OpenCV leaves out pixels where it clips a thin polygon at the picture's edge.
     framed = np.zeros((2 * rows + 2 * _FRAME_PX, 2 * columns + 2 * _FRAME_PX), np.uint8)
@@ -129,24 +159,32 @@ def _drawn(
     canvas = framed[_FRAME_PX:-_FRAME_PX, _FRAME_PX:-_FRAME_PX]
     chroma = canvas.reshape(rows, 2, columns, 2).max(axis=(1, 3))
     luma = chroma.repeat(2, axis=0).repeat(2, axis=1)[:height_px, :width_px]
-    return _patches(luma, LUMA), _patches(chroma, CHROMA)
+    return _Patches(
+        luma=_patches(luma, np.uint8(LUMA)),
+        chroma=_patches(chroma, np.uint8(CHROMA)),
+        pairs=_patches(chroma, np.uint16(CHROMA << 8 | CHROMA)),
+    )
 
 
-def _patches(mask: Plane, value: int) -> tuple[_Patch, ...]:
+def _patches(mask: Plane, value: np.uint8 | np.uint16) -> tuple[_Patch, ...]:
     """One patch for each part of the mask that hangs together."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = []
     for x, y, width, height, _ in stats[1:]:
         rows, columns = slice(int(y), int(y + height)), slice(int(x), int(x + width))
         part = np.ascontiguousarray(mask[rows, columns])
-        found.append(_Patch(rows, columns, part, np.full_like(part, value)))
+        found.append(_Patch(rows, columns, part, np.full(part.shape, value)))
     return tuple(found)
 
 
 def _over(plane: Plane, patches: Sequence[_Patch]) -> Plane:
     """A copy of a plane with the patches painted over it."""
     copy = plane.copy()
-    for patch in patches:
-        cv2.copyTo(patch.paint, patch.mask, copy[patch.rows, patch.columns])
+    _paint(copy, patches)
     copy.flags.writeable = False
     return copy
+
+
+def _paint(plane: Samples, patches: Sequence[_Patch]) -> None:
+    for patch in patches:
+        cv2.copyTo(patch.paint, patch.mask, plane[patch.rows, patch.columns])

@@ -99,6 +99,31 @@ def test_what_is_not_painted_is_as_it_was_and_the_picture_itself_is_not_written_
         assert not painted.flags.writeable
 
 
+@given(
+    masks=st.lists(polygons(), min_size=1, max_size=3),
+    size_px=sizes,
+    padding=st.integers(0, 9).map(lambda pairs: 2 * pairs),
+)
+def test_a_picture_in_nv12_is_painted_in_place_as_its_planes_would_be(
+    masks: list[Polygon], size_px: tuple[int, int], padding: int
+) -> None:
+    width, height = size_px
+    stride = width + width % 2 + padding
+    luma, u, v = picture(size_px, 1)
+    rows = np.full((height, stride), 255, np.uint8)
+    pairs = np.full(((height + 1) // 2, stride), 255, np.uint8)
+    rows[:, :width] = luma
+    pairs[:, : width + width % 2] = np.dstack((u, v)).reshape(u.shape[0], -1)
+    painter = MaskPainter(masks, WHAT)
+    painter.paint_nv12(rows[:, :width], pairs[:, : width + width % 2])
+    expected = MaskPainter(masks, WHAT).painted((luma, u, v))
+    assert (rows[:, :width] == expected[0]).all()
+    for plane, first in zip(expected[1:], (0, 1), strict=True):
+        assert (pairs[:, first : width + width % 2 : 2] == plane).all()
+    assert (rows[:, width:] == 255).all()
+    assert (pairs[:, width + width % 2 :] == 255).all()
+
+
 def test_a_mask_reaches_two_pixels_beyond_its_edge_at_most() -> None:
     square = (Corner(0.25, 0.25), Corner(0.75, 0.25), Corner(0.75, 0.75), Corner(0.25, 0.75))
     y, _, _ = MaskPainter([square], WHAT).painted(picture((80, 40), 1))
