@@ -68,9 +68,9 @@ class TourStop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[head.tour]]`: presets one after the other. With `begin` and `end`, the box's local time,
-    it runs by itself between them on these days, over midnight where `end` is the earlier; without
-    them it runs when it is told to.
+    """`[[head.tour]]`: presets one after the other. With `begin` and `end`, by the head's `time_zone`,
+    it runs by itself between them on these days, over midnight where `end` is the earlier, and for
+    24 h where both are the same; without them it runs when it is told to.
     """
 
     name: Name
@@ -78,6 +78,7 @@ class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     begin: TimeOfDay | None = None
     end: TimeOfDay | None = None
     days: tuple[Day, ...] = EVERY_DAY
+    order: Literal["forward", "back_and_forth", "shuffled"] = "forward"
 
 
 class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +90,19 @@ class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     speed: Share = 0.5
     overlap: Annotated[float, msgspec.Meta(ge=0.1, le=0.8)] = 0.35
+
+
+class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.tracking]`: whether the head may follow a road user whom an operator has chosen.
+
+    It needs `fov_deg`. `zoom_max` is how far it zooms in. Whom it has lost it waits for during
+    `hold_s`, and nobody is followed for longer than `longest_s`.
+    """
+
+    enabled: bool = False
+    zoom_max: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.4
+    hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 4.0
+    longest_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
 
 
 class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,5 +130,8 @@ class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     forbidden: Annotated[tuple[Sector, ...], msgspec.Meta(max_length=32)] = ()
     sun: Sun | None = None
     promise: Promise = Promise()
+    time_zone: str = "UTC"
+    """Whose wall clock the tours go by, as the IANA names it."""
     tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()
     sweep: SweepConfig = SweepConfig()
+    tracking: TrackingConfig = TrackingConfig()
