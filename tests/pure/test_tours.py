@@ -1,0 +1,384 @@
+"""Guard tours: which one runs, where it goes on after an interruption, and what it leaves out."""
+
+import itertools
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control import schedule
+from agent.control.schedule import Schedule
+from agent.control.tours import PAUSE_S, Tours
+from agent.control.wishes import HeadState, Recall, Refused
+from agent.errors import BadInput
+from agent.heads_config import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
+from drivers.contracts import Pose, PtzPosition
+
+MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
+STEP_S = 0.5
+
+
+def tour(name: str, *presets: str, dwell_s: float = 10, **more: object) -> TourConfig:
+    stops = tuple(TourStop(preset=preset, dwell_s=dwell_s) for preset in presets)
+    return TourConfig(name=name, stop=stops, **more)  # type: ignore[arg-type]
+
+
+def daily(name: str, begin: str, end: str, *days: Day) -> TourConfig:
+    return tour(name, "a", begin=begin, end=end, days=days or EVERY_DAY)
+
+
+class Street:
+    """A head that takes three seconds from anywhere to anywhere and settles after one more."""
+
+    def __init__(self, *tours: TourConfig, time_zone: str = "UTC", seed: int = 1) -> None:
+        self.told: list[str] = []
+        self.tours = Tours(tours, time_zone, random.Random(seed), self.told.append)
+        self.presets = {"a", "b", "c", "d", "home"}
+        self.forbidden: set[str] = set()
+        self.stuck = False
+        self.now_s = 0.0
+        self.utc: datetime | None = MONDAY
+        self.at = "home"
+        self.goal = "home"
+        self.due_s = 0.0
+        self.sent: list[str] = []
+
+    def state(self) -> HeadState:
+        moving = self.now_s < self.due_s
+        if not moving:
+            self.at = self.goal
+        position = PtzPosition(
+            pose=Pose(pan_deg=0, tilt_deg=0), error_deg=0, moving=moving, t_ns=self.t_ns
+        )
+        return HeadState(
+            head="mast",
+            position=position,
+            moving=moving,
+            settled=self.now_s >= self.due_s + 1,
+            preset=None if moving else self.at,
+            lease=None,
+            tour=self.tours.running,
+            error=None,
+        )
+
+    @property
+    def t_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+    def turn(self, preset: str) -> None:
+        self.goal, self.due_s = preset, self.now_s + 3
+
+    def step(self) -> None:
+        wish = self.tours.step(self.t_ns, self.utc, self.state())
+        if wish is None:
+            return
+        assert isinstance(wish, Recall)
+        self.sent.append(wish.preset)
+        if wish.preset not in self.presets:
+            self.tours.refused(Refused("unknown", f"no preset {wish.preset!r}"), self.t_ns)
+        elif wish.preset in self.forbidden:
+            self.tours.refused(Refused("forbidden", "windows are there"), self.t_ns)
+        elif not self.stuck:
+            self.turn(wish.preset)
+
+    def run(self, seconds: float, *, stepped: bool = True) -> list[str]:
+        """Where the head was sent to in this time. Not `stepped`: somebody stronger has it."""
+        first = len(self.sent)
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            if stepped:
+                self.step()
+            self.now_s += STEP_S
+            self.utc = self.utc and self.utc + timedelta(seconds=STEP_S)
+        return self.sent[first:]
+
+
+def test_a_tour_goes_round_and_stays_at_each_stop() -> None:
+    street = Street(tour("round", "a", "b", "c"))
+    street.tours.start("round")
+    # To each stop it takes 4 s until it has settled, and it stays for 10.
+    assert street.run(4 * 14) == ["a", "b", "c", "a"]
+
+
+def test_each_stop_has_its_own_time_and_speed() -> None:
+    stops = (TourStop(preset="a", dwell_s=30, speed=1.0), TourStop(preset="b", dwell_s=5))
+    street = Street(TourConfig(name="round", stop=stops))
+    street.tours.start("round")
+    first = street.tours.step(0, street.utc, street.state())
+    assert first == Recall(preset="a", speed=1.0)
+    street.turn("a")
+    assert street.run(33) == []
+    assert street.run(2) == ["b"]
+
+
+def test_back_and_forth_turns_at_the_ends() -> None:
+    street = Street(tour("round", "a", "b", "c", "d", order="back_and_forth"))
+    street.tours.start("round")
+    assert "".join(street.run(13 * 14)) == "abcdcbabcdcba"
+
+
+@given(seed=st.integers(0, 50))
+def test_shuffled_sees_all_in_each_round_and_none_twice_in_a_row(seed: int) -> None:
+    street = Street(tour("round", "a", "b", "c", "d", order="shuffled"), seed=seed)
+    street.tours.start("round")
+    sent = street.run(12 * 14)
+    assert [sorted(sent[at : at + 4]) for at in (0, 4, 8)] == [["a", "b", "c", "d"]] * 3
+    assert all(one != other for one, other in itertools.pairwise(sent))
+
+
+def test_a_tour_of_one_stop_stays_there() -> None:
+    street = Street(tour("watch", "a"))
+    street.tours.start("watch")
+    assert street.run(200) == ["a"]
+
+
+@given(
+    before_s=st.floats(0.5, 100),
+    for_s=st.floats(3, 300),
+    to=st.sampled_from(["a", "b", "c", "home"]),
+)
+def test_after_an_operator_it_goes_on_at_the_stop_it_was_at(
+    before_s: float, for_s: float, to: str
+) -> None:
+    street = Street(tour("round", "a", "b", "c"))
+    street.tours.start("round")
+    was_at = street.run(before_s)[-1]
+    street.turn(to)
+    street.run(for_s, stepped=False)
+    after = street.run(40)
+    if to == was_at:
+        # He left it where the tour had it: that stop goes on.
+        assert after[0] == {"a": "b", "b": "c", "c": "a"}[to]
+    else:
+        assert after[0] == was_at
+        assert after[1] != was_at
+    assert street.told == []
+
+
+def test_a_stop_that_was_interrupted_has_its_whole_time() -> None:
+    street = Street(tour("round", "a", "b", dwell_s=20))
+    street.tours.start("round")
+    street.run(20)
+    street.turn("home")
+    street.run(10, stepped=False)
+    assert street.run(23) == ["a"]
+    assert street.run(3) == ["b"]
+
+
+def test_a_missing_or_forbidden_stop_is_left_out_and_told_once() -> None:
+    street = Street(tour("round", "a", "gone", "b", "c"))
+    street.forbidden.add("c")
+    street.tours.start("round")
+    street.run(200)
+    assert set(street.sent) == {"a", "gone", "b", "c"}
+    assert street.told == [
+        "tour 'round' leaves out 'gone': no preset 'gone'",
+        "tour 'round' leaves out 'c': windows are there",
+    ]
+
+
+def test_a_stop_that_was_mended_is_told_anew_when_it_is_gone_again() -> None:
+    street = Street(tour("round", "a", "b"))
+    street.forbidden.add("b")
+    street.tours.start("round")
+    street.run(60)
+    street.forbidden.clear()
+    street.run(60)
+    assert len(street.told) == 1
+    street.forbidden.add("b")
+    street.run(60)
+    assert len(street.told) == 2
+
+
+def test_where_no_stop_is_left_it_asks_seldom() -> None:
+    street = Street(tour("round", "x", "y", "z"))
+    street.tours.start("round")
+    sent = street.run(600)
+    assert len(street.told) == 3
+    assert len(sent) <= 3 * (600 / PAUSE_S + 1)
+    assert street.tours.running == "round"
+
+
+def test_a_stop_that_is_not_reached_is_tried_three_times() -> None:
+    street = Street(tour("round", "a", "b"))
+    street.tours.start("round")
+    street.stuck = True
+    assert street.run(27) == ["a", "a", "a", "b", "b"]
+    assert street.told == ["tour 'round' leaves out 'a': the head does not come to rest there"]
+
+
+def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
+    street = Street(tour("round", "a", "b"))
+    street.tours.start("round")
+    assert street.tours.step(0, street.utc, street.state()) is not None
+    street.tours.refused(Refused("busy", "somebody has it"), 0)
+    assert street.run(4) == []
+    assert street.run(14) == ["a"]
+    assert street.told == []
+
+
+def test_a_tour_that_is_not_there_cannot_be_started() -> None:
+    street = Street(tour("round", "a"))
+    with pytest.raises(Refused, match="no tour 'night'; there are: round") as refused:
+        street.tours.start("night")
+    assert refused.value.kind == "unknown"
+
+
+def test_without_window_and_command_nothing_runs() -> None:
+    street = Street(tour("round", "a"))
+    assert street.run(3600) == []
+    assert street.tours.running is None
+
+
+def running(street: Street, hours: float) -> str | None:
+    """What runs so many hours after Monday, 00:00."""
+    street.utc = MONDAY + timedelta(hours=hours)
+    street.step()
+    return street.tours.running
+
+
+def test_the_schedule_says_what_runs() -> None:
+    street = Street(daily("night", "22:00", "06:00"), daily("school", "07:30", "08:30", "mon"))
+    found = [running(street, hours) for hours in (0, 5.99, 6, 7.5, 8.5, 21.9, 22, 31.5, 46)]
+    assert found == ["night", "night", None, "school", None, None, "night", None, "night"]
+
+
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
+    street = Street(daily("night", "22:00", "06:00", "sun"))
+    # Sunday's goes on into Monday; Monday has none of its own.
+    found = [running(street, hours) for hours in (1, 7, 23, 6 * 24 + 23)]
+    assert found == ["night", None, None, "night"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "utc", "runs"),
+    [
+        # Paris is at UTC+1 in winter, +2 from 29 March 2026, 01:00 UTC.
+        ("Europe/Paris", datetime(2026, 1, 5, 6, 30, tzinfo=UTC), True),
+        ("Europe/Paris", datetime(2026, 7, 6, 6, 30, tzinfo=UTC), False),
+        ("Europe/Paris", datetime(2026, 7, 6, 5, 30, tzinfo=UTC), True),
+        ("UTC", datetime(2026, 7, 6, 7, 30, tzinfo=UTC), True),
+        # Midnight in Paris is still the day before in UTC.
+        ("Europe/Paris", datetime(2026, 3, 29, 5, 30, tzinfo=UTC), True),
+    ],
+)
+def test_windows_are_of_the_wall_clock(zone: str, utc: datetime, *, runs: bool) -> None:
+    made = Schedule([daily("school", "07:00", "08:00")], zone)
+    assert (made.at(utc) == "school") == runs
+
+
+def test_a_command_stands_until_the_schedule_changes() -> None:
+    street = Street(daily("night", "22:00", "06:00"), tour("round", "b"))
+    assert running(street, 12) is None
+    street.tours.start("round")
+    assert running(street, 12.1) == "round"
+    assert running(street, 21.9) == "round"
+    assert running(street, 22.1) == "night"
+    street.tours.stop()
+    assert running(street, 23) is None
+    assert running(street, 29) is None
+    assert running(street, 31) is None
+    assert running(street, 47) == "night"
+
+
+def test_a_tour_that_is_started_again_begins_anew() -> None:
+    street = Street(tour("round", "a", "b", "c"))
+    street.tours.start("round")
+    street.run(20)
+    street.tours.start("round")
+    assert street.run(1) == ["a"]
+
+
+def test_without_a_clock_nothing_begins_by_itself() -> None:
+    street = Street(daily("night", "22:00", "06:00"))
+    street.utc = None
+    assert street.run(24 * 3600) == []
+    assert running(street, 23) == "night"
+
+
+def test_what_ran_runs_on_when_the_clock_is_lost() -> None:
+    street = Street(daily("night", "22:00", "06:00"))
+    assert running(street, 23) == "night"
+    street.utc = None
+    street.run(24 * 3600)
+    assert street.tours.running == "night"
+    assert running(street, 55) is None
+
+
+def test_a_tour_by_day_and_night_needs_no_clock() -> None:
+    street = Street(daily("always", "00:00", "00:00"))
+    street.utc = None
+    assert street.run(1) == ["a"]
+    street.tours.stop()
+    street.run(10)
+    assert street.tours.running is None
+
+
+def test_commands_need_no_clock() -> None:
+    street = Street(daily("night", "22:00", "06:00"))
+    street.utc = None
+    street.tours.start("night")
+    assert street.run(1) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("tours", "zone", "line"),
+    [
+        (
+            (daily("night", "22:00", "06:00"), daily("dawn", "05:00", "08:00", "wed")),
+            "UTC",
+            (
+                "box.toml: head[0].tour[1].begin = '05:00': tours 'night' and 'dawn' would both run on "
+                "wed at 05:00; allowed: one at a time"
+            ),
+        ),
+        (
+            (daily("long", "23:00", "22:00", "sun"), daily("week", "00:00", "01:00", "mon")),
+            "UTC",
+            (
+                "box.toml: head[0].tour[1].begin = '00:00': tours 'long' and 'week' would both run on "
+                "mon at 00:00; allowed: one at a time"
+            ),
+        ),
+        (
+            (tour("night", "a"), tour("night", "b")),
+            "UTC",
+            "box.toml: head[0].tour[1].name = 'night': used already; allowed: a name of its own",
+        ),
+        (
+            (tour("night", "a", begin="22:00"),),
+            "UTC",
+            "box.toml: head[0].tour[0].end: missing; the other end of the window is given",
+        ),
+        (
+            (),
+            "Africa/Casa",
+            (
+                "box.toml: head[0].time_zone = 'Africa/Casa': no such zone on this machine; "
+                "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
+            ),
+        ),
+        (
+            (),
+            "../etc/passwd",
+            (
+                "box.toml: head[0].time_zone = '../etc/passwd': no such zone on this machine; "
+                "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_with_one_line(
+    tours: tuple[TourConfig, ...], zone: str, line: str
+) -> None:
+    head = HeadConfig(name="mast", driver="fake", tour=tours, time_zone=zone)
+    with pytest.raises(BadInput) as refused:
+        schedule.check(head, "box.toml: head[0]")
+    assert str(refused.value) == line
+
+
+def test_windows_that_meet_do_not_overlap() -> None:
+    tours = (daily("night", "22:00", "06:00"), daily("day", "06:00", "22:00"), tour("round", "a"))
+    schedule.check(HeadConfig(name="mast", driver="fake", tour=tours), "box.toml: head[0]")
