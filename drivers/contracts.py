@@ -1,7 +1,7 @@
 """What the agent asks of a device. `tests/contracts/` holds every driver to these words."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -55,6 +55,36 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let go of the device. A second call does nothing; a blocked `read` returns soon."""
+        ...
+
+
+class CameraReadings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera says of its own sensor and lens, for its last picture. None: it does not say.
+
+    `night`: it takes its pictures for darkness now (no colour, longer exposures), so that an
+    IR-cut filter and a lamp may follow. `dropped_frames` and `dropped_packets` are what was lost
+    inside the driver since it was opened, because nobody took it in time.
+    """
+
+    night: bool | None = None
+    exposure_us: int | None = None
+    analogue_gain: float | None = None
+    lux: float | None = None
+    colour_temperature_k: int | None = None
+    lens_dioptres: float | None = None
+    """Where the lens is focused: 1 over the distance in metres, 0 at infinity."""
+    focus_score: int | None = None
+    """How sharp the picture is: the higher, the sharper, within one scene."""
+    dropped_frames: int = 0
+    dropped_packets: int = 0
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A camera that knows what its sensor does."""
+
+    def readings(self) -> CameraReadings | None:
+        """The newest readings, None where there are none yet. Any thread; never blocks."""
         ...
 
 
@@ -199,13 +229,23 @@ class Gpio(Protocol):
 
     A driver's module offers `Options` and `open_gpio(options, lines, clock_ns)`, which raises
     DriverError: `absent` without a chip or a pin of that number, `busy` where another process has
-    the pin.
+    the pin, `unsupported` where this user may not have it or the pin cannot be what the line says.
+    Once they are closed, all but `close` raise DriverError `absent`; `unsupported` after a fork.
     """
+
+    @property
+    def dropped(self) -> int:
+        """How many edges were dropped since the pins were opened, because nobody read them."""
+        ...
 
     def edge(self, timeout_s: float) -> Edge | None:
         """The next change of an input, None where none came within `timeout_s` seconds. At most
         1024 wait; beyond them the oldest are dropped, and `is_active` tells how it stands.
         """
+        ...
+
+    def wake(self) -> None:
+        """Let the reader look up: a wait in `edge`, or the next one, ends at once with None."""
         ...
 
     def is_active(self, name: str) -> bool:

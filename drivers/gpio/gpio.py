@@ -1,0 +1,157 @@
+"""The pins of a Raspberry Pi, through gpiozero.
+
+```toml
+[gpio]
+driver = "gpio"
+```
+
+Pins are numbered as the chip does (BCM). An output is inactive from the moment that it is open, is
+set inactive before it is let go, and that happens at the process's end too, however it comes but by
+SIGKILL. Once let go it is an input without pull: what must stay off then needs a resistor.
+gpiozero's own debouncing is not used.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import gpiozero
+import msgspec
+
+from drivers.contracts import Edge, Line
+from drivers.edge_queue import EdgeQueue
+from drivers.errors import DriverError
+from drivers.pin_factory import pin
+
+_PULL_UP = {"up": True, "down": False, "none": None}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """There are none: a board has one header."""
+
+
+def open_gpio(
+    options: Options,  # noqa: ARG001 - every driver takes some
+    lines: Sequence[Line],
+    clock_ns: Callable[[], int],
+) -> "GpiozeroPins":
+    """Open the lines. Raises DriverError: absent, busy, unsupported; see `drivers.contracts`."""
+    return GpiozeroPins(lines, clock_ns)
+
+
+class GpiozeroPins:
+    """Some pins of the board. References to gpiozero's devices are kept: one that is collected lets
+    go of its pin.
+    """
+
+    def __init__(self, lines: Sequence[Line], clock_ns: Callable[[], int]) -> None:
+        self._pid = os.getpid()
+        self._clock_ns = clock_ns
+        self._edges = EdgeQueue()
+        self._lock = threading.Lock()
+        self._inputs: dict[str, _Input] = {}
+        self._outputs: dict[str, gpiozero.OutputDevice] = {}
+        self._closed = False
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            for line in lines:
+                with pin(f"pin {line.name!r} ({line.pin})"):
+                    self._open(line)
+            undo.pop_all()
+        # After gpiozero's own, so it runs before: outputs are set inactive while there are pins.
+        atexit.register(self.close)
+
+    @property
+    def dropped(self) -> int:
+        """See `drivers.contracts.Gpio`, as for all that follows."""
+        return self._edges.dropped
+
+    def edge(self, timeout_s: float) -> Edge | None:
+        """The next change of an input."""
+        self._check()
+        return self._edges.get(timeout_s)
+
+    def wake(self) -> None:
+        """Let the reader look up."""
+        self._edges.wake()
+
+    def is_active(self, name: str) -> bool:
+        """How a line stands."""
+        with self._lock, pin(f"pin {name!r}"):
+            self._check()
+            if name in self._inputs:
+                return self._inputs[name].is_active
+            return bool(self._output(name).is_active)
+
+    def drive(self, name: str, *, active: bool) -> None:
+        """Set an output."""
+        with self._lock, pin(f"pin {name!r}"):
+            self._check()
+            self._output(name).value = active
+
+    def close(self) -> None:
+        """Set every output inactive and let go. In a fork's child nothing is touched."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._closed = True
+            for output in self._outputs.values():
+                with ExitStack() as last:
+                    last.callback(output.close)
+                    output.off()
+            for contact in self._inputs.values():
+                contact.close()
+            self._outputs.clear()
+            self._inputs.clear()
+        self._edges.wake()
+        atexit.unregister(self.close)
+
+    def _open(self, line: Line) -> None:
+        if line.direction == "in":
+            self._inputs[line.name] = _Input(line, partial(self._changed, line.name))
+        else:
+            self._outputs[line.name] = gpiozero.OutputDevice(
+                line.pin, active_high=not line.active_low, initial_value=False
+            )
+
+    def _changed(self, name: str, active: bool) -> None:  # noqa: FBT001 - bound by position
+        """Called in gpiozero's thread, which must not be held up."""
+        self._edges.put(Edge(name=name, active=active, t_ns=self._clock_ns()))
+
+    def _output(self, name: str) -> gpiozero.OutputDevice:
+        if name not in self._outputs:
+            raise DriverError("unsupported", f"pin {name!r}: no output of this name")
+        return self._outputs[name]
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise DriverError("unsupported", "pins: not usable in a fork of who opened them")
+        if self._closed:
+            raise DriverError("absent", "pins: closed")
+
+
+class _Input:
+    """gpiozero takes a pulled input's active level from its pull; where the line says otherwise,
+    it is turned over here.
+    """
+
+    def __init__(self, line: Line, on_change: Callable[[bool], None]) -> None:
+        pull_up = _PULL_UP[line.pull]
+        self._inverted = pull_up is not None and pull_up != line.active_low
+        self._device = gpiozero.DigitalInputDevice(
+            line.pin,
+            pull_up=pull_up,
+            active_state=not line.active_low if pull_up is None else None,
+        )
+        self._device.when_activated = partial(on_change, not self._inverted)
+        self._device.when_deactivated = partial(on_change, self._inverted)
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self._device.is_active) != self._inverted
+
+    def close(self) -> None:
+        self._device.close()

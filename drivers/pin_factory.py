@@ -1,0 +1,101 @@
+"""gpiozero and what lies beneath it, brought to where its devices can be made.
+
+On a board the pins are lgpio's: it alone serves every Raspberry Pi, the 5 included. It makes a FIFO
+where it is loaded, and changes the process's folder to do so (`LG_WD`; gpiozero issue 1106), so it is
+loaded here, into a folder of its own, and the process comes back to where it was. `vigie` holds
+absolute paths only. The variable GPIOZERO_PIN_FACTORY is respected: `mock` has pins without a board.
+
+The factory is the process's own and stays: the lines of a pin that was closed remain claimed, as
+inputs, until the process ends.
+"""
+
+import importlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gpiozero
+
+from drivers.errors import DriverError, DriverErrorKind
+
+CHIP = "/dev/gpiochip0"
+"""Where the header's pins are, on the Raspberry Pi 5 too since gpiozero 2.0.1.post3 (issue 1166)."""
+
+FACTORY = "GPIOZERO_PIN_FACTORY"
+_LOADING = threading.Lock()
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+"""lgpio's folder, which goes when the process ends."""
+
+
+@contextmanager
+def pin(what: str) -> Iterator[None]:
+    """Around what makes or uses a device of gpiozero: the factory is there, and what fails is a
+    DriverError whose line begins with `what`: `busy`, `absent`, or `unsupported`.
+    """
+    try:
+        with _LOADING:
+            _load()
+        yield
+    except gpiozero.GPIOPinInUse as error:
+        raise DriverError("busy", f"{what}: in use by another part of the agent") from error
+    except gpiozero.PinInvalidPin as error:
+        raise DriverError("absent", f"{what}: this board has no such pin") from error
+    except (ImportError, OSError, gpiozero.BadPinFactory, gpiozero.PinUnknownPi) as error:
+        raise DriverError("absent", f"{what}: no pins here: {error}") from error
+    except gpiozero.DeviceClosed as error:
+        raise DriverError("absent", f"{what}: closed") from error
+    except gpiozero.GPIOZeroError as error:
+        raise DriverError("unsupported", f"{what}: {error}") from error
+    except _lgpio_error() as error:
+        said = str(error).strip("'")
+        raise DriverError(_kind(said), f"{what}: {_sentence(said)}") from error
+
+
+def _load() -> None:
+    if gpiozero.Device.pin_factory is not None:
+        return
+    if os.environ.setdefault(FACTORY, "lgpio") == "lgpio" and "lgpio" not in sys.modules:
+        _load_lgpio()
+    gpiozero.Device.ensure_pin_factory()
+
+
+def _load_lgpio() -> None:
+    if "LG_WD" not in os.environ:
+        runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or None
+        _folders.append(tempfile.TemporaryDirectory(prefix="lgpio-", dir=runtime))
+        os.environ["LG_WD"] = _folders[-1].name
+    here = os.open(".", os.O_PATH)
+    try:
+        importlib.import_module("lgpio")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _lgpio_error() -> tuple[type[Exception], ...]:
+    """What lgpio raises, where it is loaded; it is derived from nothing better than Exception."""
+    lgpio = sys.modules.get("lgpio")
+    return () if lgpio is None else (lgpio.error,)
+
+
+def _kind(said: str) -> DriverErrorKind:
+    """No codes are in lgpio's errors, only the texts of its `lgErrInfo` table."""
+    if said == "GPIO busy":
+        return "busy"
+    if said == "can not open gpiochip" and Path(CHIP).exists():
+        return "unsupported"
+    return "absent"
+
+
+def _sentence(said: str) -> str:
+    if said == "GPIO busy":
+        return "another process has it"
+    if said == "can not open gpiochip":
+        if Path(CHIP).exists():
+            return f"{CHIP} is denied to this user: it must be in the group `gpio`"
+        return f"no pins here: {CHIP} is not there"
+    return said
