@@ -1,7 +1,9 @@
 """What every test may ask for."""
 
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,28 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hardware",
+        action="append",
+        default=[],
+        metavar="KIND.DRIVER OPTIONS",
+        help="hold a device that is there to its contract, such as "
+        '\'ptz.visca port = "/dev/ttyUSB0"; model = "ptzoptics"\': the driver, and its options '
+        "as in the configuration. A head moves while it is tried.",
+    )
+
+
+def hardware(config: pytest.Config, kind: str) -> dict[str, dict[str, Any]]:
+    """The drivers of a kind that `--hardware` names, with their options."""
+    given = [text.partition(" ") for text in config.getoption("--hardware")]
+    return {
+        name.removeprefix(f"{kind}."): tomllib.loads(options.replace(";", "\n"))
+        for name, _, options in given
+        if name.startswith(f"{kind}.")
+    }
 
 
 class HeldClock:

@@ -5,11 +5,13 @@ under /dev/serial/by-id. The adapter can be pulled and plugged in again under th
 line can lose, damage, repeat and delay bytes. Several heads may hang on one line.
 """
 
+import contextlib
 import os
 import random
 import selectors
 import threading
 import tty
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -115,6 +117,11 @@ class PtyHead:
             aside.symlink_to(self._line.port)
             aside.replace(self.link)
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until the heads have heard all that was sent, and have said what is due by now."""
+        line = self._line
+        return line is None or line.settle(timeout_s)
+
     def close(self) -> None:
         """Pull the adapter for good. A second call does nothing."""
         self.hang_up()
@@ -144,6 +151,7 @@ class _Line:
         self._carry = carry
         self._owed = owed
         self._ended = threading.Event()
+        self._settling: deque[threading.Event] = deque()
         # The terminal's own end stays open here: while nobody has it open, a master that is read
         # fails, and what was written is lost.
         self._master, self._slave = os.openpty()
@@ -153,6 +161,13 @@ class _Line:
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"line {self.port}", daemon=True)
         self._thread.start()
+
+    def settle(self, timeout_s: float) -> bool:
+        """Whether all that had been sent by now was carried within `timeout_s`."""
+        settled = threading.Event()
+        self._settling.append(settled)
+        os.write(self._wake_write, b".")
+        return settled.wait(timeout_s)
 
     def end(self) -> None:
         """Hang up."""
@@ -170,8 +185,10 @@ class _Line:
                 ready = {key.fd for key, _ in selector.select(LOOK_S if self._owed() else None)}
                 data = os.read(self._master, READ_BYTES) if self._master in ready else b""
                 said = self._carry(data, self._ended)
-                try:
+                # Where nobody reads, what is said is lost, as on a real line.
+                with contextlib.suppress(BlockingIOError):
                     os.write(self._master, said)
-                except BlockingIOError:
-                    # Nobody reads: on a real line too, what is said then is lost.
-                    continue
+                if not data and self._wake_read in ready:
+                    os.read(self._wake_read, READ_BYTES)
+                    while self._settling:
+                        self._settling.popleft().set()

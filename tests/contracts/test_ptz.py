@@ -1,0 +1,580 @@
+"""Every head driver keeps the same contract: drivers/contracts.py, word for word.
+
+The heads are simulated, behave, and stand on a clock that the tests move. A real one joins with
+`pytest tests/contracts/test_ptz.py --hardware 'ptz.DRIVER OPTIONS'`: it turns.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import pytest
+import serial
+
+from drivers.angles import wrap_deg
+from drivers.contracts import Pose, PtzAbilities, Velocity
+from drivers.errors import DriverError
+from drivers.simulated.motion import HeadMotion
+from drivers.simulated.pty_head import PtyHead
+from tests.conftest import hardware
+
+from .heads import (
+    HEADS,
+    PATIENCE_S,
+    Bench,
+    HardwareBench,
+    HardwareRig,
+    LineBench,
+    LineRig,
+    Rig,
+    SimulatedRig,
+    open_head,
+)
+
+WITHIN_S = 4.0
+"""A call is over within a second or two; a busy machine may take as long again."""
+SPEED_SHARE = 0.25
+"""A head has steps of speed: so much faster or slower than asked it may be."""
+STILL_DEG = 0.01
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bench" in metafunc.fixturenames:
+        there = {
+            f"{driver} hardware": HardwareBench(driver, options)
+            for driver, options in hardware(metafunc.config, "ptz").items()
+        }
+        benches: dict[str, Bench] = HEADS | there
+        metafunc.parametrize("bench", benches.values(), ids=benches.keys())
+
+
+@pytest.fixture
+def rig(bench: Bench, tmp_path: Path) -> Iterator[Rig]:
+    with bench.set_up(tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture
+def simulated(rig: Rig) -> SimulatedRig:
+    if isinstance(rig, HardwareRig):
+        pytest.skip("what a real head does in truth, nobody here knows")
+    assert isinstance(rig, SimulatedRig)
+    return rig
+
+
+@pytest.fixture
+def on_line(rig: Rig) -> LineRig:
+    if not isinstance(rig, LineRig):
+        pytest.skip("a head without a serial line")
+    return rig
+
+
+def needs(able: object, what: str) -> None:
+    if not able:
+        pytest.skip(f"this head has no {what}")
+
+
+def fails(kind: str, work: Callable[[], object], match: str = ".") -> None:
+    """The work raises a DriverError of this kind, of one line, in time."""
+    began = monotonic()
+    with pytest.raises(DriverError, match=match) as caught:
+        work()
+    assert monotonic() - began < WITHIN_S
+    assert caught.value.kind == kind, caught.value
+    assert "\n" not in str(caught.value)
+    assert "'test'" in str(caught.value)
+
+
+def come_to_rest(rig: Rig) -> None:
+    """Let time pass until the driver says that the head rests."""
+    for _ in range(60):
+        if not rig.head.position().moving:
+            return
+        rig.pass_s(0.5)
+    pytest.fail("30 s later the driver still says that it moves")
+
+
+def half(abilities: PtzAbilities, pan: int, tilt: int) -> Velocity:
+    """Half of the top speeds, in these directions."""
+    return Velocity(
+        pan_deg_s=pan * abilities.pan_max_deg_s / 2, tilt_deg_s=tilt * abilities.tilt_max_deg_s / 2
+    )
+
+
+def calls(rig: Rig) -> dict[str, Callable[[], object]]:
+    """Every call that needs the head and that this head can do."""
+    head, able = rig.head, rig.head.abilities
+    found: dict[str, Callable[[], object]] = {
+        "move": lambda: head.move(Velocity(pan_deg_s=5)),
+        "stop": head.stop,
+        "position": head.position,
+    }
+    if able.absolute:
+        found["goto"] = lambda: head.goto(Pose(pan_deg=3, tilt_deg=3), 1.0)
+    if able.presets:
+        found["store_preset"] = lambda: head.store_preset(1)
+        found["recall_preset"] = lambda: head.recall_preset(1)
+    for aux in able.aux:
+        found[f"switch {aux}"] = lambda aux=aux: head.switch(aux, on=True)  # type: ignore[misc]
+    return found
+
+
+def test_what_it_can_do_is_known_from_the_moment_it_is_open(rig: Rig) -> None:
+    able = rig.head.abilities
+    assert able.pan_deg is None or able.pan_deg.low < able.pan_deg.high
+    assert -180 <= able.tilt_deg.low < able.tilt_deg.high <= 180
+    assert min(able.pan_max_deg_s, able.tilt_max_deg_s) > 0
+    assert able.zoom_ratio >= 1
+    assert able.presets >= 0
+    assert len(set(able.aux)) == len(able.aux)
+
+
+def test_opening_moves_nothing(simulated: SimulatedRig) -> None:
+    simulated.pass_s(1)
+    assert not simulated.state().moving
+    assert simulated.body.orders == 0
+    assert not simulated.head.position().moving
+
+
+@pytest.mark.parametrize(
+    ("pan", "tilt"), [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+)
+def test_it_moves_right_left_up_and_down_at_the_speed_that_was_asked(
+    rig: Rig, pan: int, tilt: int
+) -> None:
+    needs(not isinstance(rig, HardwareRig) or rig.head.abilities.absolute, "eyes for itself")
+    wanted = half(rig.head.abilities, pan, tilt)
+    before = rig.state()
+    rig.head.move(wanted)
+    rig.pass_s(0.5)
+    after = rig.state()
+    for moved_deg, speed in (
+        (wrap_deg(after.pan_deg - before.pan_deg), wanted.pan_deg_s),
+        (after.tilt_deg - before.tilt_deg, wanted.tilt_deg_s),
+    ):
+        assert moved_deg * speed > 0 if speed else abs(moved_deg) < STILL_DEG
+    if isinstance(rig, SimulatedRig):
+        assert after.pan_deg_s == pytest.approx(wanted.pan_deg_s, rel=SPEED_SHARE)
+        assert after.tilt_deg_s == pytest.approx(wanted.tilt_deg_s, rel=SPEED_SHARE)
+    rig.head.stop()
+
+
+def test_faster_than_it_can_is_as_fast_as_it_can(simulated: SimulatedRig) -> None:
+    able = simulated.head.abilities
+    simulated.head.move(Velocity(pan_deg_s=10_000, tilt_deg_s=-10_000))
+    simulated.pass_s(0.4)
+    state = simulated.state()
+    assert state.pan_deg_s == pytest.approx(able.pan_max_deg_s, rel=0.1)
+    assert state.tilt_deg_s == pytest.approx(-able.tilt_max_deg_s, rel=0.1)
+
+
+def test_slower_than_its_slowest_step_still_moves(simulated: SimulatedRig) -> None:
+    simulated.head.move(Velocity(pan_deg_s=0.01, tilt_deg_s=-0.01))
+    simulated.pass_s(1)
+    state = simulated.state()
+    assert state.pan_deg_s > 0
+    assert state.tilt_deg_s < 0
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_stop_ends_all_motion_and_all_zeros_is_a_stop(
+    simulated: SimulatedRig, zeros: bool
+) -> None:
+    head = simulated.head
+    zoom, focus = float(head.abilities.zoom_ratio > 1), float(head.abilities.focus)
+    head.move(msgspec.structs.replace(half(head.abilities, 1, 1), zoom=zoom / 8, focus=focus))
+    simulated.pass_s(0.5)
+    assert simulated.state().moving
+    if zeros:
+        head.move(Velocity())
+    else:
+        head.stop()
+    simulated.pass_s(1)
+    stopped = simulated.state()
+    assert not stopped.moving
+    simulated.pass_s(60)
+    assert simulated.state() == stopped
+    come_to_rest(simulated)
+
+
+def test_a_new_motion_takes_the_place_of_the_one_before(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    head.move(half(head.abilities, 1, 0))
+    simulated.pass_s(1)
+    head.move(half(head.abilities, 0, 1))
+    simulated.pass_s(1)
+    state = simulated.state()
+    assert state.pan_deg_s == 0
+    assert state.tilt_deg_s > 0
+    head.move(half(head.abilities, -1, 0))
+    simulated.pass_s(1)
+    assert simulated.state().tilt_deg_s == 0
+    assert simulated.state().pan_deg_s < 0
+
+
+def test_it_zooms_to_tele_and_back_to_wide(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    needs(head.abilities.zoom_ratio > 1, "zoom")
+    head.move(Velocity(zoom=1.0))
+    simulated.pass_s(0.5)
+    assert 0 < simulated.state().zoom < 1
+    simulated.pass_s(60)
+    assert simulated.state().zoom == 1
+    head.move(Velocity(zoom=-0.5))
+    simulated.pass_s(0.5)
+    part = simulated.state().zoom
+    assert part < 1
+    head.stop()
+    simulated.pass_s(1)
+    assert simulated.state().pan_deg == simulated.state().tilt_deg == 0
+    if head.abilities.absolute:
+        assert head.position().pose.zoom == pytest.approx(simulated.state().zoom, abs=0.01)
+
+
+def test_it_focuses_far_and_near(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    needs(head.abilities.focus, "focus")
+    head.move(Velocity(focus=1.0))
+    simulated.pass_s(0.5)
+    far = simulated.state().focus
+    assert far > 0
+    head.move(Velocity(focus=-1.0))
+    simulated.pass_s(0.2)
+    assert simulated.state().focus < far
+    head.stop()
+
+
+def test_motion_never_ends_by_itself_but_at_an_end_stop(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+    head.move(Velocity(pan_deg_s=able.pan_max_deg_s / 100, tilt_deg_s=0))
+    simulated.pass_s(30)
+    assert simulated.state().pan_deg_s > 0
+    for pan, tilt in ((1, 1), (-1, -1)):
+        head.move(half(able, pan, tilt))
+        simulated.pass_s(60)
+        state, here = simulated.state(), head.position()
+        edge = able.tilt_deg.high if tilt > 0 else able.tilt_deg.low
+        assert state.tilt_deg == pytest.approx(edge, abs=0.5)
+        if able.pan_deg is not None:
+            edge = able.pan_deg.high if pan > 0 else able.pan_deg.low
+            assert state.pan_deg == pytest.approx(edge, abs=0.5)
+        assert abs(wrap_deg(here.pose.pan_deg - state.pan_deg)) <= here.error_deg + 1e-6
+        assert abs(here.pose.tilt_deg - state.tilt_deg) <= here.error_deg + 1e-6
+    head.stop()
+
+
+def test_an_absolute_head_arrives_and_then_says_that_it_rests(rig: Rig) -> None:
+    head, able = rig.head, rig.head.abilities
+    needs(able.absolute, "absolute position")
+    zooms = (0.5, 0.0) if able.zoom_ratio > 1 else (0.0, 0.0)
+    for pan_deg, tilt_deg, zoom in ((20.0, 10.0, zooms[0]), (-15.0, 5.0, zooms[1])):
+        head.goto(Pose(pan_deg=pan_deg, tilt_deg=tilt_deg, zoom=zoom), 1.0)
+        assert head.position().moving
+        come_to_rest(rig)
+        here, truth = head.position(), rig.state().pose
+        assert here.error_deg < 1
+        for pose in (here.pose, truth):
+            assert pose.pan_deg == pytest.approx(pan_deg, abs=here.error_deg + 0.1)
+            assert pose.tilt_deg == pytest.approx(tilt_deg, abs=here.error_deg + 0.1)
+            assert pose.zoom == pytest.approx(zoom, abs=0.01)
+
+
+def test_what_is_out_of_range_goes_as_far_as_it_can(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+    needs(able.absolute, "absolute position")
+    head.goto(Pose(pan_deg=179, tilt_deg=able.tilt_deg.high + 20), 1.0)
+    simulated.pass_s(30)
+    state = simulated.state()
+    assert state.tilt_deg == pytest.approx(able.tilt_deg.high, abs=0.5)
+    pan_deg = 179 if able.pan_deg is None else able.pan_deg.high
+    assert state.pan_deg == pytest.approx(pan_deg, abs=0.5)
+    head.goto(Pose(pan_deg=-179, tilt_deg=able.tilt_deg.low - 20), 1.0)
+    simulated.pass_s(30)
+    assert simulated.state().tilt_deg == pytest.approx(able.tilt_deg.low, abs=0.5)
+
+
+def test_a_share_of_the_speed_takes_longer(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    needs(head.abilities.absolute, "absolute position")
+
+    def takes_ns(pan_deg: float, speed: float) -> int:
+        head.goto(Pose(pan_deg=pan_deg, tilt_deg=0), speed)
+        simulated.settle()
+        rests_ns = simulated.body.rests_ns(("pan",))
+        assert rests_ns is not None
+        took_ns = rests_ns - simulated.clock.now_ns
+        simulated.pass_s(60)
+        return took_ns
+
+    takes_ns(60, 1.0)
+    slow_ns = takes_ns(-60, 0.25)
+    assert slow_ns > 1.5 * takes_ns(60, 1.0)
+
+
+def test_a_head_that_is_not_absolute_goes_nowhere_by_itself(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    needs(not head.abilities.absolute, "need of reckoning")
+    fails("unsupported", lambda: head.goto(Pose(pan_deg=1, tilt_deg=1), 1.0))
+    simulated.settle()
+    assert simulated.body.orders == 0
+
+
+def test_its_position_holds_the_truth_within_its_error(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+
+    def holds() -> None:
+        here = head.position()
+        assert here.t_ns == simulated.clock.now_ns
+        assert -180 < here.pose.pan_deg <= 180
+        assert 0 <= here.error_deg <= 180
+        truth = simulated.state().pose
+        assert abs(wrap_deg(here.pose.pan_deg - truth.pan_deg)) <= here.error_deg + 1e-6
+        assert abs(here.pose.tilt_deg - truth.tilt_deg) <= here.error_deg + 1e-6
+        if able.absolute:
+            assert here.error_deg < 1
+
+    holds()
+    for pan, tilt, for_s in ((1, 1, 1.0), (-1, 0, 3.0), (1, -1, 0.4), (0, 1, 0.1), (-1, 1, 7.0)):
+        head.move(half(able, pan, tilt))
+        assert head.position().moving
+        for _ in range(4):
+            holds()
+            simulated.pass_s(for_s / 4)
+        holds()
+        head.stop()
+        holds()
+        simulated.pass_s(0.05)
+        holds()
+    simulated.pass_s(5)
+    come_to_rest(simulated)
+    holds()
+
+
+def test_it_remembers_places(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+    needs(able.presets, "presets")
+    places = []
+    for number, pan in ((1, 1), (able.presets, -1)):
+        head.move(half(able, pan, 1))
+        simulated.pass_s(0.5)
+        head.stop()
+        simulated.pass_s(1)
+        head.store_preset(number)
+        places.append(simulated.state())
+    for number, place in ((1, places[0]), (able.presets, places[1]), (1, places[0])):
+        head.recall_preset(number)
+        assert head.position().moving
+        simulated.pass_s(30)
+        assert simulated.state().pan_deg == pytest.approx(place.pan_deg, abs=0.1)
+        assert simulated.state().tilt_deg == pytest.approx(place.tilt_deg, abs=0.1)
+        come_to_rest(simulated)
+
+
+def test_it_switches_what_it_has(simulated: SimulatedRig) -> None:
+    head = simulated.head
+    needs(head.abilities.aux, "wiper, heater or lamp")
+    for aux in head.abilities.aux:
+        head.switch(aux, on=True)
+        simulated.settle()
+        assert aux in simulated.body.switched
+        head.switch(aux, on=False)
+        simulated.settle()
+        assert aux not in simulated.body.switched
+
+
+def test_what_its_abilities_leave_out_is_unsupported(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+    for number in (0, able.presets + 1):
+        fails("unsupported", lambda number=number: head.store_preset(number))  # type: ignore[misc]
+        fails("unsupported", lambda number=number: head.recall_preset(number))  # type: ignore[misc]
+    for aux in {"wiper", "heater", "ir"} - set(able.aux):
+        fails("unsupported", lambda aux=aux: head.switch(aux, on=True))  # type: ignore[misc]
+    if able.zoom_ratio == 1:
+        fails("unsupported", lambda: head.move(Velocity(zoom=1.0)))
+    if not able.focus:
+        fails("unsupported", lambda: head.move(Velocity(focus=1.0)))
+    simulated.settle()
+    assert simulated.body.orders == 0
+
+
+def test_a_closed_head_is_absent_and_closing_twice_does_nothing(rig: Rig) -> None:
+    work = calls(rig)
+    rig.head.close()
+    rig.head.close()
+    for call in work.values():
+        fails("absent", call, match="closed")
+    assert rig.head.abilities.tilt_max_deg_s > 0
+
+
+def test_closing_stops_it(simulated: SimulatedRig) -> None:
+    simulated.head.move(half(simulated.head.abilities, 1, 1))
+    simulated.pass_s(0.5)
+    assert simulated.state().moving
+    simulated.head.close()
+    simulated.pass_s(2)
+    assert not simulated.state().moving
+
+
+def test_a_head_that_does_not_answer_times_out_and_is_back_when_it_does(
+    simulated: SimulatedRig,
+) -> None:
+    head = simulated.head
+    needs(head.abilities.absolute, "answers, so that nobody notices when they are missing")
+    simulated.silence(on=True)
+    for call in calls(simulated).values():
+        fails("timeout", call)
+    simulated.silence(on=False)
+    assert not head.position().moving
+    head.move(half(head.abilities, 1, 0))
+    simulated.pass_s(0.5)
+    assert simulated.state().pan_deg_s > 0
+
+
+def test_a_stop_passes_a_call_that_waits_for_an_answer_and_takes_away_what_waits(
+    on_line: LineRig,
+) -> None:
+    head, able = on_line.head, on_line.head.abilities
+    head.move(half(able, 1, 0))
+    on_line.pass_s(0.5)
+    assert on_line.state().pan_deg_s > 0
+    on_line.line.mute(on=True)
+    begun = threading.Barrier(3)
+
+    def call(work: Callable[[], object]) -> None:
+        begun.wait()
+        with suppress(DriverError):
+            work()
+
+    threads = [
+        threading.Thread(target=call, args=(work,))
+        for work in (head.position, lambda: head.move(half(able, 0, 1)))
+    ]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    began = monotonic()
+    with suppress(DriverError):
+        head.stop()
+    assert monotonic() - began < WITHIN_S
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    on_line.line.mute(on=False)
+    # The other motion came before the stop and was ended or taken away, or after it and stays.
+    with suppress(DriverError):
+        head.stop()
+    on_line.pass_s(2)
+    assert not on_line.state().moving
+
+
+def test_a_stop_is_heard_while_no_answer_comes(on_line: LineRig) -> None:
+    head = on_line.head
+    head.move(half(head.abilities, -1, 1))
+    on_line.pass_s(0.5)
+    on_line.line.mute(on=True)
+    with suppress(DriverError):
+        head.stop()
+    on_line.pass_s(2)
+    assert not on_line.state().moving
+
+
+def test_many_threads_may_call_it(simulated: SimulatedRig) -> None:
+    head, able = simulated.head, simulated.head.abilities
+    failed: list[DriverError] = []
+
+    def call(number: int) -> None:
+        try:
+            for _ in range(5):
+                head.move(half(able, (-1) ** number, 0))
+                head.position()
+                head.stop()
+        except DriverError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    head.stop()
+    simulated.pass_s(2)
+    assert not simulated.state().moving
+    assert failed == []
+
+
+def test_a_pulled_adapter_is_absent_and_after_plugging_in_the_next_call_works(
+    on_line: LineRig,
+) -> None:
+    work = calls(on_line)
+    for pull in range(2):
+        on_line.line.hang_up()
+        for call in work.values():
+            fails("absent", call)
+        on_line.line.plug_in()
+        on_line.head.move(half(on_line.head.abilities, 1, 0))
+        on_line.pass_s(0.5)
+        assert on_line.state().pan_deg_s > 0, f"after {pull + 1} pulls"
+        on_line.head.position()
+        on_line.head.stop()
+
+
+def test_a_port_that_is_not_there_is_absent_and_one_in_use_is_busy(
+    bench: Bench, tmp_path: Path
+) -> None:
+    if not isinstance(bench, LineBench):
+        pytest.skip("a head without a serial line")
+    with pytest.raises(DriverError) as caught:
+        open_head(bench.driver, bench.options(tmp_path / "none"), lambda: 0)
+    assert caught.value.kind == "absent"
+    body = HeadMotion(bench.mechanics)
+    line = PtyHead(tmp_path / "line", [bench.side(body)], lambda: 0)
+    try:
+        with serial.Serial(str(line.link), exclusive=True):
+            with pytest.raises(DriverError) as caught:
+                open_head(bench.driver, bench.options(line.link), lambda: 0)
+            assert caught.value.kind == "busy"
+    finally:
+        line.close()
+
+
+def test_ten_openings_leave_nothing_open(bench: Bench, tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
+
+    def threads() -> int:
+        return threading.active_count()
+
+    def use() -> None:
+        with bench.set_up(tmp_path) as rig:
+            rig.head.position()
+
+    use()
+    before = open_files(), threads()
+    for _ in range(10):
+        use()
+    assert open_files() <= before[0] + 1
+    assert threads() <= before[1]
+
+
+def test_two_heads_do_not_move_each_other(bench: Bench, tmp_path: Path) -> None:
+    if isinstance(bench, HardwareBench):
+        pytest.skip("there is one")
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(bench.set_up(_folder(tmp_path, name))) for name in ("a", "b")
+        )
+        first.head.move(half(first.head.abilities, 1, 0))
+        first.pass_s(0.5)
+        second.pass_s(0.5)
+        assert first.state().moving
+        assert not second.state().moving
+
+
+def _folder(within: Path, name: str) -> Path:
+    (within / name).mkdir()
+    return within / name
