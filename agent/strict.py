@@ -57,9 +57,9 @@ def _explain(message: str, tables: object, kind: type, under: str) -> str:
     path = f"{under}{path}".lstrip(".")
     unknown = _UNKNOWN.match(said)
     if unknown:
-        allowed = _keys_at(kind, steps)
+        allowed = _keys_at(kind, steps, tables)
         key = f"{path}.{unknown['key']}".lstrip(".")
-        return f"{key}: unknown key; allowed: {', '.join(allowed)}"
+        return f"{key}: unknown key; allowed: {', '.join(allowed) or 'none'}"
     said = said[0].lower() + said[1:]
     found, value = _value_at(tables, steps)
     got = f" = {value!r}" if found and not isinstance(value, dict | list) else ""
@@ -115,19 +115,28 @@ def _members(kind: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
     return [kind]
 
 
-def _keys_at(kind: type, steps: list[str | int]) -> list[str]:
-    return [
-        field.encode_name
-        for candidate in _type_at(kind, steps)
-        if isinstance(candidate, msgspec.inspect.StructType)
-        for field in candidate.fields
-    ]
+def _keys_at(kind: type, steps: list[str | int], tables: object) -> list[str]:
+    """The keys at a path; of several structs those of the one that the tables name by its tag."""
+    structs = [t for t in _type_at(kind, steps) if isinstance(t, msgspec.inspect.StructType)]
+    _, value = _value_at(tables, steps)
+    if isinstance(value, dict):
+        structs = [t for t in structs if t.tag_field is None or value.get(t.tag_field) == t.tag]
+    return [field.encode_name for struct in structs for field in struct.fields]
 
 
 def _choices_at(kind: type, steps: list[str | int]) -> list[object]:
-    return [
+    """The values that may stand at a path, where they are few: a literal's, or a union's tags."""
+    choices: list[object] = [
         value
         for candidate in _type_at(kind, steps)
         if isinstance(candidate, msgspec.inspect.LiteralType)
         for value in candidate.values
     ]
+    if not choices and steps:
+        choices = [
+            candidate.tag
+            for candidate in _type_at(kind, steps[:-1])
+            if isinstance(candidate, msgspec.inspect.StructType)
+            and candidate.tag_field == steps[-1]
+        ]
+    return choices

@@ -1,12 +1,16 @@
 """Write docs/asyncapi.json from the structs of the wire contract: `python scripts/asyncapi.py`."""
 
+import importlib
 import inspect
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from agent.control import verbs
+from agent.control.command import command_type
 from agent.report import payloads
 
 TARGET = Path(__file__).parents[1] / "docs" / "asyncapi.json"
@@ -29,17 +33,42 @@ UP: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("flow", "vigie/v1/{box}/up/flow/{camera}", payloads.FlowMessage, False, {**BOX, **CAMERA}),
     ("receipt", "vigie/v1/{box}/up/receipt", payloads.ReceiptMessage, False, BOX),
     ("custodyHead", "vigie/v1/{box}/up/receipt/head", payloads.ReceiptMessage, False, BOX),
+    ("reply", "vigie/v1/{box}/up/reply", payloads.ReplyMessage, False, BOX),
 )
 SNAPSHOT = "vigie/v1/{box}/up/snapshot/{camera}"
+HEADERS: Document = {
+    "type": "object",
+    "description": "MQTT 5 properties of the message; both may be left out.",
+    "properties": {
+        "responseTopic": {
+            "type": "string",
+            "description": "Where to reply: `up/reply` of this box, or below it. Others are ignored.",
+        },
+        "correlationData": {"type": "string", "description": "Comes back with each reply."},
+    },
+}
 DOWN: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("ack", "vigie/v1/{box}/down/ack", payloads.Ack, False, BOX),
     ("centreState", "vigie/v1/centre/state", payloads.CentreState, True, {}),
 )
 
 
+VERBS = {
+    module.VERB: module
+    for module in (
+        importlib.import_module(f"{verbs.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(verbs.__path__)
+    )
+}
+COMMANDS = {name: command_type(name, module.Args) for name, module in VERBS.items()}
+RESULTS = {name: module.Result for name, module in VERBS.items()}
+"""What stands in `result` of a reply."""
+
+
 def document() -> Document:
     """The AsyncAPI 3.0 document, from the box's point of view: it sends `up`, it receives `down`."""
     kinds = [kind for _, _, kind, _, _ in (*UP, *DOWN)] + [payloads.SnapshotHeader]
+    kinds += [*COMMANDS.values(), *RESULTS.values()]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     channels: Document = {}
     operations: Document = {}
@@ -54,6 +83,26 @@ def document() -> Document:
                 "contentType": "application/json",
                 "payload": _ref(kind),
             }
+    for verb, kind in COMMANDS.items():
+        name = f"command{verb.title()}"
+        address = f"vigie/v1/{{box}}/down/command/{verb}"
+        channels[name] = _channel(name, address, BOX)
+        operations[name] = {
+            **_operation(name, "receive", retained=False),
+            "reply": {
+                "address": {"location": "$message.header#/responseTopic"},
+                "channel": {"$ref": "#/channels/reply"},
+            },
+        }
+        messages[name] = {
+            "name": name,
+            "summary": _first_line(kind),
+            "contentType": "application/json",
+            "correlationId": {"location": "$message.header#/correlationData"},
+            "headers": HEADERS,
+            "payload": _ref(kind),
+            "x-result": _ref(RESULTS[verb]),
+        }
     channels["snapshot"] = _channel("snapshot", SNAPSHOT, {**BOX, **CAMERA})
     operations["snapshot"] = _operation("snapshot", "send", retained=False)
     messages["snapshot"] = {

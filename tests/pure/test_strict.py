@@ -15,16 +15,27 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: Literal["steel", "wood"] = "steel"
 
 
+class Ox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    horns: int = 2
+
+
+class Horse(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+):
+    hooves: int = 4
+
+
 class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(pattern="^[a-z]+$")]
     wheel: tuple[Wheel, ...] = ()
     spare: Wheel | None = None
+    animal: Ox | Horse = Ox()
 
 
 @pytest.mark.parametrize(
     ("tables", "line"),
     [
-        ({"name": "a", "wheels": []}, "wheels: unknown key; allowed: name, wheel, spare"),
+        ({"name": "a", "wheels": []}, "wheels: unknown key; allowed: name, wheel, spare, animal"),
         (
             {"name": "a", "wheel": [{"radius_m": 1, "size": 2}]},
             "wheel[0].size: unknown key; allowed: radius_m, kind",
@@ -43,6 +54,14 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         (
             {"name": "a", "wheel": [{"radius_m": 1, "kind": "jelly"}]},
             "wheel[0].kind = 'jelly': invalid enum value 'jelly'; allowed: 'steel', 'wood'",
+        ),
+        (
+            {"name": "a", "animal": {"kind": "Horse", "horns": 1}},
+            "animal.horns: unknown key; allowed: hooves",
+        ),
+        (
+            {"name": "a", "animal": {"kind": "Cow"}},
+            "animal.kind = 'Cow': invalid value 'Cow'; allowed: 'Ox', 'Horse'",
         ),
         ([], "expected `object`, got `array`"),
     ],

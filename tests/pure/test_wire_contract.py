@@ -10,9 +10,12 @@ import jsonschema
 import msgspec
 import pytest
 
+from agent.control.command import command_type
+from agent.control.verbs import gpio, ptz, snapshot
 from agent.report import topics
 from agent.report.payloads import Ack, CentreState, Message, SnapshotHeader
 
+VERBS: tuple[Any, ...] = (gpio, ptz, snapshot)
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
@@ -57,6 +60,7 @@ def test_an_example_is_valid_by_its_schema(name: str, text: str) -> None:
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_an_example_is_read_and_written_back_as_it_was(name: str, text: str) -> None:
     kinds: dict[str, Any] = {"ack": Ack, "centreState": CentreState, "snapshot": SnapshotHeader}
+    kinds |= {f"command{verb.VERB.title()}": command_type(verb.VERB, verb.Args) for verb in VERBS}
     decoded = msgspec.json.decode(text, type=kinds.get(name, Message))
     assert msgspec.json.encode(decoded).decode() == text
 

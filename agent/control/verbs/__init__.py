@@ -1,0 +1,1 @@
+"""What can be commanded: a file for each verb, see `agent.control.command.Verb`."""

@@ -1,0 +1,73 @@
+"""`gpio`: switch a pin that the configuration lets the centre switch, such as a siren."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from agent.control.command import Course, Order
+from agent.control.wishes import Refused
+from agent.names import Name
+
+VERB = "gpio"
+
+
+class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which pin, on or off, and for how long: never longer than its longest time on."""
+
+    pin: Name
+    active: bool
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+
+
+class GpioResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The pin as it was told to be."""
+
+    pin: str
+    active: bool
+
+
+Args: TypeAlias = GpioArgs
+Result: TypeAlias = GpioResult
+
+
+class GpioVerb:
+    """See `agent.control.command.Verb`. `switchable` are all pins of the box, and whether the centre
+    may switch them; `drive(name, active, for_s, by)` switches, and raises Refused.
+    """
+
+    name = VERB
+    args = Args
+    express = ()
+
+    def __init__(
+        self,
+        switchable: Mapping[str, bool],
+        drive: Callable[[str, bool, float | None, str], None],
+    ) -> None:
+        self._switchable = dict(switchable)
+        self._drive = drive
+
+    def subject(self, args: GpioArgs) -> str:
+        """Such as `siren on`."""
+        return f"{args.pin} {'on' if args.active else 'off'}"
+
+    def is_repeatable(self, args: GpioArgs) -> bool:
+        """Off may be said twice, and must pass; a siren must not sound again by itself."""
+        return not args.active
+
+    def at_once(self, args: GpioArgs) -> str | None:
+        """It waits its turn."""
+        return None
+
+    def run(self, order: Order, course: Course) -> GpioResult:
+        """Switch it."""
+        args: GpioArgs = order.args
+        may = self._switchable.get(args.pin)
+        if may is None:
+            known = ", ".join(sorted(pin for pin, may in self._switchable.items() if may)) or "none"
+            raise Refused("unknown", f"pin {args.pin!r}: none of that name; switchable: {known}")
+        if not may:
+            raise Refused("forbidden", f"pin {args.pin!r} is not switchable by command")
+        self._drive(args.pin, args.active, args.for_s, order.asker.id)
+        return GpioResult(pin=args.pin, active=args.active)
