@@ -329,6 +329,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class PinHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How the contacts and relays of the box stand. None: there is no such pin, or nobody knows.
+
+    `relays_on` names the sirens and beacons that are on. `edges_dropped` counts changes of inputs
+    that came too fast, since the agent began.
+    """
+
+    door_open: bool | None
+    mains: bool | None
+    battery_low: bool | None
+    fan: bool | None
+    heater: bool | None
+    relays_on: tuple[str, ...]
+    edges_dropped: int
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """How the box is, every 30 s and at once when a fault comes or goes."""
 
@@ -342,3 +358,5 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
     commands: CommandHealth | None = None
+    pins: PinHealth | None = None
+    """None where the box has none."""

@@ -11,6 +11,7 @@ from agent.model import (
     FootageHealth,
     HealthReport,
     OutboxHealth,
+    PinHealth,
     StageHealth,
     Vitals,
 )
@@ -50,6 +51,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     footage: tuple[FootageHealth, ...]
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
+    pins: PinHealth | None = None
 
 
 def assemble(parts: Parts, before: Parts) -> HealthReport:
@@ -66,6 +68,7 @@ def assemble(parts: Parts, before: Parts) -> HealthReport:
         footage=parts.footage,
         outbox=parts.outbox,
         faults=parts.faults,
+        pins=parts.pins,
     )
 
 
