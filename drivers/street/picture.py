@@ -4,7 +4,7 @@ Deterministic: the same seed, frame number and knobs give the same bytes.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.street.road_users import draw_lamps, draw_mover
-from drivers.street.view import View
+from drivers.street.view import Sighting, View
 from drivers.street.world import (
     CROSSING_M,
     ROAD_HALF_M,
@@ -36,32 +36,25 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     noise: float
 
 
-class Painter:
-    """Paints the street in BGR, one picture for each instant."""
+class Weather:
+    """What lies between the street and the picture: the lens, darkness, rain, the sensor's noise."""
 
-    def __init__(self, view: View, look: Look, seed: int) -> None:
+    def __init__(self, view: Sighting, look: Look, seed: int, rng: np.random.Generator) -> None:
         self._view = view
         self._look = look
         self._seed = seed
-        self._rng = np.random.default_rng(seed)
-        self._background = self._paint_background()
         shape = (view.height_px, view.width_px, 1)
         self._noise = [
-            (self._rng.standard_normal(shape) * look.noise).round().astype(np.int16)
+            (rng.standard_normal(shape) * look.noise).round().astype(np.int16)
             for _ in range(_NOISE_TILES if look.noise > 0 else 0)
         ]
 
-    def paint(self, t_s: float, frame: int) -> Image:
-        """The street at `t_s` seconds; `frame` varies noise and rain. H x W x 3, BGR."""
-        image = self._background.copy()
-        present = movers(self._seed, t_s)
-        for mover in present:
-            draw_mover(image, self._view, mover)
+    def over(self, image: Image, frame: int, light: Callable[[Image], None]) -> Image:
+        """The picture through it; `light` puts lamps onto a dark one. `frame` varies noise, rain."""
         image = _bytes(cv2.GaussianBlur(image, (3, 3), 0))
         if self._look.night:
             image = _bytes(cv2.convertScaleAbs(image, alpha=_NIGHT))
-            for mover in present:
-                draw_lamps(image, self._view, mover)
+            light(image)
         if self._look.rain > 0:
             image = self._rained_on(image, frame)
         if self._look.noise > 0:
@@ -83,6 +76,31 @@ class Painter:
             shade = rng.randrange(90, 200) // (2 if self._look.night else 1)
             cv2.line(image, (x, y), (x + length // 5, y + length), (shade,) * 3, 1, cv2.LINE_AA)
         return image
+
+
+class Painter:
+    """Paints the street in BGR, one picture for each instant."""
+
+    def __init__(self, view: View, look: Look, seed: int) -> None:
+        self._view = view
+        self._look = look
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+        self._background = self._paint_background()
+        self._weather = Weather(view, look, seed, self._rng)
+
+    def paint(self, t_s: float, frame: int) -> Image:
+        """The street at `t_s` seconds; `frame` varies noise and rain. H x W x 3, BGR."""
+        image = self._background.copy()
+        present = movers(self._seed, t_s)
+        for mover in present:
+            draw_mover(image, self._view, mover)
+
+        def light(dark: Image) -> None:
+            for mover in present:
+                draw_lamps(dark, self._view, mover)
+
+        return self._weather.over(image, frame, light)
 
     def _paint_background(self) -> Image:
         view = self._view

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from drivers.street.view import View
+from drivers.street.view import Sighting
 from drivers.street.world import Colour, Mover
 
 Image = npt.NDArray[np.uint8]
@@ -37,6 +37,7 @@ _PROFILE = (
     (1.00, 0.20),
 )
 _GLASS_EDGES = (3, 7)
+_ROOF = ((_PROFILE[5], -1), (_PROFILE[5], 1), (_PROFILE[6], 1), (_PROFILE[6], -1))
 _SIDE_WINDOWS = (
     ((0.22, 0.67), (0.31, 0.93), (0.44, 0.95), (0.44, 0.67)),
     ((0.47, 0.67), (0.47, 0.95), (0.57, 0.94), (0.69, 0.67)),
@@ -45,8 +46,10 @@ _WHEELS_AT = (0.19, 0.81)
 _TAPER_M = 0.18
 
 
-def draw_mover(image: Image, view: View, mover: Mover) -> None:
-    """Draw one road user in place, its shadow first."""
+def draw_mover(image: Image, view: Sighting, mover: Mover) -> None:
+    """Draw one road user in place, its shadow first. Invariant: it is ahead, at a `z_m` of 0 or
+    more, or beside the camera.
+    """
     if mover.label == "car":
         _shadow(image, view, mover, 1.08)
         _car(image, view, mover)
@@ -55,16 +58,16 @@ def draw_mover(image: Image, view: View, mover: Mover) -> None:
         _person(image, view, mover)
 
 
-def draw_lamps(image: Image, view: View, mover: Mover) -> None:
+def draw_lamps(image: Image, view: Sighting, mover: Mover) -> None:
     """Light the lamps of a car onto a dark picture: white ahead, red behind."""
-    if mover.label != "car":
+    end_m = mover.z_m - mover.length_m / 2
+    if mover.label != "car" or end_m <= 0:
         return
     towards = mover.heading < 0
     colour: Colour = (225, 245, 255) if towards else (40, 30, 220)
-    end_m = mover.z_m - mover.length_m / 2
     for side in (-0.36, 0.36):
         x, y = view.pixel(mover.x_m + side * mover.width_m, 0.65, end_m)
-        radius = max(1, round(view.scale_px(end_m) * (0.16 if towards else 0.1)))
+        radius = max(1, round(view.scale_px(mover.x_m, end_m) * (0.16 if towards else 0.1)))
         _glow(image, (round(x), round(y)), radius, colour)
 
 
@@ -82,7 +85,7 @@ def _glow(image: Image, at: tuple[int, int], radius: int, colour: Colour) -> Non
     patch[:] = cv2.add(patch, cv2.GaussianBlur(light, (size, size), 0))
 
 
-def _shadow(image: Image, view: View, mover: Mover, grow: float) -> None:
+def _shadow(image: Image, view: Sighting, mover: Mover, grow: float) -> None:
     half_x, half_z = grow * mover.width_m / 2, grow * mover.length_m / 2
     lean = 0.2 * mover.height_m
     outline = [
@@ -93,17 +96,17 @@ def _shadow(image: Image, view: View, mover: Mover, grow: float) -> None:
     ]
     points = np.array([view.pixel(*corner) for corner in outline])
     height, width = image.shape[:2]
-    margin = 2 + round(0.12 * view.scale_px(mover.z_m))
+    margin = 2 + round(0.12 * view.scale_px(mover.x_m, mover.z_m))
     left, top = np.floor(points.min(0)).astype(int) - margin
     right, bottom = np.ceil(points.max(0)).astype(int) + margin
-    left, top = max(0, left), max(0, top)
+    left, top, right, bottom = max(0, left), max(0, top), max(0, right), max(0, bottom)
     patch = image[top : min(height, bottom), left : min(width, right)]
     if patch.size == 0:
         return
     mask = np.zeros(patch.shape[:2], np.uint8)
     shifted = np.round((points - (left, top)) * 16).astype(np.int32)
     cv2.fillPoly(mask, [shifted], 255, cv2.LINE_AA, 4)
-    soft = 2 * max(0, round(0.12 * view.scale_px(mover.z_m))) + 1
+    soft = 2 * max(0, round(0.12 * view.scale_px(mover.x_m, mover.z_m))) + 1
     mask = np.asarray(cv2.blur(mask, (soft, soft)), np.uint8)
     keep = 1.0 - (mask.astype(np.float32) / 255.0) * _SHADOW
     patch[:] = (patch * keep[..., None]).astype(np.uint8)
@@ -114,12 +117,18 @@ def _shade(colour: Colour, by: float) -> Colour:
     return b, g, r
 
 
-def _fill(image: Image, view: View, corners: Sequence[Point], colour: Colour) -> None:
+def _fill(image: Image, view: Sighting, corners: Sequence[Point], colour: Colour) -> None:
     points = np.array([view.pixel(*corner) for corner in corners])
     cv2.fillPoly(image, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
 
 
-def _car(image: Image, view: View, car: Mover) -> None:
+def _turn(view: Sighting, corners: Sequence[Point]) -> bool:
+    """Whether four corners go round clockwise in the picture."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = (view.pixel(*corner) for corner in corners)
+    return (cx - ax) * (dy - by) > (cy - ay) * (dx - bx)
+
+
+def _car(image: Image, view: Sighting, car: Mover) -> None:
     """A prism with the saloon's profile, the cabin narrower than the body; far faces first."""
 
     def at(along: float, up: float, side: float) -> Point:
@@ -128,11 +137,14 @@ def _car(image: Image, view: View, car: Mover) -> None:
         z_m = car.z_m + car.heading * (along - 0.5) * car.length_m
         return car.x_m + side * half_m, up * car.height_m, z_m
 
-    near_side = -1.0 if car.x_m > 0 else 1.0
+    near_side = -1.0 if car.x_m > view.camera_x_m else 1.0
     _wheels(image, view, car, -near_side)
+    roof = _turn(view, [at(*edge, side) for edge, side in _ROOF])
     panels: list[tuple[float, list[Point], Colour]] = []
     for index, (a, b) in enumerate(zip(_PROFILE, (*_PROFILE[1:], _PROFILE[0]), strict=True)):
         corners = [at(*a, -1), at(*a, 1), at(*b, 1), at(*b, -1)]
+        if _turn(view, corners) != roof:
+            continue  # it faces away, which the roof never does
         # Seen from above: an edge that faces up is lit, one at the end is in half-shade.
         run, rise = (b[0] - a[0]) * car.length_m, (b[1] - a[1]) * car.height_m
         lit = 0.62 + 0.5 * max(0.0, run) / max(0.01, math.hypot(run, rise))
@@ -146,11 +158,13 @@ def _car(image: Image, view: View, car: Mover) -> None:
     _fill(image, view, body, _shade(car.colour, 0.8))
     for window in _SIDE_WINDOWS:
         _fill(image, view, [at(along, up, near_side) for along, up in window], _GLASS)
-    _near_end(image, view, car, at)
+    if car.z_m - car.length_m / 2 > 0:
+        # Where it stands beside the camera, both of its ends face away.
+        _near_end(image, view, car, at)
     _wheels(image, view, car, near_side)
 
 
-def _near_end(image: Image, view: View, car: Mover, at: _At) -> None:
+def _near_end(image: Image, view: Sighting, car: Mover, at: _At) -> None:
     """What the near end shows: glass with a reflection, lamps, plate, grille or boot."""
     towards = car.heading < 0
     end = 1.0 if towards else 0.0
@@ -185,7 +199,7 @@ def _near_end(image: Image, view: View, car: Mover, at: _At) -> None:
     panel(-0.28, 0.28, 0.25, 0.32, (225, 225, 225))
 
 
-def _wheels(image: Image, view: View, car: Mover, side: float) -> None:
+def _wheels(image: Image, view: Sighting, car: Mover, side: float) -> None:
     radius_m = 0.22 * car.height_m
     x_m = car.x_m + side * (car.width_m / 2 - 0.02)
     for along in _WHEELS_AT:
@@ -202,9 +216,9 @@ def _wheels(image: Image, view: View, car: Mover, side: float) -> None:
             _fill(image, view, circle, colour)
 
 
-def _person(image: Image, view: View, person: Mover) -> None:
+def _person(image: Image, view: Sighting, person: Mover) -> None:
     """Legs that swing, torso, arms that swing against them, neck, head and hair; drawn flat."""
-    scale = view.scale_px(person.z_m)
+    scale = view.scale_px(person.x_m, person.z_m)
     feet_x, feet_y = view.pixel(person.x_m, 0.0, person.z_m)
     top_y = view.pixel(person.x_m, person.height_m, person.z_m)[1]
     unit = (feet_y - top_y) / person.height_m

@@ -1,6 +1,8 @@
 """Where the street is seen: a camera on a pole above the road, and the truth in its picture."""
 
 import math
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -28,11 +30,43 @@ class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
     hidden: float
 
 
+class Sighting(Protocol):
+    """A camera in the street, for whoever draws what it sees: metres to pixels."""
+
+    @property
+    def width_px(self) -> int:
+        """The picture's width."""
+        ...
+
+    @property
+    def height_px(self) -> int:
+        """The picture's height."""
+        ...
+
+    @property
+    def camera_x_m(self) -> float:
+        """Where the camera stands across the street; along it, it stands at 0."""
+        ...
+
+    def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
+        """Where a point is seen. Invariant: it lies in front of the camera."""
+        ...
+
+    def scale_px(self, x_m: float, z_m: float) -> float:
+        """Pixels a metre at a place on the ground."""
+        ...
+
+
 class View(msgspec.Struct, frozen=True):
-    """A pinhole camera: street coordinates in metres to pixels."""
+    """A pinhole camera that looks along the street: metres to pixels."""
 
     width_px: int
     height_px: int
+
+    @property
+    def camera_x_m(self) -> float:
+        """Where the camera stands across the street."""
+        return CAMERA_X_M
 
     @property
     def focal_px(self) -> float:
@@ -53,16 +87,24 @@ class View(msgspec.Struct, frozen=True):
             self.height_px / 2 + below_m * scale,
         )
 
-    def scale_px(self, z_m: float) -> float:
-        """Pixels a metre at ground level, `z_m` away."""
+    def scale_px(self, x_m: float, z_m: float) -> float:
+        """Pixels a metre at ground level, `z_m` away, wherever across the street."""
         return self.focal_px / max(0.2, self.depth_m(0.0, z_m))
 
 
 def truth(seed: int, t_s: float, view: View) -> tuple[TruthBox, ...]:
     """All road users of which at least half is in the picture, the nearest last."""
+    return boxes_of(((mover, extent(mover, view)) for mover in movers(seed, t_s)), view)
+
+
+def boxes_of(
+    found: Iterable[tuple[Mover, tuple[float, float, float, float]]], view: Sighting
+) -> tuple[TruthBox, ...]:
+    """The boxes of road users, the farthest first, of which at least half is in the picture; each
+    comes with its extent.
+    """
     boxes: list[TruthBox] = []
-    for mover in movers(seed, t_s):
-        left, top, right, bottom = _extent(mover, view)
+    for mover, (left, top, right, bottom) in found:
         seen_left, seen_right = max(0.0, left), min(float(view.width_px), right)
         seen_top, seen_bottom = max(0.0, top), min(float(view.height_px), bottom)
         width, height = seen_right - seen_left, seen_bottom - seen_top
@@ -88,7 +130,7 @@ def truth(seed: int, t_s: float, view: View) -> tuple[TruthBox, ...]:
     )
 
 
-def _extent(mover: Mover, view: View) -> tuple[float, float, float, float]:
+def extent(mover: Mover, view: Sighting) -> tuple[float, float, float, float]:
     """The corners of the box around a road user, in pixels, not clipped."""
     half_m = mover.width_m / 2
     # A person is drawn flat, facing the camera; a car is solid.

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 Label = Literal["car", "person"]
-Doing = Literal["driving", "stopped", "wrong_way", "walking", "crossing"]
+Doing = Literal["driving", "stopped", "wrong_way", "walking", "crossing", "standing"]
 
 CYCLE_S = 60.0
 NEAR_M, FAR_M = 4.0, 95.0
@@ -32,7 +32,7 @@ _WRONG_WAY_S = 43.5
 _WALKERS = 8
 _CROSSERS_S = (20.5, 21.6, 22.2)
 
-_CAR_COLOURS_BGR = (
+CAR_COLOURS_BGR = (
     (46, 42, 160),
     (150, 90, 40),
     (205, 205, 210),
@@ -41,9 +41,9 @@ _CAR_COLOURS_BGR = (
     (60, 110, 60),
     (150, 150, 140),
 )
-_CLOTHES_BGR = ((40, 40, 48), (120, 60, 40), (50, 50, 150), (90, 110, 60), (180, 170, 160))
-_TROUSERS_BGR = ((60, 50, 40), (35, 35, 38), (110, 80, 60))
-_SKIN_BGR = ((150, 180, 224), (110, 145, 198), (70, 95, 140))
+CLOTHES_BGR = ((40, 40, 48), (120, 60, 40), (50, 50, 150), (90, 110, 60), (180, 170, 160))
+TROUSERS_BGR = ((60, 50, 40), (35, 35, 38), (110, 80, 60))
+SKIN_BGR = ((150, 180, 224), (110, 145, 198), (70, 95, 140))
 
 Colour = tuple[int, int, int]
 
@@ -100,7 +100,7 @@ def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
 def _car(
     rng: random.Random, mover_id: int, x_m: float, z_m: float, heading: int, doing: Doing
 ) -> Mover:
-    colour = rng.choice(_CAR_COLOURS_BGR)
+    colour = rng.choice(CAR_COLOURS_BGR)
     return Mover(
         id=mover_id,
         label="car",
@@ -183,8 +183,8 @@ def _person(
         length_m=0.5,
         width_m=0.55 if heading else 0.8,
         height_m=height_m,
-        colour=rng.choice(_CLOTHES_BGR),
-        second_colour=rng.choice(_TROUSERS_BGR),
-        skin=rng.choice(_SKIN_BGR),
+        colour=rng.choice(CLOTHES_BGR),
+        second_colour=rng.choice(TROUSERS_BGR),
+        skin=rng.choice(SKIN_BGR),
         phase=2 * math.pi * walked_m / 1.5,
     )

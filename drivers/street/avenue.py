@@ -1,0 +1,114 @@
+"""Who is on the avenue at a given second, and where: a street that goes both ways past a pole. Pure.
+
+Metres, as in `drivers.street.world`: x to the right, z along the street, the pole at z 0. Traffic
+keeps right, people walk on the left pavement and on the square at the right, and some stand. All go
+at one speed, and a minute's timetable repeats with other colours and other people.
+"""
+
+import math
+import random
+
+from drivers.street.world import (
+    CAR_COLOURS_BGR,
+    CLOTHES_BGR,
+    SKIN_BGR,
+    TROUSERS_BGR,
+    Mover,
+)
+
+END_M = 95.0
+CYCLE_S = 60.0
+SPEED_MPS = 9.0
+LANE_M = 1.9
+LEFT_PAVEMENT_M = (-8.6, -6.4)
+SQUARE_M = (9.0, 14.0)
+
+_AWAY_S = (0.0, 4.5, 15.0, 27.0, 31.0, 44.0, 52.5)
+_TOWARDS_S = (2.0, 11.0, 20.0, 24.5, 38.0, 47.0, 56.0)
+_WALKERS = 9
+_STANDING, _STANDING_ID = 3, 90
+_WALKED_M = 50.0
+_LONGEST_CYCLES = 2
+"""Who walks slowly is still there two minutes later."""
+
+
+def movers(seed: int, t_s: float) -> list[Mover]:
+    """All who are on the avenue at `t_s` seconds. Those of the minutes before 0 are there too, so
+    that the street is never empty.
+    """
+    now = math.floor(t_s / CYCLE_S)
+    found = _standing(seed)
+    for cycle in range(now - _LONGEST_CYCLES, now + 1):
+        found += _cycle(seed, cycle, t_s - cycle * CYCLE_S)
+    return found
+
+
+def _cycle(seed: int, cycle: int, t_s: float) -> list[Mover]:
+    rng = random.Random(f"avenue/{seed}/{cycle}")  # noqa: S311 - a street, not a secret
+    first_id = (cycle + _LONGEST_CYCLES) * 100
+    found = []
+    for index, start_s in enumerate(_AWAY_S + _TOWARDS_S):
+        heading = 1 if index < len(_AWAY_S) else -1
+        z_m = heading * (SPEED_MPS * (t_s - start_s) - END_M)
+        car = _car(rng, first_id + index, heading, z_m)
+        if abs(z_m) <= END_M:
+            found.append(car)
+    for index in range(_WALKERS):
+        walker, is_there = _walker(rng, first_id + 40 + index, t_s, index / _WALKERS)
+        if is_there:
+            found.append(walker)
+    return found
+
+
+def _standing(seed: int) -> list[Mover]:
+    rng = random.Random(f"square/{seed}")  # noqa: S311 - a street, not a secret
+    places = [(rng.uniform(*SQUARE_M), rng.uniform(-25, 25)) for _ in range(_STANDING)]
+    return [_person(rng, _STANDING_ID + index, at, 0, 0.0) for index, at in enumerate(places)]
+
+
+def _car(rng: random.Random, mover_id: int, heading: int, z_m: float) -> Mover:
+    colour = rng.choice(CAR_COLOURS_BGR)
+    return Mover(
+        id=mover_id,
+        label="car",
+        doing="driving",
+        x_m=heading * LANE_M + rng.uniform(-0.2, 0.2),
+        z_m=z_m,
+        heading=heading,
+        length_m=rng.uniform(4.1, 4.7),
+        width_m=1.8,
+        height_m=rng.uniform(1.42, 1.6),
+        colour=colour,
+        second_colour=colour,
+        skin=colour,
+    )
+
+
+def _walker(rng: random.Random, mover_id: int, t_s: float, share: float) -> tuple[Mover, bool]:
+    speed_mps = rng.uniform(1.1, 1.6)
+    heading = rng.choice((-1, 1))
+    x_m = rng.uniform(*rng.choice((LEFT_PAVEMENT_M, SQUARE_M)))
+    walked_m = speed_mps * (t_s - share * CYCLE_S)
+    z_m = heading * (walked_m - _WALKED_M)
+    person = _person(rng, mover_id, (x_m, z_m), heading, walked_m)
+    return person, 0 <= walked_m <= 2 * _WALKED_M
+
+
+def _person(
+    rng: random.Random, mover_id: int, at_m: tuple[float, float], heading: int, walked_m: float
+) -> Mover:
+    return Mover(
+        id=mover_id,
+        label="person",
+        doing="walking" if heading else "standing",
+        x_m=at_m[0],
+        z_m=at_m[1],
+        heading=heading,
+        length_m=0.5,
+        width_m=0.55,
+        height_m=rng.uniform(1.6, 1.88),
+        colour=rng.choice(CLOTHES_BGR),
+        second_colour=rng.choice(TROUSERS_BGR),
+        skin=rng.choice(SKIN_BGR),
+        phase=2 * math.pi * walked_m / 1.5,
+    )
