@@ -123,11 +123,10 @@ class TransmitPin(Protocol):
 
 def transmit_pin(number: int) -> TransmitPin:
     """A pin of the board, off. Raises DriverError where there is none, or another has it."""
-    try:
-        # Late: a box without such an adapter needs no library of pins.
+    from drivers import pin_factory  # noqa: PLC0415 - few boxes need the library of pins for it
+
+    with pin_factory.pin(f"rs485_pin = {number}"):
         pin: TransmitPin = importlib.import_module("gpiozero").DigitalOutputDevice(number)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
-        raise DriverError("absent", f"rs485_pin = {number}: {error}") from error
     return pin
 
 

@@ -5,11 +5,11 @@ protocol at the far end, and its options.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import clock_gettime_ns
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -17,6 +17,7 @@ from drivers.catalog import ptz_module
 from drivers.contracts import Ptz, Range
 from drivers.ptz.fake import FakeHead
 from drivers.simulated.motion import HeadMotion, Mechanics, MotionState
+from drivers.simulated.pelco_side import PelcoSide
 from drivers.simulated.pty_head import PtyHead, Side
 from tests.conftest import HeldClock
 
@@ -28,6 +29,9 @@ MECHANICS = Mechanics(
     tilt_max_deg_s=40,
 )
 """What every simulated head of the suite is built like; the drivers' options say the same."""
+
+
+Lack = Literal["speed of goto", "answers to orders"]
 
 
 class Rig(Protocol):
@@ -48,6 +52,8 @@ class Bench(Protocol):
     """A kind of head, which a test sets up as often as it likes."""
 
     driver: str
+    lacks: Sequence[Lack]
+    """What its protocol has no words for."""
 
     def set_up(self, folder: Path) -> AbstractContextManager[Any]:
         """An open head on a rig of its own."""
@@ -99,6 +105,7 @@ class FakeBench:
     """The fake, with these options beside the mechanics."""
 
     driver = "fake"
+    lacks: Sequence[Lack] = ()
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -137,8 +144,10 @@ class LineBench:
         side: Callable[[HeadMotion], Side],
         options: Mapping[str, Any],
         mechanics: Mechanics = MECHANICS,
+        lacks: Sequence[Lack] = (),
     ) -> None:
         self.driver, self.side, self._options, self.mechanics = driver, side, options, mechanics
+        self.lacks = lacks
 
     def options(self, port: Path) -> dict[str, Any]:
         return {**self._options, "port": str(port)}
@@ -185,6 +194,8 @@ class HardwareRig:
 class HardwareBench:
     """A head that is there."""
 
+    lacks: Sequence[Lack] = ()
+
     def __init__(self, driver: str, options: Mapping[str, Any]) -> None:
         self.driver, self._options = driver, options
 
@@ -197,8 +208,32 @@ class HardwareBench:
             rig.head.close()
 
 
+PELCO: dict[str, Any] = {
+    "baud": 115200,
+    "pan_deg": {"low": -170, "high": 170},
+    "tilt_deg": {"low": -30, "high": 90},
+    "pan_max_deg_s": 60,
+    "tilt_max_deg_s": 40,
+    "zoom_ratio": 10,
+    "focus": True,
+    "presets": 32,
+    "aux": {"wiper": 1, "heater": 2, "ir": 3},
+}
+RECKONED = PELCO | {"zoom_travel_s": 3, "preset_deg_s": 40}
+QUERIED = PELCO | {"position": "query", "zoom_counts": {"low": 0, "high": 16384}}
+UNANSWERED: tuple[Lack, ...] = ("speed of goto", "answers to orders")
+
+
 HEADS: dict[str, Bench] = {
     "fake": FakeBench(),
     "fake bare": FakeBench(zoom_ratio=1, focus=False, presets=0, aux=[]),
+    "pelco_d": LineBench("pelco_d", lambda body: PelcoSide(body, "D"), RECKONED),
+    "pelco_d query": LineBench(
+        "pelco_d", lambda body: PelcoSide(body, "D", receipts=True), QUERIED, lacks=UNANSWERED
+    ),
+    "pelco_p": LineBench("pelco_p", lambda body: PelcoSide(body, "P", 0), RECKONED),
+    "pelco_p query": LineBench(
+        "pelco_p", lambda body: PelcoSide(body, "P", 0, echo=True), QUERIED, lacks=UNANSWERED
+    ),
 }
 """Every head of the suite: one line each."""

@@ -1,0 +1,266 @@
+"""Where a head is that cannot be asked: from what it was told, and when. Pure.
+
+Each axis keeps the span in which it must be, and the likeliest place in it. A motion shifts the span,
+and widens it by what is not known of the speed and of when the motor starts and stops. A span
+never reaches past the ends of the range: a head that runs into its stop is found again there,
+however far it was lost. So it is at a preset whose place is known, once it has had the time to
+arrive.
+"""
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from drivers.angles import HALF_TURN_DEG, wrap_deg
+from drivers.contracts import Pose, PtzPosition, Range
+
+NS_PER_S = 1_000_000_000
+TURN_DEG = 2 * HALF_TURN_DEG
+REPEATS_WITHIN_DEG = 0.5
+"""How well a head finds a stop or a preset again; makers promise 0.1 to 0.5 degrees."""
+
+
+class AxisLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an axis. `span` is None where it turns without end. `speed_error` is the
+    share by which its speed may differ from what it was told, `lag_s` the longest time from a
+    frame to its motion, half of the ramp included.
+    """
+
+    span: Range | None
+    speed_error: float
+    lag_s: float
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Between `low` and `high`, most likely at `likely`. Of an endless axis it is counted on from
+    turn to turn, and infinite where nobody knows.
+    """
+
+    low: float
+    high: float
+    likely: float
+
+    @property
+    def error(self) -> float:
+        """The furthest that the truth may be from `likely`."""
+        return max(self.high - self.likely, self.likely - self.low)
+
+
+class AxisTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """An axis at `t_ns`, and what it does from there on: it moves at `speed`, or it is on its way to
+    `target`, where it is at `arrives_ns` at the latest.
+    """
+
+    t_ns: int
+    spread: Spread
+    speed: float = 0.0
+    target: Spread | None = None
+    arrives_ns: int = 0
+
+
+def nowhere(limits: AxisLimits) -> Spread:
+    """Anywhere in the range."""
+    if limits.span is None:
+        return Spread(low=-math.inf, high=math.inf, likely=0.0)
+    span = limits.span
+    return Spread(low=span.low, high=span.high, likely=(span.low + span.high) / 2)
+
+
+def exactly(place: float, error: float) -> Spread:
+    """At a place, within an error."""
+    return Spread(low=place - error, high=place + error, likely=place)
+
+
+def is_known(limits: AxisLimits, spread: Spread) -> bool:
+    """Whether anything is known: less than all of the range, or than a whole turn."""
+    width = spread.high - spread.low
+    return width < (TURN_DEG if limits.span is None else limits.span.high - limits.span.low)
+
+
+def advance(limits: AxisLimits, track: AxisTrack, t_ns: int) -> AxisTrack:
+    """The same axis later, at `t_ns`; an earlier time changes nothing."""
+    lasted_s = max(0, t_ns - track.t_ns) / NS_PER_S
+    if track.target is not None and t_ns >= track.arrives_ns:
+        return AxisTrack(t_ns=t_ns, spread=track.target)
+    if lasted_s == 0 or (track.target is None and track.speed == 0):
+        return msgspec.structs.replace(track, t_ns=max(t_ns, track.t_ns))
+    if track.target is not None:
+        return _under_way(limits, track, track.target, t_ns)
+    slack = abs(track.speed) * limits.speed_error
+    spread = track.spread
+    moved = Spread(
+        low=spread.low + (track.speed - slack) * lasted_s,
+        high=spread.high + (track.speed + slack) * lasted_s,
+        likely=spread.likely + track.speed * lasted_s,
+    )
+    return msgspec.structs.replace(track, t_ns=t_ns, spread=_within(limits, moved))
+
+
+def drive(limits: AxisLimits, track: AxisTrack, speed: float, t_ns: int) -> AxisTrack:
+    """Told at `t_ns` to move at a speed, 0 for a stop.
+
+    Until the lag is over it may still do what it did before, which is the less the nearer the two
+    speeds are.
+    """
+    now = advance(limits, track, t_ns)
+    spread = now.spread
+    if now.target is not None:
+        # Stopped on the way: how fast it was is not known, and it slows down within the span.
+        return AxisTrack(t_ns=now.t_ns, spread=spread, speed=speed)
+    late = (now.speed - speed) * limits.lag_s
+    slack = abs(late) * limits.speed_error
+    widened = Spread(
+        low=spread.low + min(late, 0.0) - slack,
+        high=spread.high + max(late, 0.0) + slack,
+        likely=spread.likely,
+    )
+    return AxisTrack(t_ns=now.t_ns, spread=_within(limits, widened), speed=speed)
+
+
+def travel(
+    limits: AxisLimits, track: AxisTrack, target: Spread, speed: float, t_ns: int
+) -> AxisTrack:
+    """Told at `t_ns` to go to a target, at a speed of which it reaches its share at least."""
+    now = drive(limits, track, 0.0, t_ns)
+    start = now.spread
+    if limits.span is None:
+        # A head without stops takes the shorter way.
+        far = TURN_DEG / 2 + min(target.error, TURN_DEG / 2)
+        turns = 0.0 if math.isinf(start.low) else TURN_DEG
+        shift = turns and turns * round((start.likely - target.likely) / turns)
+        target = Spread(
+            low=target.low + shift, high=target.high + shift, likely=target.likely + shift
+        )
+    else:
+        far = max(target.high - start.low, start.high - target.low)
+    # Twice the lag: one to start, and one for the ramps at both ends.
+    lasts_s = far / (speed * (1 - limits.speed_error)) + 2 * limits.lag_s
+    return AxisTrack(
+        t_ns=now.t_ns,
+        spread=start,
+        target=target,
+        arrives_ns=now.t_ns + math.ceil(lasts_s * NS_PER_S),
+    )
+
+
+def is_moving(limits: AxisLimits, track: AxisTrack, t_ns: int) -> bool:
+    """Whether it has been told to move and is not known to have arrived at `t_ns`, at a target or at
+    a stop.
+    """
+    now = advance(limits, track, t_ns)
+    if now.target is not None:
+        return True
+    if limits.span is None or now.speed == 0:
+        return now.speed != 0
+    return now.spread.low < limits.span.high if now.speed > 0 else now.spread.high > limits.span.low
+
+
+def _under_way(limits: AxisLimits, track: AxisTrack, target: Spread, t_ns: int) -> AxisTrack:
+    """Somewhere between where it was and its target. Of an endless axis, which may go round either
+    way, nothing is known until it arrives.
+    """
+    start = track.spread
+    share = (t_ns - track.t_ns) / (track.arrives_ns - track.t_ns)
+    spread = Spread(
+        low=min(start.low, target.low) if limits.span else -math.inf,
+        high=max(start.high, target.high) if limits.span else math.inf,
+        likely=start.likely + share * (target.likely - start.likely),
+    )
+    return msgspec.structs.replace(track, t_ns=t_ns, spread=spread)
+
+
+def _within(limits: AxisLimits, spread: Spread) -> Spread:
+    if limits.span is None:
+        return spread
+    low = min(max(spread.low, limits.span.low), limits.span.high)
+    high = min(max(spread.high, limits.span.low), limits.span.high)
+    return Spread(low=low, high=high, likely=min(max(spread.likely, low), high))
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """Where all three axes are."""
+
+    pan: Spread
+    tilt: Spread
+    zoom: Spread
+
+
+class HeadReckoning:
+    """Pan, tilt and zoom of one head, and its presets. Time comes in with each call.
+
+    `references` are presets whose places were measured. A preset that was stored while it was
+    known where the head rests is known too; all others are places that nobody knows.
+    """
+
+    def __init__(
+        self,
+        *,
+        pan: AxisLimits,
+        tilt: AxisLimits,
+        zoom: AxisLimits,
+        references: Mapping[int, Pose],
+        t_ns: int,
+    ) -> None:
+        self._limits = (pan, tilt, zoom)
+        self._tracks = tuple(AxisTrack(t_ns=t_ns, spread=nowhere(one)) for one in self._limits)
+        self._presets = {number: _at(pose) for number, pose in references.items()}
+
+    def moved(self, speeds: tuple[float, float, float], t_ns: int) -> None:
+        """Told to move: pan and tilt in degrees a second, zoom in ranges a second."""
+        self._tracks = tuple(
+            drive(limits, track, speed, t_ns)
+            for limits, track, speed in zip(self._limits, self._tracks, speeds, strict=True)
+        )
+
+    def stored(self, number: int, t_ns: int) -> None:
+        """Told to remember where it is under a number."""
+        pan, tilt, zoom = self._now(t_ns)
+        if self.is_moving(t_ns):
+            self._presets.pop(number, None)
+        else:
+            self._presets[number] = Known(pan=pan.spread, tilt=tilt.spread, zoom=zoom.spread)
+
+    def recalled(self, number: int, speeds: tuple[float, float, float], t_ns: int) -> None:
+        """Told to go to the place of a number, with these speeds at least."""
+        place = self._presets.get(number)
+        anywhere = (nowhere(limits) for limits in self._limits)
+        targets = anywhere if place is None else (place.pan, place.tilt, place.zoom)
+        self._tracks = tuple(
+            travel(limits, track, target, speed, t_ns)
+            for limits, track, target, speed in zip(
+                self._limits, self._tracks, targets, speeds, strict=True
+            )
+        )
+
+    def is_moving(self, t_ns: int) -> bool:
+        """Whether an axis is."""
+        return any(
+            is_moving(limits, track, t_ns)
+            for limits, track in zip(self._limits, self._tracks, strict=True)
+        )
+
+    def position(self, t_ns: int) -> PtzPosition:
+        """Where it most likely is, and how far it may be from there."""
+        spreads = [track.spread for track in self._now(t_ns)]
+        known = all(map(is_known, self._limits[:2], spreads[:2]))
+        error_deg = max(spread.error for spread in spreads[:2]) + REPEATS_WITHIN_DEG
+        pan, tilt, zoom = (spread.likely for spread in spreads)
+        return PtzPosition(
+            pose=Pose(pan_deg=wrap_deg(pan), tilt_deg=tilt, zoom=zoom),
+            error_deg=min(error_deg, HALF_TURN_DEG) if known else HALF_TURN_DEG,
+            moving=self.is_moving(t_ns),
+            t_ns=t_ns,
+        )
+
+    def _now(self, t_ns: int) -> tuple[AxisTrack, AxisTrack, AxisTrack]:
+        pan, tilt, zoom = map(advance, self._limits, self._tracks, (t_ns, t_ns, t_ns))
+        return pan, tilt, zoom
+
+
+def _at(pose: Pose) -> Known:
+    return Known(
+        pan=exactly(pose.pan_deg, 0.0),
+        tilt=exactly(pose.tilt_deg, 0.0),
+        zoom=exactly(pose.zoom, 0.0),
+    )
