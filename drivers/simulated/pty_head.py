@@ -178,7 +178,7 @@ class _Line:
             os.close(descriptor)
 
     def _run(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:
             selector.register(self._master, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
             while not self._ended.is_set():
