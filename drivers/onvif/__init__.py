@@ -1,0 +1,1 @@
+"""Cameras that speak ONVIF: a client, discovery, adoption, and their events."""

@@ -1,0 +1,232 @@
+"""One ONVIF device behind plain blocking calls.
+
+The library speaks asyncio, and the agent speaks threads: each client has one private loop in one
+thread, for as long as it is open, and nothing of asyncio is seen outside of this file.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Literal, TypeVar
+
+import aiohttp
+import zeep.exceptions
+from lxml.etree import LxmlError  # type: ignore[import-untyped]
+
+from drivers.errors import DriverError, DriverErrorKind
+from drivers.onvif.access import Access, read_password
+from drivers.onvif.library import ONVIFCamera, ONVIFError, is_auth_error
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Service = Literal["devicemgmt", "media", "ptz", "events"]
+NAMESPACES: dict[Service, str] = {
+    "devicemgmt": "http://www.onvif.org/ver10/device/wsdl",
+    "media": "http://www.onvif.org/ver10/media/wsdl",
+    "ptz": "http://www.onvif.org/ver20/ptz/wsdl",
+    "events": "http://www.onvif.org/ver10/events/wsdl",
+}
+"""Of the services that are used here: ONVIF Core Specification, table 1."""
+
+FIRST_CALL_SHARE = 3
+"""The first call connects: it may take so many times the timeout of the others."""
+LATER_S = 1.0
+"""The loop gives up by itself; the caller waits for its word this much longer."""
+CLOSE_S = 3.0
+
+_UNAUTHORISED = 401
+_UNFORESEEN = (AttributeError, TypeError, KeyError, ValueError)
+"""What the SOAP library stumbles with over a reply whose form it does not know."""
+_FAILURES = (
+    TimeoutError,
+    aiohttp.ClientError,
+    zeep.exceptions.Error,
+    ONVIFError,
+    LxmlError,
+    OSError,
+    *_UNFORESEEN,
+)
+
+
+class OnvifClient:
+    """Any thread may call, several at once; a stop does not wait for a question before it.
+
+    It connects at the first call, and again after its password was refused: the device's clock is
+    part of the proof, and clocks are set. Errors are DriverError: `absent` (no host, refused, or
+    closed), `timeout`, `unsupported` (a service or an operation that it has not), `protocol` (a
+    refused password, which is said so, or a reply that is none).
+    """
+
+    def __init__(self, name: str, access: Access) -> None:
+        """`name` is for messages. Raises DriverError where the password cannot be read."""
+        self.what = f"{name}: {access.url}"
+        self._access = access
+        self._password = (
+            None if access.password_file is None else read_password(access.password_file, self.what)
+        )
+        self._device: ONVIFCamera | None = None
+        self._connecting = asyncio.Lock()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name=f"onvif {name}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a call may take, but for the first."""
+        return self._access.timeout_s
+
+    def call(self, service: Service, operation: str, **arguments: Any) -> Any:
+        """One operation of a service, with what it answers. Raises DriverError."""
+
+        async def asked(device: ONVIFCamera) -> Any:
+            return await self.operation(device, service, operation, arguments)
+
+        return self.run(asked)
+
+    def has(self, service: Service) -> bool:
+        """Whether the device says that it has a service. Raises DriverError."""
+
+        async def asked(device: ONVIFCamera) -> bool:
+            return NAMESPACES[service] in device.xaddrs
+
+        return self.run(asked)
+
+    async def operation(
+        self, device: ONVIFCamera, service: Service, operation: str, arguments: Mapping[str, Any]
+    ) -> Any:
+        """The same as `call`, inside of `run`."""
+        async with self._connecting:
+            bound = await device.create_onvif_service(service)
+        return await getattr(bound, operation)(dict(arguments))
+
+    def run(self, work: Callable[[ONVIFCamera], Awaitable[T]], timeout_s: float | None = None) -> T:
+        """Do `work` with the connected device in the private loop, and wait for what it gives.
+        Raises DriverError.
+        """
+        limit_s = self._access.timeout_s if timeout_s is None else timeout_s
+        if self._device is None:
+            limit_s *= FIRST_CALL_SHARE
+
+        async def bounded() -> T:
+            async with asyncio.timeout(limit_s):
+                return await work(await self._connected())
+
+        return self._wait(bounded(), limit_s)
+
+    def close(self) -> None:
+        """Let go of the connections and end the thread. A second call does nothing."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        done = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        try:
+            done.result(CLOSE_S)
+        except TimeoutError:
+            log.warning("%s: its connections do not close", self.what)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
+        with self._closing:
+            if self._closed:
+                work.close()
+                raise DriverError("absent", f"{self.what}: closed")
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return waiting.result(limit_s + LATER_S)
+        except concurrent.futures.CancelledError as error:
+            raise DriverError("absent", f"{self.what}: closed") from error
+        except _FAILURES as error:
+            waiting.cancel()
+            if _is_refusal(error):
+                self._forget()
+            raise self._said(error, limit_s) from error
+
+    def _forget(self) -> None:
+        """Connect anew at the next call."""
+        with self._closing:
+            if not self._closed:
+                asyncio.run_coroutine_threadsafe(self._let_go(), self._loop)
+
+    async def _connected(self) -> ONVIFCamera:
+        async with self._connecting:
+            if self._device is None:
+                device = ONVIFCamera(
+                    self._access.host,
+                    self._access.port,
+                    self._access.username or "",  # the library knows no caller without a name
+                    self._password or "",
+                    no_cache=True,
+                    adjust_time=True,
+                )
+                try:
+                    await device.update_xaddrs()
+                    self._device = device
+                finally:
+                    if self._device is None:
+                        await device.close()
+            return self._device
+
+    async def _let_go(self) -> None:
+        async with self._connecting:
+            device, self._device = self._device, None
+            if device is not None:
+                await device.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._let_go()
+        await self._loop.shutdown_default_executor()
+
+    def _said(self, error: BaseException, limit_s: float) -> DriverError:
+        """What a failure is in the words of the house. The password is in none of them."""
+        if isinstance(error, TimeoutError):
+            return DriverError("timeout", f"{self.what}: no answer within {limit_s:g} s")
+        if _is_refusal(error):
+            return DriverError("protocol", f"{self.what}: {self._refusal()}")
+        kind: DriverErrorKind = "protocol"
+        if isinstance(error, aiohttp.ClientConnectionError | OSError):
+            kind, why = "absent", "cannot be reached"
+        elif isinstance(error, zeep.exceptions.Fault):
+            kind = "unsupported" if _is_unsupported(error) else "protocol"
+            why = f"says: {_one_line(error.message)}"
+        elif isinstance(error, ONVIFError) and "support service" in str(error):
+            kind, why = "unsupported", "has no such service"
+        else:
+            why = f"does not answer as ONVIF demands ({type(error).__name__})"
+        return DriverError(kind, f"{self.what}: {why}")
+
+    def _refusal(self) -> str:
+        if self._access.username is None:
+            return "wants a user and a password"
+        return f"refuses the password of user {self._access.username!r}"
+
+
+def _is_refusal(error: BaseException) -> bool:
+    if isinstance(error, zeep.exceptions.TransportError):
+        return bool(error.status_code == _UNAUTHORISED)
+    return isinstance(error, Exception) and bool(is_auth_error(error))
+
+
+def _is_unsupported(error: zeep.exceptions.Fault) -> bool:
+    """By the fault's sub-codes, ONVIF Core Specification 5.8.2; some devices only have words."""
+    codes = " ".join(str(code) for code in error.subcodes or ())
+    return "NotSupported" in codes or "not supported" in (error.message or "").lower()
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "nothing").split())[:200]

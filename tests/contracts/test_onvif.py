@@ -1,0 +1,267 @@
+"""A camera that speaks ONVIF: found, asked, adopted, and every way in which that can fail."""
+
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.errors import DriverError
+from drivers.onvif.access import Access
+from drivers.onvif.adoption import adopt
+from drivers.onvif.client import OnvifClient
+from drivers.onvif.discovery import discover
+from drivers.ptz import onvif
+from tests.contracts.conftest import boottime_ns
+from tests.contracts.event_camera import event_camera
+from tests.contracts.onvif_peer import PASSWORD, URL, USER, Peer, onvif_peer, password_file
+from tests.contracts.own_network import CAMERA
+
+ETH_P_IP = 0x0800  # linux/if_ether.h
+DISCOVERY_PORT = 3702
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with onvif_peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def client(
+    folder: Path, url: str = URL, password: str | None = PASSWORD, timeout_s: float = 2.0
+) -> OnvifClient:
+    known = password is not None
+    access = Access(
+        url=url,
+        username=USER if known else None,
+        password_file=password_file(folder, password) if password is not None else None,
+        timeout_s=timeout_s,
+    )
+    return OnvifClient("camera 'tram'", access)
+
+
+def refusal(asked: OnvifClient) -> DriverError:
+    try:
+        with pytest.raises(DriverError) as caught:
+            asked.call("devicemgmt", "GetDeviceInformation")
+    finally:
+        asked.close()
+    return caught.value
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_camera_is_adopted_with_its_largest_stream_and_a_small_one(tmp_path: Path) -> None:
+    asked = client(tmp_path)
+    try:
+        adopted = adopt(asked)
+    finally:
+        asked.close()
+    assert (adopted.name, adopted.maker, adopted.model) == (
+        "tram-14-front",
+        "Alstom",
+        "VirtualCam-1",
+    )
+    assert adopted.stream_url == f"rtsp://{CAMERA}:8554/video_main"
+    assert (adopted.record.width_px, adopted.record.height_px) == (1920, 1080)
+    assert adopted.detect_url == f"rtsp://{CAMERA}:8554/video_sub"
+    assert adopted.snapshot_url == f"{URL}/snapshot.jpg"
+    assert (adopted.has_ptz, adopted.has_events, adopted.topics) == (True, False, ())
+
+
+def test_a_camera_without_a_head_has_events_and_one_stream() -> None:
+    with event_camera() as camera:
+        asked = OnvifClient("camera 'bank'", Access(url=camera.url))
+        try:
+            adopted = adopt(asked)
+        finally:
+            asked.close()
+    assert adopted.name == "Dome 3"
+    assert adopted.stream_url == "rtsp://127.0.0.1:554/p1?x=1", "its password is left out"
+    assert (adopted.detect, adopted.detect_url, adopted.snapshot_url) == (None, None, None)
+    assert (adopted.has_ptz, adopted.has_events) == (False, True)
+    assert adopted.topics == ("RuleEngine/LineDetector/Crossed", "VideoSource/MotionAlarm")
+
+
+def test_a_camera_without_a_stream_that_can_be_used_is_refused() -> None:
+    with event_camera(codec="JPEG") as camera:
+        asked = OnvifClient("camera 'bank'", Access(url=camera.url))
+        try:
+            with pytest.raises(DriverError, match=r"no stream in H.264 .* there: JPEG 1280x720"):
+                adopt(asked)
+        finally:
+            asked.close()
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_wrong_password_is_named_as_such_and_never_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wrong = "not the one"
+    error = refusal(client(tmp_path, password=wrong))
+    assert error.kind == "protocol"
+    assert str(error) == f"camera 'tram': {URL}: refuses the password of user 'vigie'"
+    chain: list[BaseException] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    assert all(wrong not in f"{one!r}{one}" for one in chain)
+    assert wrong not in caplog.text
+    nobody = refusal(client(tmp_path, password=None))
+    assert (nobody.kind, str(nobody)) == (
+        "protocol",
+        f"camera 'tram': {URL}: wants a user and a password",
+    )
+
+
+def test_a_camera_that_comes_back_is_asked_again(peer: Peer, tmp_path: Path) -> None:
+    asked = client(tmp_path)
+    try:
+        assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        peer.kill()
+        with pytest.raises(DriverError) as caught:
+            asked.call("devicemgmt", "GetDeviceInformation")
+        assert caught.value.kind == "absent"
+        peer.start()
+        assert asked.call("devicemgmt", "GetDeviceInformation").Manufacturer == "Alstom"
+        assert asked.has("ptz")
+        assert not asked.has("events")
+    finally:
+        asked.close()
+
+
+@pytest.mark.usefixtures("peer")
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{CAMERA}:81",
+        "http://10.77.0.99",  # nobody on the link answers
+        "http://192.0.2.1",  # no route (RFC 5737)
+        "http://nobody.invalid",  # no such name (RFC 2606)
+    ],
+)
+def test_a_host_that_is_not_there_is_absent(tmp_path: Path, url: str) -> None:
+    assert refusal(client(tmp_path, url)).kind == "absent"
+
+
+def test_a_silent_host_is_given_up_in_time(tmp_path: Path, silent_port: int) -> None:
+    error = refusal(client(tmp_path, f"http://127.0.0.1:{silent_port}", timeout_s=0.5))
+    assert error.kind == "timeout"
+    assert str(error).endswith("no answer within 1.5 s")
+
+
+def test_a_host_that_speaks_something_else_is_no_camera(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().split()[5]
+        error = refusal(client(tmp_path, f"http://127.0.0.1:{port}"))
+        server.kill()
+    assert error.kind == "protocol"
+
+
+def test_a_closed_client_says_so_and_leaves_no_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    asked = client(tmp_path)
+    asked.close()
+    asked.close()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(DriverError, match="closed") as caught:
+        asked.call("devicemgmt", "GetDeviceInformation")
+    assert caught.value.kind == "absent"
+
+
+def test_a_client_that_is_closed_while_it_waits_lets_its_caller_go(
+    tmp_path: Path, silent_port: int
+) -> None:
+    asked = client(tmp_path, f"http://127.0.0.1:{silent_port}", timeout_s=20)
+    errors: list[DriverError] = []
+
+    def waits() -> None:
+        try:
+            asked.call("devicemgmt", "GetDeviceInformation")
+        except DriverError as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=waits)
+    waiting.start()
+    asked.close()
+    waiting.join(5)
+    assert [error.kind for error in errors] == ["absent"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_password_that_others_may_read_is_not_used(tmp_path: Path, mode: int) -> None:
+    path = password_file(tmp_path, mode=mode)
+    with pytest.raises(DriverError, match=rf"mode 0{mode:o}: others may read it") as caught:
+        OnvifClient("camera 'tram'", Access(url=URL, username=USER, password_file=path))
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_camera_without_a_head_is_no_head() -> None:
+    with event_camera() as camera, pytest.raises(DriverError, match="it has no head") as caught:
+        onvif.open_ptz("bank", onvif.Options(url=camera.url), boottime_ns)
+    assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_head_that_tells_shares_must_be_declared(tmp_path: Path) -> None:
+    options = onvif.Options(url=URL, username=USER, password_file=password_file(tmp_path))
+    with pytest.raises(DriverError, match="allowed: pan_max_deg_s and tilt_max_deg_s") as caught:
+        onvif.open_ptz("tram", options, boottime_ns)
+    assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.usefixtures("peer")
+def test_cameras_of_the_subnet_are_found() -> None:
+    (found,) = discover(1.0)
+    assert (found.url, found.name) == (URL, "tram-14-front")
+    assert found.id.startswith("urn:uuid:")
+
+
+@pytest.mark.usefixtures("peer")
+def test_it_is_asked_on_the_chosen_interface_alone() -> None:
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as street,
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as yard,
+    ):
+        street.bind(("street-end", ETH_P_IP))
+        yard.bind(("yard-end", ETH_P_IP))
+        (found,) = discover(0.5, "street")
+        assert found.url == URL
+        assert probes(street)
+        assert not probes(yard)
+
+
+@pytest.mark.usefixtures("peer")
+def test_an_interface_that_is_not_there_is_named() -> None:
+    with pytest.raises(DriverError, match=r"interface 'eth7': not there; allowed: street, yard"):
+        discover(0.5, "eth7")
+
+
+def probes(ear: socket.socket) -> int:
+    """How many datagrams to the port of WS-Discovery an interface has heard."""
+    count = 0
+    ear.setblocking(False)
+    while True:
+        try:
+            packet = ear.recv(65_536)
+        except BlockingIOError:
+            return count
+        header = (packet[0] & 0x0F) * 4
+        count += int.from_bytes(packet[header + 2 : header + 4], "big") == DISCOVERY_PORT
