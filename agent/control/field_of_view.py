@@ -98,15 +98,6 @@ def place_of(fov: FieldOfView, pose: Pose, direction: Direction) -> Corner | Non
     return Corner(x=0.5 + right / scale, y=0.5 - up * fov.aspect / scale)
 
 
-def beside_deg(fov: FieldOfView, pose: Pose, direction: Direction) -> float:
-    """How far beside the picture a direction is: 0 within it, 180 where it is behind."""
-    place = place_of(fov, pose, direction)
-    if place is None:
-        return 180.0
-    edge = Corner(x=min(1.0, max(0.0, place.x)), y=min(1.0, max(0.0, place.y)))
-    return 0.0 if edge == place else between_deg(direction, direction_of(fov, pose, edge))
-
-
 def between_deg(one: Direction, other: Direction) -> float:
     """The angle between two directions, 0 to 180; by haversine, which small angles do not upset."""
     a, b = math.radians(one.tilt_deg), math.radians(other.tilt_deg)

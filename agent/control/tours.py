@@ -42,7 +42,7 @@ class _Command(msgspec.Struct, frozen=True):
 
 
 class Tours:
-    """All tours of a head. `start` and `stop` may come from any thread, the rest from the head's.
+    """All tours of a head, which moves by them. `start` and `stop` may come from any thread, the rest from the head's.
 
     `tell` is given a line when a stop is left out, once until it has been reached again.
     """
@@ -51,12 +51,16 @@ class Tours:
         self,
         tours: Sequence[TourConfig],
         time_zone: str,
+        now_utc: Callable[[int], datetime | None],
         rng: random.Random,
         tell: Callable[[str], None],
     ) -> None:
-        """The tours are those of a configuration that `schedule.check` has found good."""
+        """The tours are those of a configuration that `schedule.check` has found good. `now_utc` is
+        the UTC of a boot time, None while the clock is not trusted.
+        """
         self._tours = {tour.name: tour for tour in tours}
         self._schedule = Schedule(tours, time_zone)
+        self._now_utc = now_utc
         self._rng = rng
         self._tell = tell
         self._asked: _Command | None = None
@@ -71,7 +75,12 @@ class Tours:
         return tuple(self._tours)
 
     @property
-    def running(self) -> str | None:
+    def asker(self) -> Asker:
+        """A tour, the weakest of all."""
+        return ASKER
+
+    @property
+    def tour(self) -> str | None:
         """The tour that runs, or waits for who has the head."""
         return None if self._round is None else self._round.tour.name
 
@@ -86,19 +95,18 @@ class Tours:
         """Run no tour until the schedule's next change."""
         self._asked = _Command(None)
 
-    def step(self, t_ns: int, now_utc: datetime | None, state: HeadState) -> Wish | None:
+    def step(self, t_ns: int, state: HeadState) -> Wish | None:
         """What the tour wants of the head now, if anything.
 
-        It is called often while nobody stronger has the head, and not while somebody has. `now_utc`
-        is None while the clock is not trusted.
+        It is called often while nobody stronger has the head, and not while somebody has.
         """
-        self._choose(now_utc)
+        self._choose(self._now_utc(t_ns))
         if self._round is None or state.position is None:
             return None
         return self._round.step(t_ns, state)
 
-    def refused(self, refusal: Refused, t_ns: int) -> None:
-        """The last wish was refused. A stop that is not there or forbidden is left out this time."""
+    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+        """The wish was not done. A stop that is not there or forbidden is left out this time."""
         if self._round is None:
             return
         if refusal.kind in _LEAVE_OUT:
@@ -117,7 +125,7 @@ class Tours:
         asked, self._asked = self._asked, None
         self._held = asked or self._held
         wanted = self._held.tour if self._held else self._scheduled
-        if wanted != self.running or (asked and wanted is not None):
+        if wanted != self.tour or (asked and wanted is not None):
             self._round = self._begun(wanted)
 
     def _begun(self, name: str | None) -> "_Round | None":

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from agent.control.field_of_view import (
     Direction,
-    beside_deg,
     between_deg,
     direction_of,
     outlook,
@@ -114,18 +113,3 @@ def test_the_angle_between_directions(pose: Pose, turn: float) -> None:
         abs(wrap_deg(turn)), abs=1e-6
     )
     assert between_deg(one, level) == pytest.approx(between_deg(level, one))
-
-
-@given(pose=poses, at=places)
-def test_what_is_in_the_picture_is_not_beside_it(pose: Pose, at: Corner) -> None:
-    inner = Corner(x=0.01 + 0.98 * at.x, y=0.01 + 0.98 * at.y)
-    assert beside_deg(FOV, pose, direction_of(FOV, pose, inner)) == 0
-
-
-def test_how_far_beside_the_picture_something_is() -> None:
-    pose = Pose(pan_deg=0, tilt_deg=0)
-    assert beside_deg(FOV, pose, Direction(pan_deg=45, tilt_deg=0)) == pytest.approx(15)
-    assert beside_deg(FOV, pose, Direction(pan_deg=0, tilt_deg=27.9917)) == pytest.approx(
-        10, abs=1e-3
-    )
-    assert beside_deg(FOV, pose, Direction(pan_deg=180, tilt_deg=0)) == 180

@@ -34,7 +34,9 @@ class Street:
 
     def __init__(self, *tours: TourConfig, time_zone: str = "UTC", seed: int = 1) -> None:
         self.told: list[str] = []
-        self.tours = Tours(tours, time_zone, random.Random(seed), self.told.append)
+        self.tours = Tours(
+            tours, time_zone, lambda _: self.utc, random.Random(seed), self.told.append
+        )
         self.presets = {"a", "b", "c", "d", "home"}
         self.forbidden: set[str] = set()
         self.stuck = False
@@ -59,7 +61,7 @@ class Street:
             settled=self.now_s >= self.due_s + 1,
             preset=None if moving else self.at,
             lease=None,
-            tour=self.tours.running,
+            tour=self.tours.tour,
             error=None,
         )
 
@@ -71,15 +73,15 @@ class Street:
         self.goal, self.due_s = preset, self.now_s + 3
 
     def step(self) -> None:
-        wish = self.tours.step(self.t_ns, self.utc, self.state())
+        wish = self.tours.step(self.t_ns, self.state())
         if wish is None:
             return
         assert isinstance(wish, Recall)
         self.sent.append(wish.preset)
         if wish.preset not in self.presets:
-            self.tours.refused(Refused("unknown", f"no preset {wish.preset!r}"), self.t_ns)
+            self.tours.refused(self.t_ns, wish, Refused("unknown", f"no preset {wish.preset!r}"))
         elif wish.preset in self.forbidden:
-            self.tours.refused(Refused("forbidden", "windows are there"), self.t_ns)
+            self.tours.refused(self.t_ns, wish, Refused("forbidden", "windows are there"))
         elif not self.stuck:
             self.turn(wish.preset)
 
@@ -106,7 +108,7 @@ def test_each_stop_has_its_own_time_and_speed() -> None:
     stops = (TourStop(preset="a", dwell_s=30, speed=1.0), TourStop(preset="b", dwell_s=5))
     street = Street(TourConfig(name="round", stop=stops))
     street.tours.start("round")
-    first = street.tours.step(0, street.utc, street.state())
+    first = street.tours.step(0, street.state())
     assert first == Recall(preset="a", speed=1.0)
     street.turn("a")
     assert street.run(33) == []
@@ -198,7 +200,7 @@ def test_where_no_stop_is_left_it_asks_seldom() -> None:
     sent = street.run(600)
     assert len(street.told) == 3
     assert len(sent) <= 3 * (600 / PAUSE_S + 1)
-    assert street.tours.running == "round"
+    assert street.tours.tour == "round"
 
 
 def test_a_stop_that_is_not_reached_is_tried_three_times() -> None:
@@ -212,8 +214,9 @@ def test_a_stop_that_is_not_reached_is_tried_three_times() -> None:
 def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
     street = Street(tour("round", "a", "b"))
     street.tours.start("round")
-    assert street.tours.step(0, street.utc, street.state()) is not None
-    street.tours.refused(Refused("busy", "somebody has it"), 0)
+    wish = street.tours.step(0, street.state())
+    assert wish is not None
+    street.tours.refused(0, wish, Refused("busy", "somebody has it"))
     assert street.run(4) == []
     assert street.run(14) == ["a"]
     assert street.told == []
@@ -229,14 +232,14 @@ def test_a_tour_that_is_not_there_cannot_be_started() -> None:
 def test_without_window_and_command_nothing_runs() -> None:
     street = Street(tour("round", "a"))
     assert street.run(3600) == []
-    assert street.tours.running is None
+    assert street.tours.tour is None
 
 
 def running(street: Street, hours: float) -> str | None:
     """What runs so many hours after Monday, 00:00."""
     street.utc = MONDAY + timedelta(hours=hours)
     street.step()
-    return street.tours.running
+    return street.tours.tour
 
 
 def test_the_schedule_says_what_runs() -> None:
@@ -303,7 +306,7 @@ def test_what_ran_runs_on_when_the_clock_is_lost() -> None:
     assert running(street, 23) == "night"
     street.utc = None
     street.run(24 * 3600)
-    assert street.tours.running == "night"
+    assert street.tours.tour == "night"
     assert running(street, 55) is None
 
 
@@ -313,7 +316,7 @@ def test_a_tour_by_day_and_night_needs_no_clock() -> None:
     assert street.run(1) == ["a"]
     street.tours.stop()
     street.run(10)
-    assert street.tours.running is None
+    assert street.tours.tour is None
 
 
 def test_commands_need_no_clock() -> None:
