@@ -345,6 +345,33 @@ class PinHealth(msgspec.Struct, frozen=True, kw_only=True):
     edges_dropped: int
 
 
+class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A pan-tilt head. Where it looks is None while it does not answer; `error_deg` is how well that
+    is known, 180 where nobody knows. `preset` is where it rests, `holder` the role of who has it.
+
+    What it has done in its life, to and fro: degrees of each axis, how often one began to move,
+    how often one turned back, and hours in motion.
+    """
+
+    name: str
+    open: bool
+    pan_deg: float | None
+    tilt_deg: float | None
+    zoom: float | None
+    error_deg: float | None
+    moving: bool
+    preset: str | None
+    holder: Literal["operator", "incident", "tracking", "tour"] | None
+    tour: str | None
+    reopened: int
+    moved_pan_deg: float
+    moved_tilt_deg: float
+    starts: int
+    reversals: int
+    moving_h: float
+    last_error: str | None
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """How the box is, every 30 s and at once when a fault comes or goes."""
 
@@ -360,3 +387,4 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     commands: CommandHealth | None = None
     pins: PinHealth | None = None
     """None where the box has none."""
+    heads: tuple[HeadHealth, ...] = ()

@@ -9,6 +9,7 @@ from agent.model import (
     DetectorHealth,
     Fault,
     FootageHealth,
+    HeadHealth,
     HealthReport,
     OutboxHealth,
     PinHealth,
@@ -52,6 +53,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
     pins: PinHealth | None = None
+    heads: tuple[HeadHealth, ...] = ()
 
 
 def assemble(parts: Parts, before: Parts) -> HealthReport:
@@ -69,6 +71,7 @@ def assemble(parts: Parts, before: Parts) -> HealthReport:
         outbox=parts.outbox,
         faults=parts.faults,
         pins=parts.pins,
+        heads=parts.heads,
     )
 
 
