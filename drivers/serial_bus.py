@@ -38,25 +38,36 @@ class Seat(Generic[Message]):
         """Open the port, where it is not open. Raises DriverError."""
         self._bus.carry(Job(self._listener, ()))
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, each: Callable[[bytes], None] | None = None) -> None:
         """Send a frame, and return when it has been handed to the line. Raises DriverError."""
-        self._bus.carry(Job(self._listener, (frame,)))
+        self._bus.carry(Job(self._listener, (frame,), each=each))
 
-    def move(self, *frames: bytes, sent: Callable[[], None] | None = None) -> None:
+    def move(
+        self,
+        *frames: bytes,
+        sent: Callable[[], None] | None = None,
+        each: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Send frames that set the head in motion. Where a stop or a newer motion comes before the
         last of them has gone, the rest is taken away, which is no error.
 
         `sent` is called in the bus's thread when the first frame has gone, so that a head hears of
-        its motions and stops in the order in which they went.
+        its motions and stops in the order in which they went. `each` is called there with every
+        frame that has gone, before anything is heard that came after it.
         """
-        self._bus.carry(Job(self._listener, frames, motion=True, sent=sent))
+        self._bus.carry(Job(self._listener, frames, motion=True, sent=sent, each=each))
 
-    def stop(self, *frames: bytes, sent: Callable[[], None] | None = None) -> None:
+    def stop(
+        self,
+        *frames: bytes,
+        sent: Callable[[], None] | None = None,
+        each: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Send frames that end a motion, before all that waits, and take away the motions of this
         head. Who runs out of patience leaves the stop where it is: it goes out as soon as it can.
-        `sent` as for `move`.
+        `sent` and `each` as for `move`.
         """
-        self._bus.carry_stop(Job(self._listener, frames, sent=sent))
+        self._bus.carry_stop(Job(self._listener, frames, sent=sent, each=each))
 
     def ask(
         self,

@@ -88,6 +88,7 @@ class Job:
         timeout_s: float = 0.0,
         tries: int = 1,
         sent: Callable[[], None] | None = None,
+        each: Callable[[bytes], None] | None = None,
     ) -> None:
         self.listener = listener
         self.frames = deque(frames)
@@ -96,6 +97,7 @@ class Job:
         self.timeout_s = timeout_s
         self.tries = tries
         self.sent = sent
+        self.each = each
         self.begun = False
         self.dropped = False
         self.done = threading.Event()
@@ -273,6 +275,8 @@ class BusThread:
         if job.sent is not None:
             job.sent()
             job.sent = None
+        if job.each is not None:
+            job.each(frame)
         if job.match is None:
             job.frames.popleft()
             return
