@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent import strict
+from agent import pins_config, strict
 from agent.errors import BadInput
 from agent.heads_config import HeadConfig
 from agent.model import BOX, CameraEventKind
 from agent.names import Name
+from agent.pins_config import GpioConfig, Pin
 
 MAX_AGE_DAYS = 90
 """No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
@@ -146,17 +147,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hold: HoldConfig = HoldConfig()
     health: HealthConfig = HealthConfig()
     head: Annotated[tuple[HeadConfig, ...], msgspec.Meta(max_length=8)] = ()
+    gpio: GpioConfig = GpioConfig()
+    pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
 
 
 def load(path: Path) -> Config:
-    """The configuration in a file; relative paths in it are made relative to the file's folder.
+    """The configuration in a file; relative paths in it begin at the file's folder, and come out
+    absolute: a library may change the process's own folder while it is loaded.
 
     Raises BadInput with one line for whatever is wrong.
     """
     tables = strict.read_toml(path, "configuration")
     config = strict.into(tables, Config, str(path))
     _check(config, str(path))
-    return _anchored(config, path.parent)
+    return _anchored(config, path.absolute().parent)
 
 
 def _check(config: Config, where: str) -> None:
@@ -175,6 +179,7 @@ def _check(config: Config, where: str) -> None:
             )
     _check_heads(config, where)
     check_broker(config.broker, where)
+    pins_config.check(config.pin, names, where)
 
 
 def _check_heads(config: Config, where: str) -> None:

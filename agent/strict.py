@@ -126,12 +126,13 @@ def _keys_at(kind: type, steps: list[str | int], tables: object) -> list[str]:
 
 def _choices_at(kind: type, steps: list[str | int]) -> list[object]:
     """The values that may stand at a path, where they are few: a literal's, or a union's tags."""
-    choices: list[object] = [
-        value
+    literals = {
+        value: None
         for candidate in _type_at(kind, steps)
         if isinstance(candidate, msgspec.inspect.LiteralType)
         for value in candidate.values
-    ]
+    }
+    choices: list[object] = list(literals)
     if not choices and steps:
         choices = [
             candidate.tag

@@ -25,10 +25,14 @@ def keys(kind: object, prefix: str = "") -> set[str]:
             path += "[]" if is_list else ""
         if isinstance(inner, msgspec.inspect.UnionType):
             tables = [kind for kind in inner.types if isinstance(kind, msgspec.inspect.StructType)]
-            inner = tables[0] if tables else inner
-        if isinstance(inner, msgspec.inspect.StructType):
-            found |= keys(inner.cls, f"{path}.")
-        elif path.endswith("[]"):
+        else:
+            tables = [inner] if isinstance(inner, msgspec.inspect.StructType) else []
+        for table in tables:
+            found |= keys(table.cls, f"{path}.")
+            found |= {f"{path}.{table.tag_field}"} if table.tag_field else set()
+        if tables:
+            continue
+        if path.endswith("[]"):
             found.add(path.removesuffix("[]"))
         else:
             found.add(path)
@@ -45,7 +49,7 @@ def keys_of_text(text: str) -> set[str]:
             table = re.sub(r"\.tour\.", ".tour[].", table)
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
             found.add(f"{table}.{key[1]}")
-    opaque = {"camera[].options", "camera[].detect_options", "head[].options"}
+    opaque = {"camera[].options", "camera[].detect_options", "head[].options", "gpio.options"}
     return {next((o for o in opaque if key.startswith(o)), key) for key in found}
 
 
