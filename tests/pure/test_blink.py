@@ -1,0 +1,141 @@
+"""The status LED: each fault code has blinks of its own, and they can be counted."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control import blink
+from agent.control.blink import Blinker, Flash
+from agent.faults import FAULTS
+from agent.model import Fault
+
+CODES = sorted(FAULTS)
+
+
+def fault(code: str, **more: Any) -> Fault:
+    given = {"severity": "error", "title": "t", "subject": "s", "since_ns": 0, "detail": "d"}
+    return Fault(code=code, **{**given, **more})
+
+
+def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
+    """What the LED does in a span while these codes stand, looked at when it is due."""
+    blinker, t_ns, found = Blinker(), 0, []
+    while t_ns < span_s * 1e9:
+        on = blinker.step(t_ns, codes)
+        after_ns = max(blinker.due_ns, t_ns + 1) + round(late_s * 1e9)
+        found.append(Flash(on=on, for_s=(after_ns - t_ns) / 1e9))
+        t_ns = after_ns
+    return found
+
+
+def read(flashes: list[Flash]) -> list[tuple[int, int]]:
+    """The counts of long and short blinks, as somebody with eyes and a pencil reads them."""
+    found, long, short = [], 0, 0
+    for flash in flashes:
+        if flash.on:
+            long, short = (long + 1, short) if flash.for_s > 0.5 else (long, short + 1)
+        elif flash.for_s > 2:
+            found.append((long, short))
+            long = short = 0
+    return found
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_its_blinks(code: str) -> None:
+    family, number = code.split("-")
+    assert blink.counts(code) == (blink.FAMILIES[family], int(number))
+    assert min(blink.counts(code)) >= 1
+    assert read(list(blink.pattern(code))) == [blink.counts(code)]
+
+
+def test_no_two_codes_blink_the_same() -> None:
+    assert len({blink.pattern(code) for code in CODES}) == len(CODES)
+    assert len(set(blink.FAMILIES.values())) == len(blink.FAMILIES)
+
+
+def test_no_family_is_without_codes() -> None:
+    assert set(blink.FAMILIES) == {code.split("-")[0] for code in CODES}
+
+
+def test_a_code_can_be_watched_in_half_a_minute() -> None:
+    assert all(sum(flash.for_s for flash in blink.pattern(code)) < 30 for code in CODES)
+
+
+def test_the_words_for_people() -> None:
+    assert blink.words("CAM-02") == "1 long, 2 short"
+    assert blink.words("GPI-05") == "5 long, 5 short"
+
+
+def test_a_pattern_flash_by_flash() -> None:
+    on, off = True, False
+    assert blink.pattern("STO-02") == (
+        Flash(on, 0.8),
+        Flash(off, 0.4),
+        Flash(on, 0.8),
+        Flash(off, 1.2),
+        Flash(on, 0.2),
+        Flash(off, 0.4),
+        Flash(on, 0.2),
+        Flash(off, 3.0),
+    )
+
+
+def test_a_box_that_is_well_has_a_heartbeat() -> None:
+    beats = lights([], 9)
+    assert beats == [Flash(on=True, for_s=0.1), Flash(on=False, for_s=2.9)] * 3
+
+
+def test_one_code_is_shown_again_and_again() -> None:
+    assert read(lights(["CAM-02"], 30))[:3] == [(1, 2)] * 3
+
+
+def test_several_codes_are_shown_in_turn_with_a_longer_dark_after_the_last() -> None:
+    flashes = lights(["STO-02", "CAM-02", "SYS-01"], 80)
+    assert read(flashes)[:6] == [(2, 2), (1, 2), (6, 1)] * 2
+    darks = [flash.for_s for flash in flashes if not flash.on and flash.for_s > 2]
+    assert darks[:6] == [3.0, 3.0, 6.0] * 2
+
+
+def test_the_worst_fault_comes_first_and_each_code_once() -> None:
+    faults = [
+        fault("SYS-01", severity="warning"),
+        fault("CAM-02", subject="a"),
+        fault("CAM-02", subject="b"),
+        fault("CAM-01"),
+        fault("STO-02", severity="critical"),
+    ]
+    assert blink.worst_first(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
+    assert blink.worst_first([]) == ()
+
+
+def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() -> None:
+    blinker, t_ns, seen = Blinker(), 0, []
+    codes = ["CAM-02", "SYS-01"]
+    for _ in range(40):
+        on = blinker.step(t_ns, codes)
+        seen.append(Flash(on=on, for_s=(blinker.due_ns - t_ns) / 1e9))
+        t_ns = blinker.due_ns
+        codes = ["STO-02", "CAM-02", "SYS-01"]
+    assert read(seen)[:3] == [(1, 2), (2, 2), (6, 1)]
+
+
+def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
+    blinker, t_ns = Blinker(), 0
+    blinker.step(t_ns, ["CAM-02"])
+    flashes = []
+    for _ in range(20):
+        t_ns = blinker.due_ns
+        flashes.append(Flash(on=blinker.step(t_ns, []), for_s=(blinker.due_ns - t_ns) / 1e9))
+    assert flashes[-2:] in ([*blink.HEARTBEAT], [*reversed(blink.HEARTBEAT)])
+
+
+@given(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True), st.floats(0, 0.15))
+def test_who_looks_late_counts_no_blink_less(codes: list[str], late_s: float) -> None:
+    flashes = lights(codes, 120, late_s)
+    shown = [blink.counts(code) for code in codes]
+    found = read(flashes)
+    assert found[: len(shown)] == shown[: len(found)]
+    assert all(a.on != b.on for a, b in pairwise(flashes))

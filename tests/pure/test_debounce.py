@@ -1,0 +1,102 @@
+"""A contact that bounces changes once for each real change."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.debounce import Debounce
+
+HOLD_MS = 50
+
+
+def changes(edges: list[tuple[int, bool]], until_ms: int) -> list[tuple[bool | None, int]]:
+    """What comes of edges at times in milliseconds: to which level, since when."""
+    debounce = Debounce(HOLD_MS / 1000)
+    found = []
+
+    def note(changed: bool) -> None:
+        if changed:
+            found.append((debounce.active, debounce.since_ns // 1_000_000))
+
+    for t_ms, active in edges:
+        note(debounce.feed(t_ms * 1_000_000, active=active))
+    note(debounce.settle(until_ms * 1_000_000))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("edges", "found"),
+    [
+        ([], []),
+        ([(0, False)], [(False, 0)]),
+        ([(0, False), (100, True)], [(False, 0), (True, 100)]),
+        # A bounce, and the change counts from its last one.
+        ([(0, False), (100, True), (103, False), (107, True)], [(False, 0), (True, 107)]),
+        # Too short to be one.
+        ([(0, False), (100, True), (149, False)], [(False, 0)]),
+        ([(0, False), (100, True), (150, False)], [(False, 0), (True, 100), (False, 150)]),
+        # The same level again says nothing new.
+        ([(0, False), (100, True), (120, True), (140, True)], [(False, 0), (True, 100)]),
+        # What never rests is never known.
+        ([(t_ms, t_ms % 20 == 0) for t_ms in range(0, 970, 10)], []),
+    ],
+)
+def test_a_change_is_what_has_stood_for_long_enough(
+    edges: list[tuple[int, bool]], found: list[tuple[bool, int]]
+) -> None:
+    assert changes(edges, until_ms=1000) == found
+
+
+def test_it_says_when_it_will_know() -> None:
+    debounce = Debounce(0.05)
+    assert debounce.due_ns is None
+    debounce.feed(10, active=True)
+    assert debounce.due_ns == 50_000_010
+    assert not debounce.settle(50_000_009)
+    assert debounce.active is None
+    assert debounce.settle(50_000_010)
+    assert debounce.due_ns is None
+    assert (debounce.active, debounce.since_ns) == (True, 10)
+
+
+def test_without_a_hold_every_level_counts_at_the_next_look() -> None:
+    debounce = Debounce(0)
+    debounce.feed(5, active=True)
+    assert debounce.settle(5)
+    assert debounce.active is True
+
+
+def test_what_is_forgotten_is_unknown_until_it_has_stood_again() -> None:
+    debounce = Debounce(0.05)
+    debounce.feed(0, active=True)
+    debounce.settle(10**9)
+    debounce.forget()
+    assert debounce.active is None
+    debounce.feed(2 * 10**9, active=True)
+    assert debounce.settle(3 * 10**9)
+    assert debounce.active is True
+
+
+bounces = st.lists(st.integers(1, HOLD_MS - 1), max_size=8)
+
+
+@given(st.lists(st.tuples(st.integers(HOLD_MS, 5000), bounces), min_size=1, max_size=10))
+def test_each_real_change_is_one_change_whatever_the_bounces(
+    real: list[tuple[int, list[int]]],
+) -> None:
+    """Each change comes with bounces that are shorter than the hold, then stands for longer."""
+    t_ms, level = 0, False
+    edges = [(t_ms, level)]
+    expected: list[tuple[bool, int]] = [(level, t_ms)]
+    for stands_ms, gaps_ms in real:
+        t_ms += stands_ms
+        level = not level
+        edges.append((t_ms, level))
+        for gap_ms in gaps_ms[: len(gaps_ms) // 2 * 2]:
+            t_ms += gap_ms
+            edges.append((t_ms, not edges[-1][1]))
+        expected.append((level, t_ms))
+    assert all(a < b for (a, _), (b, _) in pairwise(edges))
+    assert changes(edges, until_ms=t_ms + HOLD_MS) == expected

@@ -1,0 +1,110 @@
+"""A relay is never on for longer than it may."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.relay import PAUSE_S, Relay
+
+LONGEST_S = 60.0
+
+
+def ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def test_it_is_off_until_it_is_asked_for() -> None:
+    relay = Relay(LONGEST_S)
+    assert not relay.is_on(0)
+    assert relay.due_ns(0) is None
+    relay.switch_off(0)
+    assert not relay.is_on(0)
+
+
+def test_it_is_on_for_as_long_as_was_asked() -> None:
+    relay = Relay(LONGEST_S)
+    assert relay.switch_on(ns(100), 10) is None
+    assert relay.is_on(ns(100))
+    assert relay.due_ns(ns(100)) == ns(110)
+    assert relay.is_on(ns(109.999))
+    assert not relay.is_on(ns(110))
+
+
+@pytest.mark.parametrize(
+    ("at_s", "for_s", "ends_s"),
+    [(5, 20, 25), (5, 1, 6), (50, 60, 60), (59, 60, 60)],
+)
+def test_the_latest_request_counts_within_the_longest_time(
+    at_s: float, for_s: float, ends_s: float
+) -> None:
+    relay = Relay(LONGEST_S)
+    relay.switch_on(0, 60)
+    assert relay.switch_on(ns(at_s), for_s) is None
+    assert relay.due_ns(ns(at_s)) == ns(ends_s)
+
+
+def test_off_is_off_at_once() -> None:
+    relay = Relay(LONGEST_S)
+    relay.switch_on(0, 60)
+    relay.switch_off(ns(3))
+    assert not relay.is_on(ns(3))
+
+
+def test_after_its_longest_time_it_needs_a_pause() -> None:
+    relay = Relay(LONGEST_S)
+    relay.switch_on(0, LONGEST_S)
+    free_ns = relay.switch_on(ns(60), 1)
+    assert free_ns == ns(60 + PAUSE_S)
+    assert not relay.is_on(ns(60))
+    assert relay.switch_on(free_ns, 60) is None
+    assert relay.due_ns(free_ns) == free_ns + ns(60)
+
+
+def test_off_and_on_again_is_no_pause() -> None:
+    relay = Relay(LONGEST_S)
+    relay.switch_on(0, 59)
+    relay.switch_off(ns(58))
+    assert relay.switch_on(ns(59), 60) is None
+    assert relay.due_ns(ns(59)) == ns(60)
+
+
+requests = st.lists(
+    st.tuples(
+        st.floats(0, 100),  # after the one before
+        st.one_of(st.none(), st.floats(0.001, 100_000)),  # off, or on for so long
+    ),
+    max_size=40,
+)
+
+
+@given(requests, st.floats(0.1, 3600))
+def test_whatever_is_asked_it_is_never_on_for_longer_than_it_may(
+    asked: list[tuple[float, float | None]], longest_s: float
+) -> None:
+    relay = Relay(longest_s)
+    longest_ns, pause_ns = round(longest_s * 1e9), round(PAUSE_S * 1e9)
+    t_ns, spans = 0, []
+    for after_s, for_s in asked:
+        previous_due = relay.due_ns(t_ns)
+        t_ns += round(after_s * 1e9)
+        if spans and previous_due is not None:
+            spans[-1][1] = min(previous_due, t_ns)
+        if for_s is None:
+            relay.switch_off(t_ns)
+        else:
+            relay.switch_on(t_ns, for_s)
+        if relay.is_on(t_ns):
+            due_ns = relay.due_ns(t_ns)
+            assert due_ns is not None
+            spans.append([t_ns, due_ns])
+    # What lies nearer than a pause is one span.
+    merged: list[list[int]] = []
+    for begin_ns, end_ns in spans:
+        if merged and begin_ns - merged[-1][1] < pause_ns:
+            merged[-1][1] = end_ns
+        else:
+            merged.append([begin_ns, end_ns])
+    assert all(end_ns - begin_ns <= longest_ns for begin_ns, end_ns in merged)
+    assert all(a[1] <= b[0] for a, b in pairwise(merged))
