@@ -62,6 +62,10 @@ setup-test: setup .cache/test-peers/.done
 	.cache/test-peers/bin/pip install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
+$(VENV)/.virtual-camera: tests/virtual_camera/requirements.lock $(VENV)/.done
+	$(BIN)/pip install --quiet --no-deps --only-binary :all: --require-hashes -r $<
+	touch $@
+
 setup-crash:
 	@scripts/apt-packages e2fsprogs faketime strace util-linux
 

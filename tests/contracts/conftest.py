@@ -18,6 +18,7 @@ from drivers.catalog import camera_module
 from drivers.contracts import Camera, Wanted
 from drivers.media import Polygon
 from drivers.transcoding import open_transcoded
+from tests import virtual_camera
 
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -171,3 +172,15 @@ def rtsp_servers() -> Callable[..., Any]:
 def rtsp_server(rtsp_servers: Callable[..., Any]) -> Iterator[RtspServer]:
     with rtsp_servers() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def virtual_camera_there() -> Iterator[None]:
+    """What the driver `csi` finds is libcamera's virtual pipeline."""
+    reason = virtual_camera.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with virtual_camera.installed(), pytest.MonkeyPatch.context() as patch:
+        for name, value in virtual_camera.environment().items():
+            patch.setenv(name, value)
+        yield

@@ -62,7 +62,16 @@ DEVICES = (
     "fake real",
     "rtsp tcp",
     "rtsp udp",
+    "csi virtual",
 )
+
+SMALL_MODULE = {
+    "camera": "Virtual0",
+    "width_px": 320,
+    "height_px": 240,
+    "detect_width_px": 320,
+    "detect_height_px": 240,
+}
 
 
 @pytest.fixture(params=DEVICES)
@@ -71,6 +80,9 @@ def device(request: pytest.FixtureRequest, films: dict[str, Path]) -> Device:
     if driver == "fake":
         options = {**SMALL_STREET, "pace": kind}
         return Device("fake", options, kind == "real", encoded=False)
+    if driver == "csi":
+        request.getfixturevalue("virtual_camera_there")
+        return Device("csi", SMALL_MODULE, paced=True, encoded=False)
     if driver == "rtsp":
         server = request.getfixturevalue("rtsp_server")
         return Device("rtsp", {"url": server.url("open"), "transport": kind}, paced=True)

@@ -1,0 +1,152 @@
+"""H.264 from the main stream: the board's own encoder where it has one, libx264 where not.
+
+Picamera2 has a class for each and wants its outputs and encoders to be of its own classes. What is
+added to them stands here in classes without a base, which are joined to Picamera2's when it has been
+loaded; so this module needs no camera library.
+"""
+
+import fcntl
+import importlib
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import av
+from av.video.frame import PictureType
+
+from drivers.csi.options import Options
+from drivers.errors import DriverError
+
+Kind = Literal["hardware", "libav"]
+
+GivePacket = Callable[[bytes, int, bool], None]
+"""Takes an access unit, its picture's time in microseconds, and whether it is a keyframe."""
+
+HARDWARE = Path("/dev/video11")
+"""Where the Raspberry Pi's kernel puts the encoder of CM4 and Pi 4, and Picamera2 looks for it."""
+
+HARDWARE_DRIVER = b"bcm2835-codec"
+HARDWARE_MAX_PX = 1920
+"""The bcm2835 codec takes no wider and no higher picture."""
+
+_VIDIOC_QUERYCAP = 0x80685600
+_CAPABILITY = struct.Struct("16s32s32sII16x")
+"""struct v4l2_capability of linux/videodev2.h: driver, card, bus_info, version, capabilities."""
+
+
+class CameraEncoder(Protocol):
+    """As much of Picamera2's encoders as is used here. Times are in microseconds."""
+
+    firsttimestamp: int | None
+
+    def force_key_frame(self) -> None:
+        """The next picture becomes a keyframe."""
+        ...
+
+
+def hardware_is_there(device: Path = HARDWARE) -> bool:
+    """Whether the board has a hardware encoder: asked of the device itself, V4L2's QUERYCAP."""
+    try:
+        with device.open("rb+", buffering=0) as file:
+            answer = fcntl.ioctl(file, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
+    except OSError:
+        return False
+    driver, *_ = _CAPABILITY.unpack(answer)
+    return bytes(driver).rstrip(b"\0") == HARDWARE_DRIVER
+
+
+def choose(options: Options, size_px: tuple[int, int], *, hardware: bool, what: str) -> Kind:
+    """Which encoder to take. Raises DriverError `unsupported` where the wanted one cannot do it."""
+    if options.encoder == "libav":
+        return "libav"
+    if hardware and max(size_px) <= HARDWARE_MAX_PX:
+        return "hardware"
+    if options.encoder == "auto":
+        return "libav"
+    width, height = size_px
+    reason = (
+        f"cannot encode {width}x{height}" if hardware else "is not there (CM4 and Pi 4 have it)"
+    )
+    raise DriverError("unsupported", f"{what}: encoder = 'hardware': it {reason}")
+
+
+def open_encoder(
+    kind: Kind, options: Options, fps: float, give: GivePacket
+) -> tuple[CameraEncoder, Any]:
+    """An encoder for Picamera2, and the output to start it with. In the child alone."""
+    how: dict[str, Any] = {
+        "bitrate": options.bitrate_kbit_s * 1000,
+        "iperiod": max(1, round(options.gop_s * fps)),
+        "framerate": fps,
+        "repeat": True,
+    }
+    picamera2 = importlib.import_module("picamera2")
+    outputs = importlib.import_module("picamera2.outputs")
+    if kind == "hardware":
+        module = importlib.import_module("picamera2.encoders.h264_encoder")
+        encoder = module.H264Encoder(**how)
+    else:
+        module = importlib.import_module("picamera2.encoders.libav_h264_encoder")
+        how["framerate"] = Fraction(fps).limit_denominator(1001)
+        made = type(
+            "Libx264", (OneThread, module.LibavH264Encoder), {"mapped": picamera2.MappedArray}
+        )
+        encoder = made(**how)
+        encoder.threads = 1
+        encoder.drop_final_frames = True
+    output = type("PacketOutput", (PacketGiver, outputs.Output), {})()
+    output.give = lambda data, time_us, is_key: give(
+        data, (encoder.firsttimestamp or 0) + time_us, is_key
+    )
+    return encoder, output
+
+
+class PacketGiver:
+    """Joined to Picamera2's Output: each access unit goes to `give`."""
+
+    give: GivePacket
+
+    def outputframe(
+        self,
+        frame: bytes,
+        keyframe: bool = True,  # noqa: FBT001, FBT002 - Picamera2's signature
+        timestamp: int | None = None,
+        packet: object = None,
+        audio: bool = False,  # noqa: FBT001, FBT002 - the same
+    ) -> None:
+        """Called in the encoder's thread. `timestamp` counts from the first picture's."""
+        self.give(bytes(frame), timestamp or 0, keyframe)
+
+
+class OneThread:
+    """Joined to Picamera2's LibavH264Encoder: a picture goes in, and its packet comes out.
+
+    With one thread and no look-ahead libx264 holds nothing back, and has copied the picture when it
+    returns: the buffer goes back to the camera at once. It takes NV12 as it is, where Picamera2
+    would have it converted. Picamera2 0.3.38 asks for keyframes with a word that PyAV 15 and later
+    refuse; they take the enumeration.
+    """
+
+    mapped: Any
+    width: int
+    outputframe: Callable[..., None]
+    _timestamp: Callable[[Any], int]
+    _stream: Any
+    _key_frames_requested: int
+    _key_frames_generated: int
+
+    def _start(self) -> None:
+        super()._start()  # type: ignore[misc]
+        self._stream.pix_fmt = "nv12"
+
+    def _encode(self, stream: str, request: Any) -> None:
+        with self.mapped(request, stream) as mapped:
+            picture = av.VideoFrame.from_numpy_buffer(mapped.array, format="nv12", width=self.width)
+            picture.pts = self._timestamp(request)
+            if self._key_frames_requested > self._key_frames_generated:
+                self._key_frames_generated = self._key_frames_requested
+                picture.pict_type = PictureType.I
+            for packet in self._stream.encode(picture):
+                self.outputframe(bytes(packet), packet.is_keyframe, timestamp=packet.pts)

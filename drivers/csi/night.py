@@ -1,0 +1,57 @@
+"""Whether it is night for a camera. Pure: light and time come in as arguments."""
+
+from drivers.csi.options import Night
+
+MINUTES_PER_HOUR = 60
+
+
+class NightRule:
+    """Day and night, with hysteresis.
+
+    By light: below one threshold it is night, above another day, and what lies between changes
+    nothing. A change comes after the light has wanted it for `dwell_s` without a break, so neither
+    a passing lamp nor one's own infrared lamp makes it flicker; only the first reading decides at
+    once. Where the camera tells no light it stays as it is, and begins as day.
+    """
+
+    def __init__(self, options: Night) -> None:
+        self._options = options
+        self._dwell_ns = round(options.dwell_s * 1e9)
+        self._night = options.mode == "night"
+        self._decided = False
+        self._against_since_ns: int | None = None
+
+    def step(self, t_ns: int, lux: float | None, minute: int) -> bool:
+        """Whether it is night at `t_ns`, `minute` minutes after midnight."""
+        if self._options.mode == "schedule":
+            self._night = _between(
+                minute, _minutes(self._options.begin), _minutes(self._options.end)
+            )
+        elif self._options.mode == "auto" and lux is not None:
+            self._by_light(t_ns, lux)
+        return self._night
+
+    def _by_light(self, t_ns: int, lux: float) -> None:
+        limit = self._options.lux_above if self._night else self._options.lux_below
+        against = lux > limit if self._night else lux < limit
+        if not against:
+            self._against_since_ns = None
+        elif self._against_since_ns is None:
+            self._against_since_ns = t_ns
+        since_ns = self._against_since_ns
+        if since_ns is not None and (not self._decided or t_ns - since_ns >= self._dwell_ns):
+            self._night = not self._night
+            self._against_since_ns = None
+        self._decided = True
+
+
+def _minutes(time_of_day: str) -> int:
+    hours, minutes = time_of_day.split(":")
+    return int(hours) * MINUTES_PER_HOUR + int(minutes)
+
+
+def _between(minute: int, begin: int, end: int) -> bool:
+    """A span that ends before it begins goes over midnight."""
+    if begin < end:
+        return begin <= minute < end
+    return minute >= begin or minute < end

@@ -1,0 +1,60 @@
+"""The real Picamera2 on libcamera's virtual pipeline, where there is no camera module.
+
+The pipeline is part of Debian's libcamera and sleeps until a file of root's describes its cameras.
+`boot/` changes Picamera2 in the driver's child, which gets it by PYTHONPATH, as any program could;
+the product knows nothing of it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+BOOT = Path(__file__).parent / "boot"
+PIPELINE = Path("/usr/share/libcamera/pipeline/virtual/virtual.yaml")
+
+CAMERA = """\
+"{name}":
+  supported_formats:
+  - {{width: 1920, height: 1080, frame_rates: [1, 60]}}
+  - {{width: 640, height: 360, frame_rates: [1, 60]}}
+  - {{width: 320, height: 240, frame_rates: [1, 60]}}
+  {shows}
+  model: "{name}"
+"""
+
+
+def why_not() -> str | None:
+    """Why there can be no virtual camera here, None where there can."""
+    if find_spec("libcamera") is None or find_spec("picamera2") is None:
+        return "python3-libcamera or Picamera2 is missing, see `make setup-test`"
+    if not os.access(PIPELINE.parents[2], os.W_OK):
+        return f"only root may describe virtual cameras in {PIPELINE.parents[2]}"
+    return None
+
+
+def environment() -> dict[str, str]:
+    """What makes Picamera2 run on the pipeline in a process that inherits it."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{BOOT}{os.pathsep}{before}" if before else str(BOOT)}
+
+
+@contextmanager
+def installed(pictures: Path | None = None) -> Iterator[None]:
+    """The cameras `Virtual0`, which shows moving lines, and with `pictures` `Virtual1`, which shows
+    the JPEG files 0.jpg, 1.jpg, ... of that folder, each four times. What was there comes back.
+    """
+    text = "%YAML 1.1\n---\n" + CAMERA.format(name="Virtual0", shows='test_pattern: "lines"')
+    if pictures is not None:
+        text += CAMERA.format(name="Virtual1", shows=f'frames: {{path: "{pictures}/"}}')
+    before = PIPELINE.read_text() if PIPELINE.exists() else None
+    PIPELINE.parent.mkdir(parents=True, exist_ok=True)
+    PIPELINE.write_text(text)
+    try:
+        yield
+    finally:
+        if before is None:
+            PIPELINE.unlink()
+        else:
+            PIPELINE.write_text(before)

@@ -1,0 +1,160 @@
+"""What the real Picamera2 lacks on libcamera 0.4's virtual pipeline, and a sensor's pace.
+
+- Buffers are of memfd: there is no DMA heap. Those whose metadata libcamera 0.4 left uninitialised
+  are not used, because Picamera2 would drop their pictures.
+- The pipeline has no raw stream.
+- It fills a buffer as soon as it gets one, and knows no frame rate: requests are handed to it one in
+  a frame's time, as a sensor would take them.
+
+A test tells it how to misbehave by files in the folder that VIRTUAL_CAMERA names:
+`silent`: no request is filled any more. `broken`: reading a picture's metadata raises.
+`metadata.json`: joined to each picture's metadata, such as `{"Lux": 3.5}`.
+"""
+
+import json
+import mmap
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import libcamera
+from picamera2.allocators.allocator import Allocator, Sync
+from picamera2.request import CompletedRequest
+
+SUCCESS = libcamera.FrameMetadata.Status.Success
+DEFAULT_STEP_S = 1 / 30
+FOLDER = Path(os.environ.get("VIRTUAL_CAMERA", "/nonexistent"))
+
+
+class MemfdAllocator(Allocator):
+    """Buffers of anonymous memory, two planes each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frame_buffers: dict[Any, list[Any]] = {}
+        self.mapped_buffers: dict[Any, mmap.mmap] = {}
+        self.sync = MemfdSync
+        self._unfit: list[Any] = []
+        self._fds: list[int] = []
+
+    def allocate(self, libcamera_config: Any, _use_case: str) -> None:
+        self.close()
+        for stream in libcamera_config:
+            fit: list[Any] = []
+            while len(fit) < stream.buffer_count:
+                buffer, fd = _buffer(stream)
+                if buffer.metadata.status != SUCCESS:
+                    self._unfit.append(buffer)
+                    os.close(fd)
+                    continue
+                self._fds.append(fd)
+                self.mapped_buffers[buffer] = mmap.mmap(fd, stream.frame_size)
+                fit.append(buffer)
+            self.frame_buffers[stream.stream] = fit
+
+    def buffers(self, stream: Any) -> list[Any]:
+        return self.frame_buffers[stream]
+
+    def close(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds, self.frame_buffers, self.mapped_buffers = [], {}, {}
+
+
+class MemfdSync(Sync):
+    """Nothing to wait for."""
+
+    def __init__(self, allocator: MemfdAllocator, buffer: Any, _write: bool) -> None:
+        self._mapped = allocator.mapped_buffers[buffer]
+
+    def __enter__(self) -> mmap.mmap:
+        return self._mapped
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _buffer(stream: Any) -> tuple[Any, int]:
+    luma_bytes = stream.stride * stream.size.height
+    fd = os.memfd_create("virtual camera", os.MFD_CLOEXEC)
+    os.ftruncate(fd, stream.frame_size)
+    planes = []
+    for offset, length in ((0, luma_bytes), (luma_bytes, stream.frame_size - luma_bytes)):
+        plane = libcamera.FrameBuffer.Plane()
+        plane.fd, plane.offset, plane.length = fd, offset, length
+        planes.append(plane)
+    return libcamera.FrameBuffer(planes), fd
+
+
+class PacedCamera:
+    """A libcamera camera whose requests are filled one in a frame's time."""
+
+    def __init__(self, camera: Any) -> None:
+        self._camera = camera
+        self._waiting: deque[Any] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._camera, name)
+
+    def start(self, controls: dict[Any, Any]) -> None:
+        self._camera.start(controls)
+        limits_us = controls.get(libcamera.controls.FrameDurationLimits)
+        step_s = limits_us[0] / 1e6 if limits_us else DEFAULT_STEP_S
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._expose, args=(step_s,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._waiting.clear()
+        self._camera.stop()
+
+    def queue_request(self, request: Any) -> None:
+        self._waiting.append(request)
+
+    def _expose(self, step_s: float) -> None:
+        due_s = time.monotonic()
+        while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
+            due_s = max(due_s + step_s, time.monotonic() - step_s)
+            if self._waiting and not (FOLDER / "silent").exists():
+                self._camera.queue_request(self._waiting.popleft())
+
+
+def change(picamera2: ModuleType) -> None:
+    """Make Picamera2 run on the virtual pipeline."""
+    camera_class = picamera2.Picamera2
+    grab, modes = camera_class._grab_camera, camera_class._get_raw_modes
+    metadata_of = CompletedRequest.get_metadata
+
+    def grab_paced(self: Any, index: int) -> Any:
+        camera = grab(self, index)
+        return PacedCamera(camera) if camera.id.startswith("Virtual") else camera
+
+    def modes_without_raw(self: Any) -> list[dict[str, Any]]:
+        if not self.camera.id.startswith("Virtual"):
+            return modes(self)
+        formats = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0)
+        return [
+            {"format": str(pixels), "size": (size.width, size.height)}
+            for pixels in formats.formats.pixel_formats
+            for size in formats.formats.sizes(pixels)
+        ]
+
+    def get_metadata(self: Any) -> dict[str, Any]:
+        if (FOLDER / "broken").exists():
+            raise RuntimeError("the virtual camera was told to break")
+        told = FOLDER / "metadata.json"
+        return metadata_of(self) | (json.loads(told.read_text()) if told.exists() else {})
+
+    picamera2.DmaAllocator = MemfdAllocator
+    camera_class._grab_camera = grab_paced
+    camera_class._get_raw_modes = modes_without_raw
+    CompletedRequest.get_metadata = get_metadata
