@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import stat
-import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent import local_socket
 from agent.record.clip_request import (
     MOST_LINE_BYTES,
     MOST_SEGMENTS,
@@ -45,9 +45,6 @@ ANSWER_S = 60.0
 """So long who asks waits: for another one's clip, and for its own."""
 
 _WAITING_MOST = 4
-_CREDENTIALS = struct.Struct("3i")
-"""`struct ucred` of unix(7): process, user, group."""
-
 _REQUEST = msgspec.json.Decoder(ClipRequest)
 _ANSWER: msgspec.json.Decoder[ClipAnswer] = msgspec.json.Decoder(ClipAnswer)
 
@@ -83,7 +80,8 @@ class ClipDesk:
     def run_once(self, stopping: threading.Event) -> None:
         """Answer one who asks, or wait a second for one."""
         if self._listener is None:
-            self._listener = _listen(self._state)
+            self._listener = local_socket.listen(self._state, SOCKET, _WAITING_MOST)
+            self._listener.settimeout(TURN_S)
         try:
             connection, _ = self._listener.accept()
         except TimeoutError:
@@ -117,14 +115,14 @@ class ClipDesk:
 
     def _answer(self, connection: socket.socket, stopping: threading.Event) -> Cut:
         """Cut what is asked for. Raises _Refusal, CannotCut and OSError."""
-        process, user = _peer(connection)
-        if user not in (os.geteuid(), 0):
-            raise _Refusal(f"user {user} may not ask")
+        peer = local_socket.peer(connection)
+        if not peer.may_ask:
+            raise _Refusal(f"user {peer.user} may not ask")
         with self._received(connection) as (line, handle):
             request = _decoded(line)
             sources, key_for = self._looked_up(request)
             _check_file(handle)
-            self._on_view(request, f"process {process} of user {user}")
+            self._on_view(request, f"process {peer.process} of user {peer.user}")
             end_ns = self._clock_ns() + int(CUT_S * 1e9)
             cut = cut_into(
                 sources,
@@ -139,8 +137,8 @@ class ClipDesk:
             request.camera,
             cut.duration_ns / 1e9,
             cut.segments[0],
-            process,
-            user,
+            peer.process,
+            peer.user,
         )
         return cut
 
@@ -197,7 +195,7 @@ def ask(state: Path, request: ClipRequest, out: Path) -> Cut | None:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            with _address(state) as address:
+            with local_socket.address(state, SOCKET) as address:
                 connection.connect(address)
         except OSError:
             return None
@@ -231,42 +229,6 @@ def _asked(connection: socket.socket, request: ClipRequest, handle: int) -> Cut:
     if isinstance(answer, ClipRefused):
         raise CannotCut(answer.why)
     return answer.cut
-
-
-def _listen(state: Path) -> socket.socket:
-    """Listen in a state folder. Nobody can connect before the socket's mode is set."""
-    with suppress(FileNotFoundError):
-        (state / SOCKET).unlink()  # of an agent that was killed
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _address(state) as address:
-            listener.bind(address)
-        (state / SOCKET).chmod(0o600)
-        listener.settimeout(TURN_S)
-        listener.listen(_WAITING_MOST)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-@contextmanager
-def _address(state: Path) -> Iterator[str]:
-    """The socket's address by the folder's descriptor: unix(7) allows 107 bytes, and a path may
-    be longer.
-    """
-    folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
-    finally:
-        os.close(folder)
-
-
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    """The process and the user at the other end, as the kernel knows them."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    process, user, _ = _CREDENTIALS.unpack(data)
-    return process, user
 
 
 def _decoded(line: bytes) -> ClipRequest:

@@ -7,22 +7,15 @@ what came before it: a move that was on its way when it came is not made, or end
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from agent.control.command import Course, Later, Order
+from agent.control.head import Head
 from agent.control.presets import Preset
-from agent.control.wishes import (
-    Asker,
-    Drive,
-    HeadState,
-    Lease,
-    PointAt,
-    Recall,
-    Refused,
-    Wish,
-)
+from agent.control.tours import Tours
+from agent.control.wishes import Asker, Drive, Lease, PointAt, Recall, Refused
 from agent.names import Name
 from drivers.contracts import Aux, PtzAbilities
 
@@ -209,56 +202,6 @@ class PtzResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Result: TypeAlias = PtzResult
 
 
-class Head(Protocol):
-    """What is asked of a head; see `agent.control.head`. All of it may raise Refused."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def abilities(self) -> PtzAbilities | None:
-        """What it can do, once it has answered."""
-        ...
-
-    def state(self) -> HeadState:
-        """How it is."""
-        ...
-
-    def take(self, asker: Asker, lease_s: float | None = None) -> Lease:
-        """Take or prolong."""
-        ...
-
-    def wish(self, wish: Wish, asker: Asker, token: int | None) -> Lease:
-        """Move."""
-        ...
-
-    def stop(self, asker: Asker) -> None:
-        """Stop."""
-        ...
-
-    def release(self, token: int) -> None:
-        """Give back."""
-        ...
-
-    def preset_set(self, name: str, asker: Asker, token: int | None) -> None:
-        """Remember."""
-        ...
-
-    def preset_delete(self, name: str) -> None:
-        """Forget."""
-        ...
-
-    def presets(self) -> tuple[Preset, ...]:
-        """What it remembers."""
-        ...
-
-    def switch(self, aux: Aux, on: bool, asker: Asker, token: int | None) -> None:  # noqa: FBT001 - as the head has it
-        """Switch."""
-        ...
-
-
 SweepOf = Callable[
     [Asker, int | None, Callable[[float, str], None], Callable[[Callable[[], Panorama]], None]],
     float,
@@ -274,8 +217,7 @@ class Mounted(msgspec.Struct, frozen=True, kw_only=True):
 
     head: Head
     camera: str | None = None
-    tour_start: Callable[[str, Asker], None] | None = None
-    tour_stop: Callable[[Asker], None] | None = None
+    tours: Tours | None = None
     sweep: SweepOf | None = None
 
 
@@ -331,7 +273,7 @@ class PtzVerb:
             case PresetDelete():
                 mounted.head.preset_delete(args.preset)
             case TourStart() | TourStop():
-                _tour(mounted, args, order.asker)
+                _tour(mounted, args)
             case _:
                 return self._moved(mounted, args, order, course)
         return PtzResult()
@@ -436,10 +378,12 @@ class PtzVerb:
         )
 
 
-def _tour(mounted: Mounted, args: TourStart | TourStop, asker: Asker) -> None:
-    if mounted.tour_start is None or mounted.tour_stop is None:
+def _tour(mounted: Mounted, args: TourStart | TourStop) -> None:
+    if mounted.tours is None or not mounted.tours.names:
         raise Refused("unsupported", f"head {args.head!r} has no tours")
     if isinstance(args, TourStart):
-        mounted.tour_start(args.tour, asker)
+        mounted.tours.start(args.tour)
+        mounted.head.resume()
     else:
-        mounted.tour_stop(asker)
+        mounted.tours.stop()
+        mounted.head.wake.set()

@@ -1,0 +1,217 @@
+"""What is understood of a command, when it is too late, and where its reply may go. No I/O."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.command import (
+    LONGEST_EXPIRY_S,
+    MOST_BYTES,
+    Malformed,
+    command_type,
+    judge_expiry,
+    understood,
+)
+from agent.control.ledger import KEPT_H
+from agent.control.verbs import gpio, ptz, snapshot
+from agent.control.verbs.gpio import GpioVerb
+from agent.control.verbs.ptz import PtzVerb
+from agent.control.verbs.snapshot import SnapshotVerb
+from agent.control.wishes import Refused
+from agent.report import topics
+from tests.pure.command_rig import command
+
+PTZ = PtzVerb({}, lambda: 0)
+PTZ_TYPE = command_type("ptz", ptz.Args)
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def read(payload: bytes) -> Any:
+    return understood(PTZ, PTZ_TYPE, payload, 1)
+
+
+MOVE = {"do": "move", "head": "mast", "pan": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("payload", "line"),
+    [
+        (b"", "not JSON: Input data was truncated"),
+        (b"\xff\xfe", "not JSON: JSON is malformed: invalid character (byte 0)"),
+        (b"[" * 10_000, "not JSON: "),
+        (b" " * (MOST_BYTES + 1), f"{MOST_BYTES + 1} bytes; allowed: {MOST_BYTES}"),
+        (b"7", "expected `object`, got `int`"),
+        (b"{}", "object missing required field `id`"),
+        (command(MOVE, "a b"), "id = 'a b': expected `str` matching regex"),
+        (command(MOVE, expires="soon"), "expires = 'soon': invalid RFC3339 encoded datetime"),
+        (
+            command(MOVE, expires="2026-11-25T00:01:00"),
+            "expires = '2026-11-25T00:01:00': expected `datetime` with a timezone component",
+        ),
+        (command(MOVE, by="a\nb"), r"by = 'a\nb': expected `str` matching regex"),
+        (
+            command(MOVE, role="tour"),
+            "role = 'tour': invalid enum value 'tour'; allowed: 'incident', 'operator'",
+        ),
+        (command(MOVE, token=1), "token: unknown key; allowed: id, expires, by, role, args"),
+        (command({**MOVE, "pan": 1.5}), "args.pan = 1.5: expected `float` <= 1.0"),
+        (
+            command({**MOVE, "speed": 1}),
+            "args.speed: unknown key; allowed: pan, tilt, zoom, focus, for_s, head, token",
+        ),
+        (command({"do": "fly"}), "args.do = 'fly': invalid value 'fly'; allowed: 'list', 'where'"),
+        (command({"head": "mast"}), "args: object missing required field `do`"),
+        (command({"do": "stop", "head": "../x"}), "args.head = '../x': expected `str` matching"),
+        (command({"do": "list", "head": "mast"}), "args.head: unknown key; allowed: none"),
+        (
+            command({"do": "goto", "head": "mast", "pan_deg": 181, "tilt_deg": 0}),
+            "args.pan_deg = 181: expected `float` <= 180.0",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(payload: bytes, line: str) -> None:
+    with pytest.raises(Malformed) as said:
+        read(payload)
+    assert str(said.value).startswith(f"command ptz: {line}")
+    assert "\n" not in str(said.value)
+
+
+def test_a_malformed_command_is_answered_by_its_id_where_one_can_be_read() -> None:
+    with pytest.raises(Malformed) as said:
+        read(command({"do": "fly"}, "a-1"))
+    assert said.value.id == "a-1"
+    with pytest.raises(Malformed) as said:
+        read(command({"do": "fly"}, "not an id"))
+    assert said.value.id is None
+
+
+def test_a_sentence_stays_short_whatever_was_sent() -> None:
+    with pytest.raises(Malformed) as said:
+        read(command({"do": "x" * 9000}))
+    assert len(str(said.value)) < 600
+
+
+@given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
+def test_no_bytes_do_anything_but_be_refused(payload: bytes) -> None:
+    with pytest.raises(Malformed):
+        read(payload)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) -> None:
+    for module, verb in (
+        (ptz, PTZ),
+        (gpio, GpioVerb(lambda *_: None)),
+        (snapshot, SnapshotVerb({}, lambda *_: b"", lambda *_: None, lambda *_: None)),
+    ):
+        try:
+            order = understood(
+                verb,  # type: ignore[arg-type]
+                command_type(verb.name, module.Args),  # type: ignore[attr-defined]
+                command(args),
+                1,
+            )
+        except Malformed:
+            continue
+        verb.subject(order.args)
+
+
+def test_equal_commands_have_equal_digests_whenever_they_expire() -> None:
+    one = read(command(MOVE))
+    assert read(command(dict(reversed(MOVE.items())))).digest == one.digest
+    assert read(command(MOVE, "two", expires="2026-11-25T00:02:00Z")).digest == one.digest
+    for other in (
+        command({**MOVE, "pan": 0.4}),
+        command(MOVE, by="badr"),
+        command(MOVE, role="incident"),
+    ):
+        assert read(other).digest != one.digest
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "kind"),
+    [
+        (-3600, "expired"),
+        (-0.001, "expired"),
+        (0, "expired"),
+        (0.001, None),
+        (30, None),
+        (LONGEST_EXPIRY_S, None),
+        (LONGEST_EXPIRY_S + 1, "malformed"),
+        (1e9, "malformed"),
+    ],
+)
+def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
+    ahead_s: float, kind: str | None
+) -> None:
+    expires = (NOW + timedelta(seconds=ahead_s)).isoformat()
+    order = read(command(MOVE, expires=expires))
+    if kind is None:
+        judge_expiry(order, NOW)
+        return
+    with pytest.raises(Refused) as said:
+        judge_expiry(order, NOW)
+    assert said.value.kind == kind
+
+
+def test_commands_are_remembered_for_longer_than_they_may_be_good() -> None:
+    assert KEPT_H * 3600 > LONGEST_EXPIRY_S
+
+
+@pytest.mark.parametrize(
+    ("asked", "topic"),
+    [
+        (None, "reply"),
+        ("vigie/v1/pole-17/up/reply", "reply"),
+        ("vigie/v1/pole-17/up/reply/amina/7", "reply/amina/7"),
+        ("vigie/v1/pole-18/up/reply", "reply"),
+        ("vigie/v1/pole-17/up/event/north/line", "reply"),
+        ("vigie/v1/pole-17/up/replyx", "reply"),
+        ("vigie/v1/pole-17/up/reply/#", "reply"),
+        ("vigie/v1/pole-17/up/reply/+/a", "reply"),
+        ("vigie/v1/pole-17/up/reply/" + "x" * 300, "reply"),
+        ("vigie/v1/pole-17/down/command/ptz", "reply"),
+        ("elsewhere/up/reply", "reply"),
+        ("", "reply"),
+    ],
+)
+def test_a_box_replies_under_its_own_reply_topic_and_nowhere_else(
+    asked: str | None, topic: str
+) -> None:
+    assert topics.reply_topic("pole-17", asked) == topic
+
+
+@pytest.mark.parametrize(
+    ("topic", "verb"),
+    [
+        ("vigie/v1/pole-17/down/command/ptz", "ptz"),
+        ("vigie/v1/pole-17/down/command/", None),
+        ("vigie/v1/pole-17/down/command/ptz/x", None),
+        ("vigie/v1/pole-18/down/command/ptz", None),
+        ("vigie/v1/pole-17/down/ack", None),
+    ],
+)
+def test_a_command_s_topic_names_its_verb(topic: str, verb: str | None) -> None:
+    assert topics.commanded("pole-17", topic) == verb
+
+
+def test_each_do_of_ptz_has_a_word_for_the_log() -> None:
+    tags = {
+        kind.__struct_config__.tag
+        for kind in msgspec.inspect.type_info(ptz.Args).types  # type: ignore[union-attr,attr-defined]
+        for kind in [kind.cls]
+    }
+    assert {"stop", "move", "goto", "recall", "take", "release", "sweep"} <= tags
