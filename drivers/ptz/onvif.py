@@ -22,8 +22,13 @@ Most cameras tell positions and speeds as shares of -1..1. What these are in deg
 here, out of the data sheet: `pan_deg` and `tilt_deg` at the ends of the range (`low` at -1, and
 above `high` where it counts the other way), `pan_max_deg_s` and `tilt_max_deg_s` at full speed.
 A camera that tells degrees needs none of it. `endless`: pan has no stop. `zoom_ratio` is left out
-where there is no zoom; `error_deg` is how far its word may be off. `profile` is the token of one of
-its media profiles, the first one with a head where it is left out.
+where there is no zoom. `profile` is the token of one of its media profiles, the first one with a
+head where it is left out.
+
+A camera that tells where it is may be off by `error_deg`. One that does not, and cannot be sent to a
+position, is reckoned: `speed_error` is the share by which its speeds may be wrong, `lag_s` the time
+from a command to the motion, `zoom_travel_s` from wide to tele, and `preset_deg_s` the speed at
+which it goes to a preset at least.
 
 Presets are kept in the camera under the names `vigie-1` and up; a number that is none of ours
 recalls the preset that the camera itself has under that token, and never overwrites it.
@@ -35,15 +40,17 @@ that it takes is sent along, so that it stops some day if nobody can tell it.
 import logging
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.dead_reckoning import AxisLimits, HeadReckoning
 from drivers.errors import DriverError
+from drivers.onvif import head_profile
 from drivers.onvif.access import Access, Timeout, Url, check_pair
+from drivers.onvif.arrival import Arrival
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.spaces import (
     AUX_COMMANDS,
@@ -51,23 +58,20 @@ from drivers.onvif.spaces import (
     ZOOM_POSITION,
     ZOOM_VELOCITY,
     Node,
+    Places,
     find,
     places,
     pose_of,
     position_of,
     rates,
-    read_node,
     velocity_of,
 )
 
 log = logging.getLogger(__name__)
 
 MOST_PRESETS = 255
-LONGEST_MOVE_S = 120
-"""No longer time-out of a move is asked for."""
-NEAR_ZOOM = 0.03
 
-Degrees = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Speed = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,10 +85,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pan_deg: Range | None = None
     tilt_deg: Range | None = None
     endless: bool = False
-    pan_max_deg_s: Degrees | None = None
-    tilt_max_deg_s: Degrees | None = None
+    pan_max_deg_s: Speed | None = None
+    tilt_max_deg_s: Speed | None = None
     zoom_ratio: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
     error_deg: Annotated[float, msgspec.Meta(gt=0, le=180)] = 1.0
+    speed_error: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
+    lag_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.5
+    zoom_travel_s: Annotated[float, msgspec.Meta(gt=0, le=120)] | None = None
+    preset_deg_s: Speed | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
@@ -105,17 +113,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
 
-class _Told(msgspec.Struct, frozen=True):
-    """What the head was last told: to rest, to drive, or to go somewhere, to `target` where that is
-    known. `seen` is where it was when it was asked last.
-    """
-
-    drives: bool = False
-    goes: bool = False
-    target: Pose | None = None
-    seen: Pose | None = None
-
-
 def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "OnvifHead":
     """Connect and ask what the head can do. Raises DriverError; `unsupported` where the camera has
     no head, or one that has to be declared.
@@ -129,36 +126,28 @@ def open_ptz(name: str, options: Options, clock_ns: Callable[[], int]) -> "Onvif
 
 
 class OnvifHead:
-    """The head."""
+    """The head. Its camera tells where it is, or it is reckoned."""
 
     def __init__(self, client: OnvifClient, options: Options, clock_ns: Callable[[], int]) -> None:
         self._client = client
         self._options = options
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._told = _Told()
-        self._tokens: dict[int, str] = {}
         self._closed = False
-        profile = self._find_profile()
-        self._profile = str(profile.token)
-        node = self._find_node(profile.PTZConfiguration.NodeToken)
-        self._longest = self._longest_move(profile.PTZConfiguration.token)
+        self._tokens: dict[int, str] = {}
+        told = head_profile.ask(client, options.profile)
+        self._profile, self._longest_move = told.token, told.longest_move
+        self._zooms = options.zoom_ratio > 1
+        self._has_speeds = find(told.node.speeds, GENERIC_SPEED) is not None
         try:
-            self._rates = rates(node, options.pan_max_deg_s, options.tilt_max_deg_s)
-            self._places = places(node, options.pan_deg, options.tilt_deg)
+            self._rates = rates(told.node, options.pan_max_deg_s, options.tilt_max_deg_s)
+            self._places = places(told.node, options.pan_deg, options.tilt_deg)
+            self._check(told.node)
+            self._abilities = self._able(told.node)
         except ValueError as error:
             raise DriverError("unsupported", f"{client.what}: {error}") from error
-        if not self._places:
-            raise DriverError("unsupported", f"{client.what}: it cannot be sent to a position")
-        self._zooms = options.zoom_ratio > 1
-        if self._zooms and not (
-            find(node.zoom_positions, ZOOM_POSITION) and find(node.zoom_velocities, ZOOM_VELOCITY)
-        ):
-            raise DriverError(
-                "unsupported", f"{client.what}: zoom_ratio is given, and it has no zoom"
-            )
-        self._has_speeds = find(node.speeds, GENERIC_SPEED) is not None
-        self._abilities = self._able(node)
+        self._arrival = Arrival(options.error_deg)
+        self._reckoning = self._reckon(clock_ns())
 
     @property
     def abilities(self) -> PtzAbilities:
@@ -172,42 +161,46 @@ class OnvifHead:
         if velocity == Velocity():
             self.stop()
             return
-        self._tell(_Told(drives=True))
-        told = {} if self._longest is None else {"Timeout": self._longest}
-        self._ask(
+        told = {} if self._longest_move is None else {"Timeout": self._longest_move}
+        self._arrival.drives()
+        self._order(
             "ContinuousMove", Velocity=velocity_of(self._rates, velocity, zoom=self._zooms), **told
         )
+        self._reckon_move(velocity)
 
     def stop(self) -> None:
         """Stop all motion."""
         self._ask("Stop", PanTilt=True, Zoom=True)
-        self._tell(_Told())
+        self._arrival.stops()
+        self._reckon_move(Velocity())
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
+        self._needs(self._abilities.absolute, "absolute position")
         self._needs(pose.zoom == 0 or self._zooms, "zoom")
-        vector = position_of(self._places[0], pose, zoom=self._zooms)
-        self._tell(_Told(goes=True, target=self._reachable(pose)))
-        told: dict[str, Any] = {}
+        place = self._places[0]
+        told: dict[str, Any] = {"Position": position_of(place, pose, zoom=self._zooms)}
         if self._has_speeds:
             share = min(1.0, max(0.0, speed))
             told["Speed"] = {"PanTilt": {"x": share, "y": share, "space": GENERIC_SPEED}}
-        self._ask("AbsoluteMove", Position=vector, **told)
+        self._arrival.goes(_reachable(place, pose))
+        self._order("AbsoluteMove", **told)
 
     def position(self) -> PtzPosition:
-        """Where it says that it is."""
-        with self._lock:
-            before = self._told
+        """Where it says that it is, or where it is reckoned to be."""
+        if not self._abilities.absolute:
+            return self._reckoned()
         status = self._ask("GetStatus")
         t_ns = self._clock_ns()
         pose = pose_of(self._places, getattr(status, "Position", None))
         if pose is None:
             raise DriverError("protocol", f"{self._client.what}: it does not say where it is")
-        moving, told = self._judge(before, pose, busy=_busy(status))
-        with self._lock:
-            if self._told is before:  # else it was told something else meanwhile
-                self._told = told
-        return PtzPosition(pose=pose, error_deg=self._options.error_deg, moving=moving, t_ns=t_ns)
+        return PtzPosition(
+            pose=pose,
+            error_deg=self._options.error_deg,
+            moving=self._arrival.is_moving(pose, busy=_busy(status)),
+            t_ns=t_ns,
+        )
 
     def store_preset(self, number: int) -> None:
         """Keep the present place in the camera, as `vigie-<number>`."""
@@ -217,6 +210,8 @@ class OnvifHead:
         token = self._tokens.get(number) or ours.get(name)
         told = {} if token is None else {"PresetToken": token}
         self._tokens[number] = str(self._ask("SetPreset", PresetName=name, **told))
+        with self._lock:
+            self._reckoning.stored(number, self._clock_ns())
 
     def recall_preset(self, number: int) -> None:
         """Begin to go to `vigie-<number>`, or to the camera's own preset of that token."""
@@ -231,9 +226,12 @@ class OnvifHead:
         )
         if preset is None:
             raise DriverError("unsupported", f"{self._client.what}: it has no preset {number}")
-        target = pose_of(self._places, preset.PTZPosition)
-        self._tell(_Told(goes=True, target=target))
-        self._ask("GotoPreset", PresetToken=preset.token)
+        self._arrival.goes(pose_of(self._places, preset.PTZPosition))
+        self._order("GotoPreset", PresetToken=preset.token)
+        head_deg_s = self._options.preset_deg_s or 1.0
+        speeds = (head_deg_s, head_deg_s, 1 / (self._options.zoom_travel_s or 1.0))
+        with self._lock:
+            self._reckoning.recalled(number, speeds, self._clock_ns())
 
     def switch(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
@@ -257,106 +255,105 @@ class OnvifHead:
     def _ask(self, operation: str, **arguments: Any) -> Any:
         return self._client.call("ptz", operation, ProfileToken=self._profile, **arguments)
 
-    def _tell(self, told: _Told) -> None:
+    def _order(self, operation: str, **arguments: Any) -> None:
+        """Ask for a motion. Where that fails, the camera's own word says whether it moves."""
+        try:
+            self._ask(operation, **arguments)
+        except DriverError:
+            self._arrival.stops()
+            raise
+
+    def _reckoned(self) -> PtzPosition:
+        try:
+            self._ask("GetStatus")  # whether anybody is there
+        except DriverError as error:
+            if error.kind not in ("unsupported", "protocol"):
+                raise
         with self._lock:
-            self._told = told
-
-    def _judge(self, told: _Told, pose: Pose, *, busy: bool | None) -> tuple[bool, _Told]:
-        """Whether it moves, and what it has still to do.
-
-        Cameras tell that they are idle before they have begun, and some never tell that they move:
-        it has arrived when it is where it was sent, or, where nobody knows that, when it was twice
-        in a row found idle at the same place.
-        """
-        if told.drives:
-            return True, told
-        if told.goes:
-            if told.target is not None:
-                arrived = not busy and self._is_near(pose, told.target)
-            else:
-                arrived = not busy and told.seen is not None and self._is_near(pose, told.seen)
-            if arrived:
-                return False, _Told()
-            return True, msgspec.structs.replace(told, seen=pose)
-        return bool(busy), told
-
-    def _is_near(self, one: Pose, other: Pose) -> bool:
-        most_deg = self._options.error_deg
-        return (
-            abs(wrap_deg(one.pan_deg - other.pan_deg)) <= most_deg
-            and abs(one.tilt_deg - other.tilt_deg) <= most_deg
-            and abs(one.zoom - other.zoom) <= NEAR_ZOOM
-        )
-
-    def _reachable(self, pose: Pose) -> Pose:
-        """The nearest that the head can do."""
-        place = self._places[0]
-        return Pose(
-            pan_deg=wrap_deg(place.pan.from_raw(place.pan.to_raw(pose.pan_deg))),
-            tilt_deg=place.tilt.from_raw(place.tilt.to_raw(pose.tilt_deg)),
-            zoom=pose.zoom if self._zooms else 0.0,
-        )
+            return self._reckoning.position(self._clock_ns())
 
     def _presets(self) -> list[Any]:
         return list(self._ask("GetPresets") or ())
 
-    def _find_profile(self) -> Any:
-        if not self._client.has("ptz"):
-            raise DriverError("unsupported", f"{self._client.what}: it has no head")
-        profiles = self._client.call("media", "GetProfiles") or ()
-        able = [profile for profile in profiles if profile.PTZConfiguration is not None]
-        wanted = self._options.profile
-        for profile in able:
-            if wanted in (None, profile.token):
-                return profile
-        tokens = ", ".join(str(profile.token) for profile in able) or "none has a head"
-        raise DriverError(
-            "unsupported",
-            f"{self._client.what}: no profile {wanted!r} with a head; there: {tokens}",
+    def _check(self, node: Node) -> None:
+        """Raise ValueError, in words, for what was not declared and nobody can tell."""
+        options, reckoned = self._options, not self._places
+        has_zoom = find(node.zoom_velocities, ZOOM_VELOCITY) is not None and (
+            reckoned or find(node.zoom_positions, ZOOM_POSITION) is not None
         )
-
-    def _find_node(self, token: str) -> Node:
-        nodes = self._client.call("ptz", "GetNodes") or ()
-        for node in nodes:
-            if node.token == token or len(nodes) == 1:
-                return read_node(node)
-        raise DriverError(
-            "protocol", f"{self._client.what}: its profile's node {token!r} is missing"
-        )
-
-    def _longest_move(self, token: str) -> timedelta | None:
-        """The longest time-out that a move may have, None where the camera does not tell."""
-        try:
-            told = self._client.call("ptz", "GetConfigurationOptions", ConfigurationToken=token)
-        except DriverError as error:
-            if error.kind not in ("unsupported", "protocol"):
-                raise
-            return None
-        most = getattr(getattr(told, "PTZTimeout", None), "Max", None)
-        if not isinstance(most, timedelta):
-            return None
-        return min(most, timedelta(seconds=LONGEST_MOVE_S))
+        if self._zooms and not has_zoom:
+            raise ValueError("zoom_ratio is given, and it has no zoom")
+        if not reckoned:
+            return
+        for name, needed in (
+            ("tilt_deg", True),
+            ("pan_deg", not options.endless),
+            ("zoom_travel_s", self._zooms),
+            ("preset_deg_s", node.presets > 0),
+        ):
+            if needed and getattr(options, name) is None:
+                raise ValueError(f"it does not tell where it is; reckoning needs {name}")
 
     def _able(self, node: Node) -> PtzAbilities:
-        place, endless = self._places[0], self._options.endless
+        options = self._options
+        pan, tilt = options.pan_deg, options.tilt_deg
+        if self._places:
+            first = self._places[0]
+            pan = Range(low=first.pan.least, high=first.pan.most)
+            tilt = Range(low=first.tilt.least, high=first.tilt.most)
+        if tilt is None:
+            raise ValueError("tilt_deg is missing")
         return PtzAbilities(
-            absolute=True,
-            pan_deg=None if endless else _span(place.pan.least, place.pan.most),
-            tilt_deg=_span(place.tilt.least, place.tilt.most),
+            absolute=bool(self._places),
+            pan_deg=None if options.endless or pan is None else _upright(pan),
+            tilt_deg=_upright(tilt),
             pan_max_deg_s=self._rates.pan_max_deg_s,
             tilt_max_deg_s=self._rates.tilt_max_deg_s,
-            zoom_ratio=self._options.zoom_ratio,
+            zoom_ratio=options.zoom_ratio,
             presets=min(node.presets, MOST_PRESETS),
             aux=node.aux,
         )
+
+    def _reckon(self, t_ns: int) -> HeadReckoning:
+        def limits(span: Range | None) -> AxisLimits:
+            return AxisLimits(
+                span=span, speed_error=self._options.speed_error, lag_s=self._options.lag_s
+            )
+
+        return HeadReckoning(
+            pan=limits(self._abilities.pan_deg),
+            tilt=limits(self._abilities.tilt_deg),
+            zoom=limits(Range(low=0.0, high=1.0)),
+            references={},
+            t_ns=t_ns,
+        )
+
+    def _reckon_move(self, velocity: Velocity) -> None:
+        able = self._abilities
+        speeds = (
+            min(able.pan_max_deg_s, max(-able.pan_max_deg_s, velocity.pan_deg_s)),
+            min(able.tilt_max_deg_s, max(-able.tilt_max_deg_s, velocity.tilt_deg_s)),
+            velocity.zoom / (self._options.zoom_travel_s or 1.0),
+        )
+        with self._lock:
+            self._reckoning.moved(speeds, self._clock_ns())
 
     def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
         if not able:
             raise DriverError("unsupported", f"{self._client.what}: it has no {what}")
 
 
-def _span(least: float, most: float) -> Range:
-    return Range(low=min(least, most), high=max(least, most))
+def _reachable(place: Places, pose: Pose) -> Pose:
+    """The nearest that the head can do."""
+    return Pose(
+        pan_deg=wrap_deg(place.pan.from_raw(place.pan.to_raw(pose.pan_deg))),
+        tilt_deg=place.tilt.from_raw(place.tilt.to_raw(pose.tilt_deg)),
+        zoom=pose.zoom,
+    )
+
+
+def _upright(span: Range) -> Range:
+    return Range(low=min(span.low, span.high), high=max(span.low, span.high))
 
 
 def _busy(status: Any) -> bool | None:

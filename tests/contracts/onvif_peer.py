@@ -24,7 +24,7 @@ class Peer:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [str(PYTHON), str(SCRIPT), CAMERA, str(PORT), USER, PASSWORD],
+            [str(PYTHON), str(SCRIPT), "announced", CAMERA, str(PORT), USER, PASSWORD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

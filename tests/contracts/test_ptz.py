@@ -34,6 +34,7 @@ from .heads import (
     SimulatedRig,
     open_head,
 )
+from .onvif_bench import ONVIF_HEADS
 
 WITHIN_S = 4.0
 """A call is over within a second or two; a busy machine may take as long again."""
@@ -48,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{driver} hardware": HardwareBench(driver, options)
             for driver, options in hardware(metafunc.config, "ptz").items()
         }
-        benches: dict[str, Bench] = HEADS | there
+        benches: dict[str, Bench] = HEADS | ONVIF_HEADS | there
         metafunc.parametrize("bench", benches.values(), ids=benches.keys())
 
 
