@@ -45,42 +45,50 @@ class Authority:
         lease = self.lease(t_ns)
         return lease is None or lease.holder == asker or takes(asker.role, lease.holder.role)
 
-    def take(self, asker: Asker, t_ns: int, lease_s: float | None = None) -> Lease:
-        """Take the head, or prolong one's own lease; it never gets shorter. Raises Refused `busy`
-        where somebody stronger holds it.
-        """
-        wanted_s = self._lease_s if lease_s is None else min(lease_s, LONGEST_LEASE_S)
-        expires_ns = t_ns + int(wanted_s * 1e9)
+    def check(self, asker: Asker, token: int | None, t_ns: int) -> None:
+        """Raise what `use` would raise, and change nothing."""
         lease = self.lease(t_ns)
-        if lease is not None and lease.holder == asker:
-            token, expires_ns = lease.token, max(expires_ns, lease.expires_ns)
-        elif lease is None or takes(asker.role, lease.holder.role):
-            token = self._next_token()
-        else:
+        if token is not None and not (
+            lease is not None and lease.token == token and lease.holder == asker
+        ):
+            has = "nobody has it" if lease is None else f"{lease.holder.id!r} has it"
+            raise Refused(
+                "fenced",
+                f"head {self._head!r}: the lease with token {token} is over, now {has}; "
+                "take it again",
+            )
+        if lease is not None and not self.gives(asker, t_ns):
             left_s = (lease.expires_ns - t_ns) / 1e9
             raise Refused(
                 "busy",
                 f"head {self._head!r}: {lease.holder.id!r} ({lease.holder.role}) has it for "
                 f"{left_s:.0f} s more; {asker.role} does not take it from {lease.holder.role}",
             )
+
+    def take(self, asker: Asker, t_ns: int, lease_s: float | None = None) -> Lease:
+        """Take the head, or prolong one's own lease; it never gets shorter. Raises Refused `busy`
+        where somebody stronger holds it.
+        """
+        self.check(asker, None, t_ns)
+        wanted_s = self._lease_s if lease_s is None else min(lease_s, LONGEST_LEASE_S)
+        expires_ns = t_ns + int(wanted_s * 1e9)
+        lease = self.lease(t_ns)
+        if lease is not None and lease.holder == asker:
+            token, expires_ns = lease.token, max(expires_ns, lease.expires_ns)
+        else:
+            token = self._next_token()
         self._lease = Lease(head=self._head, holder=asker, token=token, expires_ns=expires_ns)
         return self._lease
 
-    def use(self, asker: Asker, token: int | None, t_ns: int) -> Lease:
+    def use(
+        self, asker: Asker, token: int | None, t_ns: int, lease_s: float | None = None
+    ) -> Lease:
         """The right to do something now: `take` where no token is given, otherwise the lease of
         that token, prolonged. Raises Refused: `busy`, and `fenced` where the token is not that of
         the asker's own lease, or the lease is over.
         """
-        if token is not None:
-            lease = self.lease(t_ns)
-            if lease is None or lease.token != token or lease.holder != asker:
-                has = "nobody has it" if lease is None else f"{lease.holder.id!r} has it"
-                raise Refused(
-                    "fenced",
-                    f"head {self._head!r}: the lease with token {token} is over, now {has}; "
-                    "take it again",
-                )
-        return self.take(asker, t_ns)
+        self.check(asker, token, t_ns)
+        return self.take(asker, t_ns, lease_s)
 
     def release(self, token: int) -> bool:
         """Give the head back; False where the token is of a lease that is over already."""

@@ -1,0 +1,380 @@
+"""A pan-tilt head, for whoever wants something of it: rights, wishes, presets, and how it is.
+
+What it does by itself, again and again, is its stage's: see `agent.control.head_stage`.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.control.authority import Authority
+from agent.control.head_link import HeadLink, refusal
+from agent.control.helm import Helm, Motion, is_near
+from agent.control.mover import Mover
+from agent.control.plan import Able, Plan, plan_drive, plan_point, plan_recall
+from agent.control.presets import Preset, Presets
+from agent.control.sectors import NOBODY_KNOWS_DEG
+from agent.control.tokens import Tokens
+from agent.control.wear import Odometer
+from agent.control.wishes import (
+    ROLES,
+    Asker,
+    Drive,
+    HeadState,
+    Lease,
+    PointAt,
+    Refused,
+    Wish,
+)
+from agent.faults import FaultBoard
+from agent.heads_config import HeadConfig, Sector
+from agent.model import HeadHealth
+from drivers.contracts import Aux, Pose, Ptz, PtzAbilities, PtzPosition
+from drivers.errors import DriverError
+
+FRESH_S = 0.5
+MOVING_FRESH_S = 0.05
+"""A place that was asked for this long ago, or this long while it moves, is not asked for again before
+a motion begins.
+"""
+
+OnRest = Callable[[str | None, bool], None]
+
+
+def _no_sectors(_t_ns: int) -> tuple[Sector, ...]:
+    return ()
+
+
+def _no_doubt(_pose: Pose, _t_ns: int) -> str | None:
+    return None
+
+
+class Head:
+    """One head. Any thread may call.
+
+    `folder` is its own, for presets, tokens and wear. `forbidden` gives the sectors of a moment
+    beside those of the configuration, such as the sun's. `doubt` says why a pose may be bad where
+    that is not certain: an operator, who sees the picture, may go there, and nobody else. `on_rest`
+    is told each time that the preset or whether the picture is settled changes, from whichever
+    thread finds it, and before the first order of a motion; it must not ask for a motion itself.
+    """
+
+    def __init__(
+        self,
+        config: HeadConfig,
+        open_ptz: Callable[[], Ptz],
+        folder: Path,
+        clock: Clock,
+        faults: FaultBoard,
+        *,
+        movers: Sequence[Mover] = (),
+        forbidden: Callable[[int], tuple[Sector, ...]] = _no_sectors,
+        doubt: Callable[[Pose, int], str | None] = _no_doubt,
+        on_rest: OnRest = lambda _preset, _settled: None,
+    ) -> None:
+        self.name = config.name
+        self.config = config
+        self.movers = tuple(sorted(movers, key=lambda mover: ROLES.index(mover.asker.role)))
+        self.tokens = Tokens(folder / "tokens.json")
+        self.odometer = Odometer(folder / "wear.json", config.promise)
+        self.link = HeadLink(config.name, open_ptz, faults)
+        self.wake = threading.Event()
+        """Set when the stage has something to look at."""
+        self._presets = Presets(config.name, folder / "presets.json")
+        self._clock = clock
+        self._doubt = doubt
+        self._on_rest = on_rest
+        self._lock = threading.Lock()
+        self._authority = Authority(config.name, config.lease_s, self.tokens.take)
+        self._rests: tuple[str | None, bool] | None = None
+        self._rest_lock = threading.Lock()
+        self._wished_ns = clock.boottime_ns()
+        self._quiet_until_ns = 0
+        self.helm = Helm(
+            config,
+            self.link,
+            lambda t_ns: (*config.forbidden, *forbidden(t_ns)),
+            clock.boottime_ns,
+            self._holds,
+            self.report_rest,
+        )
+
+    @property
+    def abilities(self) -> PtzAbilities | None:
+        """What it can do, None while it cannot be opened."""
+        return self.link.abilities
+
+    @property
+    def wished_ns(self) -> int:
+        """When somebody wanted something of it last."""
+        return self._wished_ns
+
+    def state(self) -> HeadState:
+        """How it is now."""
+        t_ns = self._clock.boottime_ns()
+        preset, settled = self._at_rest(t_ns)
+        ending = self.helm.ending
+        went_wrong = ending.sentence if ending and ending.how in ("late", "forbidden") else None
+        with self._lock:
+            lease = self._authority.lease(t_ns)
+        return HeadState(
+            head=self.name,
+            position=self.helm.position,
+            moving=self.helm.stands_ns is None,
+            settled=settled,
+            preset=preset,
+            lease=lease,
+            tour=next((mover.tour for mover in self.movers if mover.tour is not None), None),
+            error=self.link.last_error or went_wrong,
+        )
+
+    def take(self, asker: Asker, lease_s: float | None = None) -> Lease:
+        """Take the head, or prolong one's lease. What a weaker holder had it do ends. Raises
+        Refused `busy`.
+        """
+        with self._lock:
+            lease = self._authority.take(asker, self._clock.boottime_ns(), lease_s)
+        self._wanted()
+        return lease
+
+    def release(self, token: int) -> None:
+        """Give the head back; what its holder had it do ends. A token of a lease that is over
+        changes nothing.
+        """
+        with self._lock:
+            self._authority.release(token)
+        self.wake.set()
+
+    def wish(self, wish: Wish, asker: Asker, token: int | None = None) -> Lease:
+        """Move. It takes the head where that is free or weaker held, and prolongs the lease; to go
+        somewhere, for as long as that may take. Raises Refused, and nothing has changed then but
+        where the device failed.
+        """
+        with self.helm.orders:
+            t_ns = self._clock.boottime_ns()
+            with self._lock:
+                self._authority.check(asker, token, t_ns)
+            plan, preset = self._plan(wish, asker, t_ns)
+            lease_s = self.config.lease_s
+            if not isinstance(wish, Drive):
+                lease_s = max(lease_s, plan.lasts_s)
+            with self._lock:
+                lease = self._authority.use(asker, token, t_ns, lease_s)
+            self._wanted()
+            if plan.course is None:
+                self._stand()
+            else:
+                ends_ns = t_ns + int(plan.lasts_s * 1e9)
+                self.helm.begin(
+                    Motion(course=plan.course, lease=lease, ends_ns=ends_ns, preset=preset)
+                )
+            self.wake.set()
+        return lease
+
+    def stop(self, asker: Asker) -> None:
+        """End all motion, whoever asks and whoever has the head; he keeps it. What moves by itself,
+        a tour or the way home, keeps still for `lease_s`. Raises Refused where the head was not
+        reached; it is stopped then as soon as it is.
+        """
+        self._quiet_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
+        self._wished_ns = self._clock.boottime_ns()
+        try:
+            self.helm.stop()
+        except DriverError as error:
+            raise refusal(error) from error
+        finally:
+            self.wake.set()
+
+    def resume(self) -> None:
+        """What moves by itself need not keep still any longer after a stop."""
+        self._quiet_until_ns = 0
+        self.wake.set()
+
+    def presets(self) -> tuple[Preset, ...]:
+        """Every preset, by name."""
+        return self._presets.all()
+
+    def preset_set(self, name: str, asker: Asker, token: int | None = None) -> None:
+        """Remember where the head stands under a name. Raises Refused."""
+        t_ns = self._clock.boottime_ns()
+        with self._lock:
+            self._authority.check(asker, token, t_ns)
+        abilities = self._able().abilities
+        position = self._looked()
+        if position is None or self.helm.motion is not None or position.moving:
+            raise Refused("failed", f"head {self.name!r}: a preset is of a place where it stands")
+        number = None
+        if not abilities.absolute and abilities.presets:
+            number = self._presets.free_number(name, abilities.presets)
+        if position.error_deg >= NOBODY_KNOWS_DEG and (number is None or self._bounded(t_ns)):
+            raise Refused("failed", f"head {self.name!r}: nobody knows where it looks")
+        preset = Preset(
+            name=name,
+            pose=position.pose,
+            number=number,
+            stored_time=_rfc3339(self._clock.utc(t_ns)),
+            stored_by=asker.id,
+        )
+        self._presets.put(preset)
+        if number is not None:
+            try:
+                self.link.call(lambda ptz: ptz.store_preset(number))
+            except DriverError as error:
+                raise refusal(error) from error
+        self.wake.set()
+
+    def preset_delete(self, name: str) -> None:
+        """Forget a preset. Raises Refused `unknown`."""
+        self._presets.delete(name)
+        self.wake.set()
+
+    def switch(self, aux: Aux, on: bool, asker: Asker, token: int | None = None) -> None:  # noqa: FBT001 - a switch is on or off
+        """Switch the wiper, the heater or the lamp; that takes the head from nobody. Raises
+        Refused.
+        """
+        with self._lock:
+            self._authority.check(asker, token, self._clock.boottime_ns())
+        if aux not in self._able().abilities.aux:
+            raise Refused("unsupported", f"head {self.name!r} has no {aux}")
+        try:
+            self.link.call(lambda ptz: ptz.switch(aux, on=on))
+        except DriverError as error:
+            raise refusal(error) from error
+
+    def health(self) -> HeadHealth:
+        """How it is, in numbers."""
+        state, wear = self.state(), self.odometer.wear
+        position = state.position
+        return HeadHealth(
+            name=self.name,
+            open=self.abilities is not None,
+            pan_deg=None if position is None else round(position.pose.pan_deg, 2),
+            tilt_deg=None if position is None else round(position.pose.tilt_deg, 2),
+            zoom=None if position is None else round(position.pose.zoom, 3),
+            error_deg=None if position is None else round(position.error_deg, 2),
+            moving=state.moving,
+            preset=state.preset,
+            holder=None if state.lease is None else state.lease.holder.role,
+            tour=state.tour,
+            reopened=self.link.reopened,
+            moved_pan_deg=round(wear.pan_deg, 1),
+            moved_tilt_deg=round(wear.tilt_deg, 1),
+            starts=wear.starts,
+            reversals=wear.reversals,
+            moving_h=round(wear.moving_s / 3600, 3),
+            last_error=state.error,
+        )
+
+    def gives(self, asker: Asker, t_ns: int) -> bool:
+        """Whether he would get the head, and nobody has just stopped it."""
+        with self._lock:
+            return not self.keeps_still(t_ns) and self._authority.gives(asker, t_ns)
+
+    def keeps_still(self, t_ns: int) -> bool:
+        """Whether somebody has just stopped it, so that it does nothing by itself."""
+        return t_ns < self._quiet_until_ns
+
+    def lease_left_s(self, t_ns: int) -> float | None:
+        """How long the present lease lasts, None where there is none."""
+        with self._lock:
+            lease = self._authority.lease(t_ns)
+        return None if lease is None else (lease.expires_ns - t_ns) / 1e9
+
+    def report_rest(self) -> None:
+        """Tell where the head rests and whether its picture is settled, where that has changed."""
+        with self._rest_lock:
+            now = self._at_rest(self._clock.boottime_ns())
+            if now == self._rests:
+                return
+            self._rests = now
+            self._on_rest(*now)
+
+    def _at_rest(self, t_ns: int) -> tuple[str | None, bool]:
+        since_ns = self.helm.stands_ns
+        if since_ns is None:
+            return None, False
+        return self._preset_here(), (t_ns - since_ns) / 1e9 >= self.config.settle_s
+
+    def _preset_here(self) -> str | None:
+        """The preset that the head is at: the one it was sent to, or one that it is known to be
+        at.
+        """
+        presets, position = self._presets.all(), self.helm.position
+        sent = next((each for each in presets if each.name == self.helm.arrived_at), None)
+        if sent is not None and (
+            position is None
+            or position.error_deg >= NOBODY_KNOWS_DEG
+            or is_near(position, sent.pose, self.link)
+        ):
+            return sent.name
+        return next(
+            (each.name for each in presets if is_near(position, each.pose, self.link)), None
+        )
+
+    def _plan(self, wish: Wish, asker: Asker, t_ns: int) -> tuple[Plan, str | None]:
+        able = self._able()
+        position = self._looked()
+        bounds = self.helm.bounds(t_ns)
+        if isinstance(wish, Drive):
+            return plan_drive(wish, t_ns, position, bounds, able), None
+        if isinstance(wish, PointAt):
+            self._check_doubt(wish.pose, asker, t_ns)
+            return plan_point(wish, position, bounds, able), None
+        preset = self._presets.get(wish.preset)
+        self._check_doubt(preset.pose, asker, t_ns)
+        return plan_recall(preset, wish.speed, position, bounds, able), preset.name
+
+    def _check_doubt(self, pose: Pose, asker: Asker, t_ns: int) -> None:
+        why = None if asker.role == "operator" else self._doubt(pose, t_ns)
+        if why is not None:
+            raise Refused("forbidden", f"head {self.name!r}: {why}")
+
+    def _able(self) -> Able:
+        abilities = self.link.abilities
+        if abilities is None:
+            why = self.link.last_error or f"head {self.name!r} is not open yet"
+            raise Refused("absent", why)
+        return Able(config=self.config, abilities=abilities)
+
+    def _looked(self) -> PtzPosition | None:
+        """Where it is: asked, unless it was just now, or it stands and nothing depends on it."""
+        position, t_ns = self.helm.position, self._clock.boottime_ns()
+        stands = self.helm.stands_ns is not None
+        if position is not None:
+            age_s = (t_ns - position.t_ns) / 1e9
+            fresh = age_s <= (FRESH_S if stands else MOVING_FRESH_S)
+            if fresh or (stands and not self._bounded(t_ns)):
+                return position
+        try:
+            return self.helm.look()
+        except DriverError as error:
+            raise refusal(error) from error
+
+    def _bounded(self, t_ns: int) -> bool:
+        return bool(self.helm.bounds(t_ns).sectors)
+
+    def _stand(self) -> None:
+        """It is where it was wanted, or nothing was wanted of it."""
+        if self.helm.motion is None:
+            return
+        try:
+            self.helm.stop()
+        except DriverError as error:
+            raise refusal(error) from error
+
+    def _wanted(self) -> None:
+        """Somebody wants the head: nobody need wait any longer because it was stopped."""
+        self._wished_ns = self._clock.boottime_ns()
+        self._quiet_until_ns = 0
+        self.wake.set()
+
+    def _holds(self, lease: Lease, t_ns: int) -> bool:
+        with self._lock:
+            now = self._authority.lease(t_ns)
+        return now is not None and now.token == lease.token
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
