@@ -64,7 +64,8 @@ def _load() -> None:
 
 
 def _load_lgpio() -> None:
-    if "LG_WD" not in os.environ:
+    given = os.environ.get("LG_WD")
+    if given is None:
         runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or None
         _folders.append(tempfile.TemporaryDirectory(prefix="lgpio-", dir=runtime))
         os.environ["LG_WD"] = _folders[-1].name
@@ -74,6 +75,9 @@ def _load_lgpio() -> None:
     finally:
         os.fchdir(here)
         os.close(here)
+        if given is None:
+            # A child of this process must not take the same folder.
+            del os.environ["LG_WD"]
 
 
 def _lgpio_error() -> tuple[type[Exception], ...]:
