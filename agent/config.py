@@ -3,6 +3,7 @@
 `docs/configuration.md` shows every key; a test keeps that page and these structs equal.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -45,13 +46,63 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     snapshots: bool = True
 
 
+Topic = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=200)
+]
+Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+_WHO = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def tells_who(topic: str) -> bool:
+    """Whether a camera's topic is about who somebody is: faces and number plates. Pure."""
+    return any(word.lower().startswith(_WHO) for word in _WORD.findall(topic))
+
+
+class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.onvif]`: the camera is asked over ONVIF what it reports itself. `events` are the
+    topics that become events here, each by its whole path without prefixes or by the end of it.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/onvif/device_service)?/?$")]
+    username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    events: Annotated[tuple[Topic, ...], msgspec.Meta(max_length=32)] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can tell."""
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together: give both or neither")
+        for topic in self.events:
+            if tells_who(topic):
+                raise ValueError(f"events: {topic!r} tells who somebody is; allowed: any other")
+
+
+class InstitutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.institution]`: on whose terms the camera is here. `max_age_h` is how long its footage
+    is kept, the box's where it is left out. `viewers` are the names that may see or export it;
+    where they are left out, everybody who may the others.
+    """
+
+    owner: Words
+    purpose: Words
+    max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] | None = None
+    viewers: Annotated[tuple[Words, ...], msgspec.Meta(max_length=64)] | None = None
+
+    def may_see(self, who: str) -> bool:
+        """Whether somebody may see the camera's pictures, live or recorded."""
+        return self.viewers is None or who in self.viewers
+
+
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[camera]]`: one video source. `options` belong to the driver and are checked by it; of
     these, `path` and what ends in `_file` are paths.
 
     With `detect_options` a second stream of the same camera is opened with these options, for
     detection alone, and the first one is only recorded. With `transcode` what is recorded is
-    encoded anew from the masked pictures.
+    encoded anew from the masked pictures. `onvif` and `institution` are of a camera that is
+    another's.
     """
 
     name: Name
@@ -61,6 +112,8 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     detect: DetectConfig = DetectConfig()
     record: bool = True
     transcode: bool = False
+    onvif: OnvifConfig | None = None
+    institution: InstitutionConfig | None = None
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +219,8 @@ def load(path: Path) -> Config:
 def _check(config: Config, where: str) -> None:
     """What no single field can tell."""
     names = [camera.name for camera in config.camera]
-    for index, name in enumerate(names):
+    for index, camera in enumerate(config.camera):
+        name = camera.name
         if name == BOX:
             raise BadInput(
                 f"{where}: camera[{index}].name = {name!r}: stands for the box itself in events; "
@@ -176,6 +230,13 @@ def _check(config: Config, where: str) -> None:
             raise BadInput(
                 f"{where}: camera[{index}].name = {name!r}: used by camera"
                 f"[{names.index(name)}] already; allowed: a name of its own for each camera"
+            )
+        terms = camera.institution
+        if terms and terms.max_age_h and terms.max_age_h > config.record.max_age_h:
+            raise BadInput(
+                f"{where}: camera[{index}].institution.max_age_h = {terms.max_age_h:g}: longer than "
+                f"the box keeps anything; allowed: up to record.max_age_h = "
+                f"{config.record.max_age_h:g}"
             )
     _check_heads(config, where)
     check_broker(config.broker, where)
@@ -271,11 +332,16 @@ def _anchored(config: Config, folder: Path) -> Config:
                 scene=at(camera.detect.scene),
                 scenes={name: str(folder / path) for name, path in camera.detect.scenes.items()},
             ),
+            onvif=camera.onvif
+            and msgspec.structs.replace(camera.onvif, password_file=at(camera.onvif.password_file)),
         )
         for camera in config.camera
     )
+    heads = tuple(
+        msgspec.structs.replace(head, options=options(head.options)) for head in config.head
+    )
     box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
-    return msgspec.structs.replace(config, box=box, broker=broker, camera=cameras)
+    return msgspec.structs.replace(config, box=box, broker=broker, camera=cameras, head=heads)
 
 
 def _is_path(key: str) -> bool:

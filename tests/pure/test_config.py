@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent import config
@@ -76,6 +77,35 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             "camera[1].name = 'north': used by camera[0] already",
         ),
         (('name = "north"', 'name = "box"'), "camera[0].name = 'box': stands for the box itself"),
+        (
+            ("[camera.detect]", "[camera.institution]\nowner = 'Tram'\n[camera.detect]"),
+            "camera[0].institution: object missing required field `purpose`",
+        ),
+        (
+            (
+                "[camera.detect]",
+                "[camera.institution]\nowner = 'T'\npurpose = 'p'\nmax_age_h = 73\n[camera.detect]",
+            ),
+            "max_age_h = 73: longer than the box keeps anything; allowed: up to record.max_age_h = 72",
+        ),
+        (
+            ("[camera.detect]", "[camera.onvif]\nurl = 'http://a:b@c'\n[camera.detect]"),
+            "camera[0].onvif.url = 'http://a:b@c': expected `str` matching regex",
+        ),
+        (
+            (
+                "[camera.detect]",
+                "[camera.onvif]\nurl = 'http://c'\nusername = 'vigie'\n[camera.detect]",
+            ),
+            "camera[0].onvif: username and password_file go together",
+        ),
+        (
+            (
+                "[camera.detect]",
+                "[camera.onvif]\nurl = 'http://c'\nevents = ['A/FaceDetect']\n[camera.detect]",
+            ),
+            "camera[0].onvif: events: 'A/FaceDetect' tells who somebody is",
+        ),
         (("[[camera]]", '[hold]\nkinds = ["door"]\n[[camera]]'), "hold.kinds[0] = 'door'"),
     ],
 )
@@ -93,3 +123,49 @@ def test_a_box_without_cameras_is_refused(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("[[camera]]")].replace("[box]", "camera = []\n[box]")
     with pytest.raises(BadInput, match=r"camera: expected `array` of length >= 1"):
         config.load(written(tmp_path, text))
+
+
+def test_an_institutions_camera_has_paths_and_viewers(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + """
+[camera.onvif]
+url = "http://10.0.0.31"
+username = "vigie"
+password_file = "tram.password"
+[camera.institution]
+owner = "Casa Tramway"
+purpose = "safety at the crossing"
+viewers = ["Samira Alaoui"]
+[[head]]
+name = "tram"
+driver = "onvif"
+options = { url = "http://10.0.0.31", password_file = "tram.password", username = "vigie" }
+"""
+    )
+    loaded = config.load(written(tmp_path, text))
+    camera, head = loaded.camera[0], loaded.head[0]
+    assert camera.onvif is not None
+    assert camera.institution is not None
+    assert camera.onvif.password_file == str(tmp_path / "tram.password")
+    assert head.options["password_file"] == str(tmp_path / "tram.password")
+    assert camera.institution.may_see("Samira Alaoui")
+    assert not camera.institution.may_see("Nadia")
+    assert msgspec.structs.replace(camera.institution, viewers=None).may_see("Nadia")
+    assert not msgspec.structs.replace(camera.institution, viewers=()).may_see("Nadia")
+
+
+@pytest.mark.parametrize(
+    ("topic", "who"),
+    [
+        ("RuleEngine/MyRuleDetector/FaceDetect", True),
+        ("VideoAnalytics/facerecognition", True),
+        ("RuleEngine/LicensePlateRecognition/Plate", True),
+        ("Device/LPRResult", True),
+        ("Device/Network/InterfaceState", False),
+        ("RuleEngine/CellMotionDetector/Motion", False),
+        ("Device/Trigger/DigitalInput", False),
+    ],
+)
+def test_topics_that_tell_who_somebody_is_are_known(topic: str, who: bool) -> None:
+    assert config.tells_who(topic) == who
