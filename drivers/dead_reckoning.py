@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from drivers.angles import HALF_TURN_DEG, wrap_deg
+from drivers.angles import HALF_TURN_DEG, nearest_deg, wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 
 NS_PER_S = 1_000_000_000
@@ -48,12 +48,16 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxisTrack(msgspec.Struct, frozen=True, kw_only=True):
-    """An axis at `t_ns`, and what it does from there on: it moves at `speed`, or it is on its way to
-    `target`, where it is at `arrives_ns` at the latest.
+    """An axis at `t_ns`, and what it does from there on, as it was told at `told_ns`: it moves at
+    `speed`, or it is on its way to `target`, where it is at `arrives_ns` at the latest.
+
+    For a while after it was told, `spread` may reach past the ends of the range: what is late at a
+    stop will be behind all the way, as if it had come from beyond it.
     """
 
     t_ns: int
     spread: Spread
+    told_ns: int | None = None
     speed: float = 0.0
     target: Spread | None = None
     arrives_ns: int = 0
@@ -67,9 +71,9 @@ def nowhere(limits: AxisLimits) -> Spread:
     return Spread(low=span.low, high=span.high, likely=(span.low + span.high) / 2)
 
 
-def exactly(place: float, error: float) -> Spread:
-    """At a place, within an error."""
-    return Spread(low=place - error, high=place + error, likely=place)
+def exactly(place: float) -> Spread:
+    """At a place."""
+    return Spread(low=place, high=place, likely=place)
 
 
 def is_known(limits: AxisLimits, spread: Spread) -> bool:
@@ -80,42 +84,41 @@ def is_known(limits: AxisLimits, spread: Spread) -> bool:
 
 def advance(limits: AxisLimits, track: AxisTrack, t_ns: int) -> AxisTrack:
     """The same axis later, at `t_ns`; an earlier time changes nothing."""
-    lasted_s = max(0, t_ns - track.t_ns) / NS_PER_S
-    if track.target is not None and t_ns >= track.arrives_ns:
-        return AxisTrack(t_ns=t_ns, spread=track.target)
-    if lasted_s == 0 or (track.target is None and track.speed == 0):
-        return msgspec.structs.replace(track, t_ns=max(t_ns, track.t_ns))
+    if t_ns <= track.t_ns:
+        return track
     if track.target is not None:
+        if t_ns >= track.arrives_ns:
+            return AxisTrack(t_ns=t_ns, told_ns=track.told_ns, spread=track.target)
         return _under_way(limits, track, track.target, t_ns)
+    lasted_s = (t_ns - track.t_ns) / NS_PER_S
     slack = abs(track.speed) * limits.speed_error
-    spread = track.spread
-    moved = Spread(
-        low=spread.low + (track.speed - slack) * lasted_s,
-        high=spread.high + (track.speed + slack) * lasted_s,
-        likely=spread.likely + track.speed * lasted_s,
+    spread = Spread(
+        low=track.spread.low + (track.speed - slack) * lasted_s,
+        high=track.spread.high + (track.speed + slack) * lasted_s,
+        likely=track.spread.likely + track.speed * lasted_s,
     )
-    return msgspec.structs.replace(track, t_ns=t_ns, spread=_within(limits, moved))
+    if limits.span is not None:
+        # It gets no further than the stop that it moves towards. From the other one it may be late,
+        # until latency and ramp are over.
+        settled = _told_for_s(track, t_ns) >= 2 * limits.lag_s
+        low = limits.span.low if settled or track.speed < 0 else -math.inf
+        high = limits.span.high if settled or track.speed > 0 else math.inf
+        spread = _within(spread, low, high)
+    return msgspec.structs.replace(track, t_ns=t_ns, spread=spread)
 
 
 def drive(limits: AxisLimits, track: AxisTrack, speed: float, t_ns: int) -> AxisTrack:
     """Told at `t_ns` to move at a speed, 0 for a stop.
 
-    Until the lag is over it may still do what it did before, which is the less the nearer the two
-    speeds are.
+    Until the lag is over it may still do what it did before, which matters the less the nearer the
+    two speeds are.
     """
     now = advance(limits, track, t_ns)
-    spread = now.spread
-    if now.target is not None:
-        # Stopped on the way: how fast it was is not known, and it slows down within the span.
-        return AxisTrack(t_ns=now.t_ns, spread=spread, speed=speed)
-    late = (now.speed - speed) * limits.lag_s
-    slack = abs(late) * limits.speed_error
-    widened = Spread(
-        low=spread.low + min(late, 0.0) - slack,
-        high=spread.high + max(late, 0.0) + slack,
-        likely=spread.likely,
+    late = (now.speed - speed) * limits.lag_s * (1 + limits.speed_error)
+    spread = msgspec.structs.replace(
+        now.spread, low=now.spread.low + min(late, 0.0), high=now.spread.high + max(late, 0.0)
     )
-    return AxisTrack(t_ns=now.t_ns, spread=_within(limits, widened), speed=speed)
+    return AxisTrack(t_ns=now.t_ns, told_ns=now.t_ns, spread=spread, speed=speed)
 
 
 def travel(
@@ -127,21 +130,30 @@ def travel(
     if limits.span is None:
         # A head without stops takes the shorter way.
         far = TURN_DEG / 2 + min(target.error, TURN_DEG / 2)
-        turns = 0.0 if math.isinf(start.low) else TURN_DEG
-        shift = turns and turns * round((start.likely - target.likely) / turns)
+        turns = TURN_DEG * round((start.likely - target.likely) / TURN_DEG)
         target = Spread(
-            low=target.low + shift, high=target.high + shift, likely=target.likely + shift
+            low=target.low + turns, high=target.high + turns, likely=target.likely + turns
         )
     else:
+        start = _within(start, limits.span.low, limits.span.high)
         far = max(target.high - start.low, start.high - target.low)
     # Twice the lag: one to start, and one for the ramps at both ends.
     lasts_s = far / (speed * (1 - limits.speed_error)) + 2 * limits.lag_s
     return AxisTrack(
         t_ns=now.t_ns,
+        told_ns=now.t_ns,
         spread=start,
         target=target,
         arrives_ns=now.t_ns + math.ceil(lasts_s * NS_PER_S),
     )
+
+
+def seen(limits: AxisLimits, track: AxisTrack, t_ns: int) -> Spread:
+    """Where it must be at `t_ns`, within its range."""
+    spread = advance(limits, track, t_ns).spread
+    if limits.span is None:
+        return spread
+    return _within(spread, limits.span.low, limits.span.high)
 
 
 def is_moving(limits: AxisLimits, track: AxisTrack, t_ns: int) -> bool:
@@ -151,9 +163,15 @@ def is_moving(limits: AxisLimits, track: AxisTrack, t_ns: int) -> bool:
     now = advance(limits, track, t_ns)
     if now.target is not None:
         return True
-    if limits.span is None or now.speed == 0:
-        return now.speed != 0
+    if now.speed == 0:
+        return _told_for_s(now, t_ns) < limits.lag_s
+    if limits.span is None:
+        return True
     return now.spread.low < limits.span.high if now.speed > 0 else now.spread.high > limits.span.low
+
+
+def _told_for_s(track: AxisTrack, t_ns: int) -> float:
+    return math.inf if track.told_ns is None else (t_ns - track.told_ns) / NS_PER_S
 
 
 def _under_way(limits: AxisLimits, track: AxisTrack, target: Spread, t_ns: int) -> AxisTrack:
@@ -170,12 +188,10 @@ def _under_way(limits: AxisLimits, track: AxisTrack, target: Spread, t_ns: int) 
     return msgspec.structs.replace(track, t_ns=t_ns, spread=spread)
 
 
-def _within(limits: AxisLimits, spread: Spread) -> Spread:
-    if limits.span is None:
-        return spread
-    low = min(max(spread.low, limits.span.low), limits.span.high)
-    high = min(max(spread.high, limits.span.low), limits.span.high)
-    return Spread(low=low, high=high, likely=min(max(spread.likely, low), high))
+def _within(spread: Spread, low: float, high: float) -> Spread:
+    inner_low, inner_high = (min(max(one, low), high) for one in (spread.low, spread.high))
+    likely = min(max(spread.likely, inner_low), inner_high)
+    return Spread(low=inner_low, high=inner_high, likely=likely)
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +220,7 @@ class HeadReckoning:
     ) -> None:
         self._limits = (pan, tilt, zoom)
         self._tracks = tuple(AxisTrack(t_ns=t_ns, spread=nowhere(one)) for one in self._limits)
-        self._presets = {number: _at(pose) for number, pose in references.items()}
+        self._presets = {number: _at(pose, pan.span) for number, pose in references.items()}
 
     def moved(self, speeds: tuple[float, float, float], t_ns: int) -> None:
         """Told to move: pan and tilt in degrees a second, zoom in ranges a second."""
@@ -216,10 +232,11 @@ class HeadReckoning:
     def stored(self, number: int, t_ns: int) -> None:
         """Told to remember where it is under a number."""
         pan, tilt, zoom = self._now(t_ns)
-        if self.is_moving(t_ns):
+        tracks = map(advance, self._limits, self._tracks, (t_ns, t_ns, t_ns))
+        if any(track.speed or track.target for track in tracks):
             self._presets.pop(number, None)
         else:
-            self._presets[number] = Known(pan=pan.spread, tilt=tilt.spread, zoom=zoom.spread)
+            self._presets[number] = Known(pan=pan, tilt=tilt, zoom=zoom)
 
     def recalled(self, number: int, speeds: tuple[float, float, float], t_ns: int) -> None:
         """Told to go to the place of a number, with these speeds at least."""
@@ -242,7 +259,7 @@ class HeadReckoning:
 
     def position(self, t_ns: int) -> PtzPosition:
         """Where it most likely is, and how far it may be from there."""
-        spreads = [track.spread for track in self._now(t_ns)]
+        spreads = self._now(t_ns)
         known = all(map(is_known, self._limits[:2], spreads[:2]))
         error_deg = max(spread.error for spread in spreads[:2]) + REPEATS_WITHIN_DEG
         pan, tilt, zoom = (spread.likely for spread in spreads)
@@ -253,14 +270,16 @@ class HeadReckoning:
             t_ns=t_ns,
         )
 
-    def _now(self, t_ns: int) -> tuple[AxisTrack, AxisTrack, AxisTrack]:
-        pan, tilt, zoom = map(advance, self._limits, self._tracks, (t_ns, t_ns, t_ns))
+    def _now(self, t_ns: int) -> tuple[Spread, Spread, Spread]:
+        pan, tilt, zoom = map(seen, self._limits, self._tracks, (t_ns, t_ns, t_ns))
         return pan, tilt, zoom
 
 
-def _at(pose: Pose) -> Known:
+def _at(pose: Pose, pan: Range | None) -> Known:
+    """Exactly there; the pan in the turn in which its range is."""
+    middle = (pan.low + pan.high) / 2 if pan else 0.0
     return Known(
-        pan=exactly(pose.pan_deg, 0.0),
-        tilt=exactly(pose.tilt_deg, 0.0),
-        zoom=exactly(pose.zoom, 0.0),
+        pan=exactly(nearest_deg(pose.pan_deg, middle)),
+        tilt=exactly(pose.tilt_deg),
+        zoom=exactly(pose.zoom),
     )

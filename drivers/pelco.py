@@ -8,9 +8,8 @@ DVY23, MinRay UV950A, Hameco HV-55), where they are the same in both.
 
 What eight bits of checksum promise: every single flipped bit is found, and of all else one in
 256 passes. Two flips pass where they hit the same bit of two bytes (in D: in opposite directions). So
-a frame must also make sense: reserved bits are zero, no axis is told both ways, speeds, numbers and
-angles are in their ranges. Of random bytes that begin as a frame does, about one in 10^5 is then
-taken for a motion of any head, and one in 10^7 for one of this head.
+a frame must also make sense: bits that nobody here sets are zero, no axis is told both ways, speeds,
+numbers and angles are in their ranges.
 """
 
 from collections.abc import Mapping
@@ -36,8 +35,6 @@ RECEIPT_P = 0xA2
 
 EXTENDED = 0x01
 RIGHT, LEFT, UP, DOWN, TELE, WIDE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
-IRIS_D, IRIS_P, FOCUS_P = 0x06, 0x0C, 0x03
-"""Both ways of one axis, in `command1`."""
 
 
 class Motion(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,21 +237,21 @@ def _one_of(value: int, positive: int, negative: int) -> int:
 
 
 def _motion_d(frame: bytes) -> Motion | None:
-    """`command1` is sense, 0, 0, scan, camera, iris close, iris open, focus near, from bit 7 on."""
-    command1, command2 = frame[2], frame[3]
-    far, near = command2 & 0x80, command1 & 0x01
-    if command1 & 0x60 or command1 & IRIS_D == IRIS_D or (far and near):
+    """`command1` is sense, 0, 0, scan, camera, iris close, iris open, focus near, from bit 7 on;
+    nobody asks a head of ours for anything but focus.
+    """
+    far, near = frame[3] & 0x80, frame[2]
+    if near not in (0, 0x01) or (far and near):
         return None
-    return _motion(frame, 1 if far else -1 if near else 0, TURBO_D)
+    return _motion(frame, 1 if far else -near, TURBO_D)
 
 
 def _motion_p(frame: bytes) -> Motion | None:
     """`command1` is 0, camera on, scan, camera, iris close, iris open, focus near, focus far."""
-    command1, command2 = frame[2], frame[3]
-    focus = command1 & FOCUS_P
-    if (command1 | command2) & 0x80 or command1 & IRIS_P == IRIS_P or focus == FOCUS_P:
+    focus = {0: 0, 0x01: 1, 0x02: -1}.get(frame[2])
+    if focus is None or frame[3] & 0x80:
         return None
-    return _motion(frame, (0, 1, -1)[focus], TURBO_P)
+    return _motion(frame, focus, TURBO_P)
 
 
 def _motion(frame: bytes, focus: int, turbo: int) -> Motion | None:

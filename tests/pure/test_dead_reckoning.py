@@ -1,0 +1,213 @@
+"""Reckoning never claims to know more than it does: the truth is within its error, always."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.angles import wrap_deg
+from drivers.contracts import Pose, Range
+from drivers.dead_reckoning import AxisLimits, HeadReckoning
+from drivers.simulated.motion import Drive, HeadMotion, Mechanics, Misbehaviour
+
+S = 1_000_000_000
+BUILT = Mechanics(
+    pan_deg=Range(low=-170, high=170),
+    tilt_deg=Range(low=-60, high=30),
+    pan_max_deg_s=40,
+    tilt_max_deg_s=20,
+    ramp_s=0.25,
+    lag_s=0.1,
+    zoom_travel_s=4.0,
+)
+ENDLESS = Mechanics(
+    pan_deg=None, tilt_deg=BUILT.tilt_deg, pan_max_deg_s=40, tilt_max_deg_s=20, ramp_s=0.25
+)
+TOPS = (40.0, 20.0, 0.25)
+ANYWHERE_DEG = 180.0
+
+
+def reckoning(
+    built: Mechanics = BUILT, *, home: Pose | None = None, speed_error: float = 0.1
+) -> HeadReckoning:
+    def limits(span: Range | None) -> AxisLimits:
+        return AxisLimits(span=span, speed_error=speed_error, lag_s=0.3)
+
+    return HeadReckoning(
+        pan=limits(built.pan_deg),
+        tilt=limits(built.tilt_deg),
+        zoom=limits(Range(low=0, high=1)),
+        references={} if home is None else {1: home},
+        t_ns=0,
+    )
+
+
+HOME = Pose(pan_deg=0, tilt_deg=0)
+
+
+def brought_home(built: Mechanics = BUILT) -> HeadReckoning:
+    reckoned = reckoning(built, home=HOME)
+    reckoned.recalled(1, TOPS, 0)
+    return reckoned
+
+
+def test_at_first_nobody_knows_where_it_is() -> None:
+    for built in (BUILT, ENDLESS):
+        here = reckoning(built).position(0)
+        assert here.error_deg == ANYWHERE_DEG
+        assert not here.moving
+
+
+def test_at_a_reference_it_is_known_again_once_it_has_had_time_to_arrive() -> None:
+    for built in (BUILT, ENDLESS):
+        reckoned = brought_home(built)
+        on_its_way = reckoned.position(S)
+        assert on_its_way.moving
+        assert on_its_way.error_deg == ANYWHERE_DEG
+        arrived = reckoned.position(60 * S)
+        assert not arrived.moving
+        assert arrived.error_deg <= 0.5
+        assert arrived.pose == HOME
+
+
+def test_a_reference_behind_the_camera_is_in_the_range_that_goes_round_there() -> None:
+    built = Mechanics(pan_deg=Range(low=0, high=355))
+    reckoned = reckoning(built, home=Pose(pan_deg=-90, tilt_deg=0))
+    reckoned.recalled(1, TOPS, 0)
+    assert reckoned.position(60 * S).pose.pan_deg == -90
+    reckoned.moved((10.0, 0.0, 0.0), 60 * S)
+    assert reckoned.position(62 * S).pose.pan_deg == -70
+
+
+def test_its_error_grows_with_the_time_of_motion_and_not_with_rest() -> None:
+    reckoned = brought_home()
+    errors = [reckoned.position(60 * S).error_deg]
+    for turn in range(3):
+        begin_ns = (100 + 10 * turn) * S
+        reckoned.moved((10.0, 0.0, 0.0), begin_ns)
+        reckoned.moved((0.0, 0.0, 0.0), begin_ns + 2 * S)
+        errors.append(reckoned.position(begin_ns + 3 * S).error_deg)
+        assert reckoned.position(begin_ns + 9 * S).error_deg == errors[-1]
+    assert errors == sorted(errors)
+    # A tenth of 20 degrees, and 0.3 s at 10 degrees a second, each way, three times.
+    assert errors[-1] == pytest.approx(0.5 + 3 * (2 + 3 * 1.1), abs=0.5)
+    assert reckoned.position(200 * S).pose.pan_deg == pytest.approx(60)
+
+
+def test_at_its_end_stops_it_is_found_again() -> None:
+    reckoned = reckoning()
+    reckoned.moved((40.0, 20.0, 0.25), 0)
+    part = reckoned.position(3 * S)
+    assert part.moving
+    assert 100 < part.error_deg <= ANYWHERE_DEG
+    corner = reckoned.position(20 * S)
+    assert not corner.moving
+    assert corner.error_deg <= 0.5
+    assert corner.pose == Pose(pan_deg=170, tilt_deg=30, zoom=1)
+
+
+def test_a_place_is_remembered_with_what_is_known_of_it() -> None:
+    reckoned = brought_home()
+    reckoned.moved((20.0, 0.0, 0.0), 100 * S)
+    reckoned.moved((0.0, 0.0, 0.0), 103 * S)
+    reckoned.stored(5, 110 * S)
+    there = reckoned.position(110 * S)
+    reckoned.moved((-40.0, 5.0, 0.0), 120 * S)
+    reckoned.moved((0.0, 0.0, 0.0), 122 * S)
+    assert reckoned.position(125 * S).error_deg > there.error_deg
+    reckoned.recalled(5, TOPS, 130 * S)
+    back = reckoned.position(180 * S)
+    assert back.pose == there.pose
+    assert back.error_deg == there.error_deg
+
+
+def test_a_place_that_was_stored_on_the_way_or_before_is_nowhere() -> None:
+    reckoned = brought_home()
+    reckoned.moved((20.0, 0.0, 0.0), 100 * S)
+    reckoned.stored(5, 101 * S)
+    for number in (5, 6):
+        reckoned.recalled(number, TOPS, 110 * S)
+        here = reckoned.position(200 * S)
+        assert here.error_deg == ANYWHERE_DEG
+        assert not here.moving
+
+
+def test_who_is_stopped_on_the_way_to_a_preset_is_somewhere_on_it() -> None:
+    reckoned = brought_home()
+    reckoned.stored(2, 60 * S)
+    reckoned.moved((40.0, 0.0, 0.0), 100 * S)
+    reckoned.moved((0.0, 0.0, 0.0), 103 * S)
+    far_deg = reckoned.position(110 * S).pose.pan_deg
+    reckoned.recalled(2, TOPS, 120 * S)
+    reckoned.moved((0.0, 0.0, 0.0), 121 * S)
+    here = reckoned.position(130 * S)
+    assert not here.moving
+    assert here.pose.pan_deg - here.error_deg <= 0
+    assert here.pose.pan_deg + here.error_deg >= far_deg
+
+
+SHARE = st.floats(-1, 1)
+LEG = st.tuples(SHARE, SHARE, SHARE, st.floats(0.02, 12))
+
+
+@given(legs=st.lists(LEG, min_size=1, max_size=8), slow=st.floats(0.9, 1.0), endless=st.booleans())
+def test_the_truth_is_within_the_error(
+    legs: list[tuple[float, float, float, float]], slow: float, endless: bool
+) -> None:
+    built = ENDLESS if endless else BUILT
+    body = HeadMotion(built, 0, Misbehaviour(slow=slow))
+    reckoned = brought_home(built)
+    t_ns = 100 * S
+    for pan, tilt, zoom, lasts_s in legs:
+        speeds = (pan * TOPS[0], tilt * TOPS[1], zoom * TOPS[2])
+        axes = ("pan", "tilt", "zoom")
+        body.obey(
+            t_ns,
+            {axis: Drive(speed=speed) for axis, speed in zip(axes, speeds, strict=True)},  # type: ignore[misc]
+        )
+        reckoned.moved(speeds, t_ns)
+        for step in range(1, 5):
+            # While the lag lasts the head may still do what it did: it is looked at after it.
+            later_ns = t_ns + int(lasts_s * S * step / 4)
+            truth, told = body.state(later_ns), reckoned.position(later_ns)
+            assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
+            off_deg = abs(wrap_deg(truth.pan_deg - told.pose.pan_deg))
+            assert off_deg <= told.error_deg + 1e-6
+            assert not math.isnan(told.pose.pan_deg)
+        t_ns += int(lasts_s * S)
+
+
+@given(
+    places=st.lists(st.tuples(SHARE, SHARE, st.floats(0.5, 3)), min_size=1, max_size=4),
+    order=st.lists(st.integers(0, 3), max_size=6),
+    endless=st.booleans(),
+    looks=st.lists(st.floats(0.1, 30), min_size=1, max_size=3),
+)
+def test_the_truth_is_within_the_error_on_the_way_to_presets_too(
+    places: list[tuple[float, float, float]], order: list[int], endless: bool, looks: list[float]
+) -> None:
+    built = ENDLESS if endless else BUILT
+    body, reckoned = HeadMotion(built, 0), brought_home(built)
+    t_ns = 100 * S
+    for number, (pan, tilt, lasts_s) in enumerate(places, start=2):
+        for share, after_s in ((1, lasts_s), (0, 3.0)):
+            speeds = (share * pan * TOPS[0], share * tilt * TOPS[1], 0.0)
+            body.obey(t_ns, {"pan": Drive(speed=speeds[0]), "tilt": Drive(speed=speeds[1])})
+            reckoned.moved(speeds, t_ns)
+            t_ns += int(after_s * S)
+        body.store_preset(t_ns, number)
+        reckoned.stored(number, t_ns)
+    for index in order:
+        number = 2 + index % len(places)
+        body.recall_preset(t_ns, number)
+        reckoned.recalled(number, TOPS, t_ns)
+        for look_s in sorted(looks):
+            truth, told = (
+                body.state(t_ns + int(look_s * S)),
+                reckoned.position(t_ns + int(look_s * S)),
+            )
+            assert abs(truth.tilt_deg - told.pose.tilt_deg) <= told.error_deg + 1e-6
+            assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
+            assert told.moving or not truth.moving
+        t_ns += int(max(looks) * S)

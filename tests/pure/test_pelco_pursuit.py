@@ -1,0 +1,156 @@
+"""What a Pelco head's numbers mean, and when it has arrived."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.angles import wrap_deg
+from drivers.contracts import Pose
+from drivers.pelco import STOP, Motion
+from drivers.pelco_options import PelcoOptions
+from drivers.pelco_pursuit import Pursuit, counts_of, pose_of, within
+from drivers.ptz.pelco_d import Options as OptionsD
+from drivers.ptz.pelco_p import Options as OptionsP
+
+S = 1_000_000_000
+TABLE: dict[str, Any] = {
+    "port": "/dev/ttyUSB0",
+    "pan_deg": {"low": -170, "high": 170},
+    "tilt_deg": {"low": -90, "high": 30},
+    "pan_max_deg_s": 40,
+    "tilt_max_deg_s": 20,
+    "position": "query",
+    "zoom_ratio": 10,
+    "zoom_counts": {"low": 0, "high": 16384},
+}
+
+
+def options(**changes: Any) -> OptionsD:
+    table = {name: value for name, value in (TABLE | changes).items() if value is not None}
+    return msgspec.convert(table, OptionsD)
+
+
+@pytest.mark.parametrize(
+    ("counts", "counting", "pose"),
+    [
+        # Three public programs for such heads agree: 0 to 9000 is down, 27000 to 35999 up.
+        ({"pan": 0, "tilt": 0}, "down", Pose(pan_deg=0, tilt_deg=0)),
+        ({"pan": 9000, "tilt": 9000}, "down", Pose(pan_deg=90, tilt_deg=-90)),
+        ({"pan": 18000, "tilt": 35000}, "down", Pose(pan_deg=180, tilt_deg=10)),
+        ({"pan": 35999, "tilt": 27000}, "down", Pose(pan_deg=-0.01, tilt_deg=90)),
+        ({"pan": 36000, "tilt": 36000}, "down", Pose(pan_deg=0, tilt_deg=0)),
+        # Others of the same tests count up.
+        ({"pan": 29999, "tilt": 4500}, "up", Pose(pan_deg=-60.01, tilt_deg=45)),
+        ({"pan": 0, "tilt": 0, "zoom": 8192}, "down", Pose(pan_deg=0, tilt_deg=0, zoom=0.5)),
+        ({"pan": 0, "tilt": 0, "zoom": 60000}, "down", Pose(pan_deg=0, tilt_deg=0, zoom=1)),
+    ],
+)
+def test_an_answer_is_a_pose(counts: Any, counting: str, pose: Pose) -> None:
+    told = pose_of(counts, options(tilt_counts=counting))
+    assert told.pan_deg == pytest.approx(pose.pan_deg)
+    assert told.tilt_deg == pytest.approx(pose.tilt_deg)
+    assert told.zoom == pose.zoom
+
+
+@given(
+    pan=st.floats(-180, 180),
+    tilt=st.floats(-90, 90),
+    zoom=st.floats(0, 1),
+    counting=st.sampled_from(("up", "down")),
+)
+def test_a_pose_is_numbers_and_the_numbers_are_the_nearest_pose_that_it_can_take(
+    pan: float, tilt: float, zoom: float, counting: str
+) -> None:
+    head = options(tilt_counts=counting)
+    asked = Pose(pan_deg=pan, tilt_deg=tilt, zoom=zoom)
+    counts = counts_of(asked, head)
+    assert all(0 <= counts[axis] < 36000 for axis in ("pan", "tilt"))
+    told = pose_of(counts, head)
+    assert told.tilt_deg == pytest.approx(min(max(tilt, -90), 30), abs=0.006)
+    assert abs(wrap_deg(told.pan_deg - min(max(pan, -170), 170))) <= 0.006
+    assert told.zoom == pytest.approx(zoom, abs=1e-4)
+
+
+def test_a_range_that_goes_round_the_back_is_no_wall() -> None:
+    head = options(pan_deg={"low": 0, "high": 355})
+    assert within(Pose(pan_deg=-90, tilt_deg=0), head).pan_deg == -90
+    assert within(Pose(pan_deg=-2, tilt_deg=0), head).pan_deg == 0
+    assert within(Pose(pan_deg=-3, tilt_deg=0), head).pan_deg == -5
+    assert counts_of(Pose(pan_deg=-90, tilt_deg=0), head)["pan"] == 27000
+    endless = options(pan_deg=None)
+    assert counts_of(Pose(pan_deg=-2, tilt_deg=0), endless)["pan"] == 35800
+
+
+HERE, THERE = Pose(pan_deg=0, tilt_deg=0), Pose(pan_deg=20, tilt_deg=0)
+
+
+def test_who_was_told_nothing_does_not_move() -> None:
+    assert not Pursuit(options()).is_moving(HERE, 0)
+
+
+def test_it_goes_to_a_pose_until_it_is_there() -> None:
+    pursuit = Pursuit(options())
+    pursuit.sent_to(THERE, 0)
+    assert pursuit.is_moving(HERE, S)
+    assert pursuit.is_moving(Pose(pan_deg=19, tilt_deg=0), 2 * S)
+    assert not pursuit.is_moving(Pose(pan_deg=20.3, tilt_deg=0.1), 3 * S)
+    # There it may creep by itself: it has arrived.
+    assert not pursuit.is_moving(HERE, 4 * S)
+
+
+def test_a_motion_lasts_until_its_stop_or_its_end_stops() -> None:
+    pursuit = Pursuit(options())
+    pursuit.moved(Motion(pan=5, tilt=-5), 0)
+    assert pursuit.is_moving(THERE, 60 * S)
+    assert pursuit.is_moving(Pose(pan_deg=170, tilt_deg=0), 61 * S)
+    assert not pursuit.is_moving(Pose(pan_deg=170, tilt_deg=-90), 62 * S)
+    pursuit.moved(Motion(zoom=1), 63 * S)
+    assert pursuit.is_moving(HERE, 64 * S)
+    pursuit.moved(STOP, 65 * S)
+    assert pursuit.is_moving(HERE, 65 * S)
+    assert not pursuit.is_moving(HERE, 66 * S)
+
+
+def test_it_goes_to_a_preset_until_two_answers_are_the_same() -> None:
+    pursuit = Pursuit(options())
+    pursuit.recalled(0)
+    for t_ns, pan in ((0, 0), (S, 5), (2 * S, 9), (2 * S + 1, 9)):
+        assert pursuit.is_moving(Pose(pan_deg=pan, tilt_deg=0), t_ns)
+    assert not pursuit.is_moving(Pose(pan_deg=9, tilt_deg=0), 3 * S)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"zoom_counts": None}, "zoom_counts is missing"),
+        ({"position": "reckoned"}, "zoom_travel_s is missing"),
+        ({"position": "reckoned", "zoom_travel_s": 3, "presets": 8}, "preset_deg_s is missing"),
+        ({"pan_deg": {"low": 5, "high": 5}}, "pan_deg: low 5.0 is not below high 5.0"),
+        ({"rs485": "gpio"}, "rs485_pin go together"),
+        ({"rs485_pin": 18}, "rs485_pin go together"),
+        ({"port": "socket://host:4001", "rs485": "kernel"}, "rs485 is 'off' on a socket"),
+        (
+            {"presets": 2, "reference": [{"preset": 3, "pan_deg": 0, "tilt_deg": 0}]},
+            "above presets",
+        ),
+        ({"pan_max_deg_s": None}, "missing required field `pan_max_deg_s`"),
+        ({"tilt_deg": None}, "missing required field `tilt_deg`"),
+        ({"address": 0}, "`int` >= 1"),
+        ({"port": "ttyUSB0"}, "matching regex"),
+        ({"bauds": 2400}, "unknown field `bauds`"),
+        ({"aux": {"horn": 1}}, "Invalid enum value 'horn'"),
+    ],
+)
+def test_options_of_no_sense_are_refused_with_one_line(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=says):
+        options(**changes)
+
+
+def test_what_both_protocols_share_they_share() -> None:
+    table = TABLE | {"baud": 9600, "address": 5}
+    for kind in (OptionsD, OptionsP):
+        made: PelcoOptions = msgspec.convert(table, kind)
+        assert (made.settings.baud, made.address) == (9600, 5)
