@@ -7,7 +7,7 @@
   a frame's time, as a sensor would take them.
 
 A test tells it how to misbehave by files in the folder that VIRTUAL_CAMERA names:
-`silent`: no request is filled any more. `broken`: reading a picture's metadata raises.
+`silent`: no request is filled any more. `step_s`: seconds from one picture to the next. `broken`: reading a picture's metadata raises.
 `metadata.json`: joined to each picture's metadata, such as `{"Lux": 3.5}`.
 """
 
@@ -123,7 +123,9 @@ class PacedCamera:
     def _expose(self, step_s: float) -> None:
         due_s = time.monotonic()
         while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
-            due_s = max(due_s + step_s, time.monotonic() - step_s)
+            told = FOLDER / "step_s"
+            every_s = float(told.read_text()) if told.exists() else step_s
+            due_s = max(due_s + every_s, time.monotonic() - every_s)
             if self._waiting and not (FOLDER / "silent").exists():
                 self._camera.queue_request(self._waiting.popleft())
 

@@ -1,0 +1,348 @@
+"""The camera module's pure parts: controls, day and night, pictures, bounds, the wire."""
+
+import io
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.contracts import CameraReadings
+from drivers.csi import controls, encoders, wire
+from drivers.csi.backlog import Backlog, PacketGate
+from drivers.csi.night import NightRule
+from drivers.csi.options import Night, Options
+from drivers.csi.picture import frame_bytes, nv12_views, planar_views, write_planar
+from drivers.csi.readings import lux_of, readings_of
+from drivers.errors import DriverError
+from drivers.media import Corner, Frame, Packet, StreamInfo
+
+WHAT = "camera 'north'"
+
+
+def options(**given: Any) -> Options:
+    return msgspec.convert(given, Options)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"exposure_us": 5000, "analogue_gain": 2.5}, {"ExposureTime": 5000, "AnalogueGain": 2.5}),
+        ({"exposure_value": -0.5}, {"ExposureValue": -0.5}),
+        # The period of the light is half that of the mains: 10 ms and 8.3 ms.
+        ({"flicker_hz": 50}, {"AeFlickerMode": 1, "AeFlickerPeriod": 10_000}),
+        ({"flicker_hz": 60}, {"AeFlickerMode": 1, "AeFlickerPeriod": 8_333}),
+        ({"white_balance": "daylight"}, {"AwbEnable": True, "AwbMode": 5}),
+        (
+            {"white_balance": {"red": 1.8, "blue": 1.5}},
+            {"AwbEnable": False, "ColourGains": (1.8, 1.5)},
+        ),
+        ({"focus": "continuous"}, {"AfMode": 2}),
+        ({"focus": 0.5}, {"AfMode": 0, "LensPosition": 0.5}),
+    ],
+)
+def test_options_become_libcameras_controls(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert controls.wanted(options(**given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("night", "day_controls", "night_controls"),
+    [
+        ({}, {"FrameDurationLimits": (50_000, 50_000)}, {"FrameDurationLimits": (50_000, 50_000)}),
+        (
+            {"mode": "auto"},
+            {"FrameDurationLimits": (50_000, 50_000), "Saturation": 1.0},
+            {"FrameDurationLimits": (50_000, 50_000), "Saturation": 0.0},
+        ),
+        (
+            {"mode": "schedule", "min_fps": 4, "saturation": 0.3},
+            {"FrameDurationLimits": (50_000, 50_000), "Saturation": 1.0, "AeExposureMode": 0},
+            {"FrameDurationLimits": (50_000, 250_000), "Saturation": 0.3, "AeExposureMode": 2},
+        ),
+    ],
+)
+def test_night_takes_colour_away_and_gives_time(
+    night: dict[str, Any], day_controls: dict[str, Any], night_controls: dict[str, Any]
+) -> None:
+    given = options(fps=20, night=night)
+    assert controls.by_light(given, night=False) == day_controls
+    assert controls.by_light(given, night=True) == night_controls
+
+
+def test_only_what_a_camera_advertises_is_set_and_no_further_than_it_allows() -> None:
+    fitted = controls.fitted(
+        {
+            "FrameDurationLimits": (50_000, 250_000),
+            "LensPosition": 40.0,
+            "AwbEnable": False,
+            "AfMode": 2,
+            "Saturation": 0.0,
+        },
+        {
+            "FrameDurationLimits": (33_333, 66_666, None),
+            "LensPosition": (0.0, 15.0, 1.0),
+            "AwbEnable": (False, True, None),
+            "AfMode": (0, 0, 0),
+        },
+    )
+    assert fitted.controls == {
+        "FrameDurationLimits": (50_000, 66_666),
+        "LensPosition": 15.0,
+        "AwbEnable": False,
+        "AfMode": 2,
+    }
+    assert fitted.lacking == ("Saturation",)
+
+
+def nights(rule: NightRule, lights: list[float | None], step_s: float = 1.0) -> str:
+    """What the rule says to a light a second: `n` and `d`."""
+    told = [rule.step(round(at * step_s * 1e9), lux, 0) for at, lux in enumerate(lights)]
+    return "".join("n" if night else "d" for night in told)
+
+
+@pytest.mark.parametrize(
+    ("lights", "told"),
+    [
+        ([100, 100, 100], "ddd"),
+        ([1, 1, 100], "nnn"),  # the first reading decides at once
+        ([100, 1, 1, 1, 1], "ddddn"),
+        ([100, 1, 1, 10, 1, 1, 1, 1], "dddddddn"),  # a break begins it anew
+        ([10, 10, 10], "ddd"),  # between both nothing changes
+        ([1, 10, 10, 10, 10], "nnnnn"),
+        ([1, 30, 30, 30, 10, 30], "nnnnnn"),
+        ([1, 30, 30, 30, 30, 30], "nnnndd"),
+        ([None, None, 1], "ddn"),
+        ([100, 1, 1, None, 1, 1], "ddddnn"),  # no word is no break
+    ],
+)
+def test_by_light_it_changes_after_the_light_has_wanted_it_for_long_enough(
+    lights: list[float | None], told: str
+) -> None:
+    rule = NightRule(Night(mode="auto", lux_below=5, lux_above=20, dwell_s=3))
+    assert nights(rule, lights) == told
+
+
+@given(lights=st.lists(st.floats(0, 100), min_size=2, max_size=200), dwell_s=st.integers(1, 20))
+def test_by_light_it_never_changes_twice_within_its_dwell(
+    lights: list[float], dwell_s: int
+) -> None:
+    told = nights(NightRule(Night(mode="auto", dwell_s=dwell_s)), list(lights))
+    changes = [at for at in range(1, len(told)) if told[at] != told[at - 1]]
+    assert all(later - earlier >= dwell_s for earlier, later in pairwise(changes))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "minute", "night"),
+    [
+        ("20:00", "06:00", 20 * 60, True),
+        ("20:00", "06:00", 23 * 60 + 59, True),
+        ("20:00", "06:00", 5 * 60 + 59, True),
+        ("20:00", "06:00", 6 * 60, False),
+        ("20:00", "06:00", 19 * 60 + 59, False),
+        ("01:00", "04:30", 4 * 60 + 29, True),
+        ("01:00", "04:30", 4 * 60 + 30, False),
+        ("01:00", "04:30", 0, False),
+    ],
+)
+def test_by_the_clock_it_is_night_from_one_time_to_the_other(
+    begin: str, end: str, minute: int, night: bool
+) -> None:
+    rule = NightRule(Night(mode="schedule", begin=begin, end=end))
+    assert rule.step(0, None, minute) is night
+
+
+@pytest.mark.parametrize("mode", ["day", "night"])
+def test_it_stays_what_it_was_told_to_be(mode: Any) -> None:
+    assert set(nights(NightRule(Night(mode=mode)), [0.0, 1000.0, None])) == {mode[0]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"width_px": 641},
+        {"detect_width_px": 1922},
+        {"fps": 0},
+        {"focus": "auto"},
+        {"white_balance": {"red": 1}},
+        {"night": {"mode": "dusk"}},
+        {"night": {"lux_below": 20, "lux_above": 20}},
+        {"night": {"from": "7:00"}},
+        {"night": {"from": "24:00"}},
+        {"night": {"from": "06:00", "to": "06:00"}},
+        {"night": {"min_fps": 16}},
+        {"encoder": "x265"},
+        {"device": "/dev/video0"},
+    ],
+)
+def test_wrong_options_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        options(**given)
+
+
+def test_metadata_becomes_readings_and_what_is_not_there_is_unknown() -> None:
+    assert readings_of({}, night=False) == CameraReadings(night=False)
+    metadata = {
+        "SensorTimestamp": 1,
+        "ExposureTime": 8321,
+        "AnalogueGain": 1.12312,
+        "Lux": 401.23456,
+        "ColourTemperature": 4321,
+        "LensPosition": 0.5,
+        "FocusFoM": 1234,
+        "ScalerCrop": (0, 0, 1, 1),
+    }
+    assert readings_of(metadata, night=True, dropped_frames=3) == CameraReadings(
+        night=True,
+        exposure_us=8321,
+        analogue_gain=1.123,
+        lux=401.235,
+        colour_temperature_k=4321,
+        lens_dioptres=0.5,
+        focus_score=1234,
+        dropped_frames=3,
+    )
+    assert lux_of(metadata) == pytest.approx(401.23456)
+    assert lux_of({}) is None
+
+
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)).map(lambda s: (2 * s[0], 2 * s[1])),
+    padding=st.integers(0, 8).map(lambda pairs: 2 * pairs),
+)
+def test_nv12_with_padded_rows_becomes_three_planes(size: tuple[int, int], padding: int) -> None:
+    width, height = size
+    stride = width + padding
+    buffer = np.random.default_rng(1).integers(0, 256, stride * height * 3 // 2 + 7, np.uint8)
+    luma, chroma = nv12_views(buffer, width, height, stride)
+    planes = planar_views(np.zeros(frame_bytes(width, height), np.uint8), width, height)
+    write_planar(luma, chroma, planes)
+    for row in range(height):
+        assert planes[0][row].tolist() == buffer[row * stride :][:width].tolist()
+    for row in range(height // 2):
+        pairs = buffer[(height + row) * stride :][:width].tolist()
+        assert planes[1][row].tolist() == pairs[0::2]
+        assert planes[2][row].tolist() == pairs[1::2]
+
+
+def packet(size: int, *, key: bool = False) -> Packet:
+    return Packet(t_ns=0, pts_ns=0, dts_ns=0, is_key=key, data=b"x" * size)
+
+
+def frame(seq: int) -> Frame:
+    plane = np.zeros((2, 2), np.uint8)
+    return Frame(seq=seq, t_ns=seq, y=plane, u=plane, v=plane)
+
+
+def test_a_full_gate_drops_up_to_the_next_keyframe() -> None:
+    gate = PacketGate(max_bytes=10)
+    first = packet(6, key=True)
+    assert gate.admit(first)
+    assert not gate.admit(packet(6))
+    assert gate.wants_key
+    gate.leave(first)
+    assert not gate.admit(packet(1))
+    assert gate.admit(packet(9, key=True))
+    assert not gate.wants_key
+    assert gate.admit(packet(1))
+    assert gate.dropped == 2
+
+
+def test_of_frames_the_newest_win_and_words_are_never_dropped() -> None:
+    backlog: Backlog[Packet | Frame | str] = Backlog(max_frames=2)
+    for item in ("one", frame(1), "two", frame(2), frame(3), "three"):
+        backlog.put(item)
+    taken = [backlog.take(0) for _ in range(6)]
+    assert [item.seq if isinstance(item, Frame) else item for item in taken] == [
+        "one",
+        "two",
+        2,
+        3,
+        "three",
+        None,
+    ]
+    assert backlog.dropped_frames == 1
+
+
+def test_nobody_waits_for_a_backlog_that_has_ended() -> None:
+    backlog: Backlog[str] = Backlog(max_frames=1)
+    backlog.put("last")
+    backlog.end()
+    assert backlog.take(3600) == "last"
+    assert backlog.take(3600) is None
+
+
+MESSAGES: tuple[wire.Up, ...] = (
+    wire.Opened(
+        info=StreamInfo(codec="h264", width_px=4, height_px=2, fps=25.0, masked=True),
+        frame_width_px=2,
+        frame_height_px=2,
+        slots=4,
+        encoder="libav",
+        lacking=("AfMode",),
+    ),
+    wire.Encoded(packet=packet(1000, key=True)),
+    wire.Pictured(slot=3, seq=7, t_ns=2**62),
+    wire.Read(readings=CameraReadings(lux=3.5)),
+    wire.MasksAsked(number=9),
+    wire.Failed(kind="busy", message="in use", masks=True),
+)
+
+
+def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
+    sent = b"".join(wire.pack_up(message) for message in MESSAGES)
+    stream = io.BytesIO(sent)
+    assert tuple(iter(lambda: wire.read_up(stream), None)) == MESSAGES
+    assert wire.read_up(io.BytesIO(wire.pack_up(MESSAGES[0])[:-1])) is None
+
+
+def test_what_goes_down_arrives_as_it_was_sent() -> None:
+    setup = wire.Setup(
+        what=WHAT,
+        options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
+        packets=True,
+        frames_fps=float("inf"),
+        masks=((Corner(0, 0), Corner(1, 0), Corner(1, 1)),),
+        ask_masks=False,
+        parent_pid=7,
+    )
+    for message in (setup, wire.SlotFree(slot=2), wire.MasksAre(number=1, masks=setup.masks)):
+        assert wire.unpack_down(wire.pack_down(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("encoder", "size_px", "hardware", "kind"),
+    [
+        ("auto", (1920, 1080), True, "hardware"),
+        ("auto", (2304, 1296), True, "libav"),
+        ("auto", (1920, 1080), False, "libav"),
+        ("libav", (640, 360), True, "libav"),
+        ("hardware", (640, 360), True, "hardware"),
+    ],
+)
+def test_the_boards_own_encoder_is_taken_where_it_is_there_and_can(
+    encoder: str, size_px: tuple[int, int], hardware: bool, kind: str
+) -> None:
+    given = options(encoder=encoder)
+    assert encoders.choose(given, size_px, hardware=hardware, what=WHAT) == kind
+
+
+@pytest.mark.parametrize(("size_px", "hardware"), [((640, 360), False), ((2304, 1296), True)])
+def test_an_encoder_that_is_asked_for_and_cannot_is_refused(
+    size_px: tuple[int, int], hardware: bool
+) -> None:
+    with pytest.raises(DriverError, match="hardware") as caught:
+        encoders.choose(options(encoder="hardware"), size_px, hardware=hardware, what=WHAT)
+    assert caught.value.kind == "unsupported"
+
+
+def test_what_is_no_encoder_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for device in (Path("/dev/null"), tmp_path / "file", tmp_path / "nothing"):
+        assert not encoders.hardware_is_there(device)
