@@ -78,6 +78,11 @@ class Sockets:
         """The sockets that are taken."""
         return tuple(socket for socket, commands in self._sockets.items() if commands)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a command waits for its ACK."""
+        return bool(self._waiting)
+
     def sent(self, command: Command) -> None:
         """A command has gone out."""
         self._waiting.append(command)
@@ -120,7 +125,8 @@ class Sockets:
             case "ack" | "full":
                 return commands
             case "completed":
-                return within or commands
+                # In socket 0 the interface reports of itself.
+                return within or (commands if socket else [])
             case "cancelled":
                 return within + cancels
             case "no socket":

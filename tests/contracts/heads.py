@@ -19,6 +19,8 @@ from drivers.ptz.fake import FakeHead
 from drivers.simulated.motion import HeadMotion, Mechanics, MotionState
 from drivers.simulated.pelco_side import PelcoSide
 from drivers.simulated.pty_head import PtyHead, Side
+from drivers.simulated.visca_side import ViscaSide
+from drivers.visca_options import Options as ViscaOptions
 from tests.conftest import HeldClock
 
 PATIENCE_S = 10.0
@@ -224,6 +226,17 @@ QUERIED = PELCO | {"position": "query", "zoom_counts": {"low": 0, "high": 16384}
 UNANSWERED: tuple[Lack, ...] = ("speed of goto", "answers to orders")
 
 
+VISCA: dict[str, Any] = {
+    "model": "ptzoptics",
+    "baud": 38400,
+    "pan_max_deg_s": 60,
+    "tilt_max_deg_s": 40,
+    "zoom_ratio": 20,
+    "focus": True,
+}
+VISCA_BUILD = msgspec.convert(VISCA | {"port": "/dev/null"}, ViscaOptions).build
+
+
 HEADS: dict[str, Bench] = {
     "fake": FakeBench(),
     "fake bare": FakeBench(zoom_ratio=1, focus=False, presets=0, aux=[]),
@@ -235,5 +248,6 @@ HEADS: dict[str, Bench] = {
     "pelco_p query": LineBench(
         "pelco_p", lambda body: PelcoSide(body, "P", 0, echo=True), QUERIED, lacks=UNANSWERED
     ),
+    "visca": LineBench("visca", lambda body: ViscaSide([body], VISCA_BUILD), VISCA),
 }
 """Every head of the suite: one line each."""

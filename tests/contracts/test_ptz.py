@@ -431,7 +431,8 @@ def test_a_head_that_does_not_answer_times_out_and_is_back_when_it_does(
         if name == "position" or "answers to orders" not in bench.lacks:
             fails("timeout", call)
     simulated.silence(on=False)
-    assert not head.position().moving
+    head.stop()
+    come_to_rest(simulated)
     head.move(half(head.abilities, 1, 0))
     simulated.pass_s(0.5)
     assert simulated.state().pan_deg_s > 0
