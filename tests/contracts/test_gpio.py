@@ -1,8 +1,8 @@
 """Every driver of pins keeps the same contract: drivers/contracts.py, word for word.
 
 Two pins are joined by a wire, so that what an output does comes back as an input's edge. With
-`--hardware` the same suite runs on a board, with a jumper between BCM 22 and BCM 27 (pins 15 and 13
-of the header).
+`--hardware gpio.gpio` the same suite runs on a board, with a jumper between BCM 22 and BCM 27 (pins 15
+and 13 of the header).
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from drivers.contracts import Edge, Gpio, Line
 from drivers.edge_queue import MOST_EDGES
 from drivers.errors import DriverError
 from drivers.gpio import fake
+from tests.conftest import hardware
 
 IN, OUT = 22, 27
 PATIENCE_S = 10.0
@@ -54,7 +55,13 @@ def mock_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     factory.reset()
 
 
-@pytest.fixture(params=["fake", "mock", "board"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "board" in metafunc.fixturenames:
+        real = [f"real {driver}" for driver in hardware(metafunc.config, "gpio")]
+        metafunc.parametrize("board", ["fake", "mock", *real], indirect=True)
+
+
+@pytest.fixture
 def board(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     if request.param == "fake":
         chip = fake.chip(request.node.name)
@@ -62,10 +69,9 @@ def board(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield Board("fake", chip.level, {"chip": request.node.name})
     elif request.param == "mock":
         yield from mock_board(monkeypatch)
-    elif request.config.getoption("--hardware", default=False):
-        yield Board("gpio", None)
     else:
-        pytest.skip("needs --hardware, and a jumper between BCM 22 and BCM 27")
+        driver = request.param.removeprefix("real ")
+        yield Board(driver, None, hardware(request.config, "gpio")[driver])
 
 
 def contact(**more: Any) -> Line:
