@@ -1,0 +1,231 @@
+"""The round look: poses that cover the round, pictures at rest, and an end in any case."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.field_of_view import Direction, place_of
+from agent.control.sweep import Image, Sweep, bgr, plan
+from agent.control.wishes import Asker, HeadState, PointAt, Refused
+from agent.heads_config import FieldOfView, SweepConfig
+from drivers.contracts import Pose, PtzPosition, Range
+from drivers.media import Frame
+from drivers.simulated.motion import HeadMotion, Mechanics
+
+FOV = FieldOfView(wide=60.0, tele=3.0)
+OPERATOR = Asker(id="amina", role="operator")
+NS = 1_000_000_000
+
+
+def in_view(pose: Pose, direction: Direction) -> bool:
+    place = place_of(FOV, pose, direction)
+    return place is not None and 0 <= place.x <= 1 and 0 <= place.y <= 1
+
+
+configs = st.builds(
+    SweepConfig,
+    tilt_deg=st.floats(-35, 20),
+    zoom=st.floats(0, 0.3),
+    overlap=st.floats(0.1, 0.8),
+)
+
+
+@given(config=configs, pan_deg=st.floats(-180, 180))
+def test_an_endless_head_sees_all_around(config: SweepConfig, pan_deg: float) -> None:
+    poses = plan(None, FOV, config)
+    assert any(in_view(p, Direction(pan_deg=pan_deg, tilt_deg=config.tilt_deg)) for p in poses)
+    assert {(p.tilt_deg, p.zoom) for p in poses} == {(config.tilt_deg, config.zoom)}
+
+
+@given(config=configs, half_deg=st.floats(1, 180), share=st.floats(0, 1))
+def test_a_head_with_ends_sees_all_between_them_and_stays_within(
+    config: SweepConfig, half_deg: float, share: float
+) -> None:
+    ends = Range(low=-half_deg, high=half_deg)
+    poses = plan(ends, FOV, config)
+    assert all(ends.low - 1e-9 <= p.pan_deg <= ends.high + 1e-9 for p in poses)
+    seen = Direction(pan_deg=ends.low + share * (ends.high - ends.low), tilt_deg=config.tilt_deg)
+    assert any(in_view(p, seen) for p in poses)
+
+
+def test_neighbours_overlap_as_far_as_they_should() -> None:
+    level = plan(None, FOV, SweepConfig(overlap=0.35))
+    # A picture is 60 degrees wide, 39 of them are new: 10 pictures at 36.
+    assert [round(pose.pan_deg) for pose in level][:3] == [-162, -126, -90]
+    assert len(level) == 10
+    # By hand: looking down by 50, its upper edge reaches 32.9 to each side (the tangent is 0.5774 /
+    # (cos 50 + 0.3248 sin 50)), and its lower one further; 65.9 less 35 % is 42.8: 9 pictures.
+    down = plan(None, FOV, SweepConfig(tilt_deg=-50, overlap=0.35))
+    assert len(down) == 9
+    assert len(plan(None, FOV, SweepConfig(zoom=0.5, overlap=0.35))) == 40
+
+
+def test_a_head_that_nearly_turns_round_closes_the_round() -> None:
+    assert len(plan(Range(low=-170, high=170), FOV, SweepConfig())) == 10
+    linear = plan(Range(low=-100, high=100), FOV, SweepConfig())
+    assert (linear[0].pan_deg, linear[-1].pan_deg) == (-100, 100)
+
+
+class Pole:
+    """A simulated head on a pole, with a camera that gives a picture each second."""
+
+    def __init__(self, poses: tuple[Pose, ...], deadline_s: float = 120) -> None:
+        self.now_s = 0.0
+        self.motion = HeadMotion(Mechanics(pan_deg=None), 0)
+        self.rests_since_s = 0.0
+        self.taken: list[tuple[float, float]] = []
+        self.blind = False
+        self.deaf = False
+        self.forbidden: set[int] = set()
+        self.wishes: list[PointAt] = []
+        self.sweep = Sweep(poses, OPERATOR, self.take, speed=1.0, deadline_ns=int(deadline_s * NS))
+
+    @property
+    def t_ns(self) -> int:
+        return int(self.now_s * NS)
+
+    def take(self, since_ns: int) -> Image | None:
+        newest_s = float(int(self.now_s))
+        if self.blind or newest_s * NS < since_ns:
+            return None
+        at = self.motion.state(self.t_ns)
+        self.taken.append((at.pose.pan_deg, abs(at.pan_deg_s) + abs(at.tilt_deg_s)))
+        return np.full((9, 16, 3), len(self.taken), np.uint8)
+
+    def state(self) -> HeadState:
+        at = self.motion.state(self.t_ns)
+        if at.moving:
+            self.rests_since_s = self.now_s
+        position = PtzPosition(pose=at.pose, error_deg=0.1, moving=at.moving, t_ns=self.t_ns)
+        return HeadState(
+            head="mast",
+            position=position,
+            moving=at.moving,
+            settled=self.now_s - self.rests_since_s >= 1.0,
+            preset=None,
+            lease=None,
+            tour=None,
+            error=None,
+        )
+
+    def run(self, seconds: float = 200) -> None:
+        end_s = self.now_s + seconds
+        while self.now_s < end_s and self.sweep.outcome == "running":
+            wish = self.sweep.step(self.t_ns, self.state())
+            if isinstance(wish, PointAt):
+                self.wishes.append(wish)
+                if round(wish.pan_deg) in self.forbidden:
+                    self.sweep.refused(self.t_ns, wish, Refused("forbidden", "windows"))
+                elif not self.deaf:
+                    self.motion.goto(self.t_ns, wish.pose, wish.speed)
+            self.now_s += 0.25
+
+
+ROUND = plan(None, FOV, SweepConfig(tilt_deg=-10))
+
+
+def test_it_takes_a_picture_at_each_pose_and_never_in_motion() -> None:
+    pole = Pole(ROUND)
+    pole.run()
+    assert pole.sweep.outcome == "done"
+    assert pole.sweep.finished.is_set()
+    assert pole.sweep.progress == 1.0
+    assert [round(pan_deg) for pan_deg, _ in pole.taken] == [round(p.pan_deg) for p in ROUND]
+    assert all(speed == 0 for _, speed in pole.taken)
+    shots = pole.sweep.shots
+    assert [int(shot.image[0, 0, 0]) for shot in shots] == list(range(1, 11))
+    assert all(abs(s.pose.pan_deg - p.pan_deg) < 0.2 for s, p in zip(shots, ROUND, strict=True))
+    assert pole.sweep.missing == ()
+
+
+def test_it_moves_in_the_name_of_who_asked() -> None:
+    assert Pole(ROUND).sweep.asker == OPERATOR
+
+
+def test_a_pose_that_is_forbidden_is_left_out_and_said() -> None:
+    pole = Pole(ROUND)
+    pole.forbidden = {-90, 54}
+    pole.run()
+    assert pole.sweep.outcome == "done"
+    assert len(pole.sweep.shots) == 8
+    assert pole.sweep.missing == ("pan -90: windows", "pan 54: windows")
+
+
+def test_the_last_pose_may_be_forbidden() -> None:
+    pole = Pole(ROUND)
+    pole.forbidden = {162}
+    pole.run()
+    assert pole.sweep.outcome == "done"
+    assert len(pole.sweep.shots) == 9
+
+
+def test_where_nothing_may_be_seen_it_has_failed() -> None:
+    pole = Pole(ROUND)
+    pole.forbidden = {round(pose.pan_deg) for pose in ROUND}
+    pole.run()
+    assert pole.sweep.outcome == "failed"
+    assert pole.sweep.finished.is_set()
+
+
+def test_a_camera_that_gives_nothing_ends_at_the_deadline() -> None:
+    pole = Pole(ROUND, deadline_s=30)
+    pole.blind = True
+    pole.run()
+    assert pole.sweep.outcome == "failed"
+    assert pole.now_s == pytest.approx(30, abs=1)
+
+
+def test_a_round_that_is_too_slow_gives_what_it_has() -> None:
+    pole = Pole(ROUND, deadline_s=12)
+    pole.run()
+    assert pole.sweep.outcome == "late"
+    assert 0 < len(pole.sweep.shots) < 10
+
+
+def test_it_can_be_cancelled_and_wants_nothing_any_more() -> None:
+    pole = Pole(ROUND)
+    pole.run(8)
+    pole.sweep.cancel()
+    pole.run(1)
+    assert pole.sweep.outcome == "cancelled"
+    assert pole.sweep.finished.is_set()
+    assert pole.sweep.step(pole.t_ns, pole.state()) is None
+
+
+def test_a_head_that_does_not_move_is_sent_twice_and_given_up() -> None:
+    pole = Pole((Pose(pan_deg=90, tilt_deg=0), Pose(pan_deg=0, tilt_deg=0)))
+    pole.deaf = True
+    pole.run()
+    assert [wish.pan_deg for wish in pole.wishes] == [90, 90, 0]
+    assert pole.sweep.missing == ("pan 90: the head does not come to rest there",)
+    assert pole.sweep.outcome == "done"
+
+
+def test_who_is_stronger_costs_no_pose() -> None:
+    pole = Pole(ROUND[:2])
+    wish = pole.sweep.step(0, pole.state())
+    assert wish is not None
+    pole.sweep.refused(0, wish, Refused("busy", "an incident has it"))
+    pole.run()
+    assert pole.sweep.outcome == "done"
+    assert pole.sweep.missing == ()
+    assert len(pole.sweep.shots) == 2
+
+
+def test_a_frame_becomes_the_picture_that_it_was() -> None:
+    image = np.zeros((36, 64, 3), np.uint8)
+    image[:, :32] = (200, 40, 90)
+    planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).reshape(-1)
+    frame = Frame(
+        seq=0,
+        t_ns=0,
+        y=planes[: 36 * 64].reshape(36, 64),
+        u=planes[36 * 64 : 36 * 80].reshape(18, 32),
+        v=planes[36 * 80 :].reshape(18, 32),
+    )
+    back = bgr(frame)
+    assert back.shape == image.shape
+    assert np.abs(back.astype(int) - image)[:, (10, 50)].max() < 6
+    assert bgr(frame, widest_px=32).shape == (18, 32, 3)
