@@ -1,0 +1,118 @@
+"""Keeps the guard: a process that stops the heads and lets go of the relays when the agent dies.
+
+The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
+at the other one acts, see `agent.guard`; a goodbye before it lets the guard go without. A guard that
+dies is replaced.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.contracts import Line
+
+log = logging.getLogger(__name__)
+
+GUARD = Path(__file__).parents[1] / "guard.py"
+GOODBYE = b"goodbye\n"
+LOOK_S = 1.0
+GOES_WITHIN_S = 2.0
+
+
+class HeadDuty(msgspec.Struct, frozen=True, kw_only=True):
+    """A head to stop, as the configuration has it."""
+
+    name: str
+    driver: str
+    options: dict[str, Any]
+
+
+class PinsDuty(msgspec.Struct, frozen=True, kw_only=True):
+    """Outputs to set inactive, one by one."""
+
+    driver: str
+    options: dict[str, Any]
+    lines: tuple[Line, ...]
+
+
+class Duties(msgspec.Struct, frozen=True, kw_only=True):
+    """What the guard does when the agent is gone."""
+
+    heads: tuple[HeadDuty, ...] = ()
+    pins: PinsDuty | None = None
+
+
+class GuardDiedError(RuntimeError):
+    """The guard has died, and another one stands."""
+
+
+class GuardStage:
+    """See `agent.stage.Stage`. It is to be started before what it guards, and stopped after it."""
+
+    name = "guard"
+
+    def __init__(self, duties: Duties) -> None:
+        self._duties = msgspec.json.encode(duties) + b"\n"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The guard's process, None while there is none."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """See that a guard stands. Raises GuardDiedError where another one had to be started, and
+        OSError where none can be.
+        """
+        process = self._process
+        if process is None:
+            self._process = self._started()
+        elif (code := process.poll()) is not None:
+            self._let_go(process)
+            self._process = self._started()
+            raise GuardDiedError(f"the guard has died with {code}; another one stands")
+        stopping.wait(LOOK_S)
+
+    def close(self) -> None:
+        """Say goodbye, once everything is stopped."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._tell(process, GOODBYE)
+        self._let_go(process)
+        try:
+            process.wait(GOES_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            log.warning("the guard does not go; it will find the pipe closed")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        # A session of its own: a terminal's Ctrl-C is for the agent, which then says goodbye.
+        process = subprocess.Popen(  # noqa: S603 - our own file
+            [sys.executable, "-I", "-S", GUARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._tell(process, self._duties)
+        return process
+
+    @staticmethod
+    def _tell(process: subprocess.Popen[bytes], data: bytes) -> None:
+        if process.stdin is None:
+            return
+        try:
+            process.stdin.write(data)
+            process.stdin.flush()
+        except BrokenPipeError:
+            log.warning("the guard is gone already")
+
+    @staticmethod
+    def _let_go(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()

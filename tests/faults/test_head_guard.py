@@ -1,0 +1,216 @@
+"""The agent dies while a head moves: the head stops, whatever the agent died of."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import clock_gettime_ns
+
+import msgspec
+import pytest
+
+from agent import guard_duties
+from agent.control.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
+from drivers.contracts import Line
+from drivers.gpio import fake as fake_gpio
+from drivers.simulated.motion import HeadMotion
+from drivers.simulated.pty_head import PtyHead
+from drivers.simulated.visca_side import ViscaSide
+from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0
+MOVING_SHARE = "0.1"
+
+
+def now_ns() -> int:
+    return clock_gettime_ns(7)  # CLOCK_BOOTTIME
+
+
+class Scene:
+    """A simulated head at the end of a line in this process, and a process that drives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.body = HeadMotion(MECHANICS, now_ns())
+        self.line = PtyHead(folder / "line", [ViscaSide([self.body], VISCA_BUILD)], now_ns)
+        self.child = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.faults.head_child",
+                str(self.line.link),
+                str(folder / "heads"),
+                MOVING_SHARE,
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.guard = self.guard_pid()
+        assert self.hear() == "moving"
+        assert self.body.wait_for(goes_on, PATIENCE_S)
+
+    def hear(self) -> str:
+        assert self.child.stdout is not None
+        return self.child.stdout.readline().strip()
+
+    def tell(self, line: str) -> None:
+        assert self.child.stdin is not None
+        self.child.stdin.write(line + "\n")
+        self.child.stdin.flush()
+
+    def guard_pid(self) -> int:
+        word, pid = self.hear().split()
+        assert word == "guard"
+        return int(pid)
+
+    def comes_to_rest(self) -> bool:
+        """Whether an order comes that ends its motion."""
+        return self.body.wait_for(lambda body: not goes_on(body), PATIENCE_S)
+
+    def guard_is_gone(self) -> bool:
+        """Whether the guard ends in time: it is not our child, so it is looked for."""
+        looking = threading.Event()
+        for _ in range(int(PATIENCE_S / 0.02)):
+            if not Path(f"/proc/{self.guard}").exists() or state_of(self.guard) == "Z":
+                return True
+            looking.wait(0.02)
+        return False
+
+    def close(self) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait(PATIENCE_S)
+        for pipe in (self.child.stdin, self.child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        assert self.guard_is_gone()
+        self.line.close()
+
+
+def goes_on(body: HeadMotion) -> bool:
+    """Whether it is on its way to its end stop, which is some ten seconds away."""
+    rests_ns = body.rests_ns()
+    return rests_ns is None or rests_ns > now_ns() + 2_000_000_000
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    try:
+        yield scene
+    finally:
+        scene.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_the_head_stops_when_the_agent_dies(scene: Scene, number: signal.Signals) -> None:
+    assert goes_on(scene.body)
+    scene.child.send_signal(number)
+    assert scene.comes_to_rest()
+    assert scene.guard_is_gone()
+
+
+def test_what_ends_a_service_or_a_terminal_does_not_end_the_guard(scene: Scene) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(scene.guard, number)
+    os.killpg(scene.child.pid, signal.SIGINT)
+    assert scene.child.wait(PATIENCE_S) != 0
+    assert scene.comes_to_rest()
+
+
+def test_a_guard_that_dies_is_replaced_and_the_next_one_guards(scene: Scene) -> None:
+    first = scene.guard
+    os.kill(first, signal.SIGKILL)
+    looking = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.1)):
+        scene.tell("guard")
+        scene.guard = scene.guard_pid()
+        if scene.guard != first:
+            break
+        looking.wait(0.1)
+    assert scene.guard != first
+    assert goes_on(scene.body)
+    scene.child.kill()
+    assert scene.comes_to_rest()
+
+
+def test_the_guard_holds_nothing_and_is_small_while_it_waits(scene: Scene) -> None:
+    held = [str(link.readlink()) for link in Path(f"/proc/{scene.guard}/fd").iterdir()]
+    assert str(scene.line.link.readlink()) not in held
+    loaded = Path(f"/proc/{scene.guard}/maps").read_text()
+    assert "msgspec" not in loaded
+
+
+def test_an_end_in_good_order_leaves_the_guard_nothing_to_do(scene: Scene) -> None:
+    scene.tell("bye")
+    assert scene.child.wait(PATIENCE_S) == 0
+    assert scene.comes_to_rest()
+    orders = scene.body.orders
+    assert scene.guard_is_gone()
+    assert scene.line.settle(PATIENCE_S)
+    assert scene.body.orders == orders
+
+
+def test_an_adapter_that_comes_back_is_still_told(tmp_path: Path) -> None:
+    body = HeadMotion(MECHANICS, now_ns())
+    line = PtyHead(tmp_path / "line", [ViscaSide([body], VISCA_BUILD)], now_ns)
+    line.hang_up()
+    options = {**VISCA, "port": str(line.link)}
+    duties = Duties(heads=(HeadDuty(name="mast", driver="visca", options=options),))
+    coming = threading.Timer(0.3, line.plug_in)
+    coming.start()
+    assert guard_duties.fulfil(msgspec.json.encode(duties), PATIENCE_S)
+    assert body.orders >= guard_duties.STOPS
+    coming.join()
+    line.close()
+
+
+def test_every_output_becomes_inactive_the_others_where_one_cannot() -> None:
+    chip = fake_gpio.chip("of the guard")
+    lines = (
+        Line(name="siren", pin=5, direction="out"),
+        Line(name="heater", pin=6, direction="out", active_low=True),
+        Line(name="beyond", pin=99, direction="out"),
+    )
+    chip.put(5, high=True)
+    pins = PinsDuty(driver="fake", options={"chip": "of the guard"}, lines=lines)
+    broken = HeadDuty(name="mast", driver="visca", options={"baud": "fast"})
+    done = guard_duties.fulfil(msgspec.json.encode(Duties(heads=(broken,), pins=pins)), 1.0)
+    assert not done, "one pin is not there"
+    assert chip.level(5) is False
+    assert chip.level(6) is True
+
+
+def test_duties_that_are_not_understood_harm_nobody() -> None:
+    assert not guard_duties.fulfil(b'{"heads": 5}', 1.0)
+
+
+def test_a_guard_that_was_never_told_anything_goes() -> None:
+    stage = GuardStage(Duties())
+    stopping = threading.Event()
+    stopping.set()
+    stage.run_once(stopping)
+    first = stage.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(GuardDiedError, match="-9"):
+        stage.run_once(stopping)
+    assert stage.pid not in (None, first)
+    stage.close()
+    assert stage.pid is None
