@@ -1,0 +1,338 @@
+"""Following a road user: in the inner half of the picture, without swinging, and no longer than due."""
+
+import math
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from agent.control.field_of_view import Direction, place_of
+from agent.control.tracking import LOST_S, Tracker
+from agent.control.wishes import Drive, HeadState, Refused
+from agent.heads_config import FieldOfView, HeadConfig, TrackingConfig
+from agent.model import Box, Sight, Track
+from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.simulated.motion import HeadMotion, Mechanics
+
+NS = 1_000_000_000
+FOV = FieldOfView(wide=60.0, tele=6.0)
+MECHANICS = Mechanics(pan_deg=None, lag_s=0.08)
+ABILITIES = PtzAbilities(
+    absolute=True,
+    pan_deg=None,
+    tilt_deg=Range(low=-30, high=90),
+    pan_max_deg_s=MECHANICS.pan_max_deg_s,
+    tilt_max_deg_s=MECHANICS.tilt_max_deg_s,
+    zoom_ratio=10.0,
+)
+DEAD_ZONE = HeadConfig(name="mast", driver="fake").dead_zone
+STEP_S = 0.05
+PICTURE_EVERY, PICTURE_AGE_S = 2, 0.25
+"""A picture each tenth of a second, a quarter of a second old when it has been looked at."""
+
+Path = Callable[[float], Direction | None]
+
+
+def still(pan_deg: float, tilt_deg: float = -10) -> Path:
+    return lambda _: Direction(pan_deg=pan_deg, tilt_deg=tilt_deg)
+
+
+def walking(deg_s: float) -> Path:
+    return lambda t_s: Direction(pan_deg=-20 + deg_s * t_s, tilt_deg=-10)
+
+
+def passing(speed_mps: float, beside_m: float, from_m: float) -> Path:
+    """Somebody who goes by on a straight line, seen from a pole 5.5 m high."""
+
+    def at(t_s: float) -> Direction:
+        along_m = speed_mps * t_s - from_m
+        away_m = math.hypot(along_m, beside_m)
+        return Direction(
+            pan_deg=math.degrees(math.atan2(along_m, beside_m)),
+            tilt_deg=math.degrees(math.atan2(-4.7, away_m)),
+        )
+
+    return at
+
+
+class Corner:
+    """A simulated head with a camera, somebody in the street, and a detector that is a little off."""
+
+    def __init__(
+        self, path: Path, config: TrackingConfig | None = None, height: float = 0.2
+    ) -> None:
+        self.path = path
+        self.height = height
+        self.tracker = Tracker(config or TrackingConfig(enabled=True), FOV, lambda: ABILITIES)
+        self.motion = HeadMotion(MECHANICS, 0)
+        self.motion.goto(0, Pose(pan_deg=-20, tilt_deg=-10))
+        self.now_s = 5.0
+        self.numbers: Callable[[float], int] = lambda _: 7
+        self.rng = random.Random(3)
+        self.seq = 0
+        self.offs: list[tuple[float, float]] = []
+        self.speeds: list[float] = []
+        self.wishes: list[Drive | None] = []
+        self.zooms: list[float] = []
+        self.others: list[Track] = []
+        self.drive_until_s = math.inf
+        self.past = [Pose(pan_deg=-20, tilt_deg=-10)]
+
+    @property
+    def t_ns(self) -> int:
+        return int(self.now_s * NS)
+
+    def state(self) -> HeadState:
+        at = self.motion.state(self.t_ns)
+        position = PtzPosition(pose=at.pose, error_deg=0.1, moving=at.moving, t_ns=self.t_ns)
+        return HeadState(
+            head="mast", position=position, moving=at.moving, settled=not at.moving, preset=None,
+            lease=None, tour=None, error=None,
+        )  # fmt: skip
+
+    def picture(self) -> Sight:
+        """What a picture of a quarter of a second ago shows."""
+        self.seq += 1
+        taken_s = self.now_s - PICTURE_AGE_S
+        pose = self.past[max(0, len(self.past) - 1 - round(PICTURE_AGE_S / STEP_S))]
+        tracks = list(self.others)
+        there = self.path(taken_s - 5.0)
+        place = None if there is None else place_of(FOV, pose, there)
+        if place is not None and 0 < place.x < 1 and 0 < place.y < 1:
+            x, y = (p + self.rng.gauss(0, 0.006) for p in (place.x, place.y))
+            tracks.append(self.track(self.numbers(taken_s - 5.0), x, y, int(taken_s * NS)))
+        return Sight(
+            seq=self.seq,
+            t_ns=int(taken_s * NS),
+            gate=np.zeros((1, 1), np.uint8),
+            moving=0.1,
+            tracks=tuple(tracks),
+            passes=1,
+        )
+
+    def track(self, number: int, x: float, y: float, t_ns: int, label: str = "person") -> Track:
+        h = self.height
+        return Track(
+            id=number, label=label, score=0.9, box=Box(x - h / 8, y - h / 2, h / 4, h), vx=0, vy=0,
+            begin_ns=0, seen_ns=t_ns,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    def run(self, seconds: float, follow: int | None = 7) -> None:
+        end_s = self.now_s + seconds
+        count = 0
+        while self.now_s < end_s:
+            state = self.state()
+            assert state.position is not None
+            self.past.append(state.position.pose)
+            if count % PICTURE_EVERY == 0:
+                self.tracker.look(self.picture())
+            if follow is not None and count == PICTURE_EVERY * 4:
+                self.tracker.follow(follow)
+            wish = self.tracker.step(self.t_ns, state)
+            assert wish is None or isinstance(wish, Drive)
+            self.wishes.append(wish)
+            self.obey(wish)
+            there = self.path(self.now_s - 5.0)
+            place = None if there is None else place_of(FOV, state.position.pose, there)
+            self.offs.append((9.0, 9.0) if place is None else (place.x - 0.5, place.y - 0.5))
+            self.speeds.append(self.motion.state(self.t_ns).pan_deg_s)
+            self.zooms.append(state.position.pose.zoom)
+            self.now_s += STEP_S
+            count += 1
+
+    def obey(self, wish: Drive | None) -> None:
+        """As the head does: shares of the top speed, the smallest left out, as long as was said."""
+        if wish is not None:
+            self.drive_until_s = self.now_s + wish.for_s
+            pan, tilt = (0.0 if abs(s) < DEAD_ZONE else s for s in (wish.pan, wish.tilt))
+            self.motion.move(
+                self.t_ns,
+                Velocity(
+                    pan_deg_s=pan * MECHANICS.pan_max_deg_s,
+                    tilt_deg_s=tilt * MECHANICS.tilt_max_deg_s,
+                    zoom=wish.zoom,
+                ),
+            )
+        elif self.now_s > self.drive_until_s:
+            self.motion.stop(self.t_ns)
+
+    def worst(self, from_s: float) -> float:
+        """How far from the middle it was at most, in pictures, from then on."""
+        return max(max(abs(x), abs(y)) for x, y in self.offs[round(from_s / STEP_S) :])
+
+    def swings(self, from_s: float) -> int:
+        """How often the head turned round while it moved at more than half a degree a second."""
+        moving = [s for s in self.speeds[round(from_s / STEP_S) :] if abs(s) > 0.5]
+        return sum(one * other < 0 for one, other in pairwise(moving))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        walking(2.0),
+        walking(6.0),
+        walking(-4.0),
+        walking(15.0),
+        passing(1.4, 12.0, 10.0),
+        passing(9.0, 30.0, 40.0),
+    ],
+)
+def test_who_moves_stays_in_the_inner_half_and_the_head_does_not_swing(path: Path) -> None:
+    corner = Corner(path)
+    start = path(0)
+    assert start is not None
+    corner.motion.goto(0, Pose(pan_deg=start.pan_deg, tilt_deg=start.tilt_deg))
+    corner.run(9)
+    assert corner.worst(1.5) < 0.25
+    assert corner.swings(1.5) <= 1
+    assert corner.tracker.following == 7
+
+
+def test_who_turns_back_is_followed_back() -> None:
+    corner = Corner(lambda t_s: Direction(pan_deg=-20 + 12 * math.sin(t_s / 1.5), tilt_deg=-10))
+    corner.run(30)
+    assert corner.worst(2) < 0.25
+    # Once for each time that he turns: every 4.7 s.
+    assert corner.swings(2) <= 7
+
+
+def test_who_stands_beside_the_middle_is_brought_there_in_one_go() -> None:
+    corner = Corner(still(0.0))
+    corner.run(6)
+    assert corner.worst(2.5) < 0.08
+    assert corner.swings(0.5) == 0
+    assert all(abs(speed) < 0.5 for speed in corner.speeds[-40:])
+
+
+def test_within_the_dead_zone_nothing_moves() -> None:
+    corner = Corner(still(-19.0))
+    corner.run(6)
+    assert all(abs(speed) < 0.5 for speed in corner.speeds)
+
+
+def test_it_follows_over_the_back() -> None:
+    corner = Corner(lambda t_s: Direction(pan_deg=(165 + 5 * t_s + 180) % 360 - 180, tilt_deg=-10))
+    corner.motion.goto(0, Pose(pan_deg=165, tilt_deg=-10))
+    corner.run(8)
+    assert corner.worst(1.5) < 0.25
+    assert corner.swings(1.5) == 0
+
+
+def test_without_a_chosen_one_it_wants_nothing() -> None:
+    corner = Corner(walking(5))
+    corner.run(3, follow=None)
+    assert set(corner.wishes) == {None}
+    assert corner.tracker.following is None
+
+
+def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
+    corner = Corner(walking(5))
+    corner.run(1, follow=None)
+    with pytest.raises(Refused, match="no track 8 is in the picture now") as refused:
+        corner.tracker.follow(8)
+    assert refused.value.kind == "unknown"
+
+
+def test_who_is_lost_is_waited_for_and_then_given_back() -> None:
+    corner = Corner(lambda t_s: Direction(pan_deg=-20 + 4 * t_s, tilt_deg=-10) if t_s < 3 else None)
+    corner.run(3 + LOST_S + 1.0)
+    assert corner.tracker.following == 7
+    assert abs(corner.speeds[-1]) < 0.1, "it stands where he was lost"
+    corner.run(4.0, follow=None)
+    assert corner.tracker.following is None
+    assert corner.tracker.ended == "lost"
+    assert corner.wishes[-1] is None
+
+
+def test_who_comes_back_in_time_is_followed_on_under_another_number() -> None:
+    def path(t_s: float) -> Direction | None:
+        hidden = 3 < t_s < 4.5
+        return None if hidden else Direction(pan_deg=-20 + 4 * min(t_s, 3.2), tilt_deg=-10)
+
+    corner = Corner(path)
+    corner.numbers = lambda t_s: 7 if t_s < 4 else 12
+    corner.run(9)
+    assert corner.tracker.following == 12
+    assert corner.worst(7) < 0.25
+
+
+def test_a_new_number_on_the_way_does_not_stop_it() -> None:
+    corner = Corner(walking(6))
+    corner.numbers = lambda t_s: 7 + int(t_s)
+    corner.run(8, follow=7)
+    assert corner.worst(1.5) < 0.25
+    assert corner.tracker.following == 14
+
+
+def test_somebody_else_nearby_is_not_taken_for_him() -> None:
+    corner = Corner(lambda t_s: Direction(pan_deg=-20.0, tilt_deg=-10) if t_s < 3 else None)
+    corner.run(3)
+    for number, x, label in ((20, 0.5, "car"), (21, 0.9, "person")):
+        corner.others.append(corner.track(number, x, 0.5, 0, label))
+    end_s = corner.now_s + 8
+    while corner.now_s < end_s:
+        newest_ns = int((corner.now_s - PICTURE_AGE_S) * NS)
+        corner.others = [
+            corner.track(track.id, track.box.x + track.box.w / 2, 0.5, newest_ns, track.label)
+            for track in corner.others
+        ]
+        corner.run(PICTURE_EVERY * STEP_S, follow=None)
+    assert corner.tracker.following is None
+    assert corner.tracker.ended == "lost"
+
+
+def test_nobody_is_followed_for_longer_than_allowed() -> None:
+    corner = Corner(still(-20), TrackingConfig(enabled=True, longest_s=5))
+    corner.run(6)
+    assert corner.tracker.following is None
+    assert corner.tracker.ended == "too long"
+
+
+def test_it_can_be_released_and_then_stands() -> None:
+    corner = Corner(walking(6))
+    corner.run(3)
+    corner.tracker.release()
+    corner.run(1, follow=None)
+    assert corner.tracker.following is None
+    assert corner.tracker.ended == "released"
+    assert abs(corner.speeds[-1]) < 0.1
+
+
+def test_it_zooms_in_on_who_is_small_and_no_further_than_allowed() -> None:
+    corner = Corner(still(-20), TrackingConfig(enabled=True, zoom_max=0.4), height=0.05)
+    corner.run(15)
+    assert 0.3 < corner.zooms[-1] <= 0.45
+    assert corner.worst(2) < 0.25
+
+
+def test_it_does_not_zoom_in_on_who_is_fast_and_goes_back_from_who_is_large() -> None:
+    fast = Corner(walking(12), height=0.05)
+    fast.run(6)
+    assert max(fast.zooms[20:]) < 0.12
+    large = Corner(still(-20), height=0.6)
+    large.motion.goto(0, Pose(pan_deg=-20, tilt_deg=-10, zoom=0.3))
+    large.run(6)
+    assert large.zooms[-1] == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_head_without_a_zoom_is_not_asked_to() -> None:
+    corner = Corner(still(-20), height=0.05)
+    plain = PtzAbilities(
+        absolute=True, pan_deg=None, tilt_deg=Range(low=-30, high=90), pan_max_deg_s=60,
+        tilt_max_deg_s=40,
+    )  # fmt: skip
+    corner.tracker = Tracker(TrackingConfig(enabled=True), FOV, lambda: plain)
+    corner.run(3)
+    assert all(wish is None or wish.zoom == 0 for wish in corner.wishes)
+
+
+def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
+    corner = Corner(walking(4))
+    corner.run(2)
+    corner.tracker.refused(corner.t_ns, Drive(), Refused("forbidden", "windows"))
+    assert corner.tracker.following == 7
+    corner.tracker.refused(corner.t_ns, Drive(), Refused("absent", "no answer"))
+    assert corner.tracker.following is None
+    assert corner.tracker.ended == "refused"
