@@ -94,6 +94,7 @@ def at_speed(limb: Limb, begin_ns: int, spot: Spot, speed: float) -> Course:
 def to_place(limb: Limb, begin_ns: int, spot: Spot, place: float, top_speed: float) -> Course:
     """Go to a place, or to the stop before it, and rest there."""
     goal = min(max(place, limb.low), limb.high)
+    arrival = Spot(place=goal, speed=limb.creep)
 
     def plan(begin_s: float, spot: Spot) -> list[Leg]:
         # Seen along the way that is left when the axis has braked: u is the speed, `far` the way.
@@ -107,11 +108,10 @@ def to_place(limb: Limb, begin_ns: int, spot: Spot, place: float, top_speed: flo
         up = math.copysign(limb.acceleration, peak - u) * way
         legs = _joined(begin_s, spot, [(up_s, up), (cruise_s, 0.0)], way * peak)
         legs[-1] = msgspec.structs.replace(legs[-1], acceleration=-way * limb.acceleration)
-        arrival = Spot(place=goal, speed=limb.creep)
         return [*legs, Leg(begin_s=legs[-1].begin_s + down_s, spot=arrival)]
 
     legs = _between_stops(limb, plan(0.0, spot), plan)
-    arrived_s = next(leg.begin_s for leg in legs if leg.spot.place == goal and not leg.acceleration)
+    arrived_s = next(leg.begin_s for leg in legs if leg.spot == arrival and not leg.acceleration)
     return Course(begin_ns=begin_ns, legs=tuple(legs), ends_s=arrived_s)
 
 

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.angles import nearest_deg, wrap_deg
@@ -204,6 +204,7 @@ def test_no_orders_break_a_motor_or_take_it_past_its_stops(
 
 
 @given(st.floats(-90, 90), st.floats(-80, 80), st.floats(-100, 100), st.floats(1, 60))
+@example(29.0, 0.0, -99.99999999999999, 3.0)  # rounding takes it past the stop behind its goal
 def test_from_any_place_at_any_speed_an_axis_arrives(
     place: float, speed: float, goal: float, top_speed: float
 ) -> None:
