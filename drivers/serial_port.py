@@ -30,6 +30,7 @@ from drivers.errors import DriverError, DriverErrorKind
 CONNECT_TIMEOUT_S = 1.5
 WRITE_TIMEOUT_S = 0.5
 READ_BYTES = 4096
+LAST_PORT = 65535
 GONE_AFTER_MS = 5000
 """A TCP peer that does not acknowledge for so long is gone (TCP_USER_TIMEOUT)."""
 
@@ -82,6 +83,8 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError("rs485 = 'gpio' and rs485_pin go together: give both or neither")
         if self.rs485 != "off" and self.over_tcp:
             raise ValueError("rs485 is 'off' on a socket: its server turns the transmitter on")
+        if self.over_tcp and int(self.port.rpartition(":")[2]) > LAST_PORT:
+            raise ValueError(f"port {self.port!r}: TCP ports end at {LAST_PORT}")
 
     @property
     def over_tcp(self) -> bool:
@@ -134,14 +137,14 @@ class _Tty:
     """A port of this box."""
 
     def __init__(self, settings: SerialSettings, open_pin: Callable[[int], TransmitPin]) -> None:
-        number = settings.rs485_pin
-        self._pin = None if number is None else open_pin(number)
-        try:
-            self._serial = self._opened(settings)
-        except BaseException:
-            if self._pin:
-                self._pin.close()
-            raise
+        self._serial = self._opened(settings)
+        self._pin: TransmitPin | None = None
+        if settings.rs485_pin is not None:
+            try:
+                self._pin = open_pin(settings.rs485_pin)
+            except DriverError:
+                self._serial.close()
+                raise
 
     @staticmethod
     def _opened(settings: SerialSettings) -> serial.Serial:
@@ -200,13 +203,16 @@ class _Tcp:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
         self._socket.settimeout(WRITE_TIMEOUT_S)
+        # A socket with a time-out waits for it in each read; its twin has none, and does not.
+        self._reader = self._socket.dup()
+        self._reader.settimeout(0)
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def read(self) -> bytes:
         try:
-            data = self._socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
+            data = self._reader.recv(READ_BYTES)
         except BlockingIOError:
             return b""
         if not data:
@@ -221,6 +227,7 @@ class _Tcp:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
+        self._reader.close()
         self._socket.close()
 
 

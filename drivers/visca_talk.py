@@ -38,6 +38,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
 
 
+class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera said to an inquiry, and when."""
+
+    reply: Answer | Failed
+    t_ns: int
+
+
 class ViscaTalk:
     """One camera on its line. Every method may be called from any thread."""
 
@@ -117,24 +124,25 @@ class ViscaTalk:
     def ask(self, inquiry: bytes, size: int) -> Told:
         """The answer to an inquiry, of so many bytes. Raises DriverError."""
 
-        def match(reply: Reply) -> Told | Failed | None:
+        def match(reply: Reply) -> _Heard | None:
             if isinstance(reply, Answer) and len(reply.data) == size:
-                return Told(data=reply.data, t_ns=self._clock_ns())
+                return _Heard(reply=reply, t_ns=self._clock_ns())
             if isinstance(reply, Failed):
                 with self._changed:
-                    return None if self._sockets.waiting else reply
+                    mine = not self._sockets.waiting
+                return _Heard(reply=reply, t_ns=self._clock_ns()) if mine else None
             return None
 
-        def asked() -> Told | Failed:
+        def asked() -> _Heard:
             timeout_s = self._options.reply_timeout_s
             return self._seat.ask(inquiry, match, timeout_s=timeout_s, tries=INQUIRY_TRIES)
 
         self._prepare()
-        told = self._on_line(asked)
-        if isinstance(told, Failed):
-            message = f"{self._what}: cannot answer {inquiry.hex(' ')}: {told.problem}"
+        heard = self._on_line(asked)
+        if isinstance(heard.reply, Failed):
+            message = f"{self._what}: cannot answer {inquiry.hex(' ')}: {heard.reply.problem}"
             raise DriverError("protocol", message)
-        return told
+        return Told(data=heard.reply.data, t_ns=heard.t_ns)
 
     def close(self) -> None:
         """Give up the seat on the bus. A second call does nothing."""

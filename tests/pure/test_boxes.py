@@ -176,7 +176,7 @@ def damaged(change: Callable[[st.DataObject, bytearray], None]) -> Callable[...,
     """A property: a file of ours with some damage is read, or refused in one line."""
 
     @given(data=st.data(), which=st.sampled_from(sorted(FILES)), growing=st.booleans())
-    def holds(place: Path, data: st.DataObject, which: tuple[str, bool], growing: bool) -> None:  # noqa: FBT001
+    def holds(place: Path, data: st.DataObject, which: tuple[str, bool], growing: bool) -> None:
         content = bytearray(FILES[which])
         change(data, content)
         path = place / ("a.mp4" + PART * growing)

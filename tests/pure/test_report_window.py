@@ -142,7 +142,7 @@ LISTENING, AWAY, RETIRED = (
 def test_who_frees_a_message(
     ack: str,
     state: CentreState | None,
-    known: bool,  # noqa: FBT001 (a table of cases)
+    known: bool,
     since_s: float,
     expected: str,
 ) -> None:

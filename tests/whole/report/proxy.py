@@ -134,7 +134,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
 
-    def _count(self, outgoing: bool, first: int, body: bytes, flight: set[int]) -> None:  # noqa: FBT001 (one caller)
+    def _count(self, outgoing: bool, first: int, body: bytes, flight: set[int]) -> None:
         with self._lock:
             if outgoing and first >> 4 == PUBLISH and first & 0x06:
                 flight.add(packet_id(first, body))

@@ -1,0 +1,496 @@
+"""The serial bus over pseudo-terminals and TCP: sharing, order, stops, answers, noise, re-plugging."""
+
+import os
+import socket
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from drivers.errors import DriverError
+from drivers.serial_bus import BUSES, Seat
+from drivers.serial_port import SerialPort, SerialSettings
+from drivers.serial_thread import MOST_WAITING, SILENCE_S
+
+PATIENCE_S = 10.0
+
+
+class Lines:
+    """A protocol of lines: what ends with a line feed is a message, and `#` is noise."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+        self.noise_bytes = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self.noise_bytes += data.count(b"#")
+        *lines, self._kept = (self._kept + data.replace(b"#", b"")).split(b"\n")
+        return lines
+
+    def flush(self) -> None:
+        self.noise_bytes += len(self._kept)
+        self._kept = b""
+
+
+class Terminal:
+    """The far end of a port: what arrives there, one frame of four bytes after the other."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self.plug()
+
+    def plug(self) -> None:
+        self.master, slave = os.openpty()
+        tty.setraw(slave)
+        self.port = os.ttyname(slave)
+        # One end stays open, so that what is written while nobody reads is kept.
+        self._slave = slave
+        self.link.symlink_to(self.port)
+
+    def pull(self) -> None:
+        self.link.unlink()
+        os.close(self.master)
+        os.close(self._slave)
+
+    def frame(self) -> bytes:
+        data = b""
+        while len(data) < 4:
+            data += os.read(self.master, 4 - len(data))
+        return data
+
+    def frames(self, count: int) -> list[bytes]:
+        return [self.frame() for _ in range(count)]
+
+    def say(self, data: bytes) -> None:
+        os.write(self.master, data)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path / "adapter")
+    yield made
+    made.pull()
+
+
+Sit = Callable[..., Seat[bytes]]
+
+
+@pytest.fixture
+def sit(terminal: Terminal) -> Iterator[Sit]:
+    """Take a seat on the terminal's bus, until the test ends."""
+    seats = []
+
+    def seated(head: str = "a", *, path: Path | None = None, **how: object) -> Seat[bytes]:
+        settings = {name: how.pop(name) for name in ("baud", "rs485", "rs485_pin") if name in how}
+        line = SerialSettings(port=str(path or terminal.link), **{"baud": 115200, **settings})  # type: ignore[arg-type]
+        seats.append(BUSES.seat(head, line, Lines(), **how))  # type: ignore[arg-type]
+        return seats[-1]
+
+    yield seated
+    for seat in seats:
+        seat.leave()
+    assert BUSES.health() == ()
+
+
+def anything(message: bytes) -> bytes:
+    return message
+
+
+class Call(threading.Thread):
+    """A call in a thread of its own, and how it ended."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+        self.result: object = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.result = self._work()
+        except DriverError as error:
+            self.result = error
+
+    def ended(self) -> object:
+        self.join(PATIENCE_S)
+        assert not self.is_alive()
+        return self.result
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread is about to do."""
+    tick = threading.Event()
+    for _ in range(10_000):
+        if true():
+            return
+        tick.wait(0.001)
+    pytest.fail("it never came true")
+
+
+def waiting() -> int:
+    """How many orders and questions are in the queue."""
+    (bus,) = BUSES._open
+    return len(bus._jobs)
+
+
+def fails(kind: str, says: str, work: Callable[[], object]) -> None:
+    with pytest.raises(DriverError, match=says) as caught:
+        work()
+    assert caught.value.kind == kind
+    assert "\n" not in str(caught.value)
+
+
+def test_two_heads_share_one_port_and_what_they_send_goes_out_in_order(
+    terminal: Terminal, sit: Sit
+) -> None:
+    # One of them names the device, the other a link to it.
+    first, second = sit("a"), sit("b", path=Path(terminal.port))
+    for number in range(5):
+        first.send(b"a00%d" % number)
+        second.send(b"b00%d" % number)
+    assert terminal.frames(10) == [b"%c00%d" % (name, n) for n in range(5) for name in b"ab"]
+    (health,) = BUSES.health()
+    assert health.heads == ("a", "b")
+    assert (health.frames_sent, health.openings, health.is_open) == (10, 1, True)
+
+
+def test_one_line_has_one_setting(sit: Sit) -> None:
+    sit("a", baud=2400)
+    fails("unsupported", r"'b': port .*: baud = 9600, and 2400 for a", lambda: sit("b", baud=9600))
+
+
+def test_a_port_of_another_program_is_busy_and_free_when_the_last_head_has_left(
+    terminal: Terminal, sit: Sit
+) -> None:
+    other = SerialPort(SerialSettings(port=terminal.port))
+    first, second = sit("a"), sit("b")
+    fails("busy", "another program has it", other.open)
+    first.leave()
+    fails("busy", "another program has it", other.open)
+    second.leave()
+    other.open()
+    fails("busy", "'c': port .*another program has it", lambda: sit("c"))
+    other.close()
+    sit("c").send(b"c000")
+
+
+@pytest.mark.parametrize(
+    ("port", "kind", "says"),
+    [
+        ("/dev/vigie-none", "absent", "no such device"),
+        ("/dev/null", "unsupported", "no serial port"),
+        ("/etc/passwd", "unsupported", "no serial port"),
+        ("socket://127.0.0.1:1", "absent", "refused"),
+    ],
+)
+def test_a_port_that_cannot_be_opened_is_told_in_one_line(port: str, kind: str, says: str) -> None:
+    line = SerialSettings(port=port)
+    fails(kind, f"'a': port '{port}': .*{says}", lambda: BUSES.seat("a", line, Lines()))
+    assert BUSES.health() == ()
+
+
+def test_a_port_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
+    # The tests may run as root, to whom nothing is denied: the kernel's refusal is put in its mouth.
+    def denied(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("serial.serialposix.os.open", denied)
+    port = SerialPort(SerialSettings(port=terminal.port))
+    fails("unsupported", "denied to this user; members of the group dialout", port.open)
+
+
+def test_parity_that_the_port_cannot_do_is_unsupported(terminal: Terminal) -> None:
+    # A pseudo-terminal refuses parity where nothing else is new, with an error that is no OSError.
+    plain = SerialPort(SerialSettings(port=terminal.port))
+    plain.open()
+    plain.close()
+    port = SerialPort(SerialSettings(port=terminal.port, parity="even"))
+    fails("unsupported", "parity = 'even'", port.open)
+
+
+def test_rs485_that_the_kernel_does_not_have_is_unsupported(sit: Sit) -> None:
+    fails("unsupported", "no RS-485: set rs485 to 'off' or to 'gpio'", lambda: sit(rs485="kernel"))
+
+
+class Pin:
+    """The pin that turns the transmitter on, and what it was told."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def on(self) -> None:
+        self._told.append("on")
+
+    def off(self) -> None:
+        self._told.append("off")
+
+    def close(self) -> None:
+        self._told.append("close")
+
+
+def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_lost(
+    terminal: Terminal, sit: Sit
+) -> None:
+    told: list[str] = []
+    pins: list[int] = []
+
+    def pin(number: int) -> Pin:
+        pins.append(number)
+        return Pin(told)
+
+    seat = sit(rs485="gpio", rs485_pin=18, port=lambda line: SerialPort(line, pin))
+    seat.send(b"a000")
+    seat.send(b"a001")
+    assert terminal.frames(2) == [b"a000", b"a001"]
+    assert (pins, told) == ([18], ["on", "off"] * 2)
+    terminal.pull()
+    fails("absent", "no such device", lambda: seat.send(b"a002"))
+    assert told[-1] == "close"
+    terminal.plug()
+    seat.send(b"a003")
+    assert pins == [18, 18]
+    seat.leave()
+    assert told[-1] == "close"
+
+
+def test_a_stop_passes_all_that_waits_and_takes_away_the_motions_of_its_head(
+    terminal: Terminal, sit: Sit
+) -> None:
+    first, second = sit("a"), sit("b")
+    asking = Call(lambda: first.ask(b"a??\n", anything, timeout_s=0.3))
+    assert terminal.frame() == b"a??\n"
+    calls = [
+        Call(lambda: second.move(b"b>>\n")),
+        Call(lambda: first.move(b"a>>\n", b"a>2\n")),
+        Call(lambda: first.send(b"aSET")),
+    ]
+    until(lambda: waiting() == 4)
+    stop = Call(lambda: first.stop(b"a!!\n"))
+    assert terminal.frame() == b"a!!\n"
+    assert stop.ended() is None
+    assert isinstance(asking.ended(), DriverError)
+    assert sorted(terminal.frames(2)) == [b"aSET", b"b>>\n"]
+    assert [call.ended() for call in calls] == [None] * 3
+    first.send(b"aEND")
+    assert terminal.frame() == b"aEND"
+
+
+def test_a_stop_goes_between_two_tries_of_a_question(terminal: Terminal, sit: Sit) -> None:
+    first, second = sit("a"), sit("b")
+    asking = Call(lambda: first.ask(b"a??\n", anything, timeout_s=0.2, tries=3))
+    assert terminal.frame() == b"a??\n"
+    Call(lambda: second.stop(b"b!!\n")).ended()
+    assert terminal.frames(3) == [b"b!!\n", b"a??\n", b"a??\n"]
+    error = asking.ended()
+    assert isinstance(error, DriverError)
+    assert error.kind == "timeout"
+    assert str(error) == "head 'a': does not answer within 0.2 s"
+    assert BUSES.health()[0].unanswered == 1
+
+
+def test_a_newer_motion_takes_the_place_of_one_that_waits(terminal: Terminal, sit: Sit) -> None:
+    first, second = sit("a"), sit("b")
+    asking = Call(lambda: second.ask(b"b??\n", anything, timeout_s=0.5))
+    assert terminal.frame() == b"b??\n"
+    old = Call(lambda: first.move(b"a>1\n"))
+    until(lambda: waiting() == 2)
+    new = Call(lambda: first.move(b"a>2\n"))
+    assert old.ended() is None
+    terminal.say(b"b=1\n")
+    assert asking.ended() == b"b=1"
+    assert new.ended() is None
+    assert terminal.frame() == b"a>2\n"
+
+
+def test_a_head_hears_of_its_motions_in_the_order_in_which_they_went(
+    terminal: Terminal, sit: Sit
+) -> None:
+    seat, told = sit(), list[str]()
+    calls = [
+        *[Call(lambda: seat.move(b"a>>\n", sent=lambda: told.append("move"))) for _ in range(8)],
+        Call(lambda: seat.stop(b"a!!\n", b"a!!\n", sent=lambda: told.append("stop"))),
+    ]
+    assert [call.ended() for call in calls] == [None] * 9
+    seat.send(b"aEND")
+    went = []
+    while (frame := terminal.frame()) != b"aEND":
+        went.append({b"a>>\n": "move", b"a!!\n": "stop"}[frame])
+    stop = went.index("stop")
+    assert went[stop + 1] == "stop"
+    assert told == went[: stop + 1] + went[stop + 2 :]
+
+
+def test_an_answer_is_told_from_what_else_is_said_and_noise_is_counted(
+    terminal: Terminal, sit: Sit
+) -> None:
+    heard: list[bytes] = []
+    first, second = sit("a", heard=heard.append), sit("b")
+
+    def mine(message: bytes) -> bytes | None:
+        return message if message.startswith(b"a=") else None
+
+    asking = Call(lambda: first.ask(b"a??\n", mine, timeout_s=5))
+    assert terminal.frame() == b"a??\n"
+    for piece in (b"##b=1\n", b"a=", b"#2", b"\na=3\n"):
+        terminal.say(piece)
+    assert asking.ended() == b"a=2"
+    until(lambda: len(heard) == 2)
+    assert heard == [b"b=1", b"a=3"]
+    health = BUSES.health()[0]
+    # Three bytes of noise, though two heads heard them.
+    assert (health.noise_bytes, health.bytes_heard) == (3, 15)
+    second.leave()
+
+
+def test_what_is_incomplete_does_not_outlast_a_silence(terminal: Terminal, sit: Sit) -> None:
+    heard: list[bytes] = []
+    sit(heard=heard.append)
+    terminal.say(b"half")
+    until(lambda: BUSES.health()[0].bytes_heard == 4)
+    threading.Event().wait(2 * SILENCE_S)  # a silence takes its time
+    terminal.say(b"whole\n")
+    until(lambda: heard == [b"whole"])
+    assert BUSES.health()[0].noise_bytes == 4
+
+
+def test_a_flood_is_refused_beyond_the_bound_and_a_stop_is_not(
+    terminal: Terminal, sit: Sit
+) -> None:
+    seat = sit()
+    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=0.5))
+    assert terminal.frame() == b"a??\n"
+    orders = [Call(lambda: seat.send(b"a000")) for _ in range(MOST_WAITING - 1)]
+    until(lambda: waiting() == MOST_WAITING)
+    fails("busy", f"'a': {MOST_WAITING} orders wait", lambda: seat.send(b"a001"))
+    stop = Call(lambda: seat.stop(b"a!!\n"))
+    assert terminal.frame() == b"a!!\n"
+    stop.ended()
+    asking.ended()
+    assert [order.ended() for order in orders] == [None] * len(orders)
+
+
+def test_frames_keep_their_distance(terminal: Terminal, sit: Sit) -> None:
+    # 4 bytes at 2400 baud are 16.7 ms on the line, and 20 ms of silence follow.
+    began = monotonic()
+    seat = sit(baud=2400, turnaround_s=0.02)
+    for _ in range(6):
+        seat.send(b"a000")
+    assert monotonic() - began >= 5 * 0.036
+    terminal.frames(6)
+
+
+def test_a_pulled_adapter_is_absent_until_it_is_plugged_in_again_under_its_link(
+    terminal: Terminal, sit: Sit
+) -> None:
+    seat, other = sit("a"), sit("b")
+    for number in range(3):
+        terminal.pull()
+        until(lambda: not BUSES.health()[0].is_open)
+        for work in (
+            seat.open,
+            lambda: seat.send(b"a000"),
+            lambda: seat.move(b"a000"),
+            lambda: other.stop(b"b000"),
+            lambda: seat.ask(b"a000", anything, timeout_s=1),
+        ):
+            fails("absent", "no such device", work)
+        terminal.plug()
+        other.stop(b"b!!%d" % number)
+        assert terminal.frame() == b"b!!%d" % number
+        assert BUSES.health()[0].openings == number + 2
+
+
+def test_who_waits_for_an_answer_is_told_when_the_adapter_is_pulled(
+    terminal: Terminal, sit: Sit
+) -> None:
+    seat = sit()
+    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=30))
+    assert terminal.frame() == b"a??\n"
+    terminal.pull()
+    error = asking.ended()
+    assert isinstance(error, DriverError)
+    assert error.kind == "absent"
+    terminal.plug()
+
+
+def test_a_line_that_takes_nothing_is_a_timeout_and_what_waited_there_is_forgotten(
+    terminal: Terminal, sit: Sit
+) -> None:
+    seat = sit(baud=1_000_000)
+    # The far end does not read: the kernel's buffer fills up.
+    fails("timeout", "takes no more bytes", lambda: seat.send(bytes(1_000_000)))
+    os.set_blocking(terminal.master, False)
+    while True:
+        try:
+            os.read(terminal.master, 65536)
+        except BlockingIOError:
+            break
+    os.set_blocking(terminal.master, True)
+    seat.send(b"a000")
+    assert terminal.frame()[-4:] == b"a000"
+
+
+def test_a_seat_that_was_given_up_is_absent_and_leaves_nothing_behind(sit: Sit) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would hold them open
+
+    before = open_files(), threading.active_count()
+    for _ in range(10):
+        first, second = sit("a"), sit("b")
+        first.leave()
+        first.leave()
+        fails("absent", "'a': closed", lambda first=first: first.send(b"a000"))  # type: ignore[misc]
+        second.send(b"b000")
+        second.leave()
+        fails("absent", "'b': closed", lambda second=second: second.stop(b"b000"))  # type: ignore[misc]
+    assert (open_files(), threading.active_count()) == before
+
+
+def test_who_leaves_takes_away_what_he_asked_for(terminal: Terminal, sit: Sit) -> None:
+    first, second = sit("a"), sit("b")
+    asking = Call(lambda: second.ask(b"b??\n", anything, timeout_s=0.5))
+    assert terminal.frame() == b"b??\n"
+    waits = Call(lambda: first.send(b"a000"))
+    until(lambda: waiting() == 2)
+    first.leave()
+    error = waits.ended()
+    assert isinstance(error, DriverError)
+    assert (error.kind, str(error)) == ("absent", "head 'a': closed")
+    asking.ended()
+
+
+def test_a_line_over_tcp_answers_is_lost_and_comes_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = SerialSettings(port=f"socket://127.0.0.1:{server.getsockname()[1]}", baud=115200)
+        seat = BUSES.seat("a", line, Lines())
+        try:
+            for turn in range(2):
+                link, _ = server.accept()
+                with link:
+                    asking = Call(lambda: seat.ask(b"a??\n", anything, timeout_s=5))
+                    assert link.recv(4, socket.MSG_WAITALL) == b"a??\n"
+                    link.sendall(b"a=%d\n" % turn)
+                    assert asking.ended() == b"a=%d" % turn
+                until(lambda: not BUSES.health()[0].is_open)
+                seat.open()
+            server.accept()[0].close()
+        finally:
+            seat.leave()
+
+
+def test_a_line_over_tcp_on_which_nothing_has_come_gives_nothing_and_stays_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = SerialPort(
+            SerialSettings(port=f"socket://127.0.0.1:{server.getsockname()[1]}", baud=9600)
+        )
+        line.open()
+        link, _ = server.accept()
+        with link:
+            assert line.read() == b""
+            assert line.is_open
+            line.write(b"a??\n")
+            assert link.recv(4, socket.MSG_WAITALL) == b"a??\n"
+        line.close()
