@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.handoff import LatestFrame, PacketQueue
-from drivers.contracts import Camera
+from drivers.contracts import Camera, CameraReadings, Metered
 from drivers.errors import DriverError
 from drivers.media import Frame, StreamInfo
 
@@ -17,7 +17,9 @@ READ_TIMEOUT_S = 1.0
 
 
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera has given so far. `last_ns` is when the last packet or frame came."""
+    """What a camera has given so far. `last_ns` is when the last packet or frame came. `stuck`: the
+    kernel holds the device, and only a restart of the board helps.
+    """
 
     open: bool
     packets: int
@@ -25,6 +27,8 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     reopened: int
     last_ns: int | None
     last_error: str | None
+    stuck: bool = False
+    readings: CameraReadings | None = None
 
 
 class Capture:
@@ -32,7 +36,8 @@ class Capture:
 
     `open_camera` is called at each opening. `on_open` is told the stream's parameters before the
     first packet of an opening is handed over, and `on_end` that the source has no more to give.
-    A driver's error goes up to the loop, which waits before the next try.
+    A driver's error goes up to the loop, which waits before the next try. A device that is stuck is
+    not opened again: each try would leave one more process in the kernel's hands.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Capture:
         self._opened = 0
         self._last_ns: int | None = None
         self._last_error: str | None = None
+        self._stuck: str | None = None
 
     def run_once(self, stopping: threading.Event) -> None:
         """Hand on what one read gives; open the camera first, if it is not open."""
@@ -66,7 +72,7 @@ class Capture:
         try:
             media = camera.read(READ_TIMEOUT_S)
         except DriverError as error:
-            self._last_error = str(error)
+            self._note(error)
             self.close()
             if error.kind == "ended" and self._on_end is not None:
                 self._on_end()
@@ -92,22 +98,32 @@ class Capture:
 
     def counts(self) -> CaptureCounts:
         """What the camera has given so far."""
+        camera = self._camera
         return CaptureCounts(
-            open=self._camera is not None,
+            open=camera is not None,
             packets=self._packet_count,
             frames=self._frame_count,
             reopened=max(0, self._opened - 1),
             last_ns=self._last_ns,
             last_error=self._last_error,
+            stuck=self._stuck is not None,
+            readings=camera.readings() if isinstance(camera, Metered) else None,
         )
 
     def _ensure_open(self) -> Camera:
+        if self._stuck is not None:
+            raise DriverError("stuck", self._stuck)
         if self._camera is None:
             try:
                 self._camera = self._open_camera()
             except DriverError as error:
-                self._last_error = str(error)
+                self._note(error)
                 raise
             self._opened += 1
             self._on_open(self._camera.info)
         return self._camera
+
+    def _note(self, error: DriverError) -> None:
+        self._last_error = str(error)
+        if error.kind == "stuck":
+            self._stuck = self._last_error

@@ -82,6 +82,8 @@ class Rounds:
     def _look_at(self, camera: Watched, now_ns: int) -> None:
         counts = camera.counts()
         camera.on_look(now_ns, counts.last_ns)
+        if counts.stuck:
+            self._faults.raise_fault("CAM-03", camera.name, counts.last_error or "stuck")
         since_ns = self._began_ns if counts.last_ns is None else counts.last_ns
         silent_s = (now_ns - since_ns) / 1e9
         code = self._lost.get(camera.name)

@@ -2,7 +2,8 @@
 
 Liveness is that the loops turn; health is that useful work is done. Only a vital loop that hangs
 keeps the watchdog from being fed, so that systemd starts the agent anew. A camera that gives
-nothing is a fault in the report, and never a restart.
+nothing is a fault in the report, and never a restart; but one whose process the kernel holds is,
+because no other thing helps it.
 """
 
 import logging
@@ -26,11 +27,16 @@ class Supervisor:
         groups: Sequence[Sequence[StageThread]],
         notifier: Notifier,
         clock_ns: Callable[[], int],
+        *,
+        stuck: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """`stuck` names the devices that only a restart of the board makes free."""
+        self._stuck = stuck
         self._groups = tuple(tuple(group) for group in groups)
         self._notifier = notifier
         self._clock_ns = clock_ns
         self._late: frozenset[str] = frozenset()
+        self._held: tuple[str, ...] = ()
 
     @property
     def check_every_s(self) -> float:
@@ -46,7 +52,9 @@ class Supervisor:
         self._notifier.ready()
 
     def check(self) -> frozenset[str]:
-        """Feed the watchdog unless a vital loop hangs. The names of the stages that are late."""
+        """Feed the watchdog unless a vital loop hangs or a device is stuck. The names of the stages
+        that are late.
+        """
         late = [stage for stage in self._stages() if stage.is_late()]
         names = frozenset(stage.name for stage in late)
         for name in sorted(names - self._late):
@@ -54,10 +62,13 @@ class Supervisor:
         for name in sorted(self._late - names):
             log.warning("%s: turns again", name)
         self._late = names
-        vital = sorted(stage.name for stage in late if stage.vital)
-        if not vital:
+        held = tuple(sorted(self._stuck()))
+        if held and held != self._held:
+            log.critical("%s: stuck; the watchdog is not fed any more", ", ".join(held))
+        self._held = held
+        if not held and not any(stage.vital for stage in late):
             self._notifier.alive()
-        self._notifier.status(f"late: {', '.join(sorted(names))}" if names else "running")
+        self._notifier.status(self._said(names))
         return names
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
@@ -77,6 +88,11 @@ class Supervisor:
     def health(self) -> tuple[StageHealth, ...]:
         """Every stage as it is now, in data order."""
         return tuple(stage.health() for stage in self._stages())
+
+    def _said(self, late: frozenset[str]) -> str:
+        if self._held:
+            return f"stuck, and waits for a restart: {', '.join(self._held)}"
+        return f"late: {', '.join(sorted(late))}" if late else "running"
 
     def _stages(self) -> Iterable[StageThread]:
         return (stage for group in self._groups for stage in group)

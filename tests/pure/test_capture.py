@@ -7,6 +7,7 @@ import pytest
 
 from agent.capture import Capture
 from agent.handoff import LatestFrame, PacketQueue
+from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo
 from tests.conftest import HeldClock
@@ -74,3 +75,75 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     capture.close()
     assert cameras[1].closed
     assert not capture.counts().open
+
+
+class Held(Listed):
+    """A camera whose device hangs at the first read."""
+
+    def read(self, timeout_s: float) -> Packet | Frame | None:
+        raise DriverError("stuck", "its process is still there")
+
+
+def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: HeldClock) -> None:
+    cameras = [Held()]
+    capture = Capture(
+        "north",
+        iter(cameras).__next__,
+        clock.boottime_ns,
+        frames=None,
+        packets=None,
+        on_open=lambda _info: None,
+    )
+    assert not capture.counts().stuck
+    for _ in range(3):
+        with pytest.raises(DriverError, match="still there") as caught:
+            capture.run_once(threading.Event())
+        assert caught.value.kind == "stuck"
+    assert cameras[0].closed
+    counts = capture.counts()
+    assert (counts.stuck, counts.open, counts.last_error) == (
+        True,
+        False,
+        "its process is still there",
+    )
+
+
+def test_a_camera_that_cannot_be_opened_because_it_is_stuck_is_told_of_too(
+    clock: HeldClock,
+) -> None:
+    def refuse() -> Listed:
+        raise DriverError("stuck", "its process is still there")
+
+    capture = Capture(
+        "north", refuse, clock.boottime_ns, frames=None, packets=None, on_open=lambda _info: None
+    )
+    with pytest.raises(DriverError):
+        capture.run_once(threading.Event())
+    assert capture.counts().stuck
+
+
+class Measured(Listed):
+    """A camera that knows its light."""
+
+    def readings(self) -> CameraReadings:
+        return CameraReadings(lux=7.0)
+
+
+@pytest.mark.parametrize(
+    ("camera", "readings"),
+    [(Listed(None), None), (Measured(None), CameraReadings(lux=7.0))],
+)
+def test_readings_are_those_of_the_open_camera(
+    camera: Listed, readings: CameraReadings | None, clock: HeldClock
+) -> None:
+    capture = Capture(
+        "north",
+        lambda: camera,
+        clock.boottime_ns,
+        frames=None,
+        packets=None,
+        on_open=lambda _info: None,
+    )
+    assert capture.counts().readings is None
+    capture.run_once(threading.Event())
+    assert capture.counts().readings == readings

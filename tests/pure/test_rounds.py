@@ -11,6 +11,7 @@ class Camera:
 
     def __init__(self) -> None:
         self.open = True
+        self.stuck = False
         self.last_ns: int | None = None
         self.told: list[tuple[int, int | None]] = []
 
@@ -22,6 +23,7 @@ class Camera:
             reopened=0,
             last_ns=self.last_ns,
             last_error=None if self.open else "refused",
+            stuck=self.stuck,
         )
 
     def watched(self) -> Watched:
@@ -60,6 +62,14 @@ def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
     clock.pass_s(LOST_AFTER_S)
     rounds.look()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
+
+
+def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: HeldClock) -> None:
+    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
+    camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
+    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
+    rounds.look()
+    assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
 
 
 def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: HeldClock) -> None:

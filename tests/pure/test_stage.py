@@ -110,6 +110,16 @@ def test_only_a_vital_loop_that_hangs_starves_the_watchdog() -> None:
     assert told.lines[-1] == "STOPPING=1"
 
 
+def test_a_stuck_device_starves_the_watchdog_and_the_loops_turn_on() -> None:
+    told, held = Told(), ["north"]
+    supervisor = Supervisor([], told, HeldClock().boottime_ns, stuck=lambda: held)
+    assert supervisor.check() == frozenset()
+    assert told.lines == ["STATUS=stuck, and waits for a restart: north"]
+    held.clear()
+    supervisor.check()
+    assert told.lines[1:] == ["WATCHDOG=1", "STATUS=running"]
+
+
 def test_stopping_goes_in_data_order_and_starting_against_it() -> None:
     clock = HeldClock()
     order: list[str] = []
