@@ -5,7 +5,7 @@ the detector says what is there; the tracker, who is who.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Protocol
 
 import cv2
@@ -78,15 +78,18 @@ class Eyes:
         detector: Detects | None,
         settings: EyesSettings = EyesSettings(),  # noqa: B008 - frozen
         masks: Sequence[Sequence[Point]] = (),
+        numbers: Iterator[int] | None = None,
     ) -> None:
-        """`masks` are polygons in which nothing is seen. Without detector nothing is tracked."""
+        """`masks` are polygons in which nothing is seen. Without detector nothing is tracked.
+        `numbers`: see `Tracker`.
+        """
         self._detector = detector
         self._settings = settings
         self._masks = masks
         self._ignored: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
         self._gate_shape: tuple[int, ...] = ()
-        self._tracker = Tracker(detector.card.thresholds) if detector else None
+        self._tracker = Tracker(detector.card.thresholds, numbers) if detector else None
         self._allowance = 1.0
         self._t_ns: int | None = None
         self._before: Plane | None = None

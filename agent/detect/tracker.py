@@ -8,8 +8,8 @@ where it was looked for.
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, zip_longest
 
 from agent.detect.axis import POSITION_NOISE, Axis
 from agent.detect.flow import Drift
@@ -93,11 +93,17 @@ class Living:
 
 
 class Tracker:
-    """The road users of one camera. Call `predict` and then `update`, once for each frame."""
+    """The road users of one camera. Call `predict` and then `update`, once for each frame.
 
-    def __init__(self, thresholds: Mapping[Label, Threshold]) -> None:
+    `numbers` names the tracks; trackers of one camera that follow one another share it, so that no
+    name comes again.
+    """
+
+    def __init__(
+        self, thresholds: Mapping[Label, Threshold], numbers: Iterator[int] | None = None
+    ) -> None:
         self._thresholds = thresholds
-        self._last_id = 0
+        self._numbers = count(1) if numbers is None else numbers
         self._t_ns: int | None = None
         self.living: list[Living] = []
 
@@ -263,8 +269,7 @@ class Tracker:
             if one.best <= _BULK_SCORE:
                 sure = one.hits >= _BULK_HITS and one.travelled >= _BULK_TRAVEL
             if sure and not one.id:
-                self._last_id += 1
-                one.id = self._last_id
+                one.id = next(self._numbers)
 
     def _bury(self, t_ns: int) -> None:
         """Forget what was looked for and not found, and what has left the picture."""
