@@ -20,7 +20,7 @@ from agent.config import RecordConfig
 from agent.errors import BadInput
 from agent.identifiers import uuid7_maker
 from agent.identity import KEY_FILE, Identity
-from agent.record import catalogue, seal
+from agent.record import catalogue, seal, terms
 from agent.record.catalogue import Entry
 from agent.record.custody import Custody
 from agent.record.export import Exporter, Made
@@ -31,6 +31,7 @@ from agent.record.keys import KeyFor, SegmentKey
 from agent.record.masking import MASKS
 from agent.record.receipts import BadReceipt, read_line
 from agent.record.segment_name import KEYS
+from agent.record.terms import Terms
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +55,10 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 class Footage:
     """The footage of one box. Raises BadInput for what cannot be, OSError from the disk."""
 
-    def __init__(self, state: Path, footage: Path, box: str | None, clock: Clock) -> None:
+    def __init__(
+        self, state: Path, footage: Path, box: str | None, clock: Clock, configured: Terms
+    ) -> None:
+        self._configured = configured
         self._state = state
         self._footage = footage
         self._custody = state / "custody"
@@ -66,14 +70,15 @@ class Footage:
         """That of the box of a configuration."""
         config = configuration.load(path)
         state = Path(config.box.state)
-        return cls(state, state / config.record.folder, config.box.id, clock)
+        configured = {one.name: one.institution for one in config.camera if one.institution}
+        return cls(state, state / config.record.folder, config.box.id, clock, configured)
 
     @classmethod
     def of_state(cls, state: Path, clock: Clock) -> "Footage":
         """That of a state folder whose footage lies where it lies by default."""
         if not state.is_dir():
             raise BadInput(f"--state {str(state)!r}: no such folder")
-        return cls(state, state / RecordConfig().folder, None, clock)
+        return cls(state, state / RecordConfig().folder, None, clock, {})
 
     def now(self) -> datetime:
         """The moment that relative times count from."""
@@ -99,8 +104,11 @@ class Footage:
         """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
         agent is asked for the clip.
 
-        Raises CannotExport where there is nothing to export.
+        Raises CannotExport where there is nothing to export, and BadInput where `wish.by` may not
+        see the camera.
         """
+        for known in (terms.read(self._state), self._configured):
+            terms.check_viewer(known, wish.camera, wish.by)
         entries = self.find(wish.camera, wish.begin, wish.end)
         custody, public_key = self._chain()
         exporter = Exporter(

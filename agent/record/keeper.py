@@ -4,12 +4,13 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.clock import Clock, boot_id
-from agent.config import HoldConfig, RecordConfig
+from agent.config import HoldConfig, InstitutionConfig, RecordConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.model import FootageHealth
@@ -39,6 +40,7 @@ RESERVE_SHARE = 20
 """The reserve is a twentieth of the disk at most, so that a small card still records."""
 
 _NS_PER_MS = 1_000_000
+_MS_PER_H = 3_600_000
 
 
 class Keeper:
@@ -64,9 +66,11 @@ class Keeper:
         *,
         cameras: Sequence[str],
         on_broken: Callable[[Hold], None],
+        terms: Mapping[str, InstitutionConfig] = MappingProxyType({}),
     ) -> None:
         """`cameras` are those of the configuration, whose rings tell of themselves; footage of
         others in `folder` only grows old. `on_broken` is told of each hold that could not be kept.
+        `terms` are those of cameras that are an institution's, of removed ones too.
         """
         self._folder = folder
         self._settings = settings
@@ -80,9 +84,14 @@ class Keeper:
         self._limits = Limits(
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
-            max_age_ms=round(settings.max_age_h * 3_600_000),
+            max_age_ms=round(settings.max_age_h * _MS_PER_H),
             longest_ms=round(settings.segment_s * 2000),
             pre_ms=round(hold_settings.pre_s * 1000),
+            camera_age_ms={
+                camera: round(of_camera.max_age_h * _MS_PER_H)
+                for camera, of_camera in terms.items()
+                if of_camera.max_age_h is not None
+            },
         )
         self._lock = threading.RLock()
         self._racks: dict[str, Rack] = {}

@@ -31,7 +31,8 @@ SLACK_MOST_BYTES = 64_000_000
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the ring may have. `longest_ms` is how long a segment may be, `pre_ms` how much of each
-    camera's newest footage is kept for the begin of an event.
+    camera's newest footage is kept for the begin of an event. `camera_age_ms` is for cameras whose
+    owner wants less than `max_age_ms`; more it never is.
     """
 
     camera_bytes: int
@@ -39,6 +40,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_age_ms: int
     longest_ms: int
     pre_ms: int
+    camera_age_ms: Mapping[str, int] = {}
+
+    def age_ms(self, camera: str) -> int:
+        """How old footage of a camera may be."""
+        return min(self.max_age_ms, self.camera_age_ms.get(camera, self.max_age_ms))
 
 
 class Shelf(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,8 +177,9 @@ class _Planner:
 
     def by_age(self) -> None:
         for name, camera in self._cameras.items():
+            max_age_ms = self._limits.age_ms(name)
             for candidate in self._of(name):
-                if camera.shelf.ages.of(candidate.segment.name) < self._limits.max_age_ms:
+                if camera.shelf.ages.of(candidate.segment.name) < max_age_ms:
                     break
                 if not camera.all_held.hold(candidate.stretch):
                     self._go(candidate, "age")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from drivers.errors import DriverError
+from drivers.onvif.access import Access
 from drivers.onvif.adoption import plain_topic
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.library import ONVIFCamera, PullPointManager
@@ -70,6 +71,16 @@ class EventFeed:
         with contextlib.suppress(DriverError):  # it forgets by itself
             self._client.run(unsubscribed)
         self._client.close()
+
+
+def open_feed(name: str, access: Access) -> EventFeed:
+    """Connect and subscribe; `name` is for messages. Raises DriverError."""
+    client = OnvifClient(name, access)
+    try:
+        return EventFeed(client)
+    except DriverError:
+        client.close()
+        raise
 
 
 def parse(message: Any, t_ns: int) -> Notification | None:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from agent.foreign_events import ForeignEvents
+from agent.model import Event
 from drivers.errors import DriverError
 from drivers.onvif.access import Access
 from drivers.onvif.adoption import adopt
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.discovery import discover
+from drivers.onvif.events import open_feed
 from drivers.ptz import onvif
 from tests.contracts.conftest import boottime_ns
-from tests.contracts.event_camera import event_camera
+from tests.contracts.event_camera import CROSSED, event_camera, motion
 from tests.contracts.onvif_peer import PASSWORD, URL, USER, Peer, onvif_peer, password_file
 from tests.contracts.own_network import CAMERA
 
@@ -265,3 +268,57 @@ def probes(ear: socket.socket) -> int:
             return count
         header = (packet[0] & 0x0F) * 4
         count += int.from_bytes(packet[header + 2 : header + 4], "big") == DISCOVERY_PORT
+
+
+def test_what_a_camera_reports_is_pulled_read_and_given_back() -> None:
+    with event_camera() as camera:
+        feed = open_feed("camera 'bank'", Access(url=camera.url))
+        try:
+            camera.messages.put(motion("true", "Initialized") + CROSSED)
+            first, second = feed.pull(5, 7)
+            assert feed.pull(1, 8) == ()
+            camera.messages.put(motion("false"))
+            (third,) = feed.pull(5, 9)
+        finally:
+            feed.close()
+        assert camera.asked[-1] == "Unsubscribe"
+    assert (first.topic, first.state, first.source) == ("VideoSource/MotionAlarm", True, "Source=1")
+    assert (second.topic, second.state) == ("RuleEngine/LineDetector/Crossed", None)
+    assert second.source.endswith("Rule=MyImportantFence1")
+    assert (third.state, third.t_ns) == (False, 9)
+
+
+def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -> None:
+    with event_camera() as camera:
+        heard: list[Event] = []
+        ids = iter("abc")
+        stage = ForeignEvents(
+            "bank",
+            ["MotionAlarm"],
+            lambda: open_feed("camera 'bank'", Access(url=camera.url)),
+            boottime_ns,
+            lambda _t_ns: next(ids),
+            heard.append,
+        )
+        camera.messages.put(motion("true"))
+        stage.run_once(threading.Event())
+        camera.forgets = True
+        with pytest.raises(DriverError) as caught:
+            stage.run_once(threading.Event())
+        assert caught.value.kind == "unsupported"
+        camera.messages.put(motion("true", "Initialized") + motion("false"))
+        stage.run_once(threading.Event())
+        stage.close()
+    assert camera.subscriptions == 2
+    assert [(one.event, one.phase, one.name) for one in heard] == [
+        ("a", "begin", "MotionAlarm"),
+        ("a", "end", "MotionAlarm"),
+    ]
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_camera_without_events_cannot_be_listened_to(tmp_path: Path) -> None:
+    access = Access(url=URL, username=USER, password_file=password_file(tmp_path))
+    with pytest.raises(DriverError, match="it has no events") as caught:
+        open_feed("camera 'tram'", access)
+    assert caught.value.kind == "unsupported"

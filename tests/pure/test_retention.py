@@ -161,6 +161,16 @@ def test_footage_grows_old_and_what_is_held_stays() -> None:
     assert {each.why for each in made.evict} == {"age"}
 
 
+def test_a_camera_that_is_lent_for_less_is_kept_for_less_and_never_for_more() -> None:
+    limits = msgspec.structs.replace(
+        LIMITS, max_age_ms=50_000, camera_age_ms={"tram": 20_000, "bank": 90_000}
+    )
+    cameras = {name: shelf(RING, now_s=100) for name in ("north", "tram", "bank")}
+    made = plan(cameras, [hold(1, 11, 12, "manual", camera="tram")], limits)
+    assert gone(made, "tram") == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert gone(made, "north") == gone(made, "bank") == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_box_lets_go_of_the_oldest_of_all_cameras() -> None:
     limits = msgspec.structs.replace(LIMITS, box_bytes=600)
     cameras = {"north": shelf(RING[:4]), "south": shelf(RING[2:6])}

@@ -1,0 +1,214 @@
+"""What a camera reports itself becomes events: begin, update, end and moment, within bounds."""
+
+import threading
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.foreign_events import MOST_A_MINUTE, MOST_OPEN, ForeignEvents, Reported, is_wanted
+from agent.model import Event
+from drivers.errors import DriverError
+from drivers.onvif.events import Notification
+from tests.conftest import HeldClock
+
+MOTION = "RuleEngine/CellMotionDetector/Motion"
+CROSSED = "RuleEngine/LineDetector/Crossed"
+
+
+def said(
+    topic: str, state: bool | None, at_s: float, source: str = "VideoSource=1"
+) -> Notification:
+    return Notification(topic=topic, state=state, source=source, t_ns=round(at_s * 1e9))
+
+
+def reported(*wanted: str) -> Reported:
+    ids = iter(range(10_000))
+    return Reported("tram", wanted, lambda _t_ns: f"id-{next(ids)}")
+
+
+def told(events: Sequence[Event | None]) -> list[str]:
+    return [f"{one.event} {one.rev} {one.phase} {one.name}" for one in events if one is not None]
+
+
+def test_a_state_begins_and_ends_and_what_has_none_is_a_moment() -> None:
+    camera = reported("Motion", "Crossed")
+    events = [
+        camera.step(said(MOTION, False, 1)),  # as it stands at the begin
+        camera.step(said(MOTION, True, 2)),
+        camera.step(said(MOTION, True, 3)),  # said again
+        camera.step(said(CROSSED, None, 4)),
+        camera.step(said(MOTION, True, 5, "VideoSource=2")),
+        camera.step(said(MOTION, False, 6.5)),
+        camera.step(said(MOTION, False, 7)),
+        camera.step(said("Device/Trigger/DigitalInput", True, 8)),
+    ]
+    assert told(events) == [
+        "id-0 1 begin Motion",
+        "id-1 1 moment Crossed",
+        "id-2 1 begin Motion",
+        "id-0 2 end Motion",
+    ]
+    (end,) = [one for one in events if one is not None and one.phase == "end"]
+    assert (end.kind, end.camera, end.begin_ns, end.duration_s) == (
+        "reported",
+        "tram",
+        2_000_000_000,
+        4.5,
+    )
+
+
+def test_what_goes_on_is_told_again_every_minute() -> None:
+    camera = reported("Motion")
+    camera.step(said(MOTION, True, 10))
+    assert camera.updates(69_999_999_999) == []
+    assert told(camera.updates(70_000_000_000)) == ["id-0 2 update Motion"]
+    assert camera.updates(71_000_000_000) == []
+    assert told(camera.give_up(71_000_000_000)) == ["id-0 3 end Motion"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "wanted", "is_it"),
+    [
+        (MOTION, ["Motion"], True),
+        (MOTION, ["CellMotionDetector/Motion"], True),
+        (MOTION, [MOTION], True),
+        (MOTION, ["Other", "Motion"], True),
+        (MOTION, ["otion"], False),
+        (MOTION, ["CellMotionDetector"], False),
+        ("Motion", [MOTION], False),
+        (MOTION, [], False),
+        ("VideoAnalytics/FaceRecognition/State", ["State"], False),
+    ],
+)
+def test_a_topic_is_wanted_by_its_end(topic: str, wanted: list[str], is_it: bool) -> None:
+    assert is_wanted(topic, wanted) == is_it
+
+
+def test_a_camera_that_reports_without_end_is_bounded() -> None:
+    camera = reported("Crossed", "Motion")
+    moments = [camera.step(said(CROSSED, None, 100 + n / 100)) for n in range(1000)]
+    assert len(told(moments)) == MOST_A_MINUTE
+    assert camera.dropped == 1000 - MOST_A_MINUTE
+    assert camera.step(said(CROSSED, None, 161)) is not None, "the next minute begins anew"
+    many = [camera.step(said(MOTION, True, 300 + n * 2, str(n))) for n in range(MOST_OPEN + 9)]
+    assert len(told(many)) == MOST_OPEN
+    assert camera.step(said(MOTION, False, 600, f"{MOST_OPEN}")) is None, "its begin was dropped"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([MOTION, CROSSED, "Device/Trigger/Relay"]),
+            st.sampled_from([True, False, None]),
+            st.sampled_from(["a", "b"]),
+        )
+    )
+)
+def test_every_event_has_one_begin_and_one_end_at_most(
+    words: list[tuple[str, bool | None, str]],
+) -> None:
+    camera = reported("Motion", "Crossed")
+    events = [
+        camera.step(said(topic, state, at_s, source))
+        for at_s, (topic, state, source) in enumerate(words)
+    ]
+    events += camera.give_up(10**12)
+    by_id: dict[str, list[Event]] = {}
+    for one in events:
+        if one is not None:
+            by_id.setdefault(one.event, []).append(one)
+    for each in by_id.values():
+        assert [one.rev for one in each] == list(range(1, len(each) + 1))
+        assert [one.phase for one in each] in (["moment"], ["begin", "end"])
+
+
+class Camera:
+    """A feed on a held clock; `words` come at the next pull, and `away` fails it."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        self.clock = clock
+        self.words: list[tuple[str, bool | None]] = []
+        self.away = False
+        self.opened = 0
+        self.listening = False
+
+    def open(self) -> "Camera":
+        if self.away:
+            raise DriverError("absent", "away")
+        self.opened += 1
+        self.listening = True
+        return self
+
+    def pull(self, timeout_s: float, t_ns: int) -> list[Notification]:
+        if self.away:
+            raise DriverError("timeout", "silent")
+        words, self.words = self.words, []
+        return [Notification(topic=t, state=s, source="1", t_ns=t_ns) for t, s in words]
+
+    def close(self) -> None:
+        self.listening = False
+
+
+class Listening:
+    """The stage with such a camera."""
+
+    def __init__(self) -> None:
+        self.clock = HeldClock()
+        self.camera = Camera(self.clock)
+        self.events: list[Event] = []
+        ids = iter(range(100))
+        self.stage = ForeignEvents(
+            "tram",
+            ["Motion"],
+            self.camera.open,
+            self.clock.boottime_ns,
+            lambda _t_ns: f"id-{next(ids)}",
+            self.events.append,
+        )
+
+    def turn(self, *words: tuple[str, bool | None], away: bool = False) -> None:
+        self.camera.words += words
+        self.camera.away = away
+        if not away:
+            self.stage.run_once(threading.Event())
+            return
+        with pytest.raises(DriverError):
+            self.stage.run_once(threading.Event())
+
+
+def test_a_camera_that_is_away_for_a_moment_is_asked_again_and_nothing_is_told_twice() -> None:
+    box = Listening()
+    box.turn((MOTION, True))
+    box.turn(away=True)
+    assert not box.camera.listening
+    box.clock.pass_s(30)
+    box.turn((MOTION, True))
+    box.turn((MOTION, False))
+    assert box.camera.opened == 2
+    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+
+
+def test_what_a_camera_reported_is_over_when_it_stays_away() -> None:
+    box = Listening()
+    box.turn((MOTION, True))
+    heard_ns = box.clock.now_ns
+    for _ in range(3):
+        box.clock.pass_s(29)
+        box.turn(away=True)
+    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+    assert box.events[-1].t_ns == heard_ns
+    box.turn((MOTION, True))
+    assert told(box.events)[-1] == "id-1 1 begin Motion"
+
+
+def test_when_the_box_stops_listening_nothing_goes_on() -> None:
+    box = Listening()
+    box.turn((MOTION, True))
+    box.clock.pass_s(5)
+    box.stage.close()
+    assert told(box.events) == ["id-0 1 begin Motion", "id-0 2 end Motion"]
+    assert msgspec.json.decode(msgspec.json.encode(box.events[-1]))["duration_s"] == 5.0
+    assert not box.camera.listening

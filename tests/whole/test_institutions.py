@@ -1,0 +1,108 @@
+"""Another institution's camera: kept for as long, and shown to those, that its owner says."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.config import CameraConfig, InstitutionConfig
+from agent.errors import BadInput
+from agent.record import terms
+from tests.vectors.street import StreetBox
+
+SPAN = ["--camera", "north", "--from", "2026-11-25T01:00:05Z", "--to", "2026-11-25T01:00:11Z"]
+TRAM = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=("Samira Alaoui",))
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "here"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+[camera.institution]
+owner = "Bank"
+purpose = "safety"
+viewers = ["Nadia"]
+"""
+
+
+def camera(name: str, of: InstitutionConfig | None) -> CameraConfig:
+    return CameraConfig(name=name, driver="fake", options={}, institution=of)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    box = StreetBox(folder / "state", "casa-0001")
+    box.record("north", 1, 14)
+    return folder
+
+
+@pytest.fixture
+def here(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(recorded / "state", tmp_path / "state")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def export(by: str, *where: str) -> int:
+    words = [*SPAN, "--by", by, "--purpose", "case 118", "--out", "out"]
+    return main(["footage", "export", *where, *words])
+
+
+def test_only_a_named_viewer_exports_a_lent_cameras_footage(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terms.keep(here / "state", here / "state" / "footage", [camera("north", TRAM)])
+    assert export("Nadia", "--state", "state") == 2
+    assert "--by 'Nadia': may not see camera 'north'; it is lent by Casa Tramway" in (
+        capsys.readouterr().err
+    )
+    assert not (here / "out").exists()
+    assert export("Samira Alaoui", "--state", "state") == 0
+    assert (here / "out" / "manifest.json").exists()
+
+
+def test_who_brings_a_configuration_is_held_to_both(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "box.toml").write_text(CONFIG)
+    terms.keep(here / "state", here / "state" / "footage", [camera("north", TRAM)])
+    for who in ("Nadia", "Samira Alaoui"):
+        assert export(who, "--config", "box.toml") == 2
+    terms.keep(here / "state", here / "state" / "footage", [camera("north", None)])
+    capsys.readouterr()
+    assert export("Nadia", "--config", "box.toml") == 0
+
+
+def test_terms_outlast_the_camera_for_as_long_as_there_is_footage_of_it(here: Path) -> None:
+    state, footage = here / "state", here / "state" / "footage"
+    bank = InstitutionConfig(owner="Bank", purpose="safety", max_age_h=24)
+    cameras = [camera("north", TRAM), camera("yard", bank), camera("own", None)]
+    assert terms.keep(state, footage, cameras) == {"north": TRAM, "yard": bank}
+    assert terms.keep(state, footage, [camera("own", None)]) == {"north": TRAM}
+    assert terms.read(state) == {"north": TRAM}
+    assert terms.keep(state, footage, [camera("north", bank)]) == {"north": bank}
+    assert terms.keep(state, footage, [camera("north", None)]) == {}
+    shutil.rmtree(footage / "north")
+    terms.keep(state, footage, [camera("north", TRAM)])
+    assert terms.keep(state, footage, []) == {}
+
+
+def test_nobody_exports_where_the_terms_cannot_be_read(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, footage = here / "state", here / "state" / "footage"
+    (state / terms.TERMS).write_text("{")
+    with pytest.raises(BadInput, match="cannot be read"):
+        terms.read(state)
+    assert export("Samira Alaoui", "--state", "state") == 2
+    assert "institutions.json" in capsys.readouterr().err
+    assert terms.keep(state, footage, [camera("north", TRAM)]) == {"north": TRAM}
+    assert json.loads((state / terms.TERMS).read_text())["north"]["owner"] == "Casa Tramway"
