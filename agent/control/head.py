@@ -31,7 +31,7 @@ from agent.control.wishes import (
 from agent.faults import FaultBoard
 from agent.heads_config import HeadConfig, Sector
 from agent.model import HeadHealth
-from drivers.contracts import Aux, Pose, Ptz, PtzAbilities, PtzPosition
+from drivers.contracts import Aux, Ptz, PtzAbilities, PtzPosition
 from drivers.errors import DriverError
 
 FRESH_S = 0.5
@@ -47,18 +47,14 @@ def _no_sectors(_t_ns: int) -> tuple[Sector, ...]:
     return ()
 
 
-def _no_doubt(_pose: Pose, _t_ns: int) -> str | None:
-    return None
-
-
 class Head:
     """One head. Any thread may call.
 
     `folder` is its own, for presets, tokens and wear. `forbidden` gives the sectors of a moment
-    beside those of the configuration, such as the sun's. `doubt` says why a pose may be bad where
-    that is not certain: an operator, who sees the picture, may go there, and nobody else. `on_rest`
-    is told each time that the preset or whether the picture is settled changes, from whichever
-    thread finds it, and before the first order of a motion; it must not ask for a motion itself.
+    beside those of the configuration, such as the sun's; a head that rests where one of them comes
+    by stays. `on_rest` is told each time that the preset or whether the picture is settled changes,
+    from whichever thread finds it, and before the first order of a motion; it must not ask for a
+    motion itself.
     """
 
     def __init__(
@@ -71,12 +67,11 @@ class Head:
         *,
         movers: Sequence[Mover] = (),
         forbidden: Callable[[int], tuple[Sector, ...]] = _no_sectors,
-        doubt: Callable[[Pose, int], str | None] = _no_doubt,
         on_rest: OnRest = lambda _preset, _settled: None,
     ) -> None:
         self.name = config.name
         self.config = config
-        self.movers = tuple(sorted(movers, key=lambda mover: ROLES.index(mover.asker.role)))
+        self._movers: tuple[Mover, ...] = ()
         self.tokens = Tokens(folder / "tokens.json")
         self.odometer = Odometer(folder / "wear.json", config.promise)
         self.link = HeadLink(config.name, open_ptz, faults)
@@ -84,7 +79,6 @@ class Head:
         """Set when the stage has something to look at."""
         self._presets = Presets(config.name, folder / "presets.json")
         self._clock = clock
-        self._doubt = doubt
         self._on_rest = on_rest
         self._lock = threading.Lock()
         self._authority = Authority(config.name, config.lease_s, self.tokens.take)
@@ -92,6 +86,8 @@ class Head:
         self._rest_lock = threading.Lock()
         self._wished_ns = clock.boottime_ns()
         self._quiet_until_ns = 0
+        for mover in movers:
+            self.add(mover)
         self.helm = Helm(
             config,
             self.link,
@@ -130,12 +126,14 @@ class Head:
             error=self.link.last_error or went_wrong,
         )
 
-    def take(self, asker: Asker, lease_s: float | None = None) -> Lease:
+    def take(
+        self, asker: Asker, lease_s: float | None = None, *, token: int | None = None
+    ) -> Lease:
         """Take the head, or prolong one's lease. What a weaker holder had it do ends. Raises
-        Refused `busy`.
+        Refused `busy`, and `fenced` where a token is given and its lease is over.
         """
         with self._lock:
-            lease = self._authority.take(asker, self._clock.boottime_ns(), lease_s)
+            lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
         self._wanted()
         return lease
 
@@ -156,7 +154,7 @@ class Head:
             t_ns = self._clock.boottime_ns()
             with self._lock:
                 self._authority.check(asker, token, t_ns)
-            plan, preset = self._plan(wish, asker, t_ns)
+            plan, preset = self._plan(wish, t_ns)
             lease_s = self.config.lease_s
             if not isinstance(wish, Drive):
                 lease_s = max(lease_s, plan.lasts_s)
@@ -267,6 +265,26 @@ class Head:
             last_error=state.error,
         )
 
+    @property
+    def movers(self) -> tuple[Mover, ...]:
+        """Who moves it by himself, the strongest first."""
+        return self._movers
+
+    def add(self, mover: Mover) -> None:
+        """Let a mover move it while nobody stronger does; of two that are equal the later one. One
+        that comes because a person wants it need not wait after a stop: see `resume`.
+        """
+        with self._lock:
+            self._movers = tuple(
+                sorted((mover, *self._movers), key=lambda each: ROLES.index(each.asker.role))
+            )
+        self.wake.set()
+
+    def remove(self, mover: Mover) -> None:
+        """Ask it no more; what it has begun goes on to its end, or until somebody stops it."""
+        with self._lock:
+            self._movers = tuple(each for each in self._movers if each is not mover)
+
     def gives(self, asker: Asker, t_ns: int) -> bool:
         """Whether he would get the head, and nobody has just stopped it."""
         with self._lock:
@@ -313,23 +331,16 @@ class Head:
             (each.name for each in presets if is_near(position, each.pose, self.link)), None
         )
 
-    def _plan(self, wish: Wish, asker: Asker, t_ns: int) -> tuple[Plan, str | None]:
+    def _plan(self, wish: Wish, t_ns: int) -> tuple[Plan, str | None]:
         able = self._able()
         position = self._looked()
         bounds = self.helm.bounds(t_ns)
         if isinstance(wish, Drive):
             return plan_drive(wish, t_ns, position, bounds, able), None
         if isinstance(wish, PointAt):
-            self._check_doubt(wish.pose, asker, t_ns)
             return plan_point(wish, position, bounds, able), None
         preset = self._presets.get(wish.preset)
-        self._check_doubt(preset.pose, asker, t_ns)
         return plan_recall(preset, wish.speed, position, bounds, able), preset.name
-
-    def _check_doubt(self, pose: Pose, asker: Asker, t_ns: int) -> None:
-        why = None if asker.role == "operator" else self._doubt(pose, t_ns)
-        if why is not None:
-            raise Refused("forbidden", f"head {self.name!r}: {why}")
 
     def _able(self) -> Able:
         abilities = self.link.abilities

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from agent.clock import Clock
 from agent.control.head import Head
 from agent.control.helm import Motion
@@ -107,9 +109,14 @@ class HeadStage:
             # The disk may take its time, and nobody must wait for it who moves.
             head.odometer.keep(t_ns)
             head.tokens.reserve()
-            return IDLE_S if helm.stands_ns is not None else SOON_S
+            return SOON_S if helm.stands_ns is None else self._until_settled_s(t_ns, helm.stands_ns)
         left_s = head.lease_left_s(t_ns)
         return wait_s if left_s is None else max(0.0, min(wait_s, left_s))
+
+    def _until_settled_s(self, t_ns: int, stands_ns: int) -> float:
+        """Whoever waits for the picture to be at rest, waits no longer than that."""
+        left_s = self._head.config.settle_s - (t_ns - stands_ns) / 1e9
+        return min(IDLE_S, left_s) if left_s > 0 else IDLE_S
 
     def _open(self) -> bool:
         """Whether the driver is open. It is tried again sooner than other devices are: a head whose
@@ -205,8 +212,8 @@ class HeadStage:
             log.warning("head %s: does not go home: %s", head.name, refusal)
 
     def _escape(self, t_ns: int) -> None:
-        """Leave a sector that it rests in, by the shortest way out, whoever has the head: the sun
-        has come into the picture, or somebody pushed it there.
+        """Leave a sector of the configuration that it rests in, by the shortest way out, whoever
+        has the head: somebody pushed it there, or stopped it on its way over.
         """
         head, helm = self._head, self._head.helm
         since_ns, position = helm.stands_ns, helm.position
@@ -214,7 +221,7 @@ class HeadStage:
             return
         if (t_ns - since_ns) / 1e9 < ESCAPE_AFTER_S or head.keeps_still(t_ns):
             return
-        bounds = helm.bounds(t_ns)
+        bounds = msgspec.structs.replace(helm.bounds(t_ns), sectors=head.config.forbidden)
         abilities = head.abilities
         if bounds.lost or abilities is None:
             return

@@ -64,9 +64,11 @@ class Mast:
             error=None,
         )
 
-    def take(self, asker: Asker, lease_s: float | None = None) -> Lease:
+    def take(
+        self, asker: Asker, lease_s: float | None = None, *, token: int | None = None
+    ) -> Lease:
         self.calls.append("take")
-        return self._authority.take(asker, self._clock.boottime_ns(), lease_s)
+        return self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
 
     def wish(self, wish: Wish, asker: Asker, token: int | None) -> Lease:
         lease = self._authority.use(asker, token, self._clock.boottime_ns())

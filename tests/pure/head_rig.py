@@ -56,7 +56,6 @@ class Rig:
         kind: type[FakeHead] = FakeHead,
         movers: Sequence[Mover] = (),
         forbidden: Callable[[int], tuple[Sector, ...]] = lambda _t_ns: (),
-        doubt: Callable[[Pose, int], str | None] = lambda _pose, _t_ns: None,
     ) -> None:
         self.clock = HeldClock()
         self.faults = FaultBoard(self.clock.boottime_ns)
@@ -74,7 +73,6 @@ class Rig:
             self.faults,
             movers=movers,
             forbidden=forbidden,
-            doubt=doubt,
             on_rest=lambda preset, settled: self.rests.append((preset, settled)),
         )
         self.stage = HeadStage(self.head, self.clock, self.faults, lambda: self.noise_bytes)

@@ -416,6 +416,32 @@ def test_it_goes_home_when_nobody_wants_anything_of_it(tmp_path: Path) -> None:
     assert rig.heads[0].motion.orders == orders
 
 
+class Once:
+    """A mover that wants one thing, for a person."""
+
+    asker, tour = ANNA, None
+
+    def __init__(self) -> None:
+        self.wishes: list[Wish] = [PointAt(pan_deg=20, tilt_deg=0)]
+
+    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+        return self.wishes.pop() if self.wishes else None
+
+    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+        raise AssertionError
+
+
+def test_a_mover_may_come_and_go(rig: Rig) -> None:
+    mover = Once()
+    rig.head.add(mover)
+    rig.pass_s(3)
+    assert rig.pose.pan_deg == pytest.approx(20)
+    rig.head.remove(mover)
+    mover.wishes.append(PointAt(pan_deg=0, tilt_deg=0))
+    rig.pass_s(3)
+    assert rig.pose.pan_deg == pytest.approx(20)
+
+
 class Pendulum:
     """A mover that swings between two places."""
 
@@ -524,19 +550,34 @@ def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[RecklessHead] 
     assert rig.active() == set()
 
 
-def test_a_head_that_finds_the_sun_in_its_picture_looks_away(tmp_path: Path) -> None:
+def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_path: Path) -> None:
     sun: list[Sector] = []
     rig = Rig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).started()
     sun.append(Sector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), cross=True))
     with refused("forbidden", "'sun'"):
         rig.head.wish(PointAt(pan_deg=10, tilt_deg=0), ANNA)
-    rig.pass_s(ESCAPE_AFTER_S + 3)
-    assert rig.pose.pan_deg == pytest.approx(-5.5, abs=1)
-    assert rig.speed == 0
+    orders = rig.heads[0].motion.orders
+    rig.pass_s(20)
+    assert rig.heads[0].motion.orders == orders
     # It may be passed over.
     rig.head.wish(PointAt(pan_deg=80, tilt_deg=0), ANNA)
     rig.pass_s(5)
     assert rig.pose.pan_deg == pytest.approx(80)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_head_that_finds_itself_in_a_sector_leaves_by_the_shortest_way(
+    tmp_path: Path, cross: bool
+) -> None:
+    here = Sector(name="here", pan_deg=(-50.0, -10.0), tilt_deg=(-30.0, 90.0), cross=cross)
+    rig = Rig(tmp_path, changed(forbidden=(here,), fov_deg=FOV))
+    rig.turn()
+    rig.head.take(ANNA)
+    rig.pass_s(ESCAPE_AFTER_S + 4)
+    assert rig.pose.pan_deg == pytest.approx(11, abs=1)
+    assert rig.pose.tilt_deg == 0
+    assert rig.speed == 0
+    assert rig.head.state().lease is not None
 
 
 def test_within_a_sector_only_the_way_out_is_open(tmp_path: Path) -> None:
@@ -560,17 +601,6 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
             rig.head.wish(wish, ANNA)
     with refused("failed", "nobody knows where it looks"):
         rig.head.preset_set("gate", ANNA, None)
-
-
-def test_a_doubtful_place_is_for_operators_alone(tmp_path: Path) -> None:
-    def doubt(pose: Pose, _t_ns: int) -> str | None:
-        return "the sun may stand there" if pose.tilt_deg > 20 else None
-
-    rig = Rig(tmp_path, doubt=doubt).started()
-    for asker in (TOUR, INCIDENT):
-        with refused("forbidden", "the sun may stand there"):
-            rig.head.wish(PointAt(pan_deg=0, tilt_deg=30), asker)
-    rig.head.wish(PointAt(pan_deg=0, tilt_deg=30), ANNA)
 
 
 # Wear and health

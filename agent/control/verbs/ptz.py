@@ -7,218 +7,90 @@ what came before it: a move that was on its way when it came is not made, or end
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Annotated, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
+from agent.control import ptz_words
 from agent.control.command import Course, Later, Order
 from agent.control.head import Head
-from agent.control.presets import Preset
+from agent.control.ptz_words import (
+    Follow,
+    FollowStop,
+    Goto,
+    HeadTold,
+    LeaseTold,
+    List,
+    Move,
+    Panorama,
+    Place,
+    PresetDelete,
+    Presets,
+    PresetSet,
+    PtzResult,
+    RecallPreset,
+    Release,
+    Stop,
+    Sweep,
+    Switch,
+    Take,
+    TourStart,
+    TourStop,
+    Where,
+)
 from agent.control.tours import Tours
-from agent.control.wishes import Asker, Drive, Lease, PointAt, Recall, Refused
-from agent.names import Name
-from drivers.contracts import Aux, PtzAbilities
+from agent.control.tracking import Tracker
+from agent.control.wishes import Asker, Lease, Refused
+from drivers.media import Frame
 
 VERB = "ptz"
 
-
-class _Of(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    head: Name
-
-
-class _By(_Of, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """With the token of a lease it is refused where that lease is over; without one the head is
-    taken, where it can be.
-    """
-
-    token: int | None = None
-
-
-class List(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="do",
-    tag="list",
-):
-    """Which heads there are, what they can do, and how they are."""
-
-
-class Where(_Of, frozen=True, kw_only=True, tag="where"):
-    """Where a head is, and who has it."""
-
-
-class Take(_Of, frozen=True, kw_only=True, tag="take"):
-    """Take the head, or prolong one's lease: for `lease_s`, or what the configuration says."""
-
-    lease_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
-
-
-class Release(_Of, frozen=True, kw_only=True, tag="release"):
-    """Give the head back."""
-
-    token: int
-
-
-class Stop(_Of, frozen=True, kw_only=True, tag="stop"):
-    """Stop the head: needs neither lease nor token, and ends no lease."""
-
-
-class Move(Drive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
-    """Move at these shares of the top speeds, -1..1, for `for_s` seconds at the most. Pan is
-    positive to the right, tilt upwards, zoom towards tele, focus towards far.
-    """
-
-    head: Name
-    token: int | None = None
-
-
-class Goto(PointAt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
-    """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1."""
-
-    head: Name
-    token: int | None = None
-
-
-class RecallPreset(Recall, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"):
-    """Go to a preset."""
-
-    head: Name
-    token: int | None = None
-
-
-class Presets(_Of, frozen=True, kw_only=True, tag="presets"):
-    """Which presets a head has."""
-
-
-class PresetSet(_By, frozen=True, kw_only=True, tag="preset_set"):
-    """Remember the present place under a name, instead of what had that name before."""
-
-    preset: Name
-
-
-class PresetDelete(_Of, frozen=True, kw_only=True, tag="preset_delete"):
-    """Forget a preset."""
-
-    preset: Name
-
-
-class TourStart(_Of, frozen=True, kw_only=True, tag="tour_start"):
-    """Begin a tour of the configuration. It waits while somebody has the head."""
-
-    tour: Name
-
-
-class TourStop(_Of, frozen=True, kw_only=True, tag="tour_stop"):
-    """End the tour that runs."""
-
-
-class Sweep(_By, frozen=True, kw_only=True, tag="sweep"):
-    """Look all around. The panorama comes as a snapshot, and its hash in the result."""
-
-
-class Switch(_By, frozen=True, kw_only=True, tag="switch"):
-    """Switch the head's wiper, heater or infra-red lamp."""
-
-    aux: Aux
-    on: bool
-
-
-Args: TypeAlias = (
-    List
-    | Where
-    | Take
-    | Release
-    | Stop
-    | Move
-    | Goto
-    | RecallPreset
-    | Presets
-    | PresetSet
-    | PresetDelete
-    | TourStart
-    | TourStop
-    | Sweep
-    | Switch
-)
-
-
-class LeaseTold(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to move a head, for `left_s` more. `token` goes with what its holder asks next."""
-
-    token: int
-    by: str
-    role: str
-    left_s: float
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head is, within `error_deg`; 180 means that nobody knows."""
-
-    pan_deg: float
-    tilt_deg: float
-    zoom: float
-    error_deg: float
-
-
-class HeadTold(msgspec.Struct, frozen=True, kw_only=True):
-    """A head as it is. `abilities` are null until it has answered for the first time; `place` is,
-    where it does not answer now, and `error` says why. `preset` is where it rests.
-    """
-
-    name: str
-    camera: str | None
-    abilities: PtzAbilities | None
-    place: Place | None
-    moving: bool
-    settled: bool
-    preset: str | None
-    tour: str | None
-    lease: LeaseTold | None
-    error: str | None
-
-
-class Panorama(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture of a sweep, by the SHA-256 of its snapshot, and of how many it was made."""
-
-    camera: str
-    sha256: str
-    size_bytes: int
-    pictures: int
-
-
-class PtzResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked for: `lease` after what takes or needs the head, `heads` to `list` and
-    `where`, `presets`, and the `panorama` of a sweep.
-    """
-
-    lease: LeaseTold | None = None
-    heads: tuple[HeadTold, ...] | None = None
-    presets: tuple[Preset, ...] | None = None
-    panorama: Panorama | None = None
-
-
+Args: TypeAlias = ptz_words.Args
 Result: TypeAlias = PtzResult
 
 
-SweepOf = Callable[
-    [Asker, int | None, Callable[[float, str], None], Callable[[Callable[[], Panorama]], None]],
-    float,
-]
-"""Begin a sweep: who asks, his token, what is told of its progress (a share and a sentence), and
-what is given the work that makes the picture, or raises Refused. It gives the seconds that it takes
-at the most.
-"""
+class Sweeper(Protocol):
+    """The round looks of one head, such as `agent.control.round_look.RoundLook`."""
+
+    def begin(
+        self,
+        asker: Asker,
+        token: int | None,
+        progress: Callable[[float, str], None],
+        finish: Callable[[Callable[[], Panorama]], None],
+    ) -> float:
+        """Begin a sweep: who asks, his token, what is told of its progress (a share and a sentence),
+        and what is given the work that makes the picture, or raises Refused. It gives the seconds
+        that it takes at the most. Raises Refused.
+        """
+        ...
+
+    def cancel(self, why: str) -> None:
+        """End the one that is under way, if one is."""
+        ...
+
+    def offer(self, frame: Frame) -> None:
+        """A frame of the head's camera, from its own thread. Costs nothing while none is wanted."""
+        ...
 
 
 class Mounted(msgspec.Struct, frozen=True, kw_only=True):
-    """A head, and what is on it: its camera, its tours and its sweep, None where it has none."""
+    """A head, and what is on it: its camera, its tours, its sweep and its tracker, None where it
+    has none.
+    """
 
     head: Head
     camera: str | None = None
     tours: Tours | None = None
-    sweep: SweepOf | None = None
+    sweep: Sweeper | None = None
+    tracker: Tracker | None = None
+
+    def leave_off(self, why: str) -> None:
+        """End what a person has begun and what goes on by itself, but for the tour."""
+        if self.sweep is not None:
+            self.sweep.cancel(why)
+        if self.tracker is not None:
+            self.tracker.release()
 
 
 class PtzVerb:
@@ -246,7 +118,7 @@ class PtzVerb:
     def is_repeatable(self, args: Args) -> bool:
         """All but what remembers, switches or begins something longer."""
         return not isinstance(
-            args, PresetSet | PresetDelete | TourStart | TourStop | Sweep | Switch
+            args, PresetSet | PresetDelete | TourStart | TourStop | Sweep | Follow | Switch
         )
 
     def at_once(self, args: Args) -> str | None:
@@ -263,7 +135,7 @@ class PtzVerb:
             case Where():
                 return PtzResult(heads=(self._told(mounted),))
             case Stop():
-                self._stop(mounted.head, order)
+                self._stop(mounted, order)
             case Take():
                 return self._with(mounted.head.take(order.asker, args.lease_s))
             case Release():
@@ -274,6 +146,9 @@ class PtzVerb:
                 mounted.head.preset_delete(args.preset)
             case TourStart() | TourStop():
                 _tour(mounted, args)
+            case FollowStop():
+                _tracker(mounted, args).release()
+                mounted.head.wake.set()
             case _:
                 return self._moved(mounted, args, order, course)
         return PtzResult()
@@ -281,7 +156,7 @@ class PtzVerb:
     def _moved(
         self,
         mounted: Mounted,
-        args: Move | Goto | RecallPreset | PresetSet | Sweep | Switch,
+        args: Move | Goto | RecallPreset | PresetSet | Sweep | Follow | Switch,
         order: Order,
         course: Course,
     ) -> PtzResult | Later:
@@ -294,8 +169,11 @@ class PtzVerb:
                 head.switch(args.aux, args.on, asker, args.token)
             case Sweep():
                 return self._sweep(mounted, args, order, course)
+            case Follow():
+                return self._follow(mounted, args, order)
             case _:
                 self._refuse_overtaken(head.name, order)
+                mounted.leave_off(f"{asker.id!r} moves the head")
                 lease = head.wish(args, asker, args.token)
                 if self._is_overtaken(head.name, order):
                     head.stop(asker)
@@ -310,18 +188,37 @@ class PtzVerb:
         def finish(work: Callable[[], Panorama]) -> None:
             course.finish(lambda: PtzResult(panorama=work()))
 
-        within_s = mounted.sweep(order.asker, args.token, course.progress, finish)
+        within_s = mounted.sweep.begin(order.asker, args.token, course.progress, finish)
         if self._is_overtaken(args.head, order):
-            mounted.head.stop(order.asker)
+            self._halt(mounted, order)
         return Later(within_s=within_s)
 
-    def _stop(self, head: Head, order: Order) -> None:
+    def _follow(self, mounted: Mounted, args: Follow, order: Order) -> PtzResult:
+        """Tracking is weaker than who asks, so he has to let go of the head for it."""
+        tracker, head = _tracker(mounted, args), mounted.head
+        self._refuse_overtaken(head.name, order)
+        lease = head.take(order.asker, token=args.token)
+        tracker.follow(args.track)
+        head.release(lease.token)
+        if self._is_overtaken(head.name, order):
+            self._halt(mounted, order)
+        return self._with(head.state().lease)
+
+    def _stop(self, mounted: Mounted, order: Order) -> None:
         """First it is noted, then done: what is on its way in another thread meets one or the
         other.
         """
+        name = mounted.head.name
         with self._lock:
-            self._stopped[head.name] = max(order.number, self._stopped.get(head.name, 0))
-        head.stop(order.asker)
+            self._stopped[name] = max(order.number, self._stopped.get(name, 0))
+        self._halt(mounted, order)
+
+    @staticmethod
+    def _halt(mounted: Mounted, order: Order) -> None:
+        try:
+            mounted.head.stop(order.asker)
+        finally:
+            mounted.leave_off(f"{order.asker.id!r} has stopped the head")
 
     def _is_overtaken(self, head: str, order: Order) -> bool:
         """Whether a stop came after this order."""
@@ -376,6 +273,16 @@ class PtzVerb:
             lease=self._lease_told(state.lease),
             error=state.error,
         )
+
+
+def _tracker(mounted: Mounted, args: Follow | FollowStop) -> Tracker:
+    if mounted.tracker is None:
+        raise Refused(
+            "unsupported",
+            f"head {args.head!r} follows nobody: its camera is not watched, or the configuration "
+            "does not allow it (head.tracking.enabled, head.fov_deg)",
+        )
+    return mounted.tracker
 
 
 def _tour(mounted: Mounted, args: TourStart | TourStop) -> None:

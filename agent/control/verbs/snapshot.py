@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.control.command import Course, Later, Order
-from agent.control.wishes import Refused
+from agent.control.wishes import Asker, Refused
 from agent.names import Name
 from drivers.media import Frame
 
@@ -48,6 +48,17 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     viewers: tuple[str, ...] | None = None
     watched: bool = True
+
+    def check(self, camera: str, asker: Asker) -> None:
+        """Raise Refused where he may not see the camera, which has this name, or nobody can."""
+        if self.viewers is not None and asker.id not in self.viewers:
+            raise Refused(
+                "forbidden",
+                f"camera {camera!r} is another institution's, and {asker.id!r} is not among its "
+                "viewers",
+            )
+        if not self.watched:
+            raise Refused("unsupported", f"camera {camera!r} is only recorded: detection is off")
 
 
 class SnapshotVerb:
@@ -97,16 +108,7 @@ class SnapshotVerb:
             raise Refused(
                 "unknown", f"camera {args.camera!r}: none of that name; there are: {known}"
             )
-        if camera.viewers is not None and order.asker.id not in camera.viewers:
-            raise Refused(
-                "forbidden",
-                f"camera {args.camera!r} is another institution's, and {order.asker.id!r} is not "
-                "among its viewers",
-            )
-        if not camera.watched:
-            raise Refused(
-                "unsupported", f"camera {args.camera!r} is only recorded: detection is off"
-            )
+        camera.check(args.camera, order.asker)
 
         def picture(frame: Frame) -> None:
             course.finish(lambda: self._picture(order, args, frame))

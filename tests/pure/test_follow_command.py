@@ -1,0 +1,132 @@
+"""The commands that let a head follow somebody: who may, what it costs him, and what ends it."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from agent.control import ptz_words as words
+from agent.control.command import Order
+from agent.control.tracking import Tracker
+from agent.control.verbs.ptz import Mounted, PtzVerb
+from agent.control.wishes import Asker, Refused
+from agent.heads_config import FieldOfView, TrackingConfig
+from agent.model import Box, Sight, Track
+from drivers.ptz.fake import Options
+from tests.pure.head_rig import ANNA, INCIDENT, PLAIN, Rig
+
+FOV = FieldOfView(wide=60.0, tele=6.0)
+FOLLOW = words.Follow(head="mast", track=7)
+
+
+class NoCourse:
+    """Nothing here takes a while."""
+
+    def progress(self, share: float, detail: str) -> None:
+        raise AssertionError
+
+    def finish(self, work: Any) -> None:
+        raise AssertionError
+
+
+class Corner:
+    """A head that may follow, and somebody to the right of where it looks."""
+
+    def __init__(self, folder: Path) -> None:
+        config = msgspec.structs.replace(PLAIN, fov_deg=FOV)
+        self.rig = Rig(folder, config, body=Options(pan_deg=None)).started()
+        head = self.rig.head
+        self.tracker = Tracker(TrackingConfig(enabled=True), FOV, lambda: head.abilities)
+        head.add(self.tracker)
+        self.verb = PtzVerb(
+            {"mast": Mounted(head=head, camera="street", tracker=self.tracker)},
+            self.rig.clock.boottime_ns,
+        )
+        self.number = 0
+        self.see()
+
+    def see(self) -> None:
+        t_ns = self.rig.clock.now_ns
+        track = Track(
+            id=7, label="person", score=0.9, box=Box(0.9, 0.4, 0.05, 0.2), vx=0, vy=0, begin_ns=0,
+            seen_ns=t_ns,
+        )  # fmt: skip
+        self.tracker.look(
+            Sight(seq=0, t_ns=t_ns, gate=np.zeros((1, 1), np.uint8), moving=0.1, tracks=(track,),
+                  passes=1)
+        )  # fmt: skip
+
+    def ask(self, args: Any, asker: Asker = ANNA) -> words.PtzResult:
+        self.number += 1
+        order = Order(number=self.number, verb="ptz", id=str(self.number), asker=asker,
+                      expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
+        made = self.verb.run(order, NoCourse())
+        assert isinstance(made, words.PtzResult)
+        return made
+
+    def pass_s(self, seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            self.see()
+            self.rig.pass_s(0.1)
+
+
+@pytest.fixture
+def corner(tmp_path: Path) -> Corner:
+    return Corner(tmp_path)
+
+
+def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
+    token = corner.ask(words.Take(head="mast")).lease
+    assert token is not None
+    assert corner.ask(msgspec.structs.replace(FOLLOW, token=token.token)).lease is None
+    corner.pass_s(1)
+    assert corner.rig.pose.pan_deg > 2
+    lease = corner.rig.head.state().lease
+    assert lease is not None
+    assert lease.holder.role == "tracking"
+
+
+def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
+    with pytest.raises(Refused, match="no track 8 is in the picture now") as caught:
+        corner.ask(msgspec.structs.replace(FOLLOW, track=8))
+    assert caught.value.kind == "unknown"
+    assert corner.tracker.following is None
+
+
+def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> None:
+    corner.ask(words.Take(head="mast"))
+    with pytest.raises(Refused) as caught:
+        corner.ask(FOLLOW, INCIDENT)
+    assert caught.value.kind == "busy"
+    assert corner.tracker.following is None
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        words.FollowStop(head="mast"),
+        words.Stop(head="mast"),
+        words.Move(head="mast", pan=-0.1, for_s=0.1),
+        words.Goto(head="mast", pan_deg=-20, tilt_deg=0),
+    ],
+)
+def test_it_ends_with_a_word(corner: Corner, args: Any) -> None:
+    corner.ask(FOLLOW)
+    corner.pass_s(1)
+    assert corner.tracker.following == 7
+    corner.ask(args)
+    corner.pass_s(40)
+    assert corner.tracker.following is None
+    assert corner.rig.speed == 0
+
+
+def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
+    rig = Rig(tmp_path).started()
+    verb = PtzVerb({"mast": Mounted(head=rig.head)}, rig.clock.boottime_ns)
+    order = Order(number=1, verb="ptz", id="1", asker=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
+                  digest=b"")  # fmt: skip
+    with pytest.raises(Refused, match=r"head\.tracking\.enabled") as caught:
+        verb.run(order, NoCourse())
+    assert caught.value.kind == "unsupported"

@@ -1,0 +1,193 @@
+"""The round look of a head: who may have one, what it gives, and what ends it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from agent.control.ptz_words import Panorama
+from agent.control.round_look import RoundLook, check
+from agent.control.verbs.snapshot import Shown
+from agent.control.wishes import Asker, PointAt, RefusalKind, Refused
+from agent.errors import BadInput
+from agent.heads_config import FieldOfView, HeadConfig, SweepConfig
+from drivers.media import Frame
+from drivers.ptz.fake import Options
+from drivers.street.around import Around
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Rig
+
+FOV = FieldOfView(wide=60.0, tele=6.0)
+SWEEP = SweepConfig(tilt_deg=-12.0, speed=1.0)
+TURNS = msgspec.structs.replace(PLAIN, fov_deg=FOV, sweep=SWEEP)
+WIDTH_PX, HEIGHT_PX = 320, 180
+LONGEST_S = 150.0
+
+
+class Shelf:
+    """Keeps what it is given; a chain of custody that cannot be written refuses."""
+
+    def __init__(self) -> None:
+        self.looked: list[str] = []
+        self.pictures: list[bytes] = []
+        self.broken = False
+
+    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        self.looked.append(by)
+
+    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+        self.pictures.append(jpeg)
+
+
+class Mast:
+    """A head in the rendered avenue, with a camera that gives ten pictures a second."""
+
+    def __init__(self, folder: Path, *, shown: Shown | None = None, hidden: bool = False) -> None:
+        self.rig = Rig(folder, TURNS, body=Options(pan_deg=None)).started()
+        self.shelf = Shelf()
+        self.look = RoundLook(
+            self.rig.head,
+            "street",
+            Shown() if shown is None else shown,
+            FOV,
+            self.shelf,
+            self.rig.clock.boottime_ns,
+            hidden=hidden,
+        )
+        self.street = Around(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
+        self.told: list[float] = []
+        self.work: Callable[[], Panorama] | None = None
+
+    def begin(self, asker: Asker = ANNA, token: int | None = None) -> float:
+        return self.look.begin(asker, token, lambda share, _: self.told.append(share), self.finish)
+
+    def finish(self, work: Callable[[], Panorama]) -> None:
+        assert self.work is None
+        self.work = work
+
+    def pass_s(self, seconds: float) -> None:
+        end_ns = self.rig.clock.now_ns + int(seconds * 1e9)
+        while self.rig.clock.now_ns < end_ns and self.work is None:
+            self.look.offer(self.frame())
+            self.rig.pass_s(0.1)
+
+    def frame(self) -> Frame:
+        pose = self.rig.pose
+        image = self.street.paint(pose.pan_deg, pose.tilt_deg, FOV.wide, 3.0)
+        flat = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+        y, rest = flat[:HEIGHT_PX], flat[HEIGHT_PX:].reshape(-1)
+        half = (HEIGHT_PX // 2, WIDTH_PX // 2)
+        u, v = (part.reshape(half) for part in np.split(rest, 2))
+        return Frame(seq=0, t_ns=self.rig.clock.now_ns, y=y, u=u, v=v)
+
+    def result(self) -> Panorama:
+        assert self.work is not None
+        return self.work()
+
+
+@pytest.fixture
+def mast(tmp_path: Path) -> Mast:
+    return Mast(tmp_path)
+
+
+def refusal(of: Callable[[], object]) -> tuple[RefusalKind, str]:
+    with pytest.raises(Refused) as caught:
+        of()
+    return caught.value.kind, str(caught.value)
+
+
+def test_a_round_gives_one_picture_of_all_around_in_the_name_of_who_asked(mast: Mast) -> None:
+    within_s = mast.begin()
+    mast.pass_s(LONGEST_S)
+    assert mast.rig.clock.now_ns / 1e9 < within_s + LONGEST_S
+    made = mast.result()
+    assert (made.camera, made.pictures, made.missing) == ("street", 10, ())
+    (jpeg,) = mast.shelf.pictures
+    assert made.size_bytes == len(jpeg)
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    height, width = image.shape[:2]
+    assert width > 5 * height
+    assert mast.shelf.looked == ["anna"]
+    assert mast.told == sorted(mast.told)
+    assert len(mast.told) == 9
+    assert mast.rig.head.movers == ()
+
+
+def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
+    mast.begin()
+    assert refusal(lambda: mast.begin(BRAHIM)) == ("busy", "head 'mast' looks all around already")
+    mast.look.cancel("enough")
+    assert refusal(mast.result) == ("failed", "enough")
+    mast.work = None
+    mast.begin(BRAHIM)
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden", "kind", "words"),
+    [
+        (Shown(viewers=("nadia",)), False, "forbidden", "'anna' is not among its viewers"),
+        (Shown(watched=False), False, "unsupported", "detection is off"),
+        (Shown(), True, "forbidden", "hide all but the presets"),
+    ],
+)
+def test_who_may_not_see_gets_no_round(
+    tmp_path: Path, shown: Shown, hidden: bool, kind: str, words: str
+) -> None:
+    mast = Mast(tmp_path, shown=shown, hidden=hidden)
+    said = refusal(mast.begin)
+    assert said[0] == kind
+    assert words in said[1]
+    assert mast.rig.head.state().lease is None
+
+
+def test_who_is_weaker_gets_no_round_and_the_holder_keeps_the_head(mast: Mast) -> None:
+    mast.rig.head.take(ANNA)
+    assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
+    assert mast.rig.head.movers == ()
+
+
+def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
+    lease = mast.rig.head.take(ANNA)
+    mast.rig.head.release(lease.token)
+    assert refusal(lambda: mast.begin(token=lease.token))[0] == "fenced"
+    assert mast.rig.head.movers == ()
+
+
+def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
+    mast.begin()
+    mast.pass_s(3)
+    mast.rig.head.wish(PointAt(pan_deg=0, tilt_deg=0), BRAHIM)
+    mast.rig.pass_s(5)
+    assert refusal(mast.result) == ("failed", "'brahim' has taken the head")
+    assert mast.rig.pose.pan_deg == pytest.approx(0)
+    assert mast.shelf.pictures == []
+
+
+def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> None:
+    mast.begin()
+    mast.pass_s(LONGEST_S)
+    mast.shelf.broken = True
+    kind, why = refusal(mast.result)
+    assert kind == "failed"
+    assert "cannot be written down" in why
+    assert mast.shelf.pictures == []
+
+
+def test_a_camera_that_gives_nothing_ends_in_a_sentence(mast: Mast) -> None:
+    mast.begin()
+    mast.rig.pass_s(LONGEST_S)
+    assert refusal(mast.result) == ("failed", "no picture at all: too late")
+
+
+def test_a_round_of_too_many_pictures_is_refused_where_it_is_configured() -> None:
+    zoomed = msgspec.structs.replace(TURNS, sweep=SweepConfig(zoom=1.0))
+    with pytest.raises(
+        BadInput, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a round would take"
+    ):
+        check(zoomed, "box.toml: head[0]")
+    check(TURNS, "box.toml: head[0]")
+    check(HeadConfig(name="mast", driver="fake", sweep=SweepConfig(zoom=1.0)), "box.toml: head[0]")
