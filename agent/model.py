@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
@@ -267,6 +268,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     frames_replaced: int
     packets_dropped: int
     last_error: str | None
+    readings: CameraReadings | None = None
+    """Of the camera's last second; None where it has none to give."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,11 +23,12 @@ from agent.clock import SystemClock, boot_id
 from agent.config import BrokerConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
-from agent.model import Box, Event, EventKind
+from agent.model import LABELS, Box, Event, EventKind
 from agent.report import topics
 from agent.report.connection import Birth
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
+from agent.report.payloads import DeclarationData
 from agent.report.topics import Draft
 from agent.stage import StageThread
 from bench.mosquitto import mosquitto
@@ -39,6 +40,22 @@ TURNS = 5
 URGENT = 100
 BACKLOG = 100_000
 CLOCK = SystemClock()
+BIRTH = Birth(
+    site="bench",
+    public_key="",
+    versions={},
+    cameras=(),
+    declaration=DeclarationData(
+        site="bench",
+        detects=LABELS,
+        cameras=(),
+        events_kept_days=7,
+        longest_kept_days=90,
+        sealed_for=(),
+        public_key="",
+        software="bench",
+    ),
+)
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +234,7 @@ def drain_rows(folder: Path) -> list[Row]:
             BrokerConfig(url=url),
             outbox,
             FaultBoard(CLOCK.boottime_ns),
-            lambda: Birth(site="bench", public_key="", versions={}, cameras=()),
+            lambda: BIRTH,
             CLOCK.boottime_ns,
             random.Random(1),
         )

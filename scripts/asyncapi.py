@@ -22,6 +22,13 @@ KIND = {"kind": {"description": "The kind of event, as in its data."}}
 
 UP: tuple[tuple[str, str, type, bool, Document], ...] = (
     ("status", "vigie/v1/{box}/up/status", payloads.StatusMessage, True, BOX),
+    (
+        "declaration",
+        "vigie/v1/{box}/up/declaration",
+        payloads.DeclarationMessage,
+        True,
+        BOX,
+    ),
     ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX),
     (
         "event",

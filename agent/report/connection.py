@@ -16,6 +16,7 @@ from agent.report.payloads import (
     Ack,
     CameraAbility,
     CentreState,
+    DeclarationData,
     HeadAbility,
     Lost,
     Online,
@@ -47,12 +48,15 @@ FAREWELL_S = 1.0
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the birth says of the box, beside its faults and numbers."""
+    """What the birth says of the box, beside its faults and numbers, and the declaration that
+    comes after it.
+    """
 
     site: str
     public_key: str
     versions: dict[str, str]
     cameras: tuple[CameraAbility, ...]
+    declaration: DeclarationData
     heads: tuple[HeadAbility, ...] = ()
     pins: tuple[PinAbility, ...] = ()
 
@@ -105,6 +109,7 @@ class Connection:
         self._last_ack_s = now_s()
         self._losses_s = 0.0
         self._birth_is_due = False
+        self._declaration: DeclarationData | None = None
         outbox.take_back()
 
     @property
@@ -155,7 +160,7 @@ class Connection:
             self.turn(0.05)
         if self._window is not None and self._subscribed_s is not None:
             self._await_room(self._window, deadline_s, 1)
-            self._say(self._window, Stopped(session=self._session, reason=reason))
+            self._say_status(self._window, Stopped(session=self._session, reason=reason))
             self._await_room(self._window, deadline_s + FAREWELL_S, self._window.most)
         self._link.close()
 
@@ -208,12 +213,16 @@ class Connection:
             return
         verb = topics.commanded(self._outbox.box, event.topic)
         if verb is not None and self._on_command is not None:
+            correlation = event.correlation
+            if correlation is not None and len(correlation) > topics.CORRELATION_MOST_BYTES:
+                log.warning("command %s: %d bytes of correlation data", verb, len(correlation))
+                correlation = None
             asked = CommandReceived(
                 verb=verb,
                 payload=event.payload,
                 retained=event.retained,
                 reply_topic=topics.reply_topic(self._outbox.box, event.response_topic),
-                correlation=event.correlation,
+                correlation=correlation,
             )
             self._on_command(asked)
             return
@@ -261,6 +270,10 @@ class Connection:
     def _send(self, window: Window) -> None:
         if self._birth_is_due and window.flight_room() > 0:
             self._say_birth(window)
+        if self._declaration is not None and window.flight_room() > 0:
+            payload = topics.encode_declaration(self._outbox.now(), self._declaration)
+            self._say(window, "declaration", payload)
+            self._declaration = None
         if self._mode == "hold":
             return
         self._report_losses()
@@ -299,14 +312,17 @@ class Connection:
         )
         window.sent(mid, message.seq, len(payload), self._now_s())
 
-    def _say(self, window: Window, data: StatusData) -> None:
-        payload = topics.encode_status(self._outbox.now(), data)
-        mid = self._link.publish(topics.up(self._outbox.box, "status"), payload, retained=True)
+    def _say_status(self, window: Window, data: StatusData) -> None:
+        self._say(window, "status", topics.encode_status(self._outbox.now(), data))
+
+    def _say(self, window: Window, what: str, payload: bytes) -> None:
+        """What is retained and not kept in the outbox."""
+        mid = self._link.publish(topics.up(self._outbox.box, what), payload, retained=True)
         window.sent(mid, None, len(payload), self._now_s())
 
     def _say_birth(self, window: Window) -> None:
         birth = self._birth()
-        self._say(
+        self._say_status(
             window,
             Online(
                 session=self._session,
@@ -321,6 +337,7 @@ class Connection:
             ),
         )
         self._birth_is_due = False
+        self._declaration = birth.declaration
 
     def _judge_centre(self, window: Window) -> None:
         """Raise or clear the fault of a centre that lets messages wait."""

@@ -6,6 +6,7 @@ import msgspec
 
 from agent.model import (
     CameraHealth,
+    CommandHealth,
     DetectorHealth,
     Fault,
     FootageHealth,
@@ -16,6 +17,7 @@ from agent.model import (
     StageHealth,
     Vitals,
 )
+from drivers.contracts import CameraReadings
 
 
 class CameraCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class CameraCounts(msgspec.Struct, frozen=True, kw_only=True):
     passes: int
     pass_cpu_ns: int
     tracks: int
+    readings: CameraReadings | None = None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     footage: tuple[FootageHealth, ...]
     outbox: OutboxHealth
     faults: tuple[Fault, ...]
+    commands: CommandHealth | None = None
     pins: PinHealth | None = None
     heads: tuple[HeadHealth, ...] = ()
 
@@ -70,6 +74,7 @@ def assemble(parts: Parts, before: Parts) -> HealthReport:
         footage=parts.footage,
         outbox=parts.outbox,
         faults=parts.faults,
+        commands=parts.commands,
         pins=parts.pins,
         heads=parts.heads,
     )
@@ -85,6 +90,7 @@ def _camera(now: CameraCounts, then: CameraCounts, t_ns: int, span_s: float) -> 
         frames_replaced=now.frames_replaced,
         packets_dropped=now.packets_dropped,
         last_error=now.last_error,
+        readings=now.readings,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Fault, Flow, HealthReport, Reply
+from agent.model import Event, Fault, Flow, HealthReport, Label, Reply
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -123,6 +123,48 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag=
 StatusData: TypeAlias = Online | Lost | Stopped
 
 
+class CameraDeclared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box does with one camera. `owner` and `purpose` are of an institution that lends it,
+    null where it is the city's own; `viewers` are those whom the institution lets see it, null
+    where it leaves that to the city.
+
+    `turns`: a head turns it. `masked`: what its scene hides is seen by nobody. `kept_h` is how
+    long its footage is kept, null where there is none. `reports` are the topics that the camera
+    itself is heard on. A camera that is gone, and of which there is footage still, is neither
+    watched nor recorded.
+    """
+
+    name: str
+    owner: str | None
+    purpose: str | None
+    viewers: tuple[str, ...] | None
+    turns: bool
+    watched: bool
+    recorded: bool
+    masked: bool
+    kept_h: float | None
+    reports: tuple[str, ...] = ()
+
+
+class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
+    """What this box does, for the public. `detects` is all that it can tell apart, and it follows
+    nobody beyond one camera's picture.
+
+    `events_kept_days` is how long the footage around an event is kept, `longest_kept_days` what no
+    configuration goes beyond. `sealed_for` names those who alone can open the footage; where it is
+    empty the footage lies open on the box. `public_key` proves what became of it: see Online.
+    """
+
+    site: str
+    detects: tuple[Label, ...]
+    cameras: tuple[CameraDeclared, ...]
+    events_kept_days: float
+    longest_kept_days: int
+    sealed_for: tuple[str, ...]
+    public_key: str
+    software: str
+
+
 class SeqRange(msgspec.Struct, frozen=True, array_like=True):
     """Numbers from `first` to `last`, both of them within. In JSON it is `[first, last]`."""
 
@@ -209,7 +251,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts the
     messages within it from 1, without holes but for those that a receipt names; a receiver drops
-    repeats by (box, epoch, seq). `seq` is null in a status, which is not kept in the outbox.
+    repeats by (box, epoch, seq). `seq` is null in a status and a declaration, which are not kept in the outbox.
     `boot` is the kernel's name of the boot that `_ns` times belong to. `time` is when it happened.
     """
 
@@ -227,6 +269,12 @@ class StatusMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="
     """On `up/status`, retained."""
 
     data: StatusData
+
+
+class DeclarationMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="declaration"):
+    """On `up/declaration`, retained."""
+
+    data: DeclarationData
 
 
 class HealthMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="health"):
@@ -271,6 +319,7 @@ class ReplyMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="r
 
 Message: TypeAlias = (
     StatusMessage
+    | DeclarationMessage
     | HealthMessage
     | EventMessage
     | FlowMessage

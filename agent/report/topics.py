@@ -15,6 +15,8 @@ from agent.clock import ClockTrust
 from agent.model import Event, Flow, HealthReport, Reply
 from agent.report.payloads import (
     CustodyHead,
+    DeclarationData,
+    DeclarationMessage,
     Envelope,
     EventData,
     EventMessage,
@@ -36,6 +38,8 @@ HEALTH_EXPIRY_S = 120
 """A report that the broker could not hand on within four of them is of no use any more."""
 TOPIC_MOST = 256
 """Characters of a topic that a reply may be asked for on."""
+CORRELATION_MOST_BYTES = 1024
+"""Of what comes back with a reply; it lies in the outbox meanwhile."""
 
 EMERGENCIES = frozenset({"stopped", "wrong_way", "person_on_carriageway"})
 """Kinds of event that somebody may be in danger for: they pass everything else that waits."""
@@ -286,6 +290,11 @@ def encode(kind: str, stamp: Stamp, data: bytes) -> bytes:
 def encode_status(stamp: Stamp, data: StatusData) -> bytes:
     """The JSON of a birth, a will or a farewell."""
     return msgspec.json.encode(StatusMessage(**msgspec.structs.asdict(stamp), data=data))
+
+
+def encode_declaration(stamp: Stamp, data: DeclarationData) -> bytes:
+    """The JSON of what the box does, for the public."""
+    return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(stamp), data=data))
 
 
 def snapshot_properties(stamp: Stamp, header: bytes) -> tuple[tuple[str, str], ...]:

@@ -15,13 +15,18 @@ def read(state_folder: Path, root: Path = ROOT) -> Vitals:
     """
     disk = _disk(state_folder)
     return Vitals(
-        soc_celsius=_hottest_celsius(root / "sys/class/thermal"),
+        soc_celsius=soc_celsius(root),
         load_1min=_first_float(root / "proc/loadavg"),
         memory_available_bytes=_kilobytes(root / "proc/meminfo", "MemAvailable"),
         agent_rss_bytes=_kilobytes(root / "proc/self/status", "VmRSS"),
         disk_free_bytes=None if disk is None else disk.f_bavail * disk.f_frsize,
         disk_total_bytes=None if disk is None else disk.f_blocks * disk.f_frsize,
     )
+
+
+def soc_celsius(root: Path = ROOT) -> float | None:
+    """How warm the hottest part of the processor is."""
+    return _hottest_celsius(root / "sys/class/thermal")
 
 
 def _disk(folder: Path) -> os.statvfs_result | None:

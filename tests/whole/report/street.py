@@ -9,18 +9,35 @@ from typing import Self
 
 from agent.config import BrokerConfig
 from agent.faults import FaultBoard
+from agent.model import LABELS
 from agent.report import transport
 from agent.report.centre_store import CentreStore
 from agent.report.connection import Birth
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
-from agent.report.payloads import Online, StatusMessage
+from agent.report.payloads import DeclarationData, Online, StatusMessage
 from agent.stage import StageThread
 from agent.watch import Heard, Watch
 from tests.whole.report.conftest import CLOCK, number_of, open_outbox
 
 WAIT_S = 30.0
-BIRTH = Birth(site="corner", public_key="", versions={"vigie": "0.1.0"}, cameras=())
+DECLARED = DeclarationData(
+    site="corner",
+    detects=LABELS,
+    cameras=(),
+    events_kept_days=7,
+    longest_kept_days=90,
+    sealed_for=(),
+    public_key="",
+    software="vigie 0.1.0",
+)
+BIRTH = Birth(
+    site="corner",
+    public_key="",
+    versions={"vigie": "0.1.0"},
+    cameras=(),
+    declaration=DECLARED,
+)
 
 
 class Hasty(random.Random):

@@ -1,0 +1,67 @@
+"""What the public is told of a box is what its configuration says, and no more."""
+
+import msgspec
+
+from agent.config import Config
+from agent.declaration import declaration
+from agent.model import LABELS
+
+TABLES = {
+    "box": {"id": "casa-0001", "site": "Bd Zerktouni"},
+    "broker": {"url": "mqtt://127.0.0.1"},
+    "camera": [
+        {"name": "north", "driver": "fake", "options": {}},
+        {
+            "name": "tram",
+            "driver": "rtsp",
+            "options": {},
+            "institution": {
+                "owner": "Casa Tramway",
+                "purpose": "safety at the stop",
+                "max_age_h": 24,
+                "viewers": ["Samira Alaoui"],
+            },
+            "onvif": {"url": "http://camera.example", "events": ["DigitalInput"]},
+        },
+        {"name": "yard", "driver": "fake", "options": {}, "record": False},
+    ],
+    "record": {"max_age_h": 48, "recipient": [{"id": "prefecture", "public_key": "x"}]},
+    "head": [{"name": "mast", "driver": "fake", "camera": "north"}],
+}
+CONFIG = msgspec.convert(TABLES, Config)
+BANK = msgspec.convert(
+    {"owner": "Bank", "purpose": "robberies", "max_age_h": 1000}, type(CONFIG.camera[1].institution)
+)
+
+
+def test_each_camera_is_told_of_with_its_owner_and_how_long_its_footage_is_kept() -> None:
+    said = declaration(CONFIG, {}, ["north"], "key")
+    assert [
+        (one.name, one.owner, one.viewers, one.turns, one.masked, one.kept_h, one.reports)
+        for one in said.cameras
+    ] == [
+        ("north", None, None, True, True, 48, ()),
+        ("tram", "Casa Tramway", ("Samira Alaoui",), False, False, 24, ("DigitalInput",)),
+        ("yard", None, None, False, False, None, ()),
+    ]
+    assert (said.site, said.public_key, said.sealed_for) == ("Bd Zerktouni", "key", ("prefecture",))
+    assert (said.events_kept_days, said.longest_kept_days) == (7, 90)
+
+
+def test_all_that_the_box_can_tell_apart_are_road_users() -> None:
+    assert declaration(CONFIG, {}, [], "key").detects == LABELS
+
+
+def test_a_camera_that_is_gone_is_told_of_while_its_footage_lies_here_and_not_beyond_the_box() -> (
+    None
+):
+    (gone,) = declaration(CONFIG, {"bank": BANK}, [], "key").cameras[3:]
+    assert (gone.name, gone.owner, gone.watched, gone.recorded) == ("bank", "Bank", False, False)
+    assert gone.kept_h == 48
+
+
+def test_open_footage_is_not_hidden_in_silence() -> None:
+    plain = msgspec.structs.replace(
+        CONFIG, record=msgspec.structs.replace(CONFIG.record, recipient=())
+    )
+    assert declaration(plain, {}, [], "key").sealed_for == ()

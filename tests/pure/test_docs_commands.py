@@ -1,0 +1,40 @@
+"""docs/commands.md shows every command there is, and each of its examples is good."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from agent.control.verbs import gpio, ptz, snapshot
+
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+VERBS: dict[str, Any] = {verb.VERB: verb for verb in (gpio, ptz, snapshot)}
+BLOCKS = re.findall(r"^```json ([a-z ]+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("name", "line"), EXAMPLES)
+def test_an_example_is_understood_and_says_nothing_else(name: str, line: str) -> None:
+    verb = VERBS[name.rpartition(" ")[2]]
+    kind = verb.Result if name.startswith("result ") else verb.Args
+    understood = msgspec.json.decode(line, type=kind)
+    written = msgspec.json.decode(msgspec.json.encode(understood))
+    assert msgspec.json.decode(line).items() <= written.items()
+
+
+def test_every_verb_has_an_example_and_a_result() -> None:
+    assert {name for name, _ in BLOCKS} == {
+        *VERBS,
+        *(f"result {name}" for name in VERBS),
+    }
+
+
+def test_every_word_of_ptz_is_in_the_table_and_among_the_examples() -> None:
+    words = {str(kind.__struct_config__.tag) for kind in get_args(ptz.Args)}
+    shown = {msgspec.json.decode(line)["do"] for name, line in EXAMPLES if name == "ptz"}
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", PAGE, re.MULTILINE)
+    listed = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}
+    assert shown == words
+    assert listed - {"do"} == words
