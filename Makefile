@@ -50,9 +50,9 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-setup-test: setup .cache/test-peers/.done
-	@scripts/apt-packages mosquitto openssl chromium chromium-driver \
-	  python3-gi gir1.2-gst-rtsp-server-1.0 iproute2 \
+setup-test: setup .cache/test-peers/.done $(VENV)/.virtual-camera
+	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg \
+	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 iproute2 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly
 
@@ -70,7 +70,7 @@ setup-crash:
 	@scripts/apt-packages e2fsprogs faketime strace util-linux
 
 setup-bench: setup-test .cache/bench-peers/.done
-	@scripts/apt-packages motion ffmpeg
+	@scripts/apt-packages motion
 
 .cache/bench-peers/.done: bench/peers/requirements.lock
 	$(PYTHON) -m venv .cache/bench-peers

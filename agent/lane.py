@@ -5,6 +5,7 @@ Part of the wiring: `agent.run` makes one lane for each camera of the configurat
 
 import logging
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from agent.detect.tflite import Detector, open_detector
 from agent.detect.turning import TurningStage
 from agent.detect.viewpoint import Viewpoint
 from agent.faults import FaultBoard
+from agent.foreign_events import Feed, ForeignEvents
 from agent.handoff import LatestFrame, PacketQueue
 from agent.model import Event, Flow, Segment, Sight
 from agent.record import masking
@@ -52,7 +54,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     `open_detect` is of the second stream, where it has one for detection. `scenes` are those of a
     camera on a head, by preset; None where it stands still. `refused` says why a scene could not
-    be loaded: nobody knows what is masked then, so the camera is not opened.
+    be loaded: nobody knows what is masked then, so the camera is not opened. `open_feed` subscribes
+    to what the camera reports itself, None where nobody wants to hear it.
     """
 
     config: CameraConfig
@@ -61,6 +64,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     open_main: OpenCamera
     open_detect: OpenCamera | None
+    open_feed: Callable[[], Feed] | None = None
 
 
 class Outlets(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +107,7 @@ class Lane:
         self.viewpoint = None if source.scenes is None else Viewpoint(source.scenes)
         self._masks = _all_masks(source)
         self.keys = KeyRing(KEPT_KEYS)
+        self._track_numbers = count(1)
         if source.refused is not None:
             self._raise_masked(source.refused)
         opens = source.refused is None
@@ -127,6 +132,8 @@ class Lane:
                 on_segment=out.segment,
             )
         self.captures = self._captures(source)
+        self.reports = self._reports(source.open_feed)
+        """What the camera reports itself, None where nobody wants to hear it."""
 
     @property
     def name(self) -> str:
@@ -155,6 +162,8 @@ class Lane:
             last_error=next(
                 (counts.last_error for counts in each if counts.last_error), self._refused
             ),
+            stuck=any(counts.stuck for counts in each),
+            readings=next((counts.readings for counts in each if counts.readings), None),
         )
 
     def camera_counts(self) -> CameraCounts:
@@ -174,7 +183,18 @@ class Lane:
             passes=detector.passes if detector else 0,
             pass_cpu_ns=detector.cpu_ns if detector else 0,
             tracks=self.detect.tracks if self.detect else 0,
+            readings=counts.readings,
         )
+
+    def is_night(self) -> bool | None:
+        """Whether the camera takes its pictures for darkness; None where it does not say."""
+        readings = self.counts().readings
+        return None if readings is None else readings.night
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a scene of it hides something."""
+        return bool(self._masks)
 
     def ability(self) -> CameraAbility:
         """What the birth says of the camera."""
@@ -189,6 +209,18 @@ class Lane:
         """A round of `agent.rounds`: tell when the camera is lost, and when it is back."""
         for event in self._lost.step(t_ns, last_ns):
             self._out.event(event, None)
+
+    def _reports(self, open_feed: Callable[[], Feed] | None) -> ForeignEvents | None:
+        if open_feed is None or self.config.onvif is None:
+            return None
+        return ForeignEvents(
+            self.name,
+            self.config.onvif.events,
+            open_feed,
+            self._commons.clock.boottime_ns,
+            self._commons.new_id,
+            lambda event: self._out.event(event, None),
+        )
 
     def _sealer(self) -> Sealer | None:
         """What seals this camera's footage, None where it lies plain."""
@@ -303,7 +335,11 @@ class Lane:
         return DetectStage(
             config.name,
             frames,
-            Eyes(self.detector, masks=() if scene is None else scene.unwatched),
+            Eyes(
+                self.detector,
+                masks=() if scene is None else scene.unwatched,
+                numbers=self._track_numbers,
+            ),
             None if scene is None else Judge(config.name, scene, self._commons.new_id),
             on_event=self._out.event,
             on_flow=self._out.flow,

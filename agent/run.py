@@ -1,4 +1,4 @@
-"""The wiring of the box: a configuration becomes lanes, an outbox, a session, and their threads."""
+"""The wiring of the box: a configuration becomes lanes, hands, an outbox, a session, and their threads."""
 
 import base64
 import logging
@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,22 +16,28 @@ from agent.attest import Attest
 from agent.clip_desk import ClipDesk
 from agent.clock import Clock, boot_id
 from agent.config import Config
+from agent.control.verbs.snapshot import Shown
+from agent.declaration import declaration
+from agent.detect.picture import thumbnail
+from agent.dispatch import Dispatch
 from agent.errors import BadInput
 from agent.faults import FaultBoard
+from agent.fittings import Fittings
+from agent.hands import Hands, Ties
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
 from agent.lane import Commons, Lane, Outlets, Source
-from agent.model import Event, Flow, HealthReport, Segment, Sight
-from agent.record import receipts
+from agent.model import HealthReport, Segment, Sight
+from agent.mounting import Carried
+from agent.record import receipts, terms
 from agent.record.chain import Head
-from agent.record.clip_request import ClipRequest
 from agent.record.custody import Custody
 from agent.record.event_holds import EventHolds
-from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keeper import Keeper
 from agent.record.masking import MASKS
 from agent.record.notary import Notary
+from agent.record.terms import Terms
 from agent.report import topics, vitals
 from agent.report.connection import Birth
 from agent.report.health import Parts, assemble
@@ -38,7 +45,6 @@ from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
-from agent.report.payloads import CustodyHead, Gap, HoldBroken, Span
 from agent.rounds import Rounds, Watched
 from agent.sd_notify import Notifier
 from agent.stage import Stage, StageThread
@@ -47,7 +53,8 @@ from drivers.media import Frame
 
 log = logging.getLogger(__name__)
 
-NOT_KEPT_UP = "the disk or the recorder did not keep up"
+SNAPSHOT_PX = 1280
+"""A picture that somebody asked for is at most so wide."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +72,7 @@ class Agent:
         clock: Clock,
         rng: random.Random,
         *,
+        fittings: Fittings = Fittings(),  # noqa: B008 - frozen
         notifier: Notifier,
         on_sight: Callable[[str, Frame, Sight], None] | None = None,
         on_segment: Callable[[Segment], None] = lambda _segment: None,
@@ -103,9 +111,17 @@ class Agent:
             self._on_head,
             is_there=lambda camera, segment: (footage / camera / segment).exists(),
         )
+        lent = self._keep_terms(footage, config)
         holds = Holds(state / "holds", clock, boot, new_id)
-        self._event_holds = EventHolds(holds, config.hold, clock, boot, self.faults)
-        self._recorded = frozenset(source.config.name for source in sources if source.config.record)
+        recorded = frozenset(source.config.name for source in sources if source.config.record)
+        self._dispatch = Dispatch(
+            self._intake,
+            self._attest,
+            self.custody.append,
+            EventHolds(holds, config.hold, clock, boot, self.faults),
+            recorded,
+            clock,
+        )
         self._keeper = Keeper(
             footage,
             config.record,
@@ -115,8 +131,9 @@ class Agent:
             self.faults,
             holds,
             Notary(self.custody.append, self.faults, self.custody.read),
-            cameras=sorted(self._recorded),
-            on_broken=self._on_broken,
+            cameras=sorted(recorded),
+            on_broken=self._dispatch.broken,
+            terms=lent,
         )
         self._recipients = tuple(recipient.id for recipient in config.record.recipient)
         commons = Commons(
@@ -132,23 +149,36 @@ class Agent:
             config_version=topics.sha256_hex(msgspec.json.encode(config)),
         )
         outlets = Outlets(
-            event=self._on_event,
-            flow=self._on_flow,
-            gap=self._on_gap,
+            event=self._dispatch.event,
+            flow=self._dispatch.flow,
+            gap=self._dispatch.gap,
             segment=on_segment,
-            sight=on_sight,
+            sight=partial(self._on_sight, on_sight),
             ended=self._on_ended,
         )
         self.lanes = tuple(Lane(source, commons, outlets) for source in sources)
+        self._declaration = declaration(
+            config,
+            lent,
+            [lane.name for lane in self.lanes if lane.is_masked],
+            self._public_key,
+        )
+        self.hands = Hands(fittings, self._ties(config, new_id), clock, self.faults, rng)
         self._clip_desk = ClipDesk(
             state,
             footage,
             {lane.name: lane.keys.get for lane in self.lanes if lane.record},
             clock.boottime_ns,
-            self._on_view,
+            self._dispatch.clip_viewed,
         )
         self._session = Session(
-            config.broker, self.outbox, self.faults, self._birth, clock.boottime_ns, rng
+            config.broker,
+            self.outbox,
+            self.faults,
+            self._birth,
+            clock.boottime_ns,
+            rng,
+            self.hands.on_command,
         )
         self._rounds = Rounds(
             [
@@ -161,7 +191,9 @@ class Agent:
             config.health.every_s,
         )
         self._site = config.box.site
-        self.supervisor = Supervisor(self._threads(rng), notifier, clock.boottime_ns)
+        self.supervisor = Supervisor(
+            self._threads(rng), notifier, clock.boottime_ns, stuck=self._stuck
+        )
         self._parts_lock = threading.Lock()
         self._parts_before = self._parts()
 
@@ -177,6 +209,13 @@ class Agent:
         if identity.set_aside:
             self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
         return base64.b64encode(identity.public_key_raw).decode(), custody
+
+    def _keep_terms(self, footage: Path, config: Config) -> Terms:
+        """On whose terms footage lies here: written down beside it."""
+        try:
+            return terms.keep(self._state, footage, config.camera)
+        except OSError as error:
+            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
 
     def start(self) -> None:
         """Start every thread and tell systemd. The first receipt says that it has started."""
@@ -219,7 +258,53 @@ class Agent:
             footage=tuple(recorder.footage() for recorder in recorders),
             outbox=self._session.health(),
             faults=self.faults.active(),
+            commands=self.hands.commands_health(),
+            pins=self.hands.pins_health(),
+            heads=self.hands.heads_health(),
         )
+
+    def _ties(self, config: Config, new_id: Callable[[int], str]) -> Ties:
+        """What the hands are told of the cameras, and how what they do gets out."""
+        lanes = {lane.name: lane for lane in self.lanes}
+        cameras = {name: _shown(lane) for name, lane in lanes.items()}
+        return Ties(
+            state=self._state,
+            cameras=cameras,
+            carried={
+                head.name: Carried(
+                    name=lane.name,
+                    shown=cameras[lane.name],
+                    on_rest=lane.viewpoint.rests,
+                    hidden=lane.viewpoint.masks_anything,
+                )
+                for head in config.head
+                if head.camera and (lane := lanes[head.camera]).viewpoint is not None
+            },
+            new_id=new_id,
+            event=self._dispatch.event,
+            celsius=vitals.soc_celsius,
+            night=lambda name: lanes[name].is_night(),
+            encode=lambda frame, max_bytes: thumbnail(frame, SNAPSHOT_PX, max_bytes),
+            gallery=self._dispatch,
+            reply=self._dispatch.reply,
+        )
+
+    def _on_head(self, head: Head, t_ns: int) -> None:
+        self._dispatch.head(head, t_ns)
+
+    def _stuck(self) -> tuple[str, ...]:
+        return tuple(lane.name for lane in self.lanes if lane.counts().stuck)
+
+    def _on_sight(
+        self,
+        shown: Callable[[str, Frame, Sight], None] | None,
+        name: str,
+        frame: Frame,
+        sight: Sight,
+    ) -> None:
+        self.hands.on_sight(name, frame, sight)
+        if shown is not None:
+            shown(name, frame, sight)
 
     def _threads(self, rng: random.Random) -> list[list[StageThread]]:
         """In data order. What keeps footage is vital, the rest may be late and is reported."""
@@ -230,6 +315,8 @@ class Agent:
             ]
 
         by_room = [lane.stages for lane in self.lanes]
+        reports = [lane.reports for lane in self.lanes if lane.reports]
+        guard = self.hands.guard
         captures = [stage for rooms in by_room for stage in rooms[0]]
         recorders = [stage for rooms in by_room for stage in rooms[1]]
         detectors = [stage for rooms in by_room for stage in rooms[2]]
@@ -237,6 +324,9 @@ class Agent:
             threads(captures, vital=True),
             threads(recorders, vital=True),
             threads(detectors, vital=False),
+            threads(reports, vital=False),
+            threads(self.hands.stages, vital=False),
+            threads([guard] if guard else [], vital=False),
             threads([self._keeper], vital=False),
             threads([self._clip_desk] if self._recipients else [], vital=False),
             threads([self._rounds], vital=False),
@@ -250,68 +340,10 @@ class Agent:
             public_key=self._public_key,
             versions=_versions(),
             cameras=tuple(lane.ability() for lane in self.lanes),
+            declaration=self._declaration,
+            heads=self.hands.head_abilities(),
+            pins=self.hands.pin_abilities(),
         )
-
-    def _on_event(self, event: Event, jpeg: bytes | None) -> None:
-        held = self._event_holds.on_event(event) if event.camera in self._recorded else None
-        data = topics.event_data(
-            event,
-            begin=self._clock.utc(event.begin_ns),
-            footage=None if held is None else self._span(held.begin_ns, held.end_ns),
-            thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
-        )
-        self._intake.put(topics.event_draft(data))
-        if jpeg is not None:
-            self._intake.put(
-                topics.snapshot_draft(event.camera, jpeg, event.t_ns, event=event.event)
-            )
-
-    def _span(self, begin_ns: int, end_ns: int) -> Span:
-        begin, end = self._clock.utc(begin_ns), self._clock.utc(end_ns)
-        return Span(begin=topics.rfc3339(begin), end=topics.rfc3339(end))
-
-    def _on_broken(self, hold: Hold) -> None:
-        broken = HoldBroken(
-            hold=hold.id,
-            camera=hold.camera,
-            begin=hold.begin_time,
-            end=hold.end_time,
-            owner=hold.owner,
-            reason=hold.reason,
-        )
-        self._intake.put(topics.receipt_draft(broken, self._clock.boottime_ns()))
-
-    def _on_flow(self, flow: Flow) -> None:
-        begin, end = self._clock.utc(flow.begin_ns), self._clock.utc(flow.end_ns)
-        self._intake.put(topics.flow_draft(flow, begin=begin, end=end))
-
-    def _on_gap(self, camera: str, begin_ns: int, end_ns: int) -> None:
-        gap = Gap(
-            camera=camera,
-            begin=topics.rfc3339(self._clock.utc(begin_ns)),
-            end=topics.rfc3339(self._clock.utc(end_ns)),
-            reason=NOT_KEPT_UP,
-        )
-        self._intake.put(topics.receipt_draft(gap, end_ns))
-        self._attest.put(
-            receipts.Gap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=NOT_KEPT_UP),
-            end_ns,
-        )
-
-    def _on_head(self, head: Head, t_ns: int) -> None:
-        data = CustodyHead(seq=head.seq, sha256=head.sha256, time=head.time)
-        self._intake.put(topics.receipt_draft(data, t_ns))
-
-    def _on_view(self, request: ClipRequest, by: str) -> None:
-        """Who looks is in the chain before he sees anything. Raises OSError."""
-        begin, end = (
-            topics.rfc3339(_EPOCH + timedelta(microseconds=t_ns // 1000))
-            for t_ns in (request.begin_ns, request.end_ns)
-        )
-        viewed = receipts.Viewed(
-            camera=request.camera, begin_time=begin, end_time=end, by=by, purpose="a clip was cut"
-        )
-        self.custody.append(viewed, self._clock.boottime_ns())
 
     def _on_ended(self, camera: str) -> None:
         with self._ended_changed:
@@ -323,6 +355,12 @@ class Agent:
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _shown(lane: Lane) -> Shown:
+    """Who may see a camera's pictures."""
+    lent = lane.config.institution
+    return Shown(viewers=lent.viewers if lent else None, watched=lane.detect is not None)
 
 
 def _versions() -> dict[str, str]:

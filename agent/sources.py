@@ -1,5 +1,6 @@
 """From a configuration to cameras that can be opened: drivers, their options, scenes, models."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +14,12 @@ from agent.detect import models
 from agent.detect import scene as scenes
 from agent.detect.scene import Scene
 from agent.errors import BadInput
+from agent.foreign_events import Feed
 from agent.lane import OpenCamera, Source
 from drivers import catalog
 from drivers.contracts import Camera, Wanted
 from drivers.errors import DriverError
+from drivers.onvif.access import Access
 from drivers.transcoding import open_transcoded
 
 OnBadScene = Literal["refuse", "close"]
@@ -106,7 +109,23 @@ def _source(
         open_detect=None
         if second is None
         else _opener(camera, second, clock, where, f"{under}.detect_options"),
+        open_feed=_feed(camera),
     )
+
+
+def _feed(camera: CameraConfig) -> Callable[[], Feed] | None:
+    onvif = camera.onvif
+    if onvif is None or not onvif.events:
+        return None
+    access = Access(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
+
+    def open_feed() -> Feed:
+        # Here, because the SOAP library takes some 40 MB: it is for those who want it.
+        from drivers.onvif.events import open_feed  # noqa: PLC0415
+
+        return open_feed(f"camera {camera.name!r}", access)
+
+    return open_feed
 
 
 def _transcoded(name: str, open_camera: OpenCamera) -> OpenCamera:

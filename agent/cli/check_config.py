@@ -6,6 +6,7 @@ from pathlib import Path
 from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
+from agent.fittings import fittings
 from agent.record.seal import parse_recipients
 
 
@@ -14,15 +15,18 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "check-config",
         help="check a configuration without running it",
-        description="Checks a configuration, its drivers' options, its scenes, its models and its keys.",
+        description="Checks a configuration, its drivers' options, its scenes, its tours, its models "
+        "and its keys.",
     )
     parser.add_argument("config", metavar="FILE", type=Path, help="the configuration, TOML")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each camera, and one for who opens footage. Raises BadInput."""
-    config, cameras = sources.load(args.config, SystemClock())
+    """Print a line for each camera, head and pin, and one for who opens footage. Raises BadInput."""
+    clock = SystemClock()
+    config, cameras = sources.load(args.config, clock)
+    fitted = fittings(config, clock, str(args.config))
     sealed_for = ", ".join(parse_recipients(config.record.recipient))
     for source in cameras:
         camera = source.config
@@ -31,6 +35,11 @@ def run(args: argparse.Namespace) -> int:
             "recorded" if camera.record else "not recorded",
         ]
         print(f"camera {camera.name}: {camera.driver}, {', '.join(does)}")
+    for head in (one.config for one in fitted.heads):
+        carries = f"carries camera {head.camera}" if head.camera else "carries no camera of the box"
+        print(f"head {head.name}: {head.driver}, {carries}, {len(head.tour)} tours")
+    for pin in config.pin:
+        print(f"pin {pin.name}: {type(pin).__struct_config__.tag}, number {pin.pin}")
     print(f"footage: sealed for {sealed_for}" if sealed_for else "footage: plain, not sealed")
     print(f"{args.config}: good; box {config.box.id} reports to {config.broker.url}")
     return 0

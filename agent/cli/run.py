@@ -10,6 +10,7 @@ from pathlib import Path
 from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
+from agent.fittings import fittings
 from agent.run import Agent
 from agent.sd_notify import Notifier
 from agent.stop_signals import StopSignals
@@ -37,8 +38,10 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
     config, cameras = sources.load(args.config, clock, on_bad_scene="close")
+    fitted = fittings(config, clock, str(args.config))
+    rng = random.Random()  # noqa: S311 - jitter, not secrets
     with StopSignals() as signals:
-        agent = Agent(config, cameras, clock, random.Random(), notifier=Notifier())  # noqa: S311 jitter, not secrets
+        agent = Agent(config, cameras, clock, rng, fittings=fitted, notifier=Notifier())
         agent.start()
         while not signals.wait(agent.supervisor.check_every_s):
             agent.supervisor.check()

@@ -71,6 +71,12 @@ class Box:
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        """The agent's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Returns when the agent has told its service manager that it is ready."""
         address = self.folder / "notify"

@@ -1,0 +1,189 @@
+"""A box that takes commands: a real outbox, session, desk and head, each in its threads."""
+
+import random
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from agent.config import BrokerConfig
+from agent.control.command import Verb
+from agent.control.desk import Arrival, Desk
+from agent.control.head import Head
+from agent.control.head_stage import HeadStage
+from agent.control.ledger import Ledger
+from agent.control.local_desk import LocalDesk
+from agent.control.verbs.ptz import Mounted, PtzVerb
+from agent.faults import FaultBoard
+from agent.heads_config import HeadConfig
+from agent.model import CommandAccepted, CommandProgress, Reply
+from agent.report import topics
+from agent.report.connection import CommandReceived
+from agent.report.intake import Intake
+from agent.report.mqtt import Session
+from agent.report.payloads import ReplyMessage
+from agent.report.transport import Received, Subscribed
+from agent.stage import Stage, StageThread
+from drivers.ptz import fake
+from tests.whole.report.conftest import CLOCK, open_outbox
+from tests.whole.report.street import BIRTH, WAIT_S, Client, Hasty, wait_until
+
+BOX = "pole-17"
+EXPIRES = "2099-01-01T00:00:00Z"
+
+
+class CommandBox:
+    """The threads of a box, as far as a command goes. Without a broker it has its own door alone.
+
+    The clock of a machine that runs tests may be trusted or not: `clock` is not.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        broker: BrokerConfig | None,
+        *verbs: Verb,
+        heads: tuple[str, ...] = ("mast",),
+    ) -> None:
+        self.faults = FaultBoard(CLOCK.boottime_ns)
+        self.outbox = open_outbox(folder / "outbox", box=BOX)
+        intake = Intake(self.outbox)
+        self.heads = {
+            name: Head(
+                HeadConfig(name=name, driver="fake"),
+                lambda name=name: fake.open_ptz(name, fake.Options(), CLOCK.boottime_ns),  # type: ignore[misc]
+                folder / name,
+                CLOCK,
+                self.faults,
+            )
+            for name in heads
+        }
+        ptz = PtzVerb(
+            {name: Mounted(head=head, camera="north") for name, head in self.heads.items()},
+            CLOCK.boottime_ns,
+        )
+        ledger = Ledger(folder / "commands.db", CLOCK, self.faults)
+        self.desk = Desk([ptz, *verbs], ledger, CLOCK)
+
+        def on_command(received: CommandReceived) -> None:
+            def answer(reply: Reply) -> None:
+                draft = topics.reply_draft(
+                    reply,
+                    CLOCK.boottime_ns(),
+                    topic=received.reply_topic,
+                    correlation=received.correlation,
+                )
+                intake.put(draft)
+
+            arrival = Arrival(
+                verb=received.verb,
+                payload=received.payload,
+                via="MQTT",
+                answer=answer,
+                retained=received.retained,
+            )
+            self.desk.take(arrival)
+
+        stages: list[Stage] = [
+            *(HeadStage(head, CLOCK, self.faults) for head in self.heads.values()),
+            *self.desk.stages,
+            LocalDesk(folder, self.desk.take, CLOCK, lambda _t_ns: str(uuid.uuid4())),
+        ]
+        self.session: Session | None = None
+        if broker is not None:
+            self.session = Session(
+                broker,
+                self.outbox,
+                self.faults,
+                lambda: BIRTH,
+                CLOCK.boottime_ns,
+                Hasty(3),
+                on_command,
+            )
+            stages.append(self.session)
+        self._door = folder / "commands.sock"
+        self._threads = [
+            StageThread(stage, CLOCK.boottime_ns, random.Random(4), vital=False) for stage in stages
+        ]
+
+    def __enter__(self) -> Self:
+        """Returns when a command can be given, at either door."""
+        for thread in self._threads:
+            thread.start()
+        wait_until(lambda: all(head.abilities is not None for head in self.heads.values()))
+        wait_until(self._door.exists)
+        session = self.session
+        if session is not None:
+            wait_until(lambda: session.health().connected)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        ended = True
+        for thread in self._threads:
+            thread.stop()
+            ended &= thread.join(WAIT_S)
+        self.outbox.close()
+        assert ended
+        assert [thread.health().last_error for thread in self._threads] == [None] * len(
+            self._threads
+        )
+
+
+class Operator(Client):
+    """Somebody at the centre who sends commands, and hears the replies to his own."""
+
+    def __init__(self, broker: BrokerConfig, name: str = "amina") -> None:
+        super().__init__(broker, f"operator-{name}")
+        self._name = name
+        self.where = topics.up(BOX, f"reply/{name}")
+        self.link.subscribe([topics.up(BOX, "reply/#")])
+        self.wait(Subscribed)
+
+    def send(
+        self,
+        args: dict[str, Any],
+        ident: str,
+        *,
+        verb: str = "ptz",
+        response_topic: str | None = None,
+        retained: bool = False,
+    ) -> None:
+        """Send a command; its correlation data is its id."""
+        command = {
+            "id": ident,
+            "expires": EXPIRES,
+            "by": self._name,
+            "role": "operator",
+            "args": args,
+        }
+        self.link.publish(
+            topics.down(BOX, f"command/{verb}"),
+            msgspec.json.encode(command),
+            retained=retained,
+            response_topic=response_topic or self.where,
+            correlation=ident.encode(),
+        )
+
+    def hear(self) -> tuple[Received, Reply]:
+        """The next reply, as it came and what it says."""
+        received = self.wait(Received)
+        assert isinstance(received, Received)
+        message = msgspec.json.decode(received.payload, type=ReplyMessage)
+        return received, message.data
+
+    def ask(self, args: dict[str, Any], ident: str, verb: str = "ptz") -> Reply:
+        """Send a command, and hear its last reply."""
+        self.send(args, ident, verb=verb)
+        while True:
+            received, reply = self.hear()
+            if received.correlation == ident.encode() and not isinstance(
+                reply, CommandAccepted | CommandProgress
+            ):
+                return reply

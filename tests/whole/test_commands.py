@@ -1,0 +1,198 @@
+"""Commands over a real broker to a box with a real head in it, and what is heard of them."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config import BrokerConfig
+from agent.control.command import Course, Later, Order
+from agent.model import CommandAccepted, CommandProgress
+from agent.report import topics
+from tests.pure.command_rig import refused, result
+from tests.whole.command_box import BOX, CommandBox, Operator
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.street import wait_until
+
+GOTO = {"do": "goto", "head": "mast", "pan_deg": -20.0, "tilt_deg": 5.0}
+
+
+@pytest.fixture
+def broker(mosquitto: Mosquitto) -> BrokerConfig:
+    return BrokerConfig(url=mosquitto.url, keepalive_s=5)
+
+
+Operators = Callable[..., Operator]
+
+
+@pytest.fixture
+def operators(broker: BrokerConfig) -> Iterator[Operators]:
+    """Operators who are there, and hear from now on; gone after the test."""
+    made: list[Operator] = []
+
+    def come(name: str = "amina") -> Operator:
+        made.append(Operator(broker, name))
+        return made[-1]
+
+    yield come
+    for operator in made:
+        operator.link.abandon()
+
+
+def test_an_operator_takes_the_head_sends_it_somewhere_and_gives_it_back(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    with CommandBox(tmp_path, broker) as box:
+        operator = operators()
+        lease = result(operator.ask({"do": "take", "head": "mast", "lease_s": 60}, "1"))["lease"]
+        assert (lease["by"], lease["role"]) == ("amina", "operator")
+        assert 55 < lease["left_s"] <= 60
+        goto = {**GOTO, "token": lease["token"]}
+        assert result(operator.ask(goto, "2"))["lease"]["token"] == lease["token"]
+        wait_until(lambda: not box.heads["mast"].state().moving)
+        (head,) = result(operator.ask({"do": "where", "head": "mast"}, "3"))["heads"]
+        assert head["place"]["pan_deg"] == pytest.approx(-20, abs=0.5)
+        result(operator.ask({"do": "preset_set", "head": "mast", "preset": "gate"}, "4"))
+        presets = result(operator.ask({"do": "presets", "head": "mast"}, "5"))["presets"]
+        assert [preset["name"] for preset in presets] == ["gate"]
+        result(operator.ask({"do": "release", "head": "mast", "token": lease["token"]}, "6"))
+        assert box.heads["mast"].state().lease is None
+        kind, _ = refused(operator.ask({**goto, "pan_deg": 0.0}, "7"))
+        assert kind == "fenced"
+
+
+def test_a_repeat_after_a_restart_gets_the_first_reply_and_moves_nothing(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    operator = operators()
+    with CommandBox(tmp_path, broker) as box:
+        first = operator.ask(GOTO, "once")
+        wait_until(lambda: not box.heads["mast"].state().moving)
+    with CommandBox(tmp_path, broker) as box:
+        assert operator.ask(GOTO, "once") == first
+        state = box.heads["mast"].state()
+        assert state.lease is None
+        assert state.position is not None
+        assert state.position.pose.pan_deg == 0
+
+
+def test_a_reply_comes_where_it_was_asked_for_and_never_outside_of_the_box_s_replies(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    with CommandBox(tmp_path, broker):
+        operator = operators()
+        listener = operators("spy")
+        listener.link.subscribe(["vigie/v1/+/up/event/#", "elsewhere"])
+        operator.send({"do": "list"}, "1")
+        received, reply = operator.hear()
+        assert received.topic == operator.where
+        assert received.correlation == b"1"
+        assert result(reply)["heads"][0]["name"] == "mast"
+        for number, asked in enumerate(("elsewhere", topics.up("pole-18", "reply"))):
+            operator.send({"do": "list"}, f"x{number}", response_topic=asked)
+            received, _ = operator.hear()
+            assert received.topic == topics.up(BOX, "reply")
+            assert received.correlation == f"x{number}".encode()
+        heard = {listener.hear()[0].topic for _ in range(3)}
+        assert heard == {operator.where, topics.up(BOX, "reply")}
+
+
+def test_a_retained_command_is_refused_when_it_comes_and_at_each_connection(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    operator = operators()
+    with CommandBox(tmp_path, broker) as box:
+        operator.send(GOTO, "kept", retained=True)
+        kind, why = refused(operator.hear()[1])
+        assert (kind, "retained" in why) == ("malformed", True)
+        assert box.heads["mast"].state().lease is None
+    with CommandBox(tmp_path, broker) as box:
+        assert refused(operator.hear()[1])[0] == "malformed"
+        assert box.heads["mast"].state().lease is None
+
+
+def test_what_is_sent_while_a_box_is_away_never_comes(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    operator = operators()
+    with CommandBox(tmp_path, broker):
+        pass
+    operator.send(GOTO, "too-early")
+    with CommandBox(tmp_path, broker) as box:
+        result(operator.ask({"do": "list"}, "now"))
+        assert box.heads["mast"].state().lease is None
+
+
+class Errand:
+    """A verb that takes as long as a test wants."""
+
+    name = "errand"
+    express = ()
+
+    class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        pass
+
+    class Result(msgspec.Struct):
+        done: bool = True
+
+    args = Args
+
+    def __init__(self) -> None:
+        self.course: Course | None = None
+
+    def subject(self, args: Args) -> str:
+        return "run"
+
+    def is_repeatable(self, args: Args) -> bool:
+        return False
+
+    def at_once(self, args: Args) -> str | None:
+        return None
+
+    def run(self, order: Order, course: Course) -> Later:
+        self.course = course
+        return Later(within_s=60)
+
+
+def test_a_reply_outlives_the_broker(
+    mosquitto: Mosquitto, broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    errand = Errand()
+    with CommandBox(tmp_path, broker, errand) as box:
+        operator = operators()
+        operator.send({}, "long", verb="errand")
+        assert isinstance(operator.hear()[1], CommandAccepted)
+        assert errand.course is not None
+        errand.course.progress(0.25, "a quarter")
+        assert operator.hear()[1] == CommandProgress(
+            command="long", verb="errand", share=0.25, detail="a quarter"
+        )
+        mosquitto.end(signal.SIGKILL)
+        operator.link.abandon()
+        wait_until(lambda: box.session is not None and not box.session.health().connected)
+        errand.course.finish(Errand.Result)
+        wait_until(lambda: box.desk.health().done == 1)
+        mosquitto.start()
+        again = operators()
+        received, reply = again.hear()
+        assert (received.topic, received.correlation) == (operator.where, b"long")
+        assert result(reply) == {"done": True}
+
+
+def test_another_box_s_command_and_rubbish_do_nothing(
+    broker: BrokerConfig, operators: Operators, tmp_path: Path
+) -> None:
+    with CommandBox(tmp_path, broker) as box:
+        operator = operators()
+        for topic, payload in (
+            (topics.down(BOX, "command/ptz"), b"\x00\xff"),
+            (topics.down(BOX, "command/dance"), b"{}"),
+            (topics.down(BOX, "command/ptz"), b"[" * 60_000),
+        ):
+            operator.link.publish(topic, payload)
+            assert refused(operator.hear()[1])[0] == "malformed"
+        operator.link.publish(topics.down("pole-18", "command/ptz"), b"{}")
+        result(operator.ask({"do": "list"}, "after"))
+        assert box.desk.health().refused == 3

@@ -1,0 +1,226 @@
+"""A whole box with a head and pins: `vigie ptz` beside it, the centre far away, and its death."""
+
+import getpass
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.report.payloads import (
+    DeclarationMessage,
+    HealthMessage,
+    Online,
+    SnapshotHeader,
+    StatusMessage,
+)
+from agent.watch import Heard
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.street import wait_until
+from tests.whole.rig import Box, Centre
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V / Rue Chaouia"
+state = "state"
+[broker]
+url = "{url}"
+[health]
+every_s = 2
+[[camera]]
+name = "north"
+driver = "fake"
+options = {{ width_px = 640, height_px = 360 }}
+[[head]]
+name = "mast"
+driver = "fake"
+camera = "north"
+settle_s = 0.2
+lease_s = 5.0
+[head.fov_deg]
+wide = 90.0
+tele = 60.0
+[head.sweep]
+speed = 1.0
+tilt_deg = -10.0
+[[head.forbidden]]
+name = "windows"
+pan_deg = [100.0, 140.0]
+tilt_deg = [20.0, 80.0]
+[[head.tour]]
+name = "round"
+[[head.tour.stop]]
+preset = "gate"
+dwell_s = 1.0
+[gpio]
+driver = "fake"
+[[pin]]
+name = "siren"
+kind = "siren"
+pin = 25
+"""
+
+
+@pytest.fixture
+def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path / "box", mosquitto.url)
+    (box.folder / "vigie.toml").write_text(CONFIG.format(url=mosquitto.url))
+    yield box
+    box.abandon()
+
+
+class Technician:
+    """Somebody at the box, who types."""
+
+    def __init__(self, box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+        self._config = str(box.folder / "vigie.toml")
+        self._capsys = capsys
+
+    def types(self, *words: str) -> int:
+        return main(["ptz", "--config", self._config, *words])
+
+    def asks(self, *words: str) -> dict[str, object]:
+        """What the last reply gave."""
+        assert self.types("--json", *words) == 0, self._capsys.readouterr()
+        last = json.loads(self._capsys.readouterr().out.splitlines()[-1])
+        result: dict[str, object] = last["result"]
+        return result
+
+    def is_told(self, *words: str) -> str:
+        """Why it was refused."""
+        assert self.types(*words) in (1, 2)
+        return self._capsys.readouterr().err
+
+    def sees(self, *words: str) -> str:
+        assert self.types(*words) == 0
+        return self._capsys.readouterr().out
+
+    def head(self) -> dict[str, object]:
+        heads = self.asks("where")["heads"]
+        assert isinstance(heads, list)
+        head: dict[str, object] = heads[0]
+        return head
+
+
+def test_a_technician_moves_the_head_and_looks_all_around(
+    box: Box, centre: Centre, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.start()
+    here = Technician(box, capsys)
+    wait_until(lambda: here.head()["settled"])
+    assert "mast" in here.sees("list")
+    assert "absolute" in here.sees("list")
+    assert "forbidden" in here.is_told("goto", "120", "50")
+    assert "'windows'" in here.is_told("goto", "120", "50")
+    here.asks("goto", "30", "5")
+    wait_until(lambda: here.head()["place"] == place(30, 5) and here.head()["settled"])
+    here.asks("preset", "set", "gate")
+    assert "gate" in here.sees("preset", "list")
+    assert "allowed: a preset's name" in here.is_told("goto", "1", "2", "3", "4")
+    here.asks("move", "left", "up", "--for", "0.5")
+    here.asks("stop")
+    here.asks("tour", "start", "round")
+    wait_until(lambda: here.head()["tour"] == "round" and here.head()["preset"] == "gate")
+    here.asks("tour", "stop")
+    made = here.asks("sweep")["panorama"]
+    assert isinstance(made, dict)
+    heard = centre.wait_for(
+        lambda all_: any(sha(item) == made["sha256"] for item in all_), "the panorama"
+    )
+    (picture,) = [item for item in heard if sha(item) == made["sha256"]]
+    assert len(picture.payload) == made["size_bytes"]
+    assert (made["pictures"], made["missing"]) == (7, [])
+    receipts = "".join(
+        path.read_text() for path in (box.folder / "state" / "custody").glob("*.chain")
+    )
+    assert f'"by":"{getpass.getuser()}"' in receipts
+    here.asks("preset", "delete", "gate")
+    assert "no presets yet" in here.sees("preset", "list")
+    assert "follows nobody" not in here.is_told("tour", "start", "square")
+    assert box.end(signal.SIGTERM) == 0
+    assert "Traceback" not in box.log
+
+
+def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
+    box: Box, centre: Centre
+) -> None:
+    box.start()
+    heard = centre.wait_for(
+        lambda all_: (
+            {DeclarationMessage, HealthMessage} <= {type(item.message) for item in all_}
+            and any(open_heads(item) for item in all_)
+        ),
+        "the declaration, and a head that is open",
+    )
+    births = [item.message.data for item in heard if isinstance(item.message, StatusMessage)]
+    birth = births[0]
+    assert isinstance(birth, Online)
+    assert [(head.name, head.camera, head.tours) for head in birth.heads] == [
+        ("mast", "north", ("round",))
+    ]
+    assert [(pin.name, pin.kind, pin.switchable) for pin in birth.pins] == [
+        ("siren", "siren", False)
+    ]
+    told = [item for item in heard if isinstance(item.message, DeclarationMessage)]
+    assert isinstance(told[0].message, DeclarationMessage)
+    assert told[0].message.seq is None
+    (camera,) = told[0].message.data.cameras
+    assert (camera.name, camera.turns, camera.kept_h) == ("north", True, 72)
+
+
+def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box: Box) -> None:
+    box.start()
+    wait_until(lambda: guard_of(box))
+    guard = guard_of(box)
+    assert box.end(signal.SIGTERM) == 0
+    wait_until(lambda: has_gone(guard))
+    assert "guard: the agent has died" not in box.log
+    box.start()
+    wait_until(lambda: guard_of(box))
+    guard = guard_of(box)
+    box.end(signal.SIGKILL)
+    wait_until(lambda: has_gone(guard))
+    assert "guard: the agent has died without a goodbye" in box.log
+    assert "guard: head mast: stopped" in box.log
+    assert "guard: pin siren: inactive" in box.log
+
+
+def test_without_an_agent_there_is_one_clear_line(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Technician(box, capsys).is_told("where")
+    assert "no agent runs there: start it with `vigie run" in said
+    assert len(said.splitlines()) == 1
+
+
+def place(pan_deg: float, tilt_deg: float) -> dict[str, float]:
+    return {"pan_deg": pan_deg, "tilt_deg": tilt_deg, "zoom": 0.0, "error_deg": 0.0}
+
+
+def sha(item: Heard) -> str | None:
+    return item.message.data.sha256 if isinstance(item.message, SnapshotHeader) else None
+
+
+def open_heads(item: Heard) -> list[str]:
+    message = item.message
+    return (
+        [head.name for head in message.data.heads if head.open]
+        if isinstance(message, HealthMessage)
+        else []
+    )
+
+
+def guard_of(box: Box) -> int | None:
+    """The guard's process, once it stands."""
+    for task in Path(f"/proc/{box.pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if b"guard.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
+
+
+def has_gone(pid: int | None) -> bool:
+    return not Path(f"/proc/{pid}").exists()
