@@ -7,7 +7,7 @@ import importlib
 
 from agent.cli.commands import Commands
 
-COMMANDS = ("demo", "run", "check-config", "replay", "detect", "watch", "footage")
+COMMANDS = ("demo", "run", "check-config", "replay", "detect", "watch", "footage", "probe", "ptz")
 """In the order in which a newcomer meets them."""
 
 

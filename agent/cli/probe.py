@@ -1,0 +1,228 @@
+"""`vigie probe`: what is connected to this box."""
+
+import argparse
+import sys
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from agent.cli import probe_tables
+from agent.cli.commands import Commands
+from agent.cli.footage_output import print_json
+from agent.errors import BadInput
+from agent.probe.asking import NetworkWish, Wish, probe
+from agent.probe.snippet import snippet
+from drivers import head_search, rtsp_search
+from drivers.errors import DriverError
+from drivers.onvif.access import Access, read_password
+from drivers.serial_port import LAST_PORT, SerialSettings
+
+_TELLS = """\
+Always asked: camera modules, video devices, serial ports, pins. Nothing is opened for longer than a
+moment, nothing moves, and nothing is sent. More is asked where you say so:
+
+--heads     asks the serial lines in Pelco-D and VISCA. It never moves a head. VISCA's broadcast
+            numbers the cameras of a chain anew, in the order in which they hang on it. Pelco-P
+            has no question that its makers agree upon: its heads cannot be found by asking.
+--network   calls for ONVIF cameras (multicast) and asks each what it is
+--subnet    asks every address of a subnet for RTSP
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "probe",
+        help="what is connected: cameras, serial ports, heads, pins",
+        description=_TELLS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    shape.add_argument("--toml", action="store_true", help="as tables for the configuration")
+    _add_heads(parser.add_argument_group("heads on serial lines"))
+    _add_network(parser.add_argument_group("cameras of the network"))
+    parser.set_defaults(run=run)
+
+
+def _add_heads(group: argparse._ArgumentGroup) -> None:
+    baud = ",".join(map(str, head_search.USUAL_BAUD))
+    group.add_argument("--heads", action="store_true", help="ask the serial lines for heads")
+    group.add_argument(
+        "--port",
+        action="append",
+        default=[],
+        metavar="PORT",
+        help="this line alone: a path or socket://HOST:PORT; may be given again (default: all)",
+    )
+    group.add_argument("--baud", metavar="N,N", help=f"the speeds to ask at (default: {baud})")
+    group.add_argument("--addresses", metavar="N-N", help="the heads to ask (default: 1-8)")
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    ports = ",".join(map(str, rtsp_search.PORTS))
+    group.add_argument("--network", action="store_true", help="call for ONVIF cameras")
+    group.add_argument(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="on this interface alone; may be given again (default: all)",
+    )
+    group.add_argument(
+        "--onvif",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="ask this ONVIF camera, http://HOST[:PORT]; may be given again",
+    )
+    group.add_argument(
+        "--username", metavar="NAME", help="told to every ONVIF camera that is asked"
+    )
+    group.add_argument("--password-file", metavar="FILE", type=Path, help="holds the password")
+    group.add_argument(
+        "--subnet", metavar="A.B.C.D/N", help="ask these addresses for RTSP, at most a /22"
+    )
+    group.add_argument(
+        "--rtsp-port", metavar="N,N", help=f"the ports to ask for RTSP (default: {ports})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask, and print. It is no failure to find nothing. Raises BadInput."""
+    wish = Wish(
+        heads=_heads(args),
+        lines=tuple(args.port),
+        network=_network(args),
+        subnet=_subnet(args),
+        rtsp_ports=_rtsp_ports(args),
+    )
+    console = Console(stderr=True)
+    with console.status("looking around") as status:
+        probed = probe(wish, status.update)
+    if args.json:
+        print_json(probed)
+    elif args.toml:
+        network = wish.network or NetworkWish()
+        sys.stdout.write(snippet(probed, network.username, network.password_file))
+    else:
+        probe_tables.show(probed, Console())
+    return 0
+
+
+def _heads(args: argparse.Namespace) -> head_search.Wanted | None:
+    if not args.heads:
+        for option, given in (
+            ("--port", args.port),
+            ("--baud", args.baud),
+            ("--addresses", args.addresses),
+        ):
+            if given:
+                raise BadInput(f"{option} says how heads are asked: give --heads with it")
+        return None
+    for port in args.port:
+        _check_port(port)
+    wanted = head_search.Wanted()
+    if args.baud is not None:
+        wanted = msgspec.structs.replace(wanted, baud=_numbers("--baud", args.baud, 300, 1_000_000))
+    if args.addresses is not None:
+        wanted = msgspec.structs.replace(
+            wanted, addresses=_numbers("--addresses", args.addresses, 1, 255)
+        )
+    return wanted
+
+
+def _check_port(port: str) -> None:
+    try:
+        msgspec.convert({"port": port}, SerialSettings)
+    except msgspec.ValidationError as error:
+        raise BadInput(
+            f"--port {port!r}: allowed: a path such as /dev/ttyUSB0, or socket://HOST:PORT"
+        ) from error
+
+
+def _network(args: argparse.Namespace) -> NetworkWish | None:
+    asks = args.network or args.onvif
+    if args.interface and not args.network:
+        raise BadInput("--interface says where cameras are called: give --network with it")
+    if (args.username is None) != (args.password_file is None):
+        raise BadInput("--username and --password-file go together: give both or neither")
+    if args.username is not None and not asks:
+        raise BadInput("--username is for ONVIF cameras: give --network or --onvif URL with it")
+    if not asks:
+        return None
+    for url in args.onvif:
+        try:
+            msgspec.convert({"url": url}, Access)
+        except msgspec.ValidationError as error:
+            raise BadInput(
+                f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user"
+            ) from error
+    password_file = None
+    if args.password_file is not None:
+        password_file = str(args.password_file.absolute())
+        try:
+            read_password(password_file, "--password-file")
+        except DriverError as error:
+            raise BadInput(str(error)) from error
+    return NetworkWish(
+        discover=args.network,
+        adapters=tuple(args.interface),
+        urls=tuple(args.onvif),
+        username=args.username,
+        password_file=password_file,
+    )
+
+
+def _subnet(args: argparse.Namespace) -> IPv4Network | None:
+    if args.subnet is None:
+        return None
+    least = rtsp_search.LONGEST_PREFIX
+    allowed = f"allowed: IPv4, such as 192.168.1.0/24, at most a /{least}"
+    try:
+        subnet = IPv4Network(args.subnet, strict=False)
+    except ValueError as error:
+        raise BadInput(f"--subnet {args.subnet!r}: no subnet; {allowed}") from error
+    if subnet.prefixlen < least:
+        raise BadInput(
+            f"--subnet {args.subnet!r}: {subnet.num_addresses} addresses are too many; {allowed}"
+        )
+    return subnet
+
+
+def _rtsp_ports(args: argparse.Namespace) -> tuple[int, ...]:
+    if args.rtsp_port is None:
+        return rtsp_search.PORTS
+    if args.subnet is None:
+        raise BadInput("--rtsp-port says how a subnet is asked: give --subnet with it")
+    ports = _numbers("--rtsp-port", args.rtsp_port, 1, LAST_PORT)
+    if len(ports) > MOST_RTSP_PORTS:
+        raise BadInput(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MOST_RTSP_PORTS} ports")
+    return ports
+
+
+MOST_RTSP_PORTS = 8
+
+
+def _numbers(option: str, text: str, least: int, most: int) -> tuple[int, ...]:
+    """`1-8,12` as numbers, each once, in the order given. Raises BadInput."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        good = all(one.isascii() and one.isdigit() and len(one) < 8 for one in (first, last))  # noqa: PLR2004 - no number here has more digits
+        if not good or not least <= int(first) <= int(last) <= most:
+            raise BadInput(
+                f"{option} {text!r}: {part.strip()!r} is none; allowed: numbers from {least} to "
+                f"{most}, such as {_EXAMPLES[option]}"
+            )
+        if dash and option not in _SPANS:
+            raise BadInput(f"{option} {text!r}: allowed: numbers with commas, no span")
+        found.update(dict.fromkeys(range(int(first), int(last) + 1)))
+    return tuple(found)
+
+
+_SPANS = ("--addresses",)
+_EXAMPLES = {"--baud": "9600,2400", "--addresses": "1-8,12", "--rtsp-port": "554,8554"}

@@ -1,0 +1,37 @@
+"""Which processes have devices open, as far as this user may see it."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PROC = Path("/proc")
+
+Holders = Mapping[int, tuple[str, ...]]
+"""A device's number (`st_rdev`), and who has it open: `process 812 (vigie)`."""
+
+
+def holders(proc: Path = PROC) -> Holders:
+    """Who has which device open; this process does not count. Nothing is opened for it."""
+    found: dict[int, set[str]] = {}
+    for process in proc.iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it ended, or is another user's
+            for device in _devices(process):
+                found.setdefault(device, set()).add(f"process {process.name} ({_name(process)})")
+    return {device: tuple(sorted(names)) for device, names in found.items()}
+
+
+def _devices(process: Path) -> set[int]:
+    devices = set()
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            # Only what lies in /dev: to look at a file on a dead server would hang.
+            if str(link.readlink()).startswith("/dev/"):
+                devices.add(link.stat().st_rdev)
+    return devices
+
+
+def _name(process: Path) -> str:
+    return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()

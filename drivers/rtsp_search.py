@@ -1,0 +1,115 @@
+"""RTSP servers of a subnet, found by one OPTIONS request to each address.
+
+Only who takes the connection is asked; nothing is played and no password is sent. So many addresses
+at once are asked, and each is given up soon.
+"""
+
+import errno
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import msgspec
+
+from drivers.errors import DriverError
+
+PORTS = (554, 8554)
+LONGEST_PREFIX = 22
+"""A larger subnet, of more than 1024 addresses, is not searched."""
+CONNECT_S = 0.7
+ANSWER_S = 2.0
+AT_ONCE = 64
+MOST_BYTES = 4096
+
+_STATUS = re.compile(rb"RTSP/\d\.\d (?P<code>\d{3})(?: [^\r\n]*)?\r?\n")
+_SERVER = re.compile(rb"^server:[ \t]*(?P<name>[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EACCES, errno.EPERM)
+
+
+class FoundRtsp(msgspec.Struct, frozen=True, kw_only=True):
+    """One open port. Without `status` it speaks something else, or nothing."""
+
+    host: str
+    port: int
+    status: int | None = None
+    server: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The address without a path, which only the camera's manual or ONVIF tells."""
+        return f"rtsp://{self.host}:{self.port}/"
+
+
+def search_subnet(
+    subnet: ipaddress.IPv4Network,
+    ports: Sequence[int] = PORTS,
+    *,
+    connect_s: float = CONNECT_S,
+    answer_s: float = ANSWER_S,
+) -> tuple[FoundRtsp, ...]:
+    """Whoever takes connections there, in the order of addresses.
+
+    Raises DriverError: unsupported for a subnet that is too large, absent where no network of this
+    box leads there.
+    """
+    if subnet.prefixlen < LONGEST_PREFIX:
+        raise DriverError(
+            "unsupported", f"subnet {subnet}: too large; allowed: at most a /{LONGEST_PREFIX}"
+        )
+    asked = [(str(host), port) for host in subnet.hosts() for port in ports]
+    pool = ThreadPoolExecutor(AT_ONCE, "rtsp search")
+    try:
+        answers = list(pool.map(lambda one: _ask(one, connect_s, answer_s), asked))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    failures = [answer for answer in answers if isinstance(answer, OSError)]
+    if len(failures) == len(answers) and all(one.errno in _NO_WAY for one in failures):
+        raise DriverError("absent", f"subnet {subnet}: {failures[0].strerror}") from failures[0]
+    return tuple(answer for answer in answers if isinstance(answer, FoundRtsp))
+
+
+def options_request(host: str, port: int) -> bytes:
+    """RFC 2326, 10.1. Pure."""
+    return (
+        f"OPTIONS rtsp://{host}:{port}/ RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: vigie\r\n\r\n".encode()
+    )
+
+
+def read_answer(host: str, port: int, answer: bytes) -> FoundRtsp:
+    """What an answer says. Pure."""
+    status = _STATUS.match(answer)
+    if status is None:
+        return FoundRtsp(host=host, port=port)
+    server = _SERVER.search(answer)
+    return FoundRtsp(
+        host=host,
+        port=port,
+        status=int(status["code"]),
+        server=server["name"].decode("utf-8", "replace").strip() or None if server else None,
+    )
+
+
+def _ask(where: tuple[str, int], connect_s: float, answer_s: float) -> FoundRtsp | OSError:
+    host, port = where
+    try:
+        connection = socket.create_connection(where, timeout=connect_s)
+    except OSError as error:
+        return error
+    answer = b""
+    until_s = monotonic() + answer_s
+    with connection:
+        connection.settimeout(answer_s)
+        try:
+            connection.sendall(options_request(host, port))
+            while len(answer) < MOST_BYTES and b"\r\n\r\n" not in answer:
+                connection.settimeout(max(until_s - monotonic(), 0.001))
+                more = connection.recv(MOST_BYTES)
+                if not more:
+                    break
+                answer += more
+        except OSError:
+            pass  # what came until then is its answer
+    return read_answer(host, port, answer)

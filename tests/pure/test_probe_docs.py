@@ -1,0 +1,58 @@
+"""docs/probe.md says what `vigie probe` has: each option, each state, each default, a true snippet."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import get_args
+
+from agent.cli import probe
+from agent.probe.findings import Probed, Section
+from agent.probe.snippet import snippet
+from drivers import head_search, rtsp_search
+from drivers.csi.census import TIMEOUT_S
+from drivers.head_questions import HeadAnswer
+from drivers.head_search import FoundHead, PortSearch
+from drivers.serial_ports import PortState
+
+PAGE = (Path(__file__).parents[2] / "docs" / "probe.md").read_text(encoding="utf-8")
+PORT = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
+
+
+def options() -> set[str]:
+    parser = argparse.ArgumentParser()
+    probe.add_parser(parser.add_subparsers())
+    (help_text,) = re.findall(r"usage:.*", parser_of(parser).format_help(), re.DOTALL)
+    return set(re.findall(r"--[a-z-]+", help_text)) - {"--help"}
+
+
+def parser_of(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    found = commands.choices["probe"]
+    assert isinstance(found, argparse.ArgumentParser)
+    return found
+
+
+def test_each_option_is_named() -> None:
+    assert options() == set(re.findall(r"(?<![|-])--[a-z-]+[a-z]", PAGE))
+
+
+def test_each_state_is_explained() -> None:
+    assert all(f"\n| {state} |" in PAGE for state in get_args(PortState))
+
+
+def test_the_defaults_are_those_of_the_code() -> None:
+    assert f"`{','.join(map(str, head_search.USUAL_BAUD))}`" in PAGE
+    assert f"`{','.join(map(str, rtsp_search.PORTS))}`, at most {probe.MOST_RTSP_PORTS}" in PAGE
+    assert tuple(range(1, 9)) == head_search.USUAL_ADDRESSES
+    assert f"at most a /{rtsp_search.LONGEST_PREFIX}" in PAGE
+    assert f"{rtsp_search.AT_ONCE} at once" in PAGE
+    assert f"within {rtsp_search.CONNECT_S} s" in PAGE
+    assert f"ended after {TIMEOUT_S:g} s" in PAGE
+
+
+def test_the_snippet_is_what_is_written() -> None:
+    answer = HeadAnswer(driver="pelco_d", address=1, tells_place=True)
+    head = FoundHead(port=PORT, baud=2400, answer=answer)
+    line = PortSearch(port=PORT, state="free", heads=(head,))
+    (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert snippet(Probed(heads=Section(found=(line,)))) == shown

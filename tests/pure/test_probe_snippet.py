@@ -1,0 +1,212 @@
+"""What `vigie probe --toml` writes is good once a person has filled it in, and is refused before."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import sources, strict
+from agent.config import Config
+from agent.errors import BadInput
+from agent.probe.findings import FoundOnvif, FoundPins, Probed, Section
+from agent.probe.snippet import snippet
+from drivers.catalog import ptz_module
+from drivers.csi.census import CameraModule
+from drivers.gpio_chips import PinFactory
+from drivers.head_questions import HeadAnswer
+from drivers.head_search import FoundHead, PortSearch
+from drivers.onvif.adoption import Adopted, Profile
+from drivers.rtsp_search import FoundRtsp
+from drivers.v4l2_devices import VideoDevice
+from tests.conftest import HeldClock
+
+BOX = """
+[box]
+id = "casa-0001"
+site = "x"
+[broker]
+url = "mqtt://127.0.0.1:1"
+"""
+LINE = "/dev/serial/by-id/usb-FTDI_A50285BI-if00-port0"
+MAIN = Profile(
+    token="p0",  # noqa: S106 - ONVIF's word for a name
+    name="main",
+    codec="H264",
+    width_px=1920,
+    height_px=1080,
+    fps=25,
+    has_head=True,
+)
+ADOPTED = Adopted(
+    name="Tram 14, front",
+    maker="Alstom",
+    model="Dome",
+    serial="77",
+    firmware="1",
+    record=MAIN,
+    stream_url="rtsp://10.0.0.31:554/p0?x=1",
+    detect=msgspec.structs.replace(MAIN, token="p1", width_px=640, height_px=360),  # noqa: S106 - ONVIF's word
+    detect_url="rtsp://10.0.0.31:554/p1",
+    snapshot_url=None,
+    has_ptz=True,
+    has_events=True,
+    topics=("RuleEngine/LineDetector/Crossed",),
+)
+
+
+def answer(driver: Any, address: int, *, tells_place: bool = True) -> HeadAnswer:
+    return HeadAnswer(driver=driver, address=address, tells_place=tells_place)
+
+
+ALL = Probed(
+    modules=Section(
+        found=(
+            CameraModule(number=0, id="/base/soc/i2c0mux/i2c@1/imx708@1a", model="imx708"),
+            CameraModule(number=1, id="/base/usb@1/camera", model="HD Pro", usb=True),
+        )
+    ),
+    devices=Section(
+        found=(
+            VideoDevice(path="/dev/video0", name="HD Pro", camera=True, formats=("mjpeg",)),
+            VideoDevice(path="/dev/video2", name="HD Pro", camera=True, formats=("yuyv422",)),
+            VideoDevice(path="/dev/video10", name="codec", kernel_driver="bcm2835-codec"),
+        )
+    ),
+    pins=FoundPins(factory=PinFactory(name="lgpio", board="Raspberry Pi 4B rev 1.4")),
+    heads=Section(
+        found=(
+            PortSearch(
+                port=LINE,
+                state="free",
+                heads=(
+                    FoundHead(port=LINE, baud=2400, answer=answer("pelco_d", 1)),
+                    FoundHead(port=LINE, baud=2400, answer=answer("pelco_d", 2, tells_place=False)),
+                ),
+            ),
+            PortSearch(
+                port="socket://10.0.0.40:5678",
+                state="free",
+                heads=(
+                    FoundHead(port="socket://10.0.0.40:5678", baud=None, answer=answer("visca", 1)),
+                ),
+            ),
+        )
+    ),
+    onvif=Section(found=(FoundOnvif(url="http://10.0.0.31", adopted=ADOPTED),)),
+    rtsp=Section(
+        found=(
+            FoundRtsp(host="10.0.0.31", port=554, status=401),
+            FoundRtsp(host="10.0.0.32", port=8554, status=200, server="GStreamer"),
+            FoundRtsp(host="10.0.0.33", port=554),
+        )
+    ),
+)
+
+
+def filled_in(text: str) -> str:
+    """As a person does it who takes every suggestion."""
+    return re.sub(r"^# (.*?)  # fill in: .*$", r"\1", text, flags=re.MULTILINE)
+
+
+def checked(text: str, folder: Path) -> Config:
+    """As `vigie check-config` and `vigie run` check it. Raises BadInput."""
+    path = folder / "vigie.toml"
+    path.write_text(BOX + text, encoding="utf-8")
+    config, _ = sources.load(path, HeldClock())
+    for index, head in enumerate(config.head):
+        strict.into(head.options, ptz_module(head.driver).Options, "test", f"head[{index}].options")
+    return config
+
+
+def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
+    config = checked(filled_in(snippet(ALL)), tmp_path)
+    assert [(camera.name, camera.driver) for camera in config.camera] == [
+        ("csi0", "csi"),
+        ("usb-hd-pro", "v4l2"),
+        ("usb-hd-pro-2", "v4l2"),
+        ("tram-14-front", "rtsp"),
+        ("rtsp-10-0-0-32", "rtsp"),
+    ]
+    csi, mjpeg, raw, tram, other = config.camera
+    assert csi.options == {"camera": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
+    assert mjpeg.options == {"device": "/dev/video0", "format": "mjpeg"}
+    assert (mjpeg.transcode, raw.transcode) == (False, True), "frames alone cannot be recorded"
+    assert tram.options["url"] == ADOPTED.stream_url
+    assert tram.detect_options is not None
+    assert tram.onvif is not None
+    assert tram.institution is not None
+    assert other.options["url"].startswith("rtsp://10.0.0.32:8554/")
+    assert [(head.driver, head.options.get("address")) for head in config.head] == [
+        ("onvif", None),
+        ("pelco_d", 1),
+        ("pelco_d", 2),
+        ("visca", 1),
+    ]
+    assert config.head[0].camera == "tram-14-front"
+    tells, reckoned, visca = config.head[1:]
+    assert (tells.options["position"], tells.options["baud"]) == ("query", 2400)
+    assert "position" not in reckoned.options
+    assert "baud" not in visca.options, "the far server sets it"
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing"),
+    [
+        ({"heads": ALL.heads, "modules": ALL.modules}, "tilt_deg"),
+        ({"rtsp": ALL.rtsp}, "url"),
+    ],
+)
+def test_what_only_a_person_knows_is_not_guessed(
+    kept: dict[str, Any], missing: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=missing):
+        checked(snippet(Probed(**kept)), tmp_path)
+
+
+def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> None:
+    text = snippet(Probed(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
+    config = checked(text, tmp_path)
+    (tram,) = config.camera
+    assert tram.options["username"] == "vigie"
+    assert tram.onvif is not None
+    assert tram.onvif.password_file == "/etc/vigie/tram.password"  # noqa: S105 - a path
+    assert tram.institution is None, "that is a person's to say"
+
+
+def test_pins_are_told_of_and_left_to_a_person() -> None:
+    text = snippet(Probed(pins=ALL.pins))
+    assert "Raspberry Pi 4B rev 1.4, through lgpio" in text
+    assert tomllib.loads(text) == {}
+
+
+def test_nothing_is_nothing() -> None:
+    assert tomllib.loads(snippet(Probed())) == {}
+
+
+ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+
+
+@given(name=ANYTHING, model=ANYTHING, path=ANYTHING, topic=ANYTHING)
+def test_whatever_a_device_calls_itself_it_stays_toml(
+    name: str, model: str, path: str, topic: str
+) -> None:
+    adopted = msgspec.structs.replace(
+        ADOPTED, name=name, model=model, stream_url=f"rtsp://h/{path}", topics=(topic,)
+    )
+    probed = Probed(
+        modules=Section(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
+        devices=Section(
+            found=(VideoDevice(path="/dev/video0", name=name, camera=True, others=(model,)),)
+        ),
+        onvif=Section(found=(FoundOnvif(url="http://h", adopted=adopted),)),
+    )
+    tables = tomllib.loads(filled_in(snippet(probed)))
+    config = msgspec.convert({**tomllib.loads(BOX), **tables}, Config)
+    assert len({camera.name for camera in config.camera}) == 3
+    assert config.camera[0].options == {"camera": f"/{path}"}
+    assert config.camera[2].options["url"] == f"rtsp://h/{path}"

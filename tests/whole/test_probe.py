@@ -1,0 +1,167 @@
+"""`vigie probe` as a technician uses it: a camera that speaks ONVIF, an RTSP
+server, libcamera's virtual camera. Heads are in `test_probe_heads`.
+"""
+
+import json
+import socket
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import gpiozero
+import pytest
+
+from agent.__main__ import main
+from tests import virtual_camera
+from tests.contracts.conftest import RtspServer, _why_no_rtsp
+from tests.contracts.onvif_peer import PASSWORD, URL, USER, onvif_peer, password_file
+from tests.contracts.own_network import NoNetwork, own_network
+
+ETH_P_IP = 0x0800  # linux/if_ether.h
+
+
+@pytest.fixture
+def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The command, which does well, and what it says."""
+
+    def run(*arguments: str) -> str:
+        assert main(["probe", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_cameras_that_speak_onvif_are_found_and_adopted(
+    tmp_path: Path, vigie: Callable[..., str]
+) -> None:
+    who = ("--username", USER, "--password-file", password_file(tmp_path))
+    with onvif_peer():
+        told = json.loads(vigie("--network", "--interface", "street", *who, "--json"))
+        named = vigie("--onvif", URL, *who, "--toml")
+        refused = json.loads(vigie("--onvif", URL, "--json"))
+        nowhere = vigie("--network", "--interface", "eth7")
+    (camera,) = told["onvif"]["found"]
+    assert (camera["url"], camera["problem"]) == (URL, None)
+    assert camera["adopted"]["stream_url"].endswith("/video_main")
+    assert PASSWORD not in json.dumps(told)
+    tables = tomllib.loads(named)
+    assert tables["camera"][0]["options"]["url"] == camera["adopted"]["stream_url"]
+    assert (tables["head"][0]["driver"], tables["head"][0]["camera"]) == (
+        "onvif",
+        tables["camera"][0]["name"],
+    )
+    (alone,) = refused["onvif"]["found"]
+    assert alone["problem"] == {"kind": "protocol", "said": "wants a user and a password"}
+    assert "ONVIF cameras: absent: interface 'eth7': not there; allowed: street, yard" in nowhere
+
+
+def test_nothing_is_sent_where_nothing_is_asked_for(vigie: Callable[..., str]) -> None:
+    try:
+        with (
+            own_network(),
+            socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as ear,
+        ):
+            ear.setblocking(False)
+            vigie()
+            with pytest.raises(BlockingIOError):
+                ear.recv(65_536)
+            vigie("--network", "--interface", "street")
+            assert ear.recv(65_536), "the ear hears"
+    except NoNetwork as error:
+        pytest.skip(f"needs a network namespace of its own, which root may make: {error}")
+
+
+def test_an_rtsp_server_of_the_subnet_is_found(vigie: Callable[..., str]) -> None:
+    missing = _why_no_rtsp()
+    if missing:
+        pytest.skip(missing)
+    server = RtspServer()
+    try:
+        ask = ("--subnet", "127.0.0.1/32", "--rtsp-port", str(server.port))
+        told = json.loads(vigie(*ask, "--json"))
+        shown, tables = vigie(*ask), vigie(*ask, "--toml")
+    finally:
+        server.kill()
+    (found,) = told["rtsp"]["found"]
+    assert (found["host"], found["port"], found["status"]) == ("127.0.0.1", server.port, 200)
+    assert "GStreamer" in found["server"]
+    assert f"rtsp://127.0.0.1:{server.port}/" in shown.replace("\n", "")
+    (camera,) = tomllib.loads(tables)["camera"]
+    assert camera == {"name": "rtsp-127-0-0-1", "driver": "rtsp", "options": {}}
+    assert "RTSP servers: nothing found" in vigie(*ask)
+
+
+def test_a_camera_module_is_found_in_a_process_of_its_own(
+    vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = virtual_camera.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    for name, value in virtual_camera.environment().items():
+        monkeypatch.setenv(name, value)
+    with virtual_camera.installed():
+        told, tables = json.loads(vigie("--json")), vigie("--toml")
+    (module,) = told["modules"]["found"]
+    assert (module["number"], module["model"]) == (0, "Virtual0")
+    (camera,) = tomllib.loads(tables)["camera"]
+    assert camera == {"name": "csi0", "driver": "csi", "options": {"camera": module["id"]}}
+
+
+def test_pins_are_reached_and_no_line_is_touched(
+    vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
+    told = json.loads(vigie("--json"))["pins"]
+    assert (told["factory"]["name"], told["problem"]) == ("mock", None)
+    factory = gpiozero.Device.pin_factory
+    assert not factory.pins
+    factory.close()
+
+
+def test_what_is_not_there_is_told_kind_by_kind(
+    vigie: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise ImportError('No module named libcamera')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = vigie()
+    assert "camera modules: absent: needs Picamera2 and libcamera: No module named" in said
+    assert "video devices" in said
+    assert "serial ports" in said
+    assert "pins" in said
+    assert "not asked: --heads, --network, --subnet A.B.C.D/N" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "/dev/ttyUSB0"], "--port says how heads are asked: give --heads with it"),
+        (["--heads", "--port", "ttyUSB0"], "--port 'ttyUSB0': allowed: a path such as"),
+        (["--heads", "--port", "socket://h:99999"], "--port 'socket://h:99999': allowed: a path"),
+        (["--heads", "--baud", "fast"], "--baud 'fast': 'fast' is none; allowed: numbers from 300"),
+        (["--heads", "--baud", "300-9600"], "--baud '300-9600': allowed: numbers with commas"),
+        (["--heads", "--addresses", "0-3"], "--addresses '0-3': '0-3' is none; allowed: numbers"),
+        (["--heads", "--addresses", "8-1"], "from 1 to 255, such as 1-8,12"),
+        (["--subnet", "10.0.0.0/8"], "16777216 addresses are too many; allowed: IPv4"),
+        (["--subnet", "camera.example"], "--subnet 'camera.example': no subnet; allowed: IPv4"),
+        (["--rtsp-port", "554"], "give --subnet with it"),
+        (["--subnet", "10.0.0.1/32", "--rtsp-port", "0"], "numbers from 1 to 65535"),
+        (["--onvif", "rtsp://h/"], "--onvif 'rtsp://h/': allowed: http://HOST[:PORT]"),
+        (["--onvif", "http://u:p@h/"], "without a user"),
+        (["--interface", "eth0"], "give --network with it"),
+        (["--network", "--username", "vigie"], "--username and --password-file go together"),
+        (
+            ["--network", "--username", "vigie", "--password-file", "/none"],
+            "--password-file: password_file '/none' cannot be read",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("vigie: ")
+    assert err.count("\n") == 1
+    assert said in err

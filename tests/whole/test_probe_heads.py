@@ -1,0 +1,258 @@
+"""`vigie probe --heads` with simulated heads on pseudo-terminals and behind TCP."""
+
+import json
+import os
+import socket
+import termios
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+
+from agent.__main__ import main
+from drivers.head_search import Wanted, search_port
+from drivers.simulated.motion import HeadMotion
+from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pty_head import PtyHead, Side
+from drivers.simulated.visca_side import ViscaSide
+from tests.conftest import HeldClock
+from tests.contracts.heads import MECHANICS, VISCA_BUILD
+
+Told = dict[str, Any]
+
+
+class Bench:
+    """Lines with heads, and the bodies that know whether they were moved."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self.clock = HeldClock()
+        self.bodies: list[HeadMotion] = []
+
+    def body(self) -> HeadMotion:
+        self.bodies.append(HeadMotion(MECHANICS, self.clock.now_ns))
+        return self.bodies[-1]
+
+    def line(self, name: str, sides: Sequence[Side]) -> str:
+        head = PtyHead(self._folder / name, sides, self.clock.boottime_ns)
+        self._stack.callback(head.close)
+        return str(head.link)
+
+    def moved(self) -> bool:
+        self.clock.pass_s(10)
+        states = [body.state(self.clock.now_ns) for body in self.bodies]
+        return any(one.moving or one.pan_deg or one.tilt_deg or one.zoom for one in states)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, stack)
+        yield bench
+        assert not bench.moved()
+
+
+@pytest.fixture
+def vigie(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The command, which does well, and what it says."""
+
+    def run(*arguments: str) -> str:
+        assert main(["probe", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def lines_of(vigie: Callable[..., str]) -> Callable[..., list[Told]]:
+    """What it tells of serial lines that it asks."""
+
+    def ask(*ports: str, baud: str = "9600", addresses: str = "1-3") -> list[Told]:
+        named = [word for port in ports for word in ("--port", port)]
+        asked = ("--heads", *named, "--baud", baud, "--addresses", addresses, "--json")
+        found: list[Told] = json.loads(vigie(*asked))["heads"]["found"]
+        return found
+
+    return ask
+
+
+def heads(line: Told) -> list[tuple[str, int]]:
+    return [(head["answer"]["driver"], head["answer"]["address"]) for head in line["heads"]]
+
+
+class At:
+    """A head that listens at one speed; at any other it hears noise, and answers noise."""
+
+    def __init__(self, side: Side, speed: int) -> None:
+        self._side, self._speed = side, speed
+        self.port: str | None = None
+
+    @property
+    def owes(self) -> bool:
+        return False
+
+    def exchange(self, data: bytes, t_ns: int) -> bytes:
+        if not data or self.port is None:
+            return b""
+        terminal = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
+        try:
+            hears = termios.tcgetattr(terminal)[4] == self._speed
+        finally:
+            os.close(terminal)
+        return self._side.exchange(data, t_ns) if hears else b"\x9a\xc3"
+
+
+class Says:
+    """Answers to the frames that it knows, and to nothing else."""
+
+    def __init__(self, answers: dict[str, str]) -> None:
+        self._answers = {bytes.fromhex(q): bytes.fromhex(a) for q, a in answers.items()}
+        self.owes = False
+
+    def exchange(self, data: bytes, t_ns: int) -> bytes:
+        return self._answers.get(data, b"")
+
+
+def test_heads_of_pelco_are_found_by_their_addresses(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    port = bench.line(
+        "bus", [PelcoSide(bench.body(), "D", 1), PelcoSide(bench.body(), "D", 3, receipts=True)]
+    )
+    (line,) = lines_of(port)
+    assert (line["state"], heads(line)) == ("free", [("pelco_d", 1), ("pelco_d", 3)])
+    answer = line["heads"][0]["answer"]
+    assert (answer["tells_place"], answer["pan_counts"], answer["tilt_counts"]) == (True, 0, 0)
+
+
+def test_a_line_that_hears_itself_and_a_head_on_it(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    port = bench.line("two-wire", [PelcoSide(bench.body(), "D", 2, echo=True)])
+    (line,) = lines_of(port)
+    assert heads(line) == [("pelco_d", 2)]
+    (alone,) = lines_of(port, addresses="1")
+    assert (alone["heads"], alone["strange"]) == ([], []), "its echo is nobody"
+
+
+def test_a_chain_of_visca_is_numbered_and_found(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    chain = ViscaSide([bench.body(), bench.body()], VISCA_BUILD)
+    (line,) = lines_of(bench.line("chain", [chain]), addresses="9")
+    assert heads(line) == [("visca", 1), ("visca", 2)]
+
+
+def test_a_camera_that_knows_no_broadcast_is_asked_by_its_address(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    camera = Says(
+        {
+            "82 09 06 12 FF": "A0 50 0F 0E 06 00 00 00 0C 08 FF",
+            "82 09 00 02 FF": "A0 50 00 20 04 0E 01 00 02 FF",
+        }
+    )
+    (line,) = lines_of(bench.line("camera", [camera]))
+    assert heads(line) == [("visca", 2)]
+    answer = line["heads"][0]["answer"]
+    assert (answer["pan_counts"], answer["vendor_id"], answer["model_id"]) == (-416, 32, 1038)
+
+
+def test_a_head_that_gives_receipts_alone_is_found_without_a_place(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    port = bench.line("old", [Says({"FF 02 00 51 00 00 53": "FF 02 00 53"})])
+    (line,) = lines_of(port)
+    assert heads(line) == [("pelco_d", 2)]
+    assert line["heads"][0]["answer"]["tells_place"] is False
+
+
+def test_the_speed_at_which_a_head_answers_is_told(
+    bench: Bench, lines_of: Callable[..., list[Told]], vigie: Callable[..., str]
+) -> None:
+    side = At(PelcoSide(bench.body(), "D", 1), termios.B2400)
+    side.port = port = bench.line("slow", [side])
+    (line,) = lines_of(port, baud="9600,2400,4800")
+    assert [head["baud"] for head in line["heads"]] == [2400]
+    (strange,) = lines_of(port, baud="9600")
+    assert strange["heads"] == []
+    assert strange["strange"][0]["baud"] == 9600
+    assert strange["strange"][0]["hex"].startswith("9a c3")
+    said = vigie("--heads", "--port", port, "--baud", "9600", "--addresses", "1")
+    assert f"{port}: something answers, in another protocol or at another speed" in said
+
+
+def test_a_line_where_nobody_answers_and_lines_that_cannot_be_asked(
+    bench: Bench, vigie: Callable[..., str], tmp_path: Path
+) -> None:
+    silent, held = bench.line("silent", []), bench.line("held", [])
+    absent = str(tmp_path / "unplugged")
+    ports = [word for port in (silent, held, absent, "/dev/null") for word in ("--port", port)]
+    with serial.Serial(held, exclusive=True):
+        said = vigie("--heads", *ports, "--baud", "9600", "--addresses", "1")
+    assert "heads: nothing found" in said
+    assert f"{silent}: nobody answers" in said
+    assert f"{held}: busy: another program has it" in said
+    assert f"{absent}: absent: no such device" in said
+    assert "/dev/null: unsupported: is no serial port" in said
+    assert "Pelco-P: its makers agree upon no question" in said
+
+
+def test_a_search_that_is_broken_off_asks_nothing_more(bench: Bench) -> None:
+    stop = threading.Event()
+
+    class Interrupts:
+        owes = False
+        heard = b""
+
+        def exchange(self, data: bytes, t_ns: int) -> bytes:
+            self.heard += data
+            stop.set()
+            return b""
+
+    far = Interrupts()
+    found = search_port(bench.line("line", [far]), Wanted(), stop)
+    assert (found.heads, far.heard) == ((), bytes.fromhex("88 30 01 FF"))
+
+
+@contextmanager
+def serial_server(side: Side, clock: HeldClock) -> Iterator[str]:
+    """A head behind a server of serial ports, for one who connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                while data := peer.recv(4096):
+                    peer.sendall(side.exchange(data, clock.now_ns))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_heads_behind_a_server_of_serial_ports_have_no_speed_of_ours(
+    bench: Bench, lines_of: Callable[..., list[Told]]
+) -> None:
+    with serial_server(ViscaSide([bench.body()], VISCA_BUILD), bench.clock) as port:
+        (line,) = lines_of(port, baud="9600,2400")
+    assert heads(line) == [("visca", 1)]
+    assert line["heads"][0]["baud"] is None
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        closed = f"socket://127.0.0.1:{gone.getsockname()[1]}"
+    (line,) = lines_of(closed)
+    assert (line["state"], line["heads"]) == ("absent", [])
+
+
+def test_the_snippet_names_the_port_and_the_speed(bench: Bench, vigie: Callable[..., str]) -> None:
+    port = bench.line("bus", [PelcoSide(bench.body(), "D", 1)])
+    asked = ("--heads", "--port", port, "--baud", "2400", "--addresses", "1", "--toml")
+    (head,) = tomllib.loads(vigie(*asked))["head"]
+    assert head["driver"] == "pelco_d"
+    assert head["options"] == {"port": port, "baud": 2400, "address": 1, "position": "query"}
