@@ -1,0 +1,93 @@
+"""docs/writing-a-head.md writes a head: what stands there keeps the contract, in a copy of the tree."""
+
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "writing-a-head.md").read_text(encoding="utf-8")
+BLOCKS: dict[str, str] = dict(
+    re.findall(r"^````python ([^\n]+)\n(.*?)^````$", PAGE, re.MULTILINE | re.DOTALL)
+)
+"""By what they are. The fences are long, because a docstring has fences of its own."""
+HEADS = "tests/contracts/heads.py"
+CONTRACT = ROOT / "tests" / "contracts" / "test_ptz.py"
+COPIED = ("agent", "drivers", "tests/contracts", "tests/virtual_camera")
+LACKS = {
+    "this head has no zoom",
+    "this head has no focus",
+    "this head has no presets",
+    "this head has no wiper, heater or lamp",
+    "this head has no need of reckoning",
+}
+"""What the written head cannot do, and the suite therefore does not ask of it."""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree with the head in it."""
+    tree = tmp_path_factory.mktemp("tree")
+    for folder in COPIED:
+        shutil.copytree(
+            ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "*.tflite")
+        )
+    for file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
+        (tree / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tree / file)
+    (tree / "tests/pure").mkdir()
+    for name, text in BLOCKS.items():
+        if " of " not in name:
+            assert not (ROOT / name).exists(), f"{name} is in the tree already"
+            (tree / name).write_text(text, encoding="utf-8")
+    heads = (tree / HEADS).read_text(encoding="utf-8")
+    for part, before in (
+        ("imports", "from drivers.simulated.visca_side"),
+        ("options", "HEADS: dict"),
+        ("line", '    "fake": FakeBench()'),
+    ):
+        assert heads.count(before) == 1
+        heads = heads.replace(before, f"{BLOCKS[f'{part} of {HEADS}']}{before}")
+    (tree / HEADS).write_text(heads, encoding="utf-8")
+    return tree
+
+
+def run(tree: Path, *arguments: str) -> ET.Element:
+    """The test suite of pytest's report, which stands whether tests passed or failed."""
+    report = tree / "report.xml"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - pytest wrote it just now
+    assert suite is not None
+    return suite
+
+
+def test_the_written_head_keeps_the_whole_contract(tree: Path) -> None:
+    suite = run(tree, "tests/contracts/test_ptz.py", "-k", "ptu")
+    cases = suite.findall("testcase")
+    asked = {str(case.get("name")).partition("[")[0] for case in cases}
+    every = set(re.findall(r"^def (test_\w+)", CONTRACT.read_text(encoding="utf-8"), re.MULTILINE))
+    assert asked == every, "each test of the suite was put to it"
+    assert all("ptu" in str(case.get("name")) for case in cases)
+    reasons = {str(skip.get("message")) for case in cases for skip in case.findall("skipped")}
+    assert reasons == LACKS
+
+
+def test_its_words_are_those_of_the_manual(tree: Path) -> None:
+    assert int(run(tree, "tests/pure/test_ptu.py").get("tests", 0)) > 0
+
+
+def test_it_is_one_file_of_the_product_and_one_line_of_the_suite() -> None:
+    product = [name for name in BLOCKS if name.startswith("drivers/ptz/")]
+    assert product == ["drivers/ptz/ptu.py"]
+    assert BLOCKS[f"line of {HEADS}"].count("\n") == 1

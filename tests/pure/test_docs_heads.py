@@ -1,0 +1,200 @@
+"""docs/heads*.md and tours.md show what there is: each snippet loads, each key has its row and default."""
+
+import argparse
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from agent import heads_config
+from agent.cli import probe, ptz
+from agent.control import head_stage, noise_watch, presets, schedule, tours
+from agent.control.authority import takes
+from agent.control.verbs import ptz as ptz_verb
+from agent.control.wishes import ROLES
+from agent.faults import FAULTS
+from agent.guard import LONGEST_S
+from agent.guard_duties import STOPS
+from agent.heads_config import HeadConfig
+from drivers.catalog import drivers_of, ptz_module
+from drivers.errors import DriverErrorKind
+from drivers.pelco_options import PelcoOptions
+from drivers.serial_port import SerialSettings
+from drivers.serial_thread import MOST_WAITING
+
+ROOT = Path(__file__).parents[2]
+HEADS, CONTROL, TOURS, WRITING = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("heads.md", "heads-control.md", "tours.md", "writing-a-head.md")
+)
+PAGES = {"heads.md": HEADS, "heads-control.md": CONTROL, "tours.md": TOURS}
+SECTIONS = {
+    match["driver"]: match["text"]
+    for match in re.finditer(
+        r"^## `(?P<driver>\w+)`: .*?\n(?P<text>.*?)(?=^## |\Z)", HEADS, re.MULTILINE | re.DOTALL
+    )
+}
+LINES = HEADS.partition("## Lines\n")[2].partition("\n### ")[0]
+ERRORS = HEADS.partition("### What goes wrong")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "[[head]]": HeadConfig,
+    "[[head.forbidden]]": heads_config.Sector,
+    "[head.fov_deg]": heads_config.FieldOfView,
+    "[head.sun]": heads_config.Sun,
+    "[head.promise]": heads_config.Promise,
+    "[[head.tour]]": heads_config.TourConfig,
+    "[[head.tour.stop]]": heads_config.TourStop,
+    "[head.sweep]": heads_config.SweepConfig,
+    "[head.tracking]": heads_config.TrackingConfig,
+}
+
+
+def heads(text: str) -> list[dict[str, Any]]:
+    """The `[[head]]` tables of a text's TOML snippets."""
+    snippets = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [table for snippet in snippets for table in tomllib.loads(snippet)["head"]]
+
+
+def rows(text: str, heading: str) -> dict[str, Any]:
+    """The keys of the table that begins with this heading, and their defaults; None where the
+    second cell is empty.
+    """
+    (table,) = re.findall(
+        rf"^\| {re.escape(heading)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE
+    )
+    found: dict[str, Any] = {}
+    for row in str(table).splitlines():
+        names, shown = row.split("|")[1:3]
+        literal = shown.strip().strip("`")
+        default = tomllib.loads(f"x = {literal}")["x"] if literal else None
+        found |= dict.fromkeys(re.findall(r"`(\w+)`", names), default)
+    return found
+
+
+def check(shown: dict[str, Any], struct: type[msgspec.Struct]) -> None:
+    """Each key is shown, with its default as TOML has it; None where there is none."""
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    assert set(shown) == set(fields)
+    for name, default in shown.items():
+        field = fields[name]
+        if field.default_factory is not msgspec.NODEFAULT:
+            real = field.default_factory()
+        else:
+            real = None if field.default is msgspec.NODEFAULT else field.default
+        assert (None if default is None else msgspec.convert(default, field.type)) == real, name
+
+
+def test_each_driver_has_its_section() -> None:
+    assert sorted(SECTIONS) == list(drivers_of("ptz"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_snippets_load(page: str) -> None:
+    found = heads(PAGES[page])
+    assert found
+    for table in found:
+        head = msgspec.convert(table, HeadConfig)
+        msgspec.convert(head.options, ptz_module(head.driver).Options)
+        schedule.check(head, page)
+
+
+@pytest.mark.parametrize("driver", drivers_of("ptz"))
+def test_a_drivers_own_snippet_loads_and_its_section_has_one_too(driver: str) -> None:
+    source = (ROOT / "drivers" / "ptz" / f"{driver}.py").read_text(encoding="utf-8")
+    for text in (source, SECTIONS[driver]):
+        (table,) = heads(text)
+        head = msgspec.convert(table, HeadConfig)
+        assert head.driver == driver
+        msgspec.convert(head.options, ptz_module(driver).Options)
+
+
+def test_the_options_of_lines_are_explained() -> None:
+    check(rows(LINES, "Option"), SerialSettings)
+
+
+@pytest.mark.parametrize("driver", drivers_of("ptz"))
+def test_each_option_is_explained_with_its_default(driver: str) -> None:
+    options = ptz_module(driver).Options
+    shown = rows(SECTIONS[driver], "Option")
+    if issubclass(options, SerialSettings):
+        shown = rows(LINES, "Option") | shown
+    if driver == "pelco_p":
+        assert issubclass(options, PelcoOptions)
+        shown = rows(SECTIONS["pelco_d"], "Option") | shown
+    check(shown, options)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_key_of_a_head_is_explained_with_its_default(table: str) -> None:
+    check(rows(CONTROL + TOURS, f"Key of `{table}`"), TABLES[table])
+
+
+def test_the_table_of_roles_is_the_one_that_holds() -> None:
+    (head, *body) = re.findall(
+        r"^\| (?:asks|operator|incident|tracking|tour)\b.*$", CONTROL, re.MULTILINE
+    )
+    holders = [cell.strip() for cell in head.split("|")[2:-1]]
+    assert holders == ["nobody", *reversed(ROLES)]
+    for role, row in zip(ROLES, body, strict=True):
+        first, *cells = (cell.strip() for cell in row.split("|")[1:-1])
+        assert first == role
+        for holder, cell in zip([None, *reversed(ROLES)], cells, strict=True):
+            assert (cell == "takes") == takes(role, holder)
+
+
+@pytest.mark.parametrize("code", [code for code in sorted(FAULTS) if code.startswith("PTZ")])
+def test_each_fault_of_heads_is_named(code: str) -> None:
+    assert f"| {code} |" in CONTROL
+
+
+def test_the_kinds_of_errors_are_those_of_drivers() -> None:
+    told = re.findall(r"\| (\w+) \|$", ERRORS, re.MULTILINE)
+    assert set(told) == set(get_args(DriverErrorKind)) - {"ended", "stuck"}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (HEADS, f"At most {MOST_WAITING} orders wait"),
+        (CONTROL, f"stops it {['', 'once', 'twice', 'three times'][STOPS]}"),
+        (CONTROL, f"it tries for {LONGEST_S:g} s"),
+        (CONTROL, f"{noise_watch.NOISY_BYTES} bytes of noise"),
+        (CONTROL, f"in {noise_watch.SPAN_S:g} s"),
+        (TOURS, f"up to\n{presets.MOST_PRESETS} for each head"),
+        (TOURS, f"the tour waits {tours.PAUSE_S:g} s"),
+    ],
+)
+def test_the_numbers_are_the_codes(page: str, words: str) -> None:
+    assert words in page
+
+
+def test_a_stop_that_is_owed_is_sent_as_often_as_the_page_says() -> None:
+    assert head_stage.STOP_AGAIN_S == 1.0
+    assert "It is sent again, once a second" in CONTROL
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^\$ vigie (.*)$", "".join(PAGES.values()), re.MULTILINE)
+)
+def test_the_commands_are_understood(line: str) -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    for command in (probe, ptz):
+        command.add_parser(commands)
+    assert callable(parser.parse_args(shlex.split(line)).run)
+
+
+def test_the_commands_to_follow_are_understood() -> None:
+    found = re.findall(r'\{"do": [^}]+\}', TOURS)
+    words = [msgspec.json.decode(text, type=ptz_verb.Args) for text in found]
+    assert [type(word).__struct_config__.tag for word in words] == ["follow", "follow_stop"]
+
+
+@pytest.mark.parametrize("page", [HEADS, CONTROL, TOURS, WRITING])
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (ROOT / "docs" / link).exists(), link

@@ -1,0 +1,73 @@
+"""docs/institutions.md shows what there is: its example loads, each key is named, the numbers hold."""
+
+import argparse
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import foreign_events
+from agent.cli import probe
+from agent.config import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
+from agent.foreign_events import is_wanted
+from agent.heads_config import HeadConfig
+from drivers.catalog import camera_module, ptz_module
+from drivers.onvif.adoption import DETECT_WIDTH_PX, plain_topic
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "institutions.md").read_text(encoding="utf-8")
+(EXAMPLE,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_loads() -> None:
+    tables = tomllib.loads(EXAMPLE)
+    (camera,) = msgspec.convert(tables["camera"], list[CameraConfig])
+    assert camera.institution is not None
+    assert camera.onvif is not None
+    for options in (camera.options, camera.detect_options):
+        msgspec.convert(options, camera_module(camera.driver).Options)
+    (head,) = msgspec.convert(tables["head"], list[HeadConfig])
+    assert head.camera == camera.name
+    msgspec.convert(head.options, ptz_module(head.driver).Options)
+
+
+@pytest.mark.parametrize(
+    ("table", "struct"),
+    [("[camera.institution]", InstitutionConfig), ("[camera.onvif]", OnvifConfig)],
+)
+def test_each_key_has_its_row(table: str, struct: type[msgspec.Struct]) -> None:
+    rows = PAGE.partition(f"| Key of `{table}` | |\n|---|---|\n")[2].partition("\n\n")[0]
+    named = {key for row in rows.splitlines() for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(struct.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"1 to {MAX_AGE_DAYS * 24}; left out",
+        f"least\n{DETECT_WIDTH_PX} pixels wide",
+        f"Beyond {foreign_events.MOST_A_MINUTE} that begin in a minute",
+        f"or {foreign_events.MOST_OPEN} that go on at once",
+    ],
+)
+def test_the_numbers_are_the_codes(words: str) -> None:
+    assert words in PAGE
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ vigie (.*)$", PAGE, re.MULTILINE))
+def test_the_commands_are_understood(line: str) -> None:
+    parser = argparse.ArgumentParser()
+    probe.add_parser(parser.add_subparsers())
+    assert callable(parser.parse_args(shlex.split(line)).run)
+
+
+def test_what_the_page_says_of_topics_and_names_holds() -> None:
+    assert foreign_events.OVER_AFTER_S == 60
+    assert is_wanted(plain_topic("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
+    tram = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=())
+    assert not tram.may_see("Samira Alaoui")
+    with pytest.raises(ValueError, match="tells who somebody is"):
+        OnvifConfig(url="http://10.0.0.31", events=("FaceRecognition/Match",))
