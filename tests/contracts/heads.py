@@ -4,6 +4,7 @@ A driver on a serial line joins the suite with one line in `HEADS`: its name, wh
 protocol at the far end, and its options.
 """
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -125,11 +126,33 @@ class FakeBench:
             rig.head.close()
 
 
-class LineRig(SimulatedRig):
-    """A head at the end of a serial line; `line` can be disturbed, pulled and plugged in."""
+class Babbler:
+    """Something on a line that says what nobody has asked for: `left` bytes of it."""
 
-    def __init__(self, line: PtyHead, body: HeadMotion, clock: HeldClock, head: Ptz) -> None:
-        self.line, self.body, self.clock, self.head = line, body, clock, head
+    def __init__(self) -> None:
+        self.left = 0
+        self._chance = random.Random(5)
+
+    def exchange(self, data: bytes, t_ns: int) -> bytes:
+        size = min(self.left, 1024)
+        self.left -= size
+        return self._chance.randbytes(size)
+
+    @property
+    def owes(self) -> bool:
+        return self.left > 0
+
+
+class LineRig(SimulatedRig):
+    """A head at the end of a serial line; `line` can be disturbed, pulled and plugged in, and
+    `babbler` be made to talk on it.
+    """
+
+    def __init__(
+        self, line: PtyHead, babbler: Babbler, body: HeadMotion, clock: HeldClock, head: Ptz
+    ) -> None:
+        self.line, self.babbler, self.body, self.clock = line, babbler, body, clock
+        self.head = head
 
     def settle(self) -> None:
         assert self.line.settle(PATIENCE_S)
@@ -158,11 +181,12 @@ class LineBench:
     def set_up(self, folder: Path) -> Iterator[LineRig]:
         clock = HeldClock()
         body = HeadMotion(self.mechanics, clock.now_ns)
-        line = PtyHead(folder / "line", [self.side(body)], clock.boottime_ns)
+        babbler = Babbler()
+        line = PtyHead(folder / "line", [self.side(body), babbler], clock.boottime_ns)
         try:
             head = open_head(self.driver, self.options(line.link), clock.boottime_ns)
             try:
-                yield LineRig(line, body, clock, head)
+                yield LineRig(line, babbler, body, clock, head)
             finally:
                 head.close()
         finally:

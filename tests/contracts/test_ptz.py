@@ -18,8 +18,9 @@ import serial
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzAbilities, Velocity
 from drivers.errors import DriverError
+from drivers.serial_bus import BUSES
 from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pty_head import PtyHead
+from drivers.simulated.pty_head import LineNoise, PtyHead
 from tests.conftest import hardware
 
 from .heads import (
@@ -483,6 +484,35 @@ def test_a_stop_is_heard_while_no_answer_comes(on_line: LineRig) -> None:
     with suppress(DriverError):
         head.stop()
     on_line.pass_s(2)
+    assert not on_line.state().moving
+
+
+def heard_bytes() -> int:
+    """What has come over the lines of this process."""
+    return sum(bus.bytes_heard for bus in BUSES.health())
+
+
+def test_a_million_bytes_of_noise_move_nothing_and_are_forgotten(on_line: LineRig) -> None:
+    head, orders = on_line.head, on_line.body.orders
+    head.position()
+    began, deadline_s = heard_bytes(), monotonic() + 60
+    for block in range(1, 1001):
+        on_line.babbler.left = 1000
+        on_line.settle()
+        while heard_bytes() - began < 1000 * block:
+            assert monotonic() < deadline_s
+            os.sched_yield()
+    assert on_line.body.orders == orders
+    assert (on_line.state().pan_deg, on_line.state().tilt_deg) == (0, 0)
+    on_line.line.disturb(to_host=LineNoise(flip=0.01), to_heads=LineNoise(flip=0.01))
+    for _ in range(20):
+        with suppress(DriverError):
+            head.position()
+    assert on_line.body.orders == orders
+    on_line.line.disturb()
+    with suppress(DriverError):
+        head.position()
+    head.position()
     assert not on_line.state().moving
 
 
