@@ -224,6 +224,8 @@ class Agent:
         )
         self._attest.put(started, self._clock.boottime_ns())
         self._attest.look()
+        if self.hands.guard is not None:
+            self.hands.guard.stand()
         self.supervisor.start()
 
     def stop(self) -> bool:

@@ -66,6 +66,13 @@ class GuardStage:
         process = self._process
         return None if process is None else process.pid
 
+    def stand(self) -> None:
+        """Let the guard stand, before anything else begins. Where it cannot, its stage tries on."""
+        try:
+            self._process = self._process or self._started()
+        except OSError as error:
+            log.error("no guard: %s", error)
+
     def run_once(self, stopping: threading.Event) -> None:
         """See that a guard stands. Raises GuardDiedError where another one had to be started, and
         OSError where none can be.
