@@ -8,7 +8,10 @@ from rich.console import Console
 
 from agent.cli.commands import Commands
 from agent.demo.demo import Request, run_demo
+from agent.demo.ptz_demo import PtzRequest, run_ptz_demo
+from agent.demo.ptz_summary import tell_ptz
 from agent.demo.summary import program_name, tell
+from agent.errors import BadInput
 
 
 def add_parser(commands: Commands) -> None:
@@ -19,9 +22,15 @@ def add_parser(commands: Commands) -> None:
         description="Plays a film of a street through the complete agent: people and vehicles are "
         "found, followed and counted, and what happens is reported over MQTT to a centre on this "
         "machine. Nothing leaves this machine. The first run fetches a film of 98 MB; without a "
-        "network a street is drawn instead.",
+        "network a street is drawn instead. With --ptz it is a camera on a pan-tilt head in a drawn "
+        "street all around: a tour, operators who take the head over MQTT, and a panorama.",
     )
     parser.add_argument("--video", metavar="FILE", type=Path, help="a film of your own")
+    parser.add_argument(
+        "--ptz",
+        action="store_true",
+        help="a pan-tilt head on a serial line, in a rendered street (about a minute)",
+    )
     parser.add_argument(
         "--fast",
         action="store_true",
@@ -34,19 +43,33 @@ def add_parser(commands: Commands) -> None:
         default=Path("demo-out"),
         help="the folder to write into (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seconds", metavar="N", type=_seconds, help="stop after so many seconds of the film"
-    )
+    parser.add_argument("--seconds", metavar="N", type=_seconds, help="stop after so many seconds")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and tell what came of it."""
     console = Console()
+    program = program_name(sys.argv[0], Path.cwd())
+    if args.ptz:
+        _refuse_of_films(args)
+        tell_ptz(
+            run_ptz_demo(PtzRequest(out=args.out, seconds=args.seconds), console), console, program
+        )
+        return 0
     request = Request(video=args.video, fast=args.fast, out=args.out, seconds=args.seconds)
     summary = run_demo(request, console)
-    tell(summary, console, program_name(sys.argv[0], Path.cwd()))
+    tell(summary, console, program)
     return 0
+
+
+def _refuse_of_films(args: argparse.Namespace) -> None:
+    if args.fast:
+        raise BadInput(
+            "--fast does not go with --ptz: a head moves in real time; allowed: --seconds"
+        )
+    if args.video is not None:
+        raise BadInput("--video does not go with --ptz: a film does not turn; allowed: --seconds")
 
 
 def _seconds(text: str) -> float:

@@ -31,11 +31,15 @@ class DemoCentre:
         on_event: Callable[[Event], None],
         clock_ns: Callable[[], int],
         rng: random.Random,
+        on_snapshot: Callable[[SnapshotHeader, Path], None] = lambda _header, _path: None,
     ) -> None:
-        """Opens its files. Raises BadInput where that cannot be done."""
+        """Opens its files. Raises BadInput where that cannot be done. `on_snapshot` is told the
+        file of each picture.
+        """
         self._files = files
         self._tally = tally
         self._on_event = on_event
+        self._on_snapshot = on_snapshot
         self._seen: set[str] = set()
         self.public_key: str | None = None
         """The box's, as its birth has told it."""
@@ -85,4 +89,6 @@ class DemoCentre:
         kind = self._kinds.get(header.data.event or "", "picture")
         number = self._tally.snapshot_came()
         name = f"{number:03d}-{kind.replace('_', '-')}.jpg"
-        Path(self._files.snapshots, name).write_bytes(jpeg)
+        path = self._files.snapshots / name
+        path.write_bytes(jpeg)
+        self._on_snapshot(header, path)

@@ -1,12 +1,9 @@
 """One run of the demo: a film, a broker, the complete agent, and the centre, till the film ends."""
 
-import logging
 import math
-import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,12 +26,13 @@ from agent.demo.centre import DemoCentre
 from agent.demo.files import DemoFiles
 from agent.demo.film import Film, choose_film
 from agent.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from agent.demo.log_file import log_into
 from agent.demo.proof import Proof, prove
 from agent.demo.recorded_film import RecordedFilm
-from agent.demo.screen import Moment
+from agent.demo.screen import Moment, screen
 from agent.demo.summary import Summary
 from agent.demo.tally import Tally
-from agent.demo.view import DemoView, LiveView, PlainView
+from agent.demo.view import DemoView, FilmLines, view_on
 from agent.detect import scene as scenes
 from agent.errors import BadInput
 from agent.lane import Source
@@ -48,7 +46,6 @@ from drivers.media import Frame
 CAMERA = "street"
 BOX = "demo-box"
 
-_STDERR = 2
 _SHOW_EVERY_S = 0.2
 _ONLINE_WITHIN_S = 10.0
 _DRAINED_WITHIN_S = 10.0
@@ -70,7 +67,7 @@ def run_demo(request: Request, console: Console) -> Summary:
     Raises BadInput or DriverError where what was given cannot be used.
     """
     files = DemoFiles(request.out)
-    with _log_into(files.log):
+    with log_into(files.log):
         film = choose_film(request.video, fast=request.fast, work=files.state, console=console)
         console.print(
             f"Playing: {film.title}. What follows is what a box would tell its centre, over MQTT.",
@@ -159,7 +156,7 @@ class _Run:
 
     def _show(
         self,
-        view: DemoView,
+        view: DemoView[Moment],
         signals: StopSignals,
         longest_s: float,
         is_done: Callable[[], bool],
@@ -188,10 +185,8 @@ class _Run:
             broker=self._broker_url,
         )
 
-    def _view(self) -> DemoView:
-        if self._console.is_terminal:
-            return LiveView(self._console)
-        return PlainView(self._console)
+    def _view(self) -> DemoView[Moment]:
+        return view_on(self._console, screen, FilmLines())
 
     def _on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
         """In the detect thread: a frame was judged."""
@@ -232,27 +227,3 @@ def _config(film: Film, files: DemoFiles, broker_url: str) -> Config:
         record=RecordConfig(max_bytes=_RING_BYTES),
         health=HealthConfig(every_s=1.0),
     )
-
-
-@contextmanager
-def _log_into(path: Path) -> Iterator[None]:
-    """What the agent logs goes into a file, so that it does not write over the screen: its own
-    lines, and those that native libraries write to the standard error by themselves.
-    """
-    log = path.open("a", encoding="utf-8", buffering=1)
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    stderr = os.dup(_STDERR)
-    os.dup2(log.fileno(), _STDERR)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, _STDERR)
-        os.close(stderr)
-        root.removeHandler(handler)
-        root.setLevel(before)
-        log.close()

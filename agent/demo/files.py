@@ -25,6 +25,9 @@ class DemoFiles:
         self.export = folder / "export"
         self.log = folder / "agent.log"
         self.scene = folder / "scene.toml"
+        self.panorama = folder / "panorama.jpg"
+        self.config = folder / "vigie.toml"
+        self.scenes = folder / "scenes"
         try:
             self._prepare()
         except OSError as error:
@@ -37,10 +40,12 @@ class DemoFiles:
                     f"--out {str(self.folder)!r}: has files that no demo wrote; "
                     "allowed: a new folder, an empty one, or that of an earlier demo"
                 )
-            for known in (self.snapshots, self.state, self.export):
+            for known in (self.snapshots, self.state, self.export, self.scenes):
                 shutil.rmtree(known, ignore_errors=True)
-            for known in (self.film, self.messages, self.log, self.scene):
-                known.unlink(missing_ok=True)
+            for written in (self.film, self.messages, self.log, self.scene):
+                written.unlink(missing_ok=True)
+            for written in (self.panorama, self.config):
+                written.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / MARK).touch()
         self.snapshots.mkdir()

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from agent.demo.tally import Arrived, View
 from agent.demo.tiny_picture import COLOURS, TinyPicture
+from drivers.media import Plane
 
 LEAST_COLUMNS_FOR_PICTURE = 90
 _PICTURE_SHARE = 0.52
@@ -48,7 +49,9 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
     events = max(_LEAST_EVENTS, rows - _ROWS_AROUND)
     top: RenderableType = _facts(moment)
     if columns >= LEAST_COLUMNS_FOR_PICTURE and moment.view.gate is not None:
-        width = min(int(columns * _PICTURE_SHARE), _columns_that_fit(moment, rows))
+        width = min(
+            int(columns * _PICTURE_SHARE), columns_that_fit(moment.view.gate, rows, _ROWS_AROUND)
+        )
         picture = TinyPicture(moment.view.gate, moment.view.tracks, width)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=width, no_wrap=True)
@@ -56,7 +59,7 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
         grid.add_row(picture, top)
         top = grid
         events = max(_LEAST_EVENTS, rows - picture.rows - 8)
-    title = f"Vigie demo: {moment.film}, {_clock(moment.view.film_s)} of {_clock(moment.length_s)}"
+    title = f"Vigie demo: {moment.film}, {clock_text(moment.view.film_s)} of {clock_text(moment.length_s)}"
     return Group(
         Panel(top, title=title, title_align="left", border_style="blue"),
         Panel(
@@ -65,7 +68,7 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
             title_align="left",
             border_style="blue",
         ),
-        delivery(moment),
+        delivery(moment.view),
         Text("Ctrl-C stops.", style="dim"),
     )
 
@@ -80,16 +83,16 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB"
 
 
-def delivery(moment: Moment) -> Text:
+def delivery(view: View) -> Text:
     """Outbox, footage and faults, as the box has last told them."""
-    health = moment.view.health
+    health = view.health
     if health is None:
         return Text(" The box has not said yet how it is.", style="dim")
     segments = sum(footage.segments for footage in health.footage)
     size_bytes = sum(footage.bytes for footage in health.footage)
     text = Text()
     text.append(" Messages ", "bold")
-    text.append(f"{moment.view.messages} arrived, {health.outbox.depth} wait in the outbox   ")
+    text.append(f"{view.messages} arrived, {health.outbox.depth} wait in the outbox   ")
     text.append("Footage ", "bold")
     text.append(f"{segments} closed files, {megabytes(size_bytes)}   ")
     text.append("Faults ", "bold")
@@ -105,10 +108,7 @@ def _facts(moment: Moment) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    now: dict[str, int] = {}
-    for track in view.tracks:
-        now[track.label] = now.get(track.label, 0) + 1
-    table.add_row("In sight now", _amounts(now) or Text("nobody", style="dim"))
+    table.add_row("In sight now", in_sight(view))
     table.add_row("Followed so far", _amounts(view.found) or Text("nobody yet", style="dim"))
     for line in view.lines:
         said = f"{amount(line.label, line.count)} {line.direction}"
@@ -123,6 +123,14 @@ def _facts(moment: Moment) -> RenderableType:
         cost = "" if detector.pass_ms is None else f", {detector.pass_ms:.0f} ms each"
         table.add_row("Detector", speed + cost)
     return table
+
+
+def in_sight(view: View) -> Text:
+    """Who is in the picture now, each label in its own colour."""
+    now: dict[str, int] = {}
+    for track in view.tracks:
+        now[track.label] = now.get(track.label, 0) + 1
+    return _amounts(now) or Text("nobody", style="dim")
 
 
 def _amounts(counts: dict[str, int]) -> Text:
@@ -145,15 +153,13 @@ def _events(events: tuple[Arrived, ...], rows: int) -> Text:
     return text
 
 
-def _columns_that_fit(moment: Moment, rows: int) -> int:
-    """How wide the picture may be, so that events have room below it."""
-    gate = moment.view.gate
-    if gate is None:
-        return 0
+def columns_that_fit(gate: Plane, rows: int, rows_around: int) -> int:
+    """How wide the picture may be, so that what is around it has its rows."""
     height_px, width_px = gate.shape
-    tall = max(8, rows - _ROWS_AROUND)
+    tall = max(8, rows - rows_around)
     return int(tall * 2 * width_px / height_px)
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Such as `1:05`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,6 +1,7 @@
 """The demo's last page: what was found, what arrived, what was written, and what to try next."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,11 @@ _MEANINGS = {
     "queue": "a queue",
     "crowd": "a crowd",
 }
+
+
+MESSAGES = "every message that the centre got, one on a line"
+FOOTAGE = "what the box recorded, playable files"
+LOG = "what the agent had to say to its technician"
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,23 +71,34 @@ def tell(summary: Summary, console: Console, program: str) -> None:
     faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
     table.add_row("Faults", faults or "none")
     console.print(table, highlight=False)
-    console.print("\nWritten:", highlight=False)
-    written = Table.grid(padding=(0, 2))
-    for path, what in (
-        (files.film, "the film with all that was seen drawn on it: open it in any player"),
-        (files.snapshots, f"{view.snapshots} pictures of events, as the centre got them"),
-        (files.messages, "every message that the centre got, one on a line"),
-        (files.footage, "what the box recorded, playable files"),
-        (files.export, "the first events as evidence: open verify.html in it, choose the folder"),
-        (files.log, "what the agent had to say to its technician"),
-    ):
-        if path.exists():
-            written.add_row(f"  {path}", what)
-    console.print(written, highlight=False)
+    print_written(
+        console,
+        (
+            (files.film, "the film with all that was seen drawn on it: open it in any player"),
+            (files.snapshots, f"{view.snapshots} pictures of events, as the centre got them"),
+            (files.messages, MESSAGES),
+            (files.footage, FOOTAGE),
+            (
+                files.export,
+                "the first events as evidence: open verify.html in it, choose the folder",
+            ),
+            (files.log, LOG),
+        ),
+    )
     if summary.not_drawn is not None:
         console.print(f"The annotated film failed: {summary.not_drawn}", highlight=False)
     console.print("\nTry next:", highlight=False)
     console.print(f"  {next_command(summary, program)}", highlight=False, soft_wrap=True)
+
+
+def print_written(console: Console, files: Iterable[tuple[Path, str]]) -> None:
+    """What there is to look at, and what each of it is; what was not written is left out."""
+    console.print("\nWritten:", highlight=False)
+    written = Table.grid(padding=(0, 2))
+    for path, what in files:
+        if path.exists():
+            written.add_row(f"  {path}", what)
+    console.print(written, highlight=False)
 
 
 def next_command(summary: Summary, program: str) -> str:

@@ -1,17 +1,21 @@
 """Two ways to show the demo while it runs: a live screen, or plain lines where none can be."""
 
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
-from agent.demo.screen import Moment, amount, screen
+from agent.demo.screen import Moment, amount
 
 STATUS_EVERY_S = 10.0
 
+M = TypeVar("M")
+Shown_contra = TypeVar("Shown_contra", contravariant=True)
 
-class DemoView(Protocol):
+
+class DemoView(Protocol[Shown_contra]):
     """Shows moments. Use it as a context."""
 
     def __enter__(self) -> Self:
@@ -27,16 +31,30 @@ class DemoView(Protocol):
         """Give it back."""
         ...
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: Shown_contra) -> None:
         """Show how it stands."""
         ...
 
 
-class LiveView:
+def view_on(
+    console: Console,
+    draw: Callable[[M, int, int], RenderableType],
+    lines: Callable[[M], Iterable[str]],
+) -> DemoView[M]:
+    """What fits the console: a screen, which `draw` makes for so many columns and rows, or the
+    `lines` that are new at each moment.
+    """
+    if console.is_terminal:
+        return LiveView(console, draw)
+    return PlainView(console, lines)
+
+
+class LiveView(Generic[M]):
     """A screen that is drawn anew at each moment."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, draw: Callable[[M, int, int], RenderableType]) -> None:
         self._console = console
+        self._draw = draw
         self._live = Live(console=console, auto_refresh=False, screen=True)
 
     def __enter__(self) -> Self:
@@ -54,19 +72,18 @@ class LiveView:
         self._live.stop()
         return False
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: M) -> None:
         """Draw the screen."""
         size = self._console.size
-        self._live.update(screen(moment, size.width, size.height), refresh=True)
+        self._live.update(self._draw(moment, size.width, size.height), refresh=True)
 
 
-class PlainView:
-    """A line for each event, and now and then one that tells how far it is."""
+class PlainView(Generic[M]):
+    """Lines, one after the other."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, lines: Callable[[M], Iterable[str]]) -> None:
         self._console = console
-        self._shown = 0
-        self._status_s = 0.0
+        self._lines = lines
 
     def __enter__(self) -> Self:
         """Nothing is taken."""
@@ -81,17 +98,28 @@ class PlainView:
         """Nothing is given back."""
         return False
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: M) -> None:
         """Print what is new."""
+        for text in self._lines(moment):
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class FilmLines:
+    """A line for each event of a film, and now and then one that tells how far it is."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+        self._status_s = 0.0
+
+    def __call__(self, moment: Moment) -> list[str]:
+        """What is new."""
         view = moment.view
         new = view.events_so_far - self._shown
-        for event in view.events[-new:] if new else ():
-            self._line(f"{event.t_s:7.1f} s  {event.text}")
         self._shown = view.events_so_far
+        events = view.events[-new:] if new else ()
+        lines = [f"{event.t_s:7.1f} s  {event.text}" for event in events]
         if view.film_s - self._status_s >= STATUS_EVERY_S:
             self._status_s = view.film_s
             found = ", ".join(amount(label, count) for label, count in view.found.items())
-            self._line(f"{view.film_s:7.1f} s  -- followed so far: {found or 'nobody'}")
-
-    def _line(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            lines.append(f"{view.film_s:7.1f} s  -- followed so far: {found or 'nobody'}")
+        return lines

@@ -1,0 +1,82 @@
+"""The last page of the demo with a head: what happened when, what was written, what to try next."""
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from agent.demo.chronicle import Line, Milestones
+from agent.demo.files import DemoFiles
+from agent.demo.screen import clock_text, megabytes
+from agent.demo.summary import FOOTAGE, LOG, MESSAGES, print_written
+from agent.demo.tally import View
+from agent.model import Fault, FootageHealth
+
+_STOPS_TOLD = 12
+
+
+class PtzSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a run. `waiting` messages were not acknowledged, `stopped` is whether a signal
+    ended it.
+    """
+
+    milestones: Milestones
+    lasted_s: float
+    view: View
+    footage: FootageHealth | None
+    faults: tuple[Fault, ...]
+    waiting: int
+    stopped: bool
+    files: DemoFiles
+
+
+def tell_ptz(summary: PtzSummary, console: Console, program: str) -> None:
+    """Print it. `program` is how `vigie` is called here."""
+    told, view = summary.milestones, summary.view
+    ended = "stopped by you" if summary.stopped else "played"
+    console.print(f"\n[bold]A head on a pole[/], {summary.lasted_s:.0f} s {ended}", highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    table.add_row("Presets", ", ".join(told.presets) or "none were stored")
+    stops = [f"{clock_text(t_s)} {name}" for t_s, name in told.stops[:_STOPS_TOLD]]
+    table.add_row("Tour stops", ", ".join(stops) or "none were reached")
+    table.add_row("Taken over", _when(told.taken))
+    table.add_row("Lease over", _when(told.run_out))
+    table.add_row("Tour resumed", _when(told.resumed))
+    table.add_row("Commands", f"{told.done} done, {len(told.refused)} refused, of {told.asked}")
+    for line in told.refused:
+        table.add_row("", f"{clock_text(line.t_s)} {line.text.strip()}")
+    table.add_row("In sight", f"{view.most_at_once} road users at once, at the most")
+    table.add_row("Events", f"{told.events}, by the scene of the preset where the head rested")
+    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
+    table.add_row("Messages", f"{view.messages} delivered to the centre over MQTT{waiting}")
+    if summary.footage is not None:
+        table.add_row("Footage", megabytes(summary.footage.bytes))
+    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
+    table.add_row("Faults", faults or "none")
+    console.print(table, highlight=False)
+    files = summary.files
+    print_written(
+        console,
+        (
+            (files.panorama, "the look all around, joined of the pictures of the sweep"),
+            (files.snapshots, f"{view.snapshots} pictures, as the centre got them"),
+            (files.messages, MESSAGES),
+            (files.footage, FOOTAGE),
+            (files.config, "what a technician would write for this box, head and tour included"),
+            (files.log, LOG),
+        ),
+    )
+    console.print("\nTry next:", highlight=False)
+    console.print(
+        f"  {program} demo --ptz, and while it runs, in another terminal:\n"
+        f"  {program} ptz --config {files.config} move left",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _when(line: Line | None) -> str:
+    return (
+        "it did not come to that" if line is None else f"{clock_text(line.t_s)} {line.text.strip()}"
+    )

@@ -1,0 +1,308 @@
+"""The demo with a head, as far as it is pure: whose turn it is, what is told, what is shown."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+from agent.demo.chronicle import Chronicle, Held
+from agent.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
+from agent.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
+from agent.demo.tally import Tally
+from agent.demo.turning_street import TurningStreet, planes_of
+from agent.heads_config import FieldOfView, Sector
+from agent.model import CommandAccepted, CommandDone, CommandRefused, HeadHealth
+from drivers.contracts import Pose, Range, Wanted
+from drivers.errors import DriverError
+from drivers.simulated.motion import HeadMotion, Mechanics
+from drivers.street.around import Around
+from tests.conftest import HeldClock
+from tests.whole import demo_moments
+
+FOV = FieldOfView(wide=60, tele=20)
+WINDOWS = Sector(name="windows", pan_deg=(-120, -60), tilt_deg=(20, 60))
+
+
+def head(**more: Any) -> HeadHealth:
+    """A head that stands, and nobody has it."""
+    plain: dict[str, Any] = {
+        "name": "mast",
+        "open": True,
+        "pan_deg": 0.0,
+        "tilt_deg": 0.0,
+        "zoom": 0.0,
+        "error_deg": 0.1,
+        "moving": False,
+        "preset": None,
+        "holder": None,
+        "tour": "round",
+        "reopened": 0,
+        "moved_pan_deg": 0.0,
+        "moved_tilt_deg": 0.0,
+        "starts": 0,
+        "reversals": 0,
+        "moving_h": 0.0,
+        "last_error": None,
+    }
+    return HeadHealth(**(plain | more))
+
+
+def step(cue: Cue = Cue(), **more: Any) -> Step:  # noqa: B008 - frozen
+    plain: dict[str, Any] = {"who": AMINA, "asks": "asks", "args": {"do": "take"}, "cue": cue}
+    return Step(**(plain | more))
+
+
+def leased(command: str, token: int, left_s: float, by: str = "amina") -> CommandDone:
+    lease = {"token": token, "by": by, "role": "operator", "left_s": left_s}
+    result = msgspec.Raw(msgspec.json.encode({"lease": lease}))
+    return CommandDone(command=command, verb="ptz", result=result)
+
+
+TOURING = head(holder="tour", preset="square")
+
+
+@pytest.mark.parametrize(
+    ("cue", "not_yet", "now"),
+    [
+        (Cue(), head(open=False), head()),
+        (Cue(standing=True), head(moving=True), head()),
+        (Cue(standing=True), head(pan_deg=None), head()),
+        (Cue(holder="tour"), head(holder="operator"), head(holder="tour")),
+    ],
+)
+def test_a_step_waits_for_its_cue(cue: Cue, not_yet: HeadHealth, now: HeadHealth) -> None:
+    prompter = Prompter(Script(steps=(step(cue),)))
+    assert prompter.due(1.0, not_yet) is None
+    assert prompter.due(2.0, now) is not None
+    assert prompter.due(3.0, now) is None
+
+
+def test_a_pause_begins_when_all_else_has_come() -> None:
+    prompter = Prompter(Script(steps=(step(Cue(standing=True, pause_s=1.0)),)))
+    assert prompter.due(5.0, head(moving=True)) is None
+    assert prompter.due(5.5, head()) is None
+    assert prompter.due(6.0, head(moving=True)) is None
+    assert prompter.due(6.2, head()) is None
+    assert prompter.due(7.1, head()) is None
+    assert prompter.due(7.3, head()) is not None
+
+
+def test_stops_count_from_the_last_reply_on() -> None:
+    prompter = Prompter(Script(steps=(step(), step(Cue(stops=2)))))
+    assert prompter.due(0.0, TOURING) is not None
+    prompter.tour_stopped()
+    prompter.answered(1.0)
+    for t_s in (2.0, 3.0):
+        assert prompter.due(t_s, TOURING) is None
+        prompter.tour_stopped()
+    assert prompter.due(4.0, TOURING) is not None
+
+
+def test_what_never_comes_holds_up_nobody_for_ever() -> None:
+    steps = (step(answered_within_s=10), step(Cue(holder="tour", within_s=20)))
+    prompter = Prompter(Script(steps=steps, after_s=2))
+    assert prompter.due(0.0, head()) == steps[0]
+    assert prompter.due(9.9, head()) is None
+    assert prompter.due(10.0, head()) is None
+    assert prompter.due(29.9, head()) is None
+    assert prompter.due(30.0, head()) == steps[1]
+    assert not prompter.is_over(31.0)
+    prompter.answered(31.0)
+    assert not prompter.is_over(32.9)
+    assert prompter.is_over(33.0)
+
+
+def test_the_demo_s_own_script_says_each_thing_the_box_understands() -> None:
+    asked = [each.args["do"] for each in SCRIPT.steps if each.verb == "ptz"]
+    assert asked.count("preset_set") == 3
+    assert asked[-1] == "sweep"
+    assert {"take", "goto", "move", "stop", "release", "tour_start"} <= set(asked)
+
+
+def told(chronicle: Chronicle) -> list[str]:
+    return [line.text.strip() for line in chronicle.lines]
+
+
+def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
+    chronicle = Chronicle()
+    assert chronicle.looked(0.0, head(holder="tour", preset="square"))
+    chronicle.asked(1.0, "a", step())
+    assert not chronicle.replied(1.1, CommandAccepted(command="a", verb="ptz"))
+    assert chronicle.replied(1.2, leased("a", 7, 8.0))
+    assert not chronicle.looked(1.4, head(holder="operator"))
+    assert chronicle.token_of(AMINA) == 7
+    chronicle.looked(9.3, head())
+    chronicle.looked(9.5, head(holder="tour", moving=True))
+    assert chronicle.looked(12.0, head(holder="tour", preset="avenue"))
+    after = told(chronicle)[4:]
+    assert after == [
+        "done: the head is amina's for 8.0 s",
+        "Amina (control room) has been silent for 8 s: the lease has run out",
+        "the tour 'round' resumes by itself",
+        "the tour stops at 'avenue'",
+    ]
+    story = chronicle.so_far
+    assert [name for _, name in story.stops] == ["square", "avenue"]
+    assert (story.asked, story.done) == (1, 1)
+    assert story.taken is not None
+    assert story.run_out is not None
+    assert story.resumed is not None
+    assert story.taken.t_s < story.run_out.t_s < story.resumed.t_s
+
+
+def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
+    chronicle = Chronicle()
+    chronicle.asked(0.0, "a", step(who=JONAS))
+    chronicle.replied(0.1, leased("a", 1, 8.0, by="jonas"))
+    chronicle.looked(0.2, head(holder="operator"))
+    chronicle.asked(1.0, "b", step(who=JONAS, args={"do": "release"}))
+    chronicle.replied(1.1, CommandDone(command="b", verb="ptz", result=msgspec.Raw(b"{}")))
+    chronicle.looked(1.2, head(holder="tour"))
+    assert chronicle.so_far.run_out is None
+    assert "the tour 'round' has the head" in told(chronicle)
+    assert not any("silent" in text for text in told(chronicle))
+
+
+def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
+    chronicle = Chronicle()
+    chronicle.asked(0.0, "a", step(who=DESK))
+    refused = CommandRefused(command="a", verb="ptz", kind="busy", why="'amina' has it")
+    assert chronicle.replied(0.1, refused)
+    assert told(chronicle)[-1] == "refused (busy): 'amina' has it"
+    assert len(chronicle.so_far.refused) == 1
+
+
+def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> None:
+    chronicle = Chronicle()
+    chronicle.asked(0.0, "a", step())
+    assert chronicle.replied(0.1, leased("a", 1, 8.0))
+    assert not chronicle.replied(0.2, leased("a", 1, 8.0))
+    assert not chronicle.replied(0.3, leased("x", 2, 8.0))
+    assert (chronicle.so_far.done, chronicle.token_of(AMINA)) == (1, 1)
+
+
+def moment(**more: Any) -> PtzMoment:
+    tally = Tally()
+    tally.saw(demo_moments.sight())
+    tally.health_came(demo_moments.health())
+    chronicle = Chronicle()
+    for number in range(60):
+        chronicle.asked(float(number), str(number), step())
+    plain: dict[str, Any] = {
+        "t_s": 12.0,
+        "view": tally.view(),
+        "head": head(),
+        "held": None,
+        "judged": True,
+        "watching": "square",
+        "lines": tuple(chronicle.lines),
+        "presets": {"behind": -150.0, "square": 32.0},
+        "forbidden": (WINDOWS,),
+        "fov": FOV,
+        "line": "a head",
+        "broker": "mqtt://127.0.0.1:1",
+    }
+    return PtzMoment(**(plain | more))
+
+
+def test_the_compass_shows_the_picture_the_presets_and_what_nobody_may_see() -> None:
+    ground, names = compass(moment(), 72).plain.split("\n")
+    assert len(ground) == 72
+    # Five degrees a column: the picture, 60 degrees of it, in the middle.
+    assert ground[30:42] == "█" * 12
+    assert ground[12:24] == "▒" * 12
+    assert ground[6] == ground[42] == "▼"
+    for name in ("behind", "square", "windows"):
+        assert name in names
+
+
+def test_a_picture_over_the_back_is_shown_at_both_ends_of_the_compass() -> None:
+    ground = compass(moment(head=head(pan_deg=175.0), forbidden=(), presets={}), 72).plain
+    assert ground[0] == ground[71] == "█"
+    assert ground[36] == "·"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])
+def test_the_screen_with_a_head_fits_the_terminal(columns: int, rows: int) -> None:
+    console = Console(width=columns, height=rows, force_terminal=True, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(ptz_screen(moment(), columns, rows))
+    lines = captured.get().rstrip("\n").split("\n")
+    assert len(lines) <= rows or rows < 24
+    assert ("\u2580" in captured.get()) == (columns >= 90)
+
+
+@pytest.mark.parametrize(
+    ("holder", "tour", "says"),
+    [
+        ("tour", "round", "the tour 'round'"),
+        ("operator", None, "an operator"),
+        (None, "round", "nobody now (the tour 'round' runs)"),
+        (None, None, "nobody"),
+    ],
+)
+def test_who_has_the_head_is_said_in_words(holder: str | None, tour: str | None, says: str) -> None:
+    assert whose(moment(head=head(holder=holder, tour=tour))) == says
+
+
+@pytest.mark.parametrize(
+    ("t_s", "says"),
+    [
+        (12.0, "Amina (control room), for 8.0 s more"),
+        (20.5, "Amina (control room), for 0.0 s more"),
+        (30.0, "an operator"),
+    ],
+)
+def test_a_lease_that_is_long_over_is_not_shown_as_the_one_that_holds(
+    t_s: float, says: str
+) -> None:
+    held = Held(who=AMINA, token=1, told_s=12.0, ends_s=20.0)
+    assert whose(moment(t_s=t_s, held=held, head=head(holder="operator"))) == says
+
+
+def test_the_camera_sees_what_the_head_s_body_looks_at() -> None:
+    clock = HeldClock()
+    body = HeadMotion(Mechanics(pan_deg=Range(low=-170, high=170)), clock.now_ns)
+    street = Around(160, 90, px_per_deg=2.0)
+    camera = TurningStreet(
+        street, (160, 90), 10.0, body, FOV, Wanted(packets=False, frames_fps=10), clock.boottime_ns
+    )
+    first = camera.read(0.0)
+    assert first is not None
+    assert camera.read(0.0) is None
+    body.goto(clock.now_ns, Pose(pan_deg=90, tilt_deg=-10, zoom=0.5))
+    clock.pass_s(10)
+    state = body.state(clock.now_ns)
+    assert state.pan_deg == pytest.approx(90)
+    second = camera.read(0.0)
+    assert second is not None
+    assert second.seq > first.seq + 1
+    still = np.abs(second.y.astype(int) - first.y.astype(int)).mean()
+    assert still > 10
+    camera.close()
+    with pytest.raises(DriverError, match="closed"):
+        camera.read(0.0)
+
+
+def test_planes_are_of_the_picture_s_own_brightness() -> None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[:2] = 255
+    y, u, v = planes_of(image)
+    assert y.shape == (4, 6)
+    assert u.shape == v.shape == (2, 3)
+    assert (y[:2] > 200).all()
+    assert (y[2:] < 40).all()
+    assert (np.abs(u.astype(int) - 128) <= 1).all()
+    assert not y.flags.writeable
+
+
+def test_a_chronicle_names_the_files_that_came(tmp_path: Path) -> None:
+    chronicle = Chronicle()
+    chronicle.pictured(1.0, tmp_path / "001-picture.jpg")
+    chronicle.all_around(2.0, tmp_path / "panorama.jpg")
+    assert str(tmp_path / "001-picture.jpg") in told(chronicle)[0]
+    assert chronicle.so_far.panorama is not None

@@ -1,0 +1,174 @@
+"""`vigie demo --ptz`: a head on a serial line, a tour, and people who take it over MQTT."""
+
+import hashlib
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agent import config as configuration
+from agent.demo.ptz_demo import PtzRequest, run_ptz_demo
+from agent.demo.ptz_script import (
+    AMINA,
+    CAMERA,
+    DESK,
+    HEAD,
+    SETTING_UP,
+    SWEEPING,
+    Cue,
+    Script,
+    Step,
+)
+from agent.demo.ptz_summary import tell_ptz
+from tests.whole.test_demo import run
+
+SHORT = Script(
+    steps=(
+        *SETTING_UP,
+        Step(
+            who=AMINA,
+            asks="takes the head",
+            args={"do": "take", "head": HEAD},
+            cue=Cue(holder="tour", stops=1, pause_s=1.2),
+        ),
+        Step(who=AMINA, asks="wants a picture", verb="snapshot", args={"camera": CAMERA}),
+        Step(
+            who=DESK,
+            asks="wants the head",
+            args={"do": "goto", "head": HEAD, "pan_deg": 0.0, "tilt_deg": 0.0},
+        ),
+        Step(
+            who=AMINA,
+            asks="looks at the windows",
+            args={"do": "goto", "head": HEAD, "pan_deg": -90.0, "tilt_deg": 25.0},
+            with_token=True,
+        ),
+        *SWEEPING,
+    ),
+    lease_s=3.0,
+    dwell_s=2.5,
+    after_s=0.5,
+)
+
+Message = dict[str, Any]
+
+
+def messages(out: Path) -> list[Message]:
+    return [json.loads(text) for text in (out / "messages.jsonl").read_bytes().splitlines()]
+
+
+def first_after(
+    found: list[Message], begin: int, wanted: Callable[[str, Any], bool], what: str
+) -> int:
+    """The first message from `begin` on that is wanted: each turn of the story follows another."""
+    for index in range(begin, len(found)):
+        kind = found[index]["topic"].split("/")[4]
+        data = found[index]["payload"]["data"]
+        if wanted(kind, json.loads(data) if isinstance(data, str) else data):
+            return index
+    pytest.fail(f"no message after the {begin}th of {len(found)}: {what}")
+
+
+def held_by(role: str | None) -> Callable[[str, Any], bool]:
+    return lambda kind, data: kind == "health" and data["heads"][0]["holder"] == role
+
+
+def refused(reason: str) -> Callable[[str, Any], bool]:
+    return lambda kind, data: kind == "reply" and data.get("kind") == reason
+
+
+@pytest.mark.slow
+def test_a_tour_an_operator_a_lease_that_runs_out_the_tour_again_and_a_panorama(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    said = io.StringIO()
+    console = Console(file=said, width=120)
+    summary = run_ptz_demo(PtzRequest(out=out, script=SHORT), console)
+    tell_ptz(summary, console, "vigie")
+    found = messages(out)
+
+    def lease_of_amina(kind: str, data: Any) -> bool:
+        lease = data.get("result", {}).get("lease") if kind == "reply" else None
+        return lease is not None and lease["by"] == "amina"
+
+    def panorama(kind: str, data: Any) -> bool:
+        return kind == "reply" and "panorama" in data.get("result", {})
+
+    story: list[tuple[str, Callable[[str, Any], bool]]] = [
+        ("the head under the tour", held_by("tour")),
+        ("Amina's lease", lease_of_amina),
+        ("a weaker one is refused", refused("busy")),
+        ("a no-go sector is refused", refused("forbidden")),
+        ("the head is Amina's", held_by("operator")),
+        ("the tour has it again", held_by("tour")),
+        ("a panorama", panorama),
+    ]
+    at = 0
+    for what, wanted in story:
+        at = first_after(found, at, wanted, what)
+    result = found[at]["payload"]["data"]["result"]["panorama"]
+    jpeg = (out / "panorama.jpg").read_bytes()
+    assert hashlib.sha256(jpeg).hexdigest() == result["sha256"]
+    assert result["pictures"] >= 7
+    pictures = [m for m in found if m["topic"].split("/")[4] == "snapshot"]
+    assert result["sha256"] in {picture["sha256"] for picture in pictures}
+
+    told = summary.milestones
+    assert told.presets == ("avenue", "square", "behind")
+    assert told.taken is not None
+    assert told.run_out is not None
+    assert told.resumed is not None
+    assert told.taken.t_s < told.run_out.t_s < told.resumed.t_s
+    assert [line.text.split(":")[0].strip() for line in told.refused] == [
+        "refused (busy)",
+        "refused (forbidden)",
+    ]
+    assert "bedroom-windows" in told.refused[1].text
+    assert {"person", "car"} & set(summary.view.found)
+    assert (summary.faults, summary.waiting, summary.stopped) == ((), 0, False)
+    plain = " ".join(said.getvalue().split())
+    for words in (
+        "the tour stops at",
+        "Amina (control room) takes the head",
+        "the lease has run out",
+        "resumes by itself",
+        "the panorama is written",
+        "Try next:",
+    ):
+        assert words in plain
+    assert configuration.load(out / "vigie.toml").head[0].driver == "visca"
+
+
+@pytest.mark.slow
+def test_it_ends_after_the_seconds_that_were_asked_for_and_tells_what_came_until_then(
+    tmp_path: Path,
+) -> None:
+    done = run("--ptz", "--seconds", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "answers on its line" in done.stdout
+    assert "Jonas (technician) turns the head" in done.stdout
+    assert "it did not come to that" in done.stdout
+    assert (tmp_path / "demo-out" / "vigie.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--fast"], "--fast does not go with --ptz"),
+        (["--video", "film.mp4"], "--video does not go with --ptz"),
+    ],
+)
+def test_what_is_of_films_does_not_go_with_a_head(
+    words: list[str], says: str, tmp_path: Path
+) -> None:
+    done: subprocess.CompletedProcess[str] = run("--ptz", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "demo-out").exists()
