@@ -1,0 +1,71 @@
+"""The agent of one box with its heads, which also remembers when each command came.
+
+Its session hands a command over in `Hands.on_command`: that is when the box has it. Times are of
+CLOCK_MONOTONIC, which all processes share. Run: `python -m bench.commanded_box CONFIG OUT`; until
+SIGTERM.
+"""
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from agent import run, sources
+from agent.clock import SystemClock
+from agent.fittings import fittings
+from agent.hands import Hands
+from agent.report.connection import CommandReceived
+from agent.sd_notify import Notifier
+from agent.stop_signals import StopSignals
+
+
+class Came(msgspec.Struct, frozen=True):
+    """A command by its id, and when the box had it."""
+
+    id: str
+    at_ns: int
+
+
+class _Id(msgspec.Struct):
+    id: str
+
+
+came: list[tuple[bytes, int]] = []
+
+
+class NotingHands(Hands):
+    """The box's own, and the time of each command is noted before anything is done with it."""
+
+    def on_command(self, received: CommandReceived) -> None:
+        """See `Hands`."""
+        came.append((received.payload, time.monotonic_ns()))
+        super().on_command(received)
+
+
+def main() -> None:
+    """Run the box; then write when the commands came."""
+    config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
+    clock = SystemClock()
+    config, cameras = sources.load(config_file, clock)
+    run.Hands = NotingHands  # type: ignore[attr-defined]
+    with StopSignals() as signals:
+        agent = run.Agent(
+            config,
+            cameras,
+            clock,
+            random.Random(1),
+            fittings=fittings(config, clock, str(config_file)),
+            notifier=Notifier(),
+        )
+        agent.start()
+        while not signals.wait(agent.supervisor.check_every_s):
+            agent.supervisor.check()
+        agent.stop()
+    noted = [Came(msgspec.json.decode(payload, type=_Id).id, at_ns) for payload, at_ns in came]
+    out.write_bytes(msgspec.json.encode(noted))
+
+
+if __name__ == "__main__":
+    main()

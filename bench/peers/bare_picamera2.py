@@ -1,0 +1,123 @@
+"""Picamera2 alone, in one process, with the two streams of the driver `csi`: the large one encoded,
+the small one copied as often as frames are looked at. Nobody takes what comes out.
+
+Run in a process of its own: `bare_picamera2.py WHAT PLAN`, where WHAT is `stock` (Picamera2's own
+encoder), `ours` (the driver's encoder) or `pipeline` (the camera runs, and nothing is made of its
+pictures), and PLAN is the JSON of a `Plan`. It prints what it took, once it has settled.
+"""
+
+import resource
+import sys
+import time
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import numpy as np
+import picamera2
+from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
+from picamera2.outputs import Output
+
+from drivers.av_stream import FramePick
+from drivers.csi import encoders, opening
+from drivers.csi.options import Options
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, and for how long."""
+
+    options: Options
+    frames_fps: float
+    settled_s: float
+    watched_s: float
+
+
+class Took(msgspec.Struct, frozen=True, kw_only=True):
+    """What came in the time that was watched, and its CPU seconds, of all threads."""
+
+    cpu_s: float
+    watched_s: float
+    packets: int
+    frames: int
+
+
+class Counts:
+    """What came so far."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.frames = 0
+
+
+class Counted(Output):  # type: ignore[misc] # it has no types
+    """Takes packets and drops them."""
+
+    def __init__(self, counts: Counts) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def outputframe(self, frame: Any, *_: Any, **__: Any) -> None:
+        """As every program has to: the bytes are the encoder's."""
+        bytes(frame)
+        self._counts.packets += 1
+
+
+def stock(options: Options) -> LibavH264Encoder:
+    """Picamera2's encoder with the driver's settings."""
+    encoder = LibavH264Encoder(
+        bitrate=options.bitrate_kbit_s * 1000,
+        iperiod=round(options.gop_s * options.fps),
+        framerate=Fraction(options.fps).limit_denominator(1001),
+        repeat=True,
+    )
+    encoder.threads = 1
+    encoder.drop_final_frames = True
+    return encoder
+
+
+def main() -> None:
+    """Run the camera, and print what it took."""
+    what, plan = sys.argv[1], msgspec.json.decode(sys.argv[2], type=Plan)
+    options, counts, pick = plan.options, Counts(), FramePick(plan.frames_fps)
+    camera = opening.open_camera(picamera2, options, what)
+    opening.configure(camera, options, what, lores=True)
+    step_us = round(1e6 / options.fps)
+    camera.set_controls({"FrameDurationLimits": (step_us, step_us)})
+
+    def copied(request: Any) -> None:
+        if pick.take(request.get_metadata()["SensorTimestamp"]):
+            with picamera2.MappedArray(request, "lores", reshape=False, write=False) as mapped:
+                np.array(mapped.array)
+            counts.frames += 1
+
+    def packet(*_: object) -> None:
+        counts.packets += 1
+
+    if what == "stock":
+        camera.start_encoder(stock(options), Counted(counts))
+    elif what == "ours":
+        camera.start_encoder(*encoders.open_encoder("libav", options, options.fps, packet))
+    if what != "pipeline":
+        camera.pre_callback = copied
+    camera.start()
+    time.sleep(plan.settled_s)
+    began_s, before, packets, frames = time.monotonic(), _cpu_s(), counts.packets, counts.frames
+    time.sleep(plan.watched_s)
+    took = Took(
+        cpu_s=_cpu_s() - before,
+        watched_s=time.monotonic() - began_s,
+        packets=counts.packets - packets,
+        frames=counts.frames - frames,
+    )
+    sys.stdout.write("\n" + msgspec.json.encode(took).decode() + "\n")
+    sys.stdout.flush()
+    camera.stop()
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()
