@@ -333,6 +333,9 @@ class Head:
 
     def _plan(self, wish: Wish, t_ns: int) -> tuple[Plan, str | None]:
         able = self._able()
+        if isinstance(wish, Drive) and not self._bounded(t_ns):
+            # Steering by hand waits for no answer that nothing depends on.
+            return plan_drive(wish, t_ns, None, self.helm.bounds(t_ns), able), None
         position = self._looked()
         bounds = self.helm.bounds(t_ns)
         if isinstance(wish, Drive):

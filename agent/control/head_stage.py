@@ -234,7 +234,7 @@ class HeadStage:
             log.error("head %s: looks at sector %r, and knows no way out", head.name, sector.name)
             return
         log.warning("head %s: leaves sector %r", head.name, sector.name)
-        course = Going((out,), 1.0, abilities, head.config.brake_s)
+        course = Going((out,), 1.0, abilities, head.config.brake_s, bounds.error_deg)
         ends_ns = t_ns + int(head.config.longest_move_s * 1e9)
         try:
             helm.begin(Motion(course=course, lease=None, ends_ns=ends_ns))

@@ -156,15 +156,26 @@ def velocity_of(wish: Drive, abilities: PtzAbilities, dead_zone: float) -> Veloc
 
 
 class Going:
-    """Goes to poses, one after the other: told where to, or by its speed alone."""
+    """Goes to poses, one after the other: told where to, or by its speed alone.
+
+    `error_deg` is how well its place was known when the way was found to be free. What a head that
+    tells its place is wrong by on the way is the age of what it told: that lies along the way. So
+    only a reckoned head is held to the error that it has then.
+    """
 
     def __init__(
-        self, poses: Sequence[Pose], speed: float, abilities: PtzAbilities, brake_s: float
+        self,
+        poses: Sequence[Pose],
+        speed: float,
+        abilities: PtzAbilities,
+        brake_s: float,
+        error_deg: float,
     ) -> None:
         self._poses = deque(poses)
         self._speed = speed
         self._abilities = abilities
         self._brake_s = brake_s
+        self._error_deg = error_deg
         self._leg_ends_ns: int | None = None
         self._was_inside: bool | None = None
 
@@ -187,6 +198,8 @@ class Going:
 
     def _entered(self, position: PtzPosition, bounds: Bounds) -> Sector | None:
         """A sector that has come into the picture, where none was in it before."""
+        if self._abilities.absolute and bounds.error_deg > self._error_deg:
+            bounds = msgspec.structs.replace(bounds, error_deg=self._error_deg)
         inside = bounds.hits(reach(position.pose), passing=True)
         may = self._was_inside is None or self._was_inside
         self._was_inside = inside is not None and may

@@ -83,7 +83,8 @@ def plan_point(wish: PointAt, position: PtzPosition | None, bounds: Bounds, head
         raise _forbidden(config.name, blocked.sector) from blocked
     speed = _speed(position.pose, poses, wish.speed, head)
     lasts_s = min(allowed_s(poses, position.pose, abilities, speed), config.longest_move_s)
-    return Plan(course=Going(poses, speed, abilities, config.brake_s), lasts_s=lasts_s)
+    going = Going(poses, speed, abilities, config.brake_s, bounds.error_deg)
+    return Plan(course=going, lasts_s=lasts_s)
 
 
 def plan_recall(

@@ -17,8 +17,9 @@ from agent.control.wishes import (
     Wish,
 )
 from agent.heads_config import FieldOfView, Promise, Sector
-from drivers.contracts import Pose, Range
+from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
+from drivers.ptz.fake import FakeHead
 from drivers.simulated.motion import SOUND, Misbehaviour
 from tests.pure.head_rig import (
     ANNA,
@@ -548,6 +549,25 @@ def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[RecklessHead] 
         assert not (beside and 40 < rig.pose.pan_deg < 120)
     assert rig.pose.pan_deg == pytest.approx(150, abs=0.5)
     assert rig.active() == set()
+
+
+class TellsLate(FakeHead):
+    """A head whose word is old while it moves, so that it may be somewhere else by then."""
+
+    def position(self) -> PtzPosition:
+        told = super().position()
+        return msgspec.structs.replace(told, error_deg=3.0 if told.moving else 0.2)
+
+
+def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Path) -> None:
+    # A picture 40 degrees wide reaches 11.6 degrees up.
+    above = Sector(name="above", pan_deg=(10.0, 60.0), tilt_deg=(12.5, 60.0))
+    rig = Rig(tmp_path, changed(forbidden=(above,), fov_deg=FOV), kind=TellsLate).started()
+    rig.head.wish(PointAt(pan_deg=100, tilt_deg=0), ANNA)
+    rig.pass_s(5)
+    assert rig.pose.pan_deg == pytest.approx(100)
+    assert rig.heads[0].motion.orders < 5
+    assert rig.head.state().error is None
 
 
 def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_path: Path) -> None:
