@@ -229,7 +229,8 @@ class _UnderWay:
             self._end(None)
         elif self.sweep.progress != self._told:
             self._told = self.sweep.progress
-            self._progress(self._told, f"{len(self.sweep.shots)} pictures")
+            detail = f"{len(self.sweep.shots)} of {self.sweep.places} pictures"
+            self._progress(self._told, detail)
         return wish
 
     def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:

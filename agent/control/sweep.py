@@ -129,6 +129,11 @@ class Sweep:
         return tuple(self._shots)
 
     @property
+    def places(self) -> int:
+        """How many pictures it wants."""
+        return len(self._poses)
+
+    @property
     def progress(self) -> float:
         """How much of the round is over, 0 to 1."""
         return self._index / len(self._poses)

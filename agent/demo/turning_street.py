@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,9 +11,10 @@ from agent.heads_config import FieldOfView
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter
-from drivers.media import Frame, Plane, StreamInfo
+from drivers.media import Frame, StreamInfo
 from drivers.simulated.motion import HeadMotion
 from drivers.street.around import Around
+from drivers.street.planes import planes_of
 
 NS_PER_S = 1_000_000_000
 Image = npt.NDArray[np.uint8]
@@ -86,13 +86,3 @@ class TurningStreet:
         fov_deg = width_deg(self._fov, state.zoom)
         street_s = (t_ns - self._start_ns) / NS_PER_S
         return self._street.paint(state.pan_deg, state.tilt_deg, fov_deg, street_s, seq)
-
-
-def planes_of(image: Image) -> tuple[Plane, Plane, Plane]:
-    """A picture in BGR, of even sides, as 4:2:0 planes that nobody writes into."""
-    height, width = image.shape[:2]
-    flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
-    flat.flags.writeable = False
-    luma = flat[: width * height].reshape(height, width)
-    u, v = flat[width * height :].reshape(2, height // 2, width // 2)
-    return luma, u, v

@@ -30,9 +30,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Literal
 
-import cv2
 import msgspec
-import numpy as np
 
 from drivers.av_stream import NS_PER_S, FramePick
 from drivers.contracts import Wanted
@@ -41,6 +39,7 @@ from drivers.errors import DriverError
 from drivers.masking import MaskPainter
 from drivers.media import Frame, Packet, Plane, StreamInfo
 from drivers.street.picture import Look, Painter
+from drivers.street.planes import planes_of
 from drivers.street.view import TruthBox, View, truth
 
 EvenPixels = Annotated[int, msgspec.Meta(ge=64, le=4096, multiple_of=2)]
@@ -192,19 +191,10 @@ class FakeCamera:
             self._ready.append(Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v))
 
     def _planes(self, street_ns: int, seq: int) -> tuple[Plane, Plane, Plane]:
-        """The picture as 4:2:0 planes, views on one array."""
+        """The picture as 4:2:0 planes."""
         freeze_s = self._options.freeze_after_s
         if freeze_s is not None:
             # The sensor's noise freezes with the picture.
             seq = min(seq, int(freeze_s * self._rate))
         image = self._painter.paint(self._street_s(street_ns / NS_PER_S), seq)
-        flat: Plane = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8).reshape(-1)
-        flat.flags.writeable = False
-        width, height = self._view.width_px, self._view.height_px
-        luma, chroma = width * height, (width // 2) * (height // 2)
-        half = (height // 2, width // 2)
-        return (
-            flat[:luma].reshape(height, width),
-            flat[luma : luma + chroma].reshape(half),
-            flat[luma + chroma :].reshape(half),
-        )
+        return planes_of(image)

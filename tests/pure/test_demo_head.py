@@ -13,13 +13,14 @@ from agent.demo.chronicle import Chronicle, Held
 from agent.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
 from agent.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
 from agent.demo.tally import Tally
-from agent.demo.turning_street import TurningStreet, planes_of
+from agent.demo.turning_street import TurningStreet
 from agent.heads_config import FieldOfView, Sector
 from agent.model import CommandAccepted, CommandDone, CommandRefused, HeadHealth
 from drivers.contracts import Pose, Range, Wanted
 from drivers.errors import DriverError
 from drivers.simulated.motion import HeadMotion, Mechanics
 from drivers.street.around import Around
+from drivers.street.planes import planes_of
 from tests.conftest import HeldClock
 from tests.whole import demo_moments
 
