@@ -13,7 +13,6 @@ class LatestFrame:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._frame: Frame | None = None
-        self._newest: Frame | None = None
         self._replaced = 0
 
     @property
@@ -21,17 +20,12 @@ class LatestFrame:
         """How many frames nobody took in time."""
         return self._replaced
 
-    @property
-    def newest(self) -> Frame | None:
-        """The last frame that was offered, taken or not."""
-        return self._newest
-
     def put(self, frame: Frame) -> None:
         """Offer a frame; never blocks."""
         with self._condition:
             if self._frame is not None:
                 self._replaced += 1
-            self._frame = self._newest = frame
+            self._frame = frame
             self._condition.notify()
 
     def take(self, timeout_s: float) -> Frame | None:
@@ -51,9 +45,10 @@ class PacketQueue:
     """
 
     def __init__(self, max_bytes: int, on_gap: Callable[[int, int], None]) -> None:
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._packets: deque[Packet] = deque()
         self._bytes = 0
+        self._keyframe_waits = False
         self._max_bytes = max_bytes
         self._on_gap = on_gap
         self._gap_begin_ns: int | None = None
@@ -64,10 +59,15 @@ class PacketQueue:
         """How many packets were dropped."""
         return self._dropped
 
+    @property
+    def keyframe_waits(self) -> bool:
+        """Whether a keyframe is among the packets that wait."""
+        return self._keyframe_waits
+
     def put(self, packet: Packet) -> bool:
         """Offer a packet; never blocks. False where it was dropped."""
         gap: tuple[int, int] | None = None
-        with self._condition:
+        with self._lock:
             fits = self._bytes + len(packet.data) <= self._max_bytes
             if self._gap_begin_ns is not None and packet.is_key and fits:
                 gap = (self._gap_begin_ns, packet.t_ns)
@@ -79,16 +79,16 @@ class PacketQueue:
                 return False
             self._packets.append(packet)
             self._bytes += len(packet.data)
-            self._condition.notify()
+            self._keyframe_waits = self._keyframe_waits or packet.is_key
         if gap is not None:
             self._on_gap(*gap)
         return True
 
-    def take_all(self, timeout_s: float) -> list[Packet]:
-        """All packets that wait, oldest first; an empty list where none came in time."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._packets, timeout_s)
+    def take_all(self) -> list[Packet]:
+        """All packets that wait, oldest first."""
+        with self._lock:
             packets = list(self._packets)
             self._packets.clear()
             self._bytes = 0
+            self._keyframe_waits = False
             return packets

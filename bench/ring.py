@@ -1,7 +1,7 @@
 """What keeping footage costs: start-up, listing, and eviction with many segments.
 
 Start-up and listing are of 26,000 files in one folder (72 h of segments of 10 s), empty but for a
-byte, because only names and sizes are read. The pure plan is asked with a million entries in
+byte, because only names and sizes are read; for listing there are their receipts too. The pure plan is asked with a million entries in
 memory. Eviction runs on real files with a real chain of custody, at 20 cameras. Run:
 `python -m bench ring`.
 """
@@ -14,18 +14,27 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.clock import SystemClock, boot_id
+from agent.clock import ClockTrust, SystemClock, boot_id
 from agent.config import HoldConfig, RecordConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
 from agent.record.boots import Boots, Now, short_boot
 from agent.record.catalogue import find
-from agent.record.custody import Custody
+from agent.record.custody import RECEIPTS_PER_FILE, SUFFIX, Custody
 from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keeper import Keeper
 from agent.record.notary import Notary
+from agent.record.receipts import (
+    FIRST_PREV,
+    SIGNATURE_BYTES,
+    Closed,
+    Opened,
+    Receipt,
+    encode,
+    write_line,
+)
 from agent.record.recovery import StoredSegment, recover
 from agent.record.retention import Limits, Shelf, plan
 from agent.record.segment_name import SegmentName, rfc3339
@@ -99,8 +108,48 @@ def keeper(
     return made, faults
 
 
+def write_chain(folder: Path) -> None:
+    """The receipts of all the segments. Nobody has signed them: listing does not look at that."""
+    folder.mkdir()
+    lines = []
+    for number in range(SEGMENTS):
+        name = stored(number).name
+        opened = Opened(camera="north", segment=str(name))
+        closed = Closed(
+            camera="north",
+            segment=str(name),
+            sha256="0" * 64,
+            size_bytes=1,
+            begin_ns=name.begin_ms * 1_000_000,
+            duration_ns=SEGMENT_S * 1_000_000_000,
+            begin_time=rfc3339(name.utc),
+            software="vigie",
+            model=None,
+            mask=None,
+            config=None,
+            sealed=False,
+            mask_applied="none",
+            recovered=False,
+        )
+        for body in (opened, closed):
+            receipt = Receipt(
+                box="bench",
+                seq=len(lines) + 1,
+                prev=FIRST_PREV,
+                boot=BOOT,
+                t_ns=closed.begin_ns,
+                time=closed.begin_time,
+                clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
+                body=body,
+            )
+            lines.append(write_line(bytes(SIGNATURE_BYTES), encode(receipt)))
+    for at in range(0, len(lines), RECEIPTS_PER_FILE):
+        path = folder / f"{at + 1:010d}{SUFFIX}"
+        path.write_bytes(b"".join(lines[at : at + RECEIPTS_PER_FILE]))
+
+
 def start_up(folder: Path) -> list[Row]:
-    """A box that begins on three days of one camera; then a day is asked for."""
+    """A box that begins on three days of one camera; then its second day is asked for."""
     camera = folder / "footage" / "north"
     camera.mkdir(parents=True)
     for number in range(SEGMENTS):
@@ -111,18 +160,21 @@ def start_up(folder: Path) -> list[Row]:
     made.load("north", camera, recover(camera))
     took_s = time.perf_counter() - began
     assert made.health("north", 0).segments == SEGMENTS
+    write_chain(folder / "custody")
     day = (START + timedelta(days=1), START + timedelta(days=2))
     best_s = float("inf")
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         found = find(folder / "footage", folder / "custody", ["north"], *day)
-        best_s = min(best_s, time.perf_counter() - began)
+        best_s = min(best_s, time.process_time() - began)
     a_day = 86_400 // SEGMENT_S
     assert a_day <= len(found) <= a_day + 2
+    assert all(entry.closed is not None for entry in found)
     note = f"{SEGMENTS} files"
+    listed = f"CPU; {len(found)} of {note}, each with its receipt out of {2 * SEGMENTS}"
     return [
         row("ring: start-up", took_s, "s", "<= 5", note),
-        row("ring: list a day", 1e3 * best_s, "ms", "<= 100", f"{len(found)} of {note}"),
+        row("ring: list a day", 1e3 * best_s, "ms", "<= 100", listed),
     ]
 
 

@@ -12,10 +12,17 @@ from typing import TypeAlias
 import msgspec
 
 from agent.record.receipts import Closed, Opened
-from agent.record.segment_name import PART, SegmentName, parse_segment_name
+from agent.record.segment_name import (
+    PART,
+    SegmentName,
+    parse_segment_name,
+    read_label,
+    utc_label,
+)
 
-_CLOSED = (b'"kind":"closed"',)
-_OPENED_OR_CLOSED = (b'"kind":"opened"', *_CLOSED)
+_CLOSED = b'"kind":"closed"'
+_OF_SEGMENT = b'"segment":"'
+"""Of the receipts of a file's begin and end."""
 _JSON_AT = 89
 """In a line: behind the signature and a space."""
 
@@ -30,8 +37,8 @@ class _Line(msgspec.Struct):
 _LINE = msgspec.json.Decoder(_Line)
 
 
-Stored: TypeAlias = tuple[SegmentName, "os.DirEntry[str]"]
-"""A segment's name, and its place in a folder."""
+Stored: TypeAlias = tuple[str, SegmentName, int]
+"""A file of a camera's folder: its name, what that says, and how many bytes it has."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +90,27 @@ def find(
 
     A segment whose length nobody knows is taken to reach up to the next one. Raises OSError.
     """
-    found = [entry for camera in names for entry in _entries(camera, footage / camera, begin, end)]
-    receipts = _closed_receipts(custody, {(entry.camera, entry.text) for entry in found})
-    known = [
-        msgspec.structs.replace(entry, closed=receipts.get((entry.camera, entry.text)))
-        for entry in found
+    found = [
+        (camera, *stored) for camera in names for stored in _stored(footage / camera, begin, end)
     ]
-    return [entry for entry in known if begin is None or entry.end is None or entry.end > begin]
+    receipts = _closed_receipts(
+        custody, {(camera, file.removesuffix(PART)) for camera, file, _, _ in found}
+    )
+    entries = []
+    for camera, file, name, size_bytes in found:
+        text = file.removesuffix(PART)
+        entry = Entry(
+            camera=camera,
+            name=name,
+            text=text,
+            folder=footage / camera,
+            size_bytes=size_bytes,
+            writing=file != text,
+            closed=receipts.get((camera, text)),
+        )
+        if begin is None or entry.end is None or entry.end > begin:
+            entries.append(entry)
+    return entries
 
 
 def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
@@ -99,7 +120,7 @@ def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
     """
     wanted = {(entry.camera, entry.text) for entry in entries}
     first = 0
-    for seq, body in _bodies(custody, _OPENED_OR_CLOSED):
+    for seq, body in _bodies(custody, _OF_SEGMENT, {text for _, text in wanted}):
         if (body.camera, body.segment) in wanted:
             first = seq
             if isinstance(body, Opened):
@@ -109,50 +130,45 @@ def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
     return first
 
 
-def _entries(
-    camera: str, folder: Path, begin: datetime | None, end: datetime | None
-) -> Iterator[Entry]:
-    """Those of a folder that may touch the span. Only these are asked for their size."""
-    for name, one in _touching(_stored(folder), begin, end):
-        try:
-            size_bytes = one.stat().st_size
-        except FileNotFoundError:
-            continue  # evicted, or renamed, since the folder was read
-        text = one.name.removesuffix(PART)
-        yield Entry(
-            camera=camera,
-            name=name,
-            text=text,
-            folder=folder,
-            size_bytes=size_bytes,
-            writing=one.name != text,
-            closed=None,
-        )
-
-
-def _stored(folder: Path) -> list[Stored]:
-    """The segments of a folder, in the order of recording."""
+def _stored(folder: Path, begin: datetime | None, end: datetime | None) -> Iterator[Stored]:
+    """The segments of a folder that may touch the span, in the order of recording. Only these are
+    asked for their size.
+    """
     try:
-        listing = os.scandir(folder)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return []
-    with listing:
-        named = [(parse_segment_name(one.name.removesuffix(PART)), one) for one in listing]
-    stored = [(name, one) for name, one in named if name is not None]
-    return sorted(stored, key=lambda item: item[0].counter)
+        return
+    try:
+        # Names alone: a Path, and a DirEntry too, costs more than the rest of the work on it.
+        files = sorted(os.listdir(handle))  # noqa: PTH208
+        for file in _touching(files, begin, end):
+            name = parse_segment_name(file.removesuffix(PART))
+            if name is None or (end is not None and name.utc >= end):
+                continue
+            try:
+                size_bytes = os.stat(file, dir_fd=handle).st_size
+            except FileNotFoundError:
+                continue  # evicted, or renamed, since the folder was read
+            yield file, name, size_bytes
+    finally:
+        os.close(handle)
 
 
-def _touching(
-    stored: list[Stored], begin: datetime | None, end: datetime | None
-) -> Iterator[Stored]:
-    """Those that may touch the span, by their names alone."""
-    for item, following in zip_longest(stored, stored[1:]):
-        name = item[0]
-        if end is not None and name.utc >= end:
+def _touching(files: Iterable[str], begin: datetime | None, end: datetime | None) -> Iterator[str]:
+    """Those segments that may touch the span, by their labels alone: a folder holds many."""
+    begin_utc = None if begin is None else utc_label(begin)
+    end_utc = None if end is None else utc_label(end)
+    labels = ((file, read_label(file.removesuffix(PART))) for file in files)
+    labelled = [(file, label) for file, label in labels if label is not None]
+    for (file, (boot, utc)), following in zip_longest(labelled, labelled[1:]):
+        if end_utc is not None and utc > end_utc:
             continue
-        reaches = begin is None or following is None or following[0].boot != name.boot
-        if reaches or (following is not None and begin is not None and following[0].utc > begin):
-            yield item
+        if begin_utc is None or following is None:
+            yield file
+            continue
+        next_boot, next_utc = following[1]
+        if next_boot != boot or next_utc > begin_utc:
+            yield file
 
 
 def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Closed]:
@@ -160,7 +176,7 @@ def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[
     found: dict[tuple[str, str], Closed] = {}
     if not wanted:
         return found
-    for _, body in _bodies(custody, _CLOSED):
+    for _, body in _bodies(custody, _CLOSED, {text for _, text in wanted}):
         key = (body.camera, body.segment)
         if key in wanted and isinstance(body, Closed):
             found[key] = body
@@ -169,16 +185,23 @@ def _closed_receipts(custody: Path, wanted: set[tuple[str, str]]) -> dict[tuple[
     return found
 
 
-def _bodies(custody: Path, marks: tuple[bytes, ...]) -> Iterator[tuple[int, Opened | Closed]]:
-    """The numbers and bodies of receipts that bear one of these marks, the newest first. What is
-    torn is left out; signatures are not looked at.
+def _bodies(
+    custody: Path, mark: bytes, segments: Iterable[str]
+) -> Iterator[tuple[int, Opened | Closed]]:
+    """The numbers and bodies of receipts that bear the mark and may be of these segments, the
+    newest first. What is torn is left out; signatures are not looked at.
     """
+    wanted = frozenset(text.encode() for text in segments)
     for path in sorted(custody.glob("*.chain"), reverse=True):
-        for text in reversed(path.read_bytes().split(b"\n")):
-            if not any(mark in text for mark in marks):
+        data = path.read_bytes()
+        at = len(data)
+        while (at := data.rfind(mark, 0, at)) >= 0:
+            begin = data.find(_OF_SEGMENT, at) + len(_OF_SEGMENT)
+            if data[begin : data.find(b'"', begin)] not in wanted:
                 continue
+            json_at = data.rfind(b"\n", 0, at) + 1 + _JSON_AT
             try:
-                line = _LINE.decode(memoryview(text)[_JSON_AT:])
+                line = _LINE.decode(memoryview(data)[json_at : data.find(b"\n", at)])
             except msgspec.DecodeError:
                 continue
             yield line.seq, line.body

@@ -51,7 +51,8 @@ _KINDS: dict[str, type[Hold | Release]] = {_HOLD: Hold, _RELEASE: Release}
 
 
 class Holds:
-    """The holds in a folder. Any thread may call; each call looks at the folder first.
+    """The holds in a folder. Any thread may call; all but `known` and `to_release` look at the
+    folder, or write to it.
 
     Raises OSError where the disk does not let us. A hold whose file could not be written stands in
     this process all the same, and `retry` writes it.
@@ -125,6 +126,11 @@ class Holds:
         """The holds whose end nobody has asked for, in the order of their ids."""
         with self._lock:
             self.refresh()
+            return self.known()
+
+    def known(self) -> tuple[Hold, ...]:
+        """The same as of the last look at the folder, which costs more the more holds there are."""
+        with self._lock:
             return tuple(
                 self._holds[hold_id]
                 for hold_id in sorted(self._holds)

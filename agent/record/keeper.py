@@ -180,7 +180,8 @@ class Keeper:
                 rack.closed_bytes + open_bytes > self._limits.camera_bytes
                 or self._total_bytes > self._limits.box_bytes
             )
-            if over or self._disk_is_due():
+            # The disk is asked once a second; what grows old is let go of at a turn.
+            if over or (self._disk_is_due() and self._missing_bytes()):
                 self._make_room()
 
     def health(self, camera: str, gaps: int) -> FootageHealth:
@@ -231,7 +232,7 @@ class Keeper:
             for release in self._holds.to_release():
                 self._let_go(release)
             now_ns = self._clock.boottime_ns()
-            for hold in self._holds.active():
+            for hold in self._holds.known():
                 if not hold.noted and self.notary.tell(_held(hold), now_ns):
                     self._holds.note(hold)
             if self._counting_is_due():
@@ -241,13 +242,13 @@ class Keeper:
             self._faults.raise_fault("STO-04", "holds", str(error))
         else:
             self._faults.clear("STO-04", "holds")
-        self._held = self._holds.active()
+        self._held = self._holds.known()
 
     def _end_expired(self) -> None:
         now = self._now()
         ages = {name: rack.boots.ages(now) for name, rack in self._racks.items()}
         unknown = Boots().ages(now)
-        for hold in self._holds.active():
+        for hold in self._holds.known():
             if hold.is_expired(ages.get(hold.camera, unknown)):
                 self._let_go(Release(hold=hold.id, by="vigie", reason="expired"))
 

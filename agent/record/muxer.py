@@ -146,4 +146,4 @@ def _options(key: SegmentKey | None) -> dict[str, str]:
 
 def _ticks(span_ns: int) -> int:
     """Nanoseconds in ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
-    return round(span_ns * CLOCK_HZ / 1_000_000_000)
+    return (span_ns * CLOCK_HZ + 500_000_000) // 1_000_000_000

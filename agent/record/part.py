@@ -80,10 +80,14 @@ class Part:
         self._synced_bytes = 0
 
     def add(self, packet: Packet) -> None:
-        """Write a packet; what became a whole fragment is durable within the flush interval."""
+        """Write a packet; what became a whole fragment is on its way to the disk."""
         self._first = self._first or packet
         self._last = packet
         self._muxer.add(packet)
+        self.flush()
+
+    def flush(self) -> None:
+        """Make durable what was written, once the flush interval has passed."""
         now_ns = self._clock.boottime_ns()
         if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
             os.fdatasync(self._file)

@@ -22,7 +22,12 @@ from drivers.media import Packet, StreamInfo
 log = logging.getLogger(__name__)
 
 BATCH_S = 0.2
-"""Packets are taken five times a second, all that wait: a wake-up costs more than a packet."""
+"""Five times a second the stage looks whether a keyframe has come: that completes a fragment."""
+
+LONGEST_BATCH_NS = 1_000_000_000
+"""Other packets wait in the queue for so long at most. They are no safer in the muxer, which holds
+a fragment back until the next keyframe completes it, and a batch costs more than a packet.
+"""
 
 RETRY_NS = 5_000_000_000
 """After a failure of the disk, packets are dropped for so long before the next try."""
@@ -44,7 +49,7 @@ class RecordStage:
     A disk that fails raises the fault STO-02 and is tried again; a stream that MP4 cannot carry
     raises it until the camera is opened with another. Neither ends the stage. `on_gap` is told
     the begin and end of what was not recorded, `on_segment` of each file that was closed; both
-    are called in the stage's thread.
+    are called in the stage's thread. While `rests` says that nothing will come, no file stays open.
     """
 
     def __init__(  # noqa: PLR0913 - one seam to the wiring, all but the first six by name
@@ -61,6 +66,7 @@ class RecordStage:
         sealer: Sealer | None = None,
         on_gap: Callable[[int, int], None],
         on_segment: Callable[[Segment], None],
+        rests: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = f"record {camera}"
         self._camera = camera
@@ -68,6 +74,7 @@ class RecordStage:
         self._clock = clock
         self._faults = faults
         self._on_gap = on_gap
+        self._rests = rests
         self._sealed = sealer is not None
         keeper = keeper or Keeper.alone(camera, folder, settings, clock, faults)
         self._ring = Ring(
@@ -78,6 +85,7 @@ class RecordStage:
         self._info: StreamInfo | None = None
         self._refused = False
         self._retry_ns: int | None = None
+        self._drained_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
         self._gaps = 0
         # Replaced whole, so that any thread may read it.
@@ -89,12 +97,16 @@ class RecordStage:
         Called by the thread that fills the queue, before the stream's first packet.
         """
         with self._lock:
-            self._openings.append(_Opening(info=info, before=self._queue.take_all(0)))
+            self._openings.append(_Opening(info=info, before=self._queue.take_all()))
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Wait a little, then write what has come."""
+        """Wait a little, then write what has come, if it is time."""
         stopping.wait(BATCH_S)
-        self._drain()
+        waited_ns = self._clock.boottime_ns() - self._drained_ns
+        if self._queue.keyframe_waits or waited_ns >= LONGEST_BATCH_NS or stopping.is_set():
+            self._drain()
+        else:
+            self._tries(self._ring.flush)
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -113,16 +125,19 @@ class RecordStage:
         return self._footage
 
     def _drain(self) -> None:
+        self._drained_ns = self._clock.boottime_ns()
         # Under the lock no opening can slip between the two, so each packet meets its stream.
         with self._lock:
             openings, self._openings = self._openings, []
-            packets = self._queue.take_all(0)
+            packets = self._queue.take_all()
         if self._may_try():
             self._tries(self._ring.open)
         for opening in openings:
             self._write(opening.before)
             self._begin(opening.info)
         self._write(packets)
+        if not packets and self._rests():
+            self._tries(self._ring.close_segment)
         self._footage = self._ring.health(self._gaps)
 
     def _begin(self, info: StreamInfo) -> None:

@@ -69,6 +69,7 @@ class Ring:
         self._next_counter = 1
         self._part: Part | None = None
         self._masked = False
+        self._begin_time = ""
         self._told_bytes = -1
 
     def open(self) -> None:
@@ -95,11 +96,21 @@ class Ring:
             part.add(packet)
             if part.size_bytes != self._told_bytes:
                 self._told_bytes = part.size_bytes
-                self._keeper.grown(self._camera, rfc3339(part.name.utc), part.size_bytes)
+                self._keeper.grown(self._camera, self._begin_time, part.size_bytes)
         except BaseException:
             self._abandon()
             raise
         return True
+
+    def flush(self) -> None:
+        """Make durable what is due, also while no packet comes."""
+        if self._part is None:
+            return
+        try:
+            self._part.flush()
+        except BaseException:
+            self._abandon()
+            raise
 
     def close_segment(self) -> None:
         """Close the open file, if there is one."""
@@ -123,6 +134,7 @@ class Ring:
         name = self._new_name(packet)
         part = Part(self._folder, name, info, self._clock, self._settings.flush_s, self._sealer)
         self._part, self._told_bytes = part, -1
+        self._begin_time = rfc3339(name.utc)
         self._masked = info.masked
         self._keeper.notary.tell(Opened(camera=self._camera, segment=str(name)), packet.t_ns)
         return part

@@ -14,6 +14,7 @@ there before the segment is, and goes with it.
 
 import re
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -61,6 +62,25 @@ def parse_segment_name(text: str) -> SegmentName | None:
         utc=utc,
         synced=match["unsynced"] is None,
     )
+
+
+Label: TypeAlias = tuple[str, str]
+"""Of a name's parts the boot and the UTC as they stand there. UTC in this form sorts as time."""
+
+
+def read_label(text: str) -> Label | None:
+    """The label of a file name (without `.part`), or None where it is no segment's.
+
+    It costs a fraction of all the parts, and folders hold many names.
+    """
+    match = _NAME.fullmatch(text)
+    return None if match is None else (match["boot"], match["utc"])
+
+
+def utc_label(utc: datetime) -> str:
+    """UTC as a label has it, but to the microsecond: it sorts after the label of its millisecond."""
+    stamp = utc.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return stamp.replace("-", "").replace(":", "")
 
 
 def rfc3339(utc: datetime) -> str:

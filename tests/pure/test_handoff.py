@@ -36,11 +36,22 @@ def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
     queue = PacketQueue(3, lambda begin, end: gaps.append((begin, end)))
     kept = [queue.put(packet(t, is_key=t in (0, 5))) for t in range(4)]
     assert kept == [True, True, True, False]
-    assert [p.t_ns for p in queue.take_all(0)] == [0, 1, 2]
+    assert [p.t_ns for p in queue.take_all()] == [0, 1, 2]
     assert not queue.put(packet(4, is_key=False)), "no decoder can begin here"
     assert queue.put(packet(5, is_key=True))
     assert gaps == [(3, 5)]
     assert queue.dropped == 2
+
+
+def test_the_queue_says_that_a_keyframe_waits_until_it_is_taken() -> None:
+    queue = PacketQueue(100, lambda _begin, _end: None)
+    queue.put(packet(0, is_key=False))
+    assert not queue.keyframe_waits
+    queue.put(packet(1, is_key=True))
+    queue.put(packet(2, is_key=False))
+    assert queue.keyframe_waits
+    queue.take_all()
+    assert not queue.keyframe_waits
 
 
 @given(
@@ -59,10 +70,10 @@ def test_what_comes_out_is_decodable_in_order_and_never_over_the_bound(
         offered.append(packet(t_ns, is_key=is_key, size=size))
         queue.put(offered[-1])
         if drain:
-            taken = queue.take_all(0)
+            taken = queue.take_all()
             assert sum(len(p.data) for p in taken) <= bound
             out += taken
-    out += queue.take_all(0)
+    out += queue.take_all()
     assert len(out) + queue.dropped == len(offered)
     for before, after in pairwise(out):
         assert after.t_ns == before.t_ns + 1 or after.is_key

@@ -1,6 +1,7 @@
 """The recorder on real streams and a real disk: what went in plays, in order and in budget."""
 
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from agent.config import RecordConfig
 from agent.faults import FaultBoard
 from agent.handoff import PacketQueue
 from agent.model import Segment
-from agent.record.recorder import RETRY_NS, RecordStage
+from agent.record.recorder import LONGEST_BATCH_NS, RETRY_NS, RecordStage
 from agent.record.recovery import SET_ASIDE, recover, whole_prefix_bytes
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
@@ -190,6 +191,80 @@ def test_the_ring_stays_in_its_budget_and_keeps_the_newest(film: Path, tmp_path:
     assert len(kept) in (1, 2)
 
 
+class Running(threading.Event):
+    """Of a stage that is not to stop; a turn does not wait for a batch."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
+def test_a_keyframe_writes_the_fragment_before_it_at_the_next_turn(
+    film: Path, tmp_path: Path
+) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    running = Running()
+    recording.stage.stream_opened(info)
+    first, *rest = packets
+    (second_key, *_) = [number for number, packet in enumerate(rest) if packet.is_key]
+    recording.queue.put(first)
+    recording.stage.run_once(running)
+    for packet in rest[:second_key]:
+        recording.queue.put(packet)
+        recording.stage.run_once(running)
+    head_bytes = recording.stage.footage().bytes
+    recording.queue.put(rest[second_key])
+    recording.stage.run_once(running)
+    assert not recording.queue.take_all()
+    fragment_bytes = sum(len(packet.data) for packet in packets[: second_key + 1])
+    assert recording.stage.footage().bytes - head_bytes >= fragment_bytes - len(info.extradata)
+
+
+def test_packets_without_a_keyframe_wait_for_a_second_at_most(film: Path, tmp_path: Path) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock())
+    running = Running()
+    recording.stage.stream_opened(info)
+    recording.queue.put(packets[0])
+    recording.stage.run_once(running)
+    recording.queue.put(packets[1])
+    recording.clock.now_ns += LONGEST_BATCH_NS - 1
+    recording.stage.run_once(running)
+    assert recording.queue.take_all() == [packets[1]]
+    recording.queue.put(packets[1])
+    recording.clock.now_ns += 1
+    recording.stage.run_once(running)
+    assert recording.queue.take_all() == []
+
+
+def test_a_fragment_becomes_durable_though_no_packet_follows(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, packets = packets_of(film)
+    recording = Recording(tmp_path, HeldClock(), flush_s=5.0, segment_s=60.0)
+    running = Running()
+    durable_bytes: list[int] = []
+    fdatasync = os.fdatasync
+
+    def note(handle: int) -> None:
+        fdatasync(handle)
+        durable_bytes.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    recording.stage.stream_opened(info)
+    for packet in packets:
+        recording.queue.put(packet)
+    recording.stage.run_once(running)
+    recording.clock.pass_s(4.9)
+    recording.stage.run_once(running)
+    assert durable_bytes == []
+    recording.clock.pass_s(0.1)
+    recording.stage.run_once(running)
+    recording.stage.run_once(running)
+    assert durable_bytes == [recording.stage.footage().bytes]
+    assert durable_bytes[0] > 0
+
+
 def test_a_camera_that_opens_again_begins_a_new_file(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, HeldClock(), segment_s=60)
@@ -260,6 +335,7 @@ def test_order_does_not_depend_on_utc(film: Path, tmp_path: Path) -> None:
     assert [segment.clock_synced for segment in recording.segments] == [True] * 2 + [False] * 3
 
 
+@pytest.mark.raises_fault("STO-02")
 def test_a_folder_that_vanishes_is_a_fault_and_then_a_gap(film: Path, tmp_path: Path) -> None:
     info, packets = packets_of(film)
     recording = Recording(tmp_path, HeldClock())

@@ -1,0 +1,129 @@
+"""What lies on the disk in a span of time, found by names alone as by all that the names say."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.clock import ClockTrust
+from agent.record.catalogue import find
+from agent.record.receipts import FIRST_PREV, SIGNATURE_BYTES, Closed, Receipt, encode, write_line
+from agent.record.segment_name import KEYS, PART, SegmentName, rfc3339
+
+START = datetime(2026, 11, 25, tzinfo=UTC)
+
+moments = st.integers(0, 40_000_000).map(lambda us: START + timedelta(microseconds=us))
+"""Some lie between milliseconds: a span is given to the microsecond, a name to the millisecond."""
+
+on_the_millisecond = st.integers(0, 40_000).map(lambda ms: START + timedelta(milliseconds=ms))
+
+recordings = st.lists(
+    st.tuples(st.sampled_from(("0000000a", "0000000b")), on_the_millisecond, st.booleans()),
+    max_size=8,
+)
+"""The boot of each segment, its UTC, which may go back, and whether the clock was trusted."""
+
+spans = st.tuples(*[st.none() | moments | on_the_millisecond] * 2)
+
+
+def names_of(recorded: list[tuple[str, datetime, bool]]) -> list[SegmentName]:
+    return [
+        SegmentName(counter=number, boot=boot, begin_ms=number, utc=utc, synced=synced)
+        for number, (boot, utc, synced) in enumerate(recorded, start=1)
+    ]
+
+
+def closed(name: SegmentName, duration_s: int, seq: int) -> bytes:
+    """The line of its receipt."""
+    body = Closed(
+        camera="north",
+        segment=str(name),
+        sha256="0" * 64,
+        size_bytes=1,
+        begin_ns=0,
+        duration_ns=duration_s * 1_000_000_000,
+        begin_time=rfc3339(name.utc),
+        software="vigie",
+        model=None,
+        mask=None,
+        config=None,
+        sealed=True,
+        mask_applied="none",
+        recovered=False,
+    )
+    receipt = Receipt(
+        box="box",
+        seq=seq,
+        prev=FIRST_PREV,
+        boot=name.boot,
+        t_ns=0,
+        time=rfc3339(name.utc),
+        clock=ClockTrust(synced=True, source="ntp", error_s=None),
+        body=body,
+    )
+    return write_line(bytes(SIGNATURE_BYTES), encode(receipt))
+
+
+def touch(
+    names: list[SegmentName],
+    lengths_s: dict[str, int],
+    begin: datetime | None,
+    end: datetime | None,
+) -> list[str]:
+    """The same by the names' parts: what begins before the span's end, and ends after its begin as
+    its receipt says, or reaches up to the next one of its boot.
+    """
+    found = []
+    for name, after in zip_longest(names, names[1:]):
+        reaches = begin is None or after is None or after.boot != name.boot or after.utc > begin
+        length_s = lengths_s.get(str(name))
+        over = length_s is not None and name.utc + timedelta(seconds=length_s) <= (begin or START)
+        if reaches and not (begin and over) and (end is None or name.utc < end):
+            found.append(str(name))
+    return found
+
+
+@given(recordings, st.lists(st.integers(0, 20)), spans)
+def test_a_span_has_what_the_names_and_the_receipts_say(
+    recorded: list[tuple[str, datetime, bool]],
+    lengths_s: list[int],
+    span: tuple[datetime | None, datetime | None],
+) -> None:
+    names = names_of(recorded)
+    known_s = dict(zip(map(str, names), lengths_s, strict=False))
+    with TemporaryDirectory() as folder:
+        camera, custody = Path(folder) / "footage" / "north", Path(folder) / "custody"
+        camera.mkdir(parents=True)
+        custody.mkdir()
+        for name in names:
+            (camera / str(name)).write_bytes(b"\0")
+            (camera / (str(name) + KEYS)).write_bytes(b"\0")
+        (camera / "9999999999_no_segment.mp4").write_bytes(b"\0")
+        lines = [
+            closed(name, known_s[str(name)], seq)
+            for seq, name in enumerate(names, start=1)
+            if str(name) in known_s
+        ]
+        torn = closed(names[0], 1, len(lines) + 1)[:-20] if names else b""
+        (custody / "0000000001.chain").write_bytes(b"".join(lines) + torn)
+        found = find(camera.parent, custody, ["north", "none"], *span)
+    assert [entry.text for entry in found] == touch(names, known_s, *span)
+    for entry in found:
+        length_s = known_s.get(entry.text)
+        duration_ns = None if entry.closed is None else entry.closed.duration_ns
+        assert duration_ns == (None if length_s is None else length_s * 1_000_000_000)
+
+
+def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) -> None:
+    (name,) = names_of([("0000000a", START, True)])
+    camera = tmp_path / "footage" / "north"
+    camera.mkdir(parents=True)
+    (camera / (str(name) + PART)).write_bytes(b"12")
+    (entry,) = find(camera.parent, tmp_path / "custody", ["north"], START, None)
+    assert entry.writing
+    assert entry.end is None
+    assert entry.size_bytes == 2
+    assert entry.path == camera / (str(name) + PART)
