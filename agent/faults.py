@@ -1,7 +1,8 @@
 """Fault codes: one table, and the faults that are active now.
 
-A code is the same on MQTT, in the journal and in docs/runbook.md. A fault is raised by its code
-alone, so none exists that the table does not explain.
+A code is the same on MQTT, in the journal, on the status LED and in docs/runbook.md. A fault is raised
+by its code alone, so none exists that the table does not have. What it means and what to do about it
+stands in agent/fault_texts, which the running agent does not load.
 """
 
 import threading
@@ -16,6 +17,7 @@ FaultCode = Literal[
     "CAM-01",
     "CAM-02",
     "CAM-03",
+    "CAM-04",
     "CTL-01",
     "CUS-01",
     "CUS-02",
@@ -29,6 +31,8 @@ FaultCode = Literal[
     "NET-01",
     "NET-02",
     "NET-03",
+    "NET-04",
+    "NET-05",
     "PTZ-01",
     "PTZ-02",
     "PTZ-03",
@@ -38,125 +42,75 @@ FaultCode = Literal[
     "STO-02",
     "STO-03",
     "STO-04",
+    "STO-05",
+    "STO-06",
+    "STO-07",
+    "SVC-01",
+    "SVC-02",
     "SYS-01",
+    "SYS-02",
+    "SYS-03",
+    "SYS-04",
+    "SYS-05",
+    "SYS-06",
+    "SYS-07",
 ]
 
 
-class FaultKind(msgspec.Struct, frozen=True):
-    """What a code means, and what to do about it at the box."""
+Severity = Literal["warning", "error", "critical"]
+"""critical: the box does not do what it is there for, or soon will not; error: something of it does
+not work; warning: it works, and somebody should look.
+"""
 
-    severity: Literal["warning", "error", "critical"]
+
+class FaultKind(msgspec.Struct, frozen=True):
+    """How bad a fault is, and its name in English."""
+
+    severity: Severity
     title: str
-    advice: str
 
 
 FAULTS: dict[FaultCode, FaultKind] = {
-    "CAM-01": FaultKind(
-        "error", "camera cannot be opened", "Check its cable, power, address and password."
-    ),
-    "CAM-02": FaultKind("error", "no frames", "The camera is open and silent: power-cycle it."),
-    "CAM-03": FaultKind(
-        "critical",
-        "camera module hangs",
-        "Its process cannot be ended, and the board restarts itself. Where it comes back, change "
-        "the ribbon cable, then the module.",
-    ),
-    "CTL-01": FaultKind(
-        "error",
-        "commands cannot be kept",
-        "Check the disk: space, wear, mount. What must not be done twice is refused meanwhile.",
-    ),
-    "CUS-01": FaultKind(
-        "error",
-        "receipts of footage cannot be written",
-        "Check the disk: space, wear, mount. What is recorded meanwhile cannot be proved.",
-    ),
-    "CUS-02": FaultKind(
-        "warning",
-        "the box has a new key",
-        "The old one could not be read and was set aside: tell the centre, which must trust the "
-        "new one from today.",
-    ),
-    "DET-01": FaultKind(
-        "error",
-        "model refused",
-        "The model file does not match its card: install the package again. "
-        "The box records without detection.",
-    ),
-    "GPI-01": FaultKind(
-        "error",
-        "pins cannot be opened",
-        "Check the pin numbers in the configuration, and that no other program has them "
-        "(`vigie probe`).",
-    ),
-    "GPI-02": FaultKind("warning", "door open", "Close and lock the box."),
-    "GPI-03": FaultKind(
-        "warning", "box was struck", "Look at the box, the pole and the aim of the camera."
-    ),
-    "GPI-04": FaultKind(
-        "error", "mains power lost", "The box runs on its battery: check the supply and its fuse."
-    ),
-    "GPI-05": FaultKind(
-        "critical", "battery nearly empty", "Restore the mains, or change the battery."
-    ),
-    "MSK-01": FaultKind(
-        "critical",
-        "mask not loaded",
-        "The camera stays closed: nothing of it is recorded, watched or shown. Mend its scene file "
-        "(`vigie check-config` says what is wrong) and start the agent again.",
-    ),
-    "NET-01": FaultKind(
-        "error", "broker not reachable", "Check the link, the name, the port and the firewall."
-    ),
-    "NET-02": FaultKind(
-        "error",
-        "broker refuses",
-        "Check the certificate, its dates, and that the broker knows this box's id.",
-    ),
-    "NET-03": FaultKind(
-        "warning",
-        "centre does not acknowledge",
-        "The broker answers, the centre does not: call it.",
-    ),
-    "PTZ-01": FaultKind(
-        "error",
-        "head cannot be opened",
-        "Check the serial adapter, its name in the configuration, and that nothing else uses it.",
-    ),
-    "PTZ-02": FaultKind(
-        "warning",
-        "noise on the head's bus",
-        "Check the cable, its shield and the termination, the speed and who else is on the bus.",
-    ),
-    "PTZ-03": FaultKind(
-        "error",
-        "head does not answer",
-        "Check its power, its address, its protocol and both wires (swap A and B).",
-    ),
-    "PTZ-04": FaultKind(
-        "error",
-        "head does not arrive",
-        "Something blocks it, or its motor slips: look at it while it moves.",
-    ),
-    "PTZ-05": FaultKind(
-        "warning", "head is worn", "It has moved further than its maker promises: plan a new one."
-    ),
-    "STO-01": FaultKind(
-        "error", "outbox damaged", "It was set aside and a new one begun: send it to the centre."
-    ),
-    "STO-02": FaultKind("critical", "cannot record", "Check the disk: space, wear, mount."),
-    "STO-03": FaultKind(
-        "error",
-        "ring full of holds",
-        "Held footage fills the budget, and the oldest events' holds go first: export what is "
-        "needed and release it, see `vigie footage holds`.",
-    ),
-    "STO-04": FaultKind(
-        "error",
-        "footage cannot be held",
-        "A hold cannot be written, and would not outlast a power cut: check the disk.",
-    ),
-    "SYS-01": FaultKind("warning", "clock not synchronised", "Check the link to the time servers."),
+    "CAM-01": FaultKind("error", "camera cannot be opened"),
+    "CAM-02": FaultKind("error", "no frames"),
+    "CAM-03": FaultKind("critical", "camera module hangs"),
+    "CAM-04": FaultKind("warning", "fewer frames than wanted"),
+    "CTL-01": FaultKind("error", "commands cannot be kept"),
+    "CUS-01": FaultKind("error", "receipts of footage cannot be written"),
+    "CUS-02": FaultKind("warning", "the box has a new key"),
+    "DET-01": FaultKind("error", "model refused"),
+    "GPI-01": FaultKind("error", "pins cannot be opened"),
+    "GPI-02": FaultKind("warning", "door open"),
+    "GPI-03": FaultKind("warning", "box was struck"),
+    "GPI-04": FaultKind("error", "mains power lost"),
+    "GPI-05": FaultKind("critical", "battery nearly empty"),
+    "MSK-01": FaultKind("critical", "mask not loaded"),
+    "NET-01": FaultKind("error", "broker not reachable"),
+    "NET-02": FaultKind("error", "broker refuses"),
+    "NET-03": FaultKind("warning", "centre does not acknowledge"),
+    "NET-04": FaultKind("error", "broker refuses the certificate"),
+    "NET-05": FaultKind("warning", "certificate expires soon"),
+    "PTZ-01": FaultKind("error", "head cannot be opened"),
+    "PTZ-02": FaultKind("warning", "noise on the head's bus"),
+    "PTZ-03": FaultKind("error", "head does not answer"),
+    "PTZ-04": FaultKind("error", "head does not arrive"),
+    "PTZ-05": FaultKind("warning", "head is worn"),
+    "STO-01": FaultKind("error", "outbox damaged"),
+    "STO-02": FaultKind("critical", "cannot record"),
+    "STO-03": FaultKind("error", "ring full of holds"),
+    "STO-04": FaultKind("error", "footage cannot be held"),
+    "STO-05": FaultKind("error", "disk nearly full"),
+    "STO-06": FaultKind("warning", "disk slow"),
+    "STO-07": FaultKind("warning", "disk worn"),
+    "SVC-01": FaultKind("warning", "console locked after wrong logins"),
+    "SVC-02": FaultKind("error", "self-test failed"),
+    "SYS-01": FaultKind("warning", "clock not synchronised"),
+    "SYS-02": FaultKind("error", "too hot"),
+    "SYS-03": FaultKind("error", "voltage too low or board slowed down"),
+    "SYS-04": FaultKind("error", "short of memory"),
+    "SYS-05": FaultKind("warning", "overloaded"),
+    "SYS-06": FaultKind("warning", "restarted without being asked to"),
+    "SYS-07": FaultKind("error", "does less than it should"),
 }
 
 

@@ -1,50 +1,78 @@
-"""Write docs/runbook.md from the table of fault codes: `python scripts/runbook.py`."""
+"""Write the runbook in three languages, from the table of fault codes and its texts:
+`python scripts/runbook.py`. The prose around it is in scripts/runbook/.
+"""
 
 from pathlib import Path
+from typing import get_args
 
 from agent.control import blink
-from agent.faults import FAULTS
+from agent.fault_texts import FaultTexts, Language, texts
+from agent.faults import FAULTS, FaultCode
 
-TARGET = Path(__file__).parents[1] / "docs" / "runbook.md"
-
-HEAD = """# Runbook
-
-What a fault code means, and what to do at the box. The code is the same on MQTT (`up/health`,
-`faults`), in the journal, on the status LED and here. This page is written from the table in
-`agent/faults.py` by `make docs`; a test keeps it equal.
-
-| Code | LED | Severity | What it means | What to do |
-|---|---|---|---|---|
-"""
-
-LED = f"""
-## Reading the LED
-
-A box that is well beats: a short flash every {blink.BEAT_EVERY_S:g} s. A dark LED is a box without
-power, or an agent that does not run.
-
-A fault is counted: long blinks ({blink.LONG_S:g} s) for the family, dark for {blink.BETWEEN_S:g} s,
-then short blinks ({blink.SHORT_S:g} s) for the number. Two long and one short are STO-01. Where there are
-several, the worst comes first, then the next after {blink.AFTER_S:g} s of dark, each once; after the last
-it is dark for {blink.AFTER_ALL_S:g} s, and begins anew.
-
-| Long blinks | Family |
-|---|---|
-"""
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
 
 
-def text() -> str:
+def target(language: Language) -> Path:
+    """Where a language's page is."""
+    return DOCS / ("runbook.md" if language == "en" else f"runbook.{language}.md")
+
+
+def text(language: Language) -> str:
     """The page."""
-    rows = (
-        f"| {code} | {blink.words(code)} | {kind.severity} | {kind.title} | {kind.advice} |\n"
-        for code, kind in sorted(FAULTS.items())
+    said = texts(language)
+    codes = sorted(FAULTS)
+    page = (HERE / "runbook" / f"{language}.md").read_text(encoding="utf-8")
+    spans_s = {
+        "beat_every": blink.BEAT_EVERY_S,
+        "long": blink.LONG_S,
+        "short": blink.SHORT_S,
+        "between": blink.BETWEEN_S,
+        "after": blink.AFTER_S,
+        "after_all": blink.AFTER_ALL_S,
+    }
+    mark = "." if language == "en" else ","
+    return page.format(
+        **{name: f"{span_s:g}".replace(".", mark) for name, span_s in spans_s.items()},
+        families=_families(said),
+        table=_table(codes, said),
+        codes="\n".join(_section(code, said) for code in codes).rstrip("\n"),
     )
-    families = (
-        f"| {long} | {family} |\n"
-        for family, long in sorted(blink.FAMILIES.items(), key=lambda item: item[1])
+
+
+def _families(said: FaultTexts) -> str:
+    ordered = sorted(blink.FAMILIES.items(), key=lambda item: item[1])
+    return "".join(f"| {long} | {family} | {said.families[family]} |\n" for family, long in ordered)
+
+
+def _table(codes: list[FaultCode], said: FaultTexts) -> str:
+    words = said.words
+    return (
+        f"| {words.code} | {words.led} | {words.severity} | {words.title} |\n|---|---|---|---|\n"
+    ) + "".join(
+        f"| [{code}](#{code.lower()}) | {_blinks(code, said)} "
+        f"| {words.of_severity(FAULTS[code].severity)} | {said.faults[code].title} |\n"
+        for code in codes
     )
-    return HEAD + "".join(rows) + LED + "".join(families)
+
+
+def _section(code: FaultCode, said: FaultTexts) -> str:
+    words, one = said.words, said.faults[code]
+    return (
+        f"### {code}\n\n"
+        f"**{one.title}** · {words.of_severity(FAULTS[code].severity)} · "
+        f"{words.led} {_blinks(code, said)}\n\n"
+        f"{one.means}\n\n"
+        f"- **{words.at_box}.** {one.at_box}\n"
+        f"- **{words.at_centre}.** {one.at_centre}\n"
+    )
+
+
+def _blinks(code: FaultCode, said: FaultTexts) -> str:
+    long, short = blink.counts(code)
+    return said.words.blinks.format(long=long, short=short)
 
 
 if __name__ == "__main__":
-    TARGET.write_text(text(), encoding="utf-8")
+    for each in get_args(Language):
+        target(each).write_text(text(each), encoding="utf-8")

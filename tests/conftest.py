@@ -1,6 +1,8 @@
 """What every test may ask for."""
 
+import signal
 import tomllib
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,43 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from agent.clock import ClockTrust
+from tests.fault_witness import Witness
 
 # No test depends on how fast the machine is.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
 
 SHARED = Path(__file__).parents[2] / "shared"
+WITNESS = Witness()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Who is started in the background by a shell without job control inherits that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line(
+        "markers", "raises_fault(*codes): the agent raises these fault codes in this test"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    WITNESS.begin()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    yield
+    told = {code for mark in item.iter_markers("raises_fault") for code in mark.args}
+    missing = sorted(told - WITNESS.seen())
+    if missing:
+        pytest.fail(f"the agent did not raise {', '.join(missing)}", pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fault_witness() -> Generator[None]:
+    with WITNESS.watching():
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,6 +21,7 @@ FAMILIES = {
     "MSK": 8,
     "CUS": 9,
     "CTL": 10,
+    "SVC": 11,
 }
 """How many long blinks a family of codes has: the fewer, the more often it is met at a pole."""
 

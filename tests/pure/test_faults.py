@@ -1,16 +1,147 @@
-"""The fault table and the board of active faults."""
+"""The fault table, the board of active faults, and the proof that one belongs to the other."""
 
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
-from agent.faults import FAULTS, FaultBoard, FaultCode
+import pytest
+
+import agent
+from agent.control import blink
+from agent.faults import FAULTS, FaultBoard, FaultCode, Severity
+from agent.rounds import SYNC_WITHIN_S, Rounds
 from tests.conftest import HeldClock
+from tests.fault_witness import Witness
+
+AGENT = Path(agent.__file__).parent
+TESTS = Path(__file__).parents[1]
+CODE = re.compile(r"[A-Z]{3}-\d\d")
 
 
-def test_every_code_is_explained_and_every_explanation_has_a_code() -> None:
+def nodes(folder: Path) -> Iterator[tuple[Path, ast.AST]]:
+    for file in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            yield file, node
+
+
+def named_in_the_agent() -> set[str]:
+    """The codes that stand as strings of their own in the agent, beside the table."""
+    return {
+        node.value
+        for file, node in nodes(AGENT)
+        if file != AGENT / "faults.py"
+        and isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and CODE.fullmatch(node.value)
+    }
+
+
+def proved_by_tests() -> set[str]:
+    """The codes of every `pytest.mark.raises_fault(...)`; tests/conftest.py holds each test to it."""
+    return {
+        argument.value
+        for _, node in nodes(TESTS)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.raises_fault"
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+
+
+def test_every_code_has_its_row() -> None:
     assert set(FAULTS) == set(get_args(FaultCode))
-    for kind in FAULTS.values():
-        assert kind.title
-        assert kind.advice.endswith((".", "`."))
+    assert all(CODE.fullmatch(code) for code in FAULTS)
+    assert {code.split("-")[0] for code in FAULTS} == set(blink.FAMILIES)
+    assert {kind.severity for kind in FAULTS.values()} == set(get_args(Severity))
+
+
+def test_the_numbers_of_a_family_have_no_holes() -> None:
+    for family in blink.FAMILIES:
+        numbers = sorted(int(code.split("-")[1]) for code in FAULTS if code.startswith(family))
+        assert numbers == list(range(1, len(numbers) + 1)), family
+
+
+def test_every_code_is_raised_somewhere_and_the_agent_knows_no_other() -> None:
+    assert named_in_the_agent() == set(FAULTS)
+
+
+def test_every_code_is_raised_by_a_test() -> None:
+    assert proved_by_tests() == set(FAULTS)
+
+
+def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
+    """A code that is a variable is a FaultCode: mypy sees to it."""
+    for file, node in nodes(AGENT):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id == "Fault":
+            assert file == AGENT / "faults.py", f"{file.name}:{node.lineno} makes a fault by itself"
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "raise_fault":
+            code = node.args[0]
+            if isinstance(code, ast.Constant):
+                assert code.value in FAULTS, f"{file.name}:{node.lineno}"
+
+
+def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: HeldClock) -> None:
+    board = FaultBoard(clock.boottime_ns)
+    with pytest.raises(KeyError):
+        board.raise_fault("CAM-99", "north", "x")  # type: ignore[arg-type]
+    assert board.active() == ()
+
+
+def test_the_witness_believes_the_agent_and_not_a_test(clock: HeldClock) -> None:
+    witness = Witness()
+    board = FaultBoard(clock.boottime_ns)
+    rounds = Rounds([], board, clock, lambda: None, 30)
+    clock.synced = False
+    clock.pass_s(SYNC_WITHIN_S)
+    with witness.watching():
+        board.raise_fault("CAM-01", "north", "by hand")
+        assert witness.seen() == set()
+        rounds.look()
+        assert witness.seen() == {"SYS-01"}
+        witness.begin()
+        assert witness.seen() == set()
+    rounds.look()
+    assert witness.seen() == set()
+
+
+def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: Path) -> None:
+    claims = tmp_path / "test_claims.py"
+    claims.write_text(CLAIMS)
+    asked = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        f"--rootdir={tmp_path}",
+        claims,
+    ]
+    told = subprocess.run(asked, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert "1 failed, 1 passed" in told.stdout, told.stdout + told.stderr
+    assert "the agent did not raise SYS-01" in told.stdout
+
+
+CLAIMS = """
+import pytest
+from agent.faults import FaultBoard
+from agent.rounds import SYNC_WITHIN_S, Rounds
+
+@pytest.mark.raises_fault("SYS-01")
+def test_by_hand(clock):
+    FaultBoard(clock.boottime_ns).raise_fault("SYS-01", "clock", "by hand")
+
+@pytest.mark.raises_fault("SYS-01")
+def test_by_the_agent(clock):
+    rounds = Rounds([], FaultBoard(clock.boottime_ns), clock, lambda: None, 30)
+    clock.synced = False
+    clock.pass_s(SYNC_WITHIN_S)
+    rounds.look()
+"""
 
 
 def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: HeldClock) -> None:
@@ -21,6 +152,7 @@ def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: HeldClock) ->
     board.raise_fault("CAM-01", "north", "refused")
     (fault,) = board.active()
     assert (fault.since_ns, fault.detail) == (began_ns, "refused")
+    assert (fault.severity, fault.title) == (FAULTS["CAM-01"].severity, FAULTS["CAM-01"].title)
 
 
 def test_only_a_fault_that_comes_or_goes_is_a_change(clock: HeldClock) -> None:

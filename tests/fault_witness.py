@@ -1,0 +1,55 @@
+"""Which fault codes the agent's own code raises while a test runs.
+
+`@pytest.mark.raises_fault("CAM-02")` says of a test that it makes the agent raise that code. It is
+looked at after each such test: one that passes without it fails. tests/pure/test_faults.py asks that
+every code of the table has such a test. Only calls from the agent's own modules count, so that a test
+cannot raise a fault by hand and be believed.
+"""
+
+import contextlib
+import functools
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import agent
+from agent.faults import FaultBoard, FaultCode
+
+AGENT = Path(agent.__file__).parent
+
+
+class Witness:
+    """Looks at every fault board of this process, from `begin` to the next `begin`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+
+    def begin(self) -> None:
+        """A test begins."""
+        with self._lock:
+            self._seen.clear()
+
+    def seen(self) -> set[str]:
+        """The codes that the agent has raised since then."""
+        with self._lock:
+            return set(self._seen)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Stand beside `FaultBoard.raise_fault`."""
+        plain = FaultBoard.raise_fault
+
+        @functools.wraps(plain)
+        def raise_fault(board: FaultBoard, code: FaultCode, subject: str, detail: str) -> None:
+            plain(board, code, subject, detail)
+            if AGENT in Path(sys._getframe(1).f_code.co_filename).parents:
+                with self._lock:
+                    self._seen.add(code)
+
+        FaultBoard.raise_fault = raise_fault  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            FaultBoard.raise_fault = plain  # type: ignore[method-assign]

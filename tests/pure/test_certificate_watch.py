@@ -1,0 +1,154 @@
+"""The box's own certificate: NET-05 says in time that it ends, and is silent where no date is known."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from agent.config import BrokerConfig
+from agent.errors import BadInput
+from agent.faults import FaultBoard
+from agent.report.certificate_watch import LOOK_AGAIN_S, LOOK_EVERY_S, CertificateWatch, validity_of
+from agent.report.topics import Stamp, rfc3339
+from tests.conftest import HeldClock
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def write(file: Path, begin: datetime, end: datetime) -> Path:
+    """A certificate that is good between two moments, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pole-17")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .sign(key, hashes.SHA256())
+    )
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    return file
+
+
+def broker(file: Path | None) -> BrokerConfig:
+    return BrokerConfig(url="mqtts://broker", certificate=file and str(file))
+
+
+class Watched:
+    """A watch on a file, at noon of a day."""
+
+    def __init__(self, file: Path | None, clock: HeldClock) -> None:
+        clock.boot_utc = NOW - timedelta(microseconds=clock.now_ns // 1000)
+        self.clock = clock
+        self.board = FaultBoard(clock.boottime_ns)
+        self.watch = CertificateWatch(broker(file), self.board, self._stamp)
+
+    def look(self) -> None:
+        self.watch.look(self.clock.now_ns / 1e9)
+
+    def look_if_due(self) -> None:
+        self.watch.look_if_due(self.clock.now_ns / 1e9)
+
+    def said(self) -> list[str]:
+        assert {fault.code for fault in self.board.active()} <= {"NET-05"}
+        return [fault.detail for fault in self.board.active()]
+
+    def _stamp(self) -> Stamp:
+        t_ns = self.clock.boottime_ns()
+        return Stamp(
+            id="",
+            box="pole-17",
+            epoch="",
+            seq=None,
+            boot="",
+            time=rfc3339(self.clock.utc(t_ns)),
+            clock=self.clock.trust(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (-60 * DAY, 31 * DAY, []),
+        (-60 * DAY, 30 * DAY, ["expires on 2026-12-25, in 30 days"]),
+        (-60 * DAY, 1 * DAY, ["expires on 2026-11-26, in 1 days"]),
+        (-60 * DAY, 0 * DAY, ["expires on 2026-11-25, in 0 days"]),
+        (-60 * DAY, -1 * DAY, ["has expired on 2026-11-24"]),
+        (1 * DAY, 90 * DAY, ["is good from 2026-11-26 on, not yet"]),
+    ],
+)
+def test_what_is_said_of_its_dates(
+    begin: timedelta, end: timedelta, said: list[str], tmp_path: Path, clock: HeldClock
+) -> None:
+    watched = Watched(write(tmp_path / "box.crt", NOW + begin, NOW + end), clock)
+    watched.look()
+    assert watched.said() == [f"broker.certificate {words}" for words in said]
+
+
+@pytest.mark.raises_fault("NET-05")
+def test_it_is_looked_at_once_a_day_and_a_new_certificate_ends_the_fault(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    file = write(tmp_path / "box.crt", NOW - DAY, NOW + 30 * DAY + timedelta(hours=1))
+    watched = Watched(file, clock)
+    watched.look_if_due()
+    assert watched.said() == []
+    clock.pass_s(LOOK_EVERY_S - 1)
+    watched.look_if_due()
+    assert watched.said() == []
+    clock.pass_s(1)
+    watched.look_if_due()
+    assert watched.said() != []
+    write(file, NOW - DAY, NOW + 90 * DAY)
+    watched.look_if_due()
+    assert watched.said() != []
+    clock.pass_s(LOOK_EVERY_S)
+    watched.look_if_due()
+    assert watched.said() == []
+
+
+def test_while_nobody_knows_what_day_it_is_nothing_is_said_and_nothing_taken_back(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    file = write(tmp_path / "box.crt", NOW - DAY, NOW + DAY)
+    watched = Watched(file, clock)
+    clock.synced = False
+    watched.look_if_due()
+    assert watched.said() == []
+    clock.synced = True
+    clock.pass_s(LOOK_AGAIN_S)
+    watched.look_if_due()
+    assert watched.said() != []
+    clock.synced = False
+    write(file, NOW - DAY, NOW + 90 * DAY)
+    watched.look()
+    assert watched.said() != []
+
+
+def test_a_box_without_a_certificate_has_none_that_ends(clock: HeldClock) -> None:
+    watched = Watched(None, clock)
+    watched.look()
+    assert watched.said() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")]
+)
+def test_a_file_that_holds_none_is_named_and_stops_no_watch(
+    content: bytes | None, said: str, tmp_path: Path, clock: HeldClock
+) -> None:
+    file = tmp_path / "box.crt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadInput, match=said) as caught:
+        validity_of(broker(file))
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+    watched = Watched(file, clock)
+    watched.look()
+    assert watched.said() == []

@@ -1,0 +1,129 @@
+"""What is said of a fault, in three languages: on the page, on the console and by `vigie faults`."""
+
+import json
+import re
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agent import rounds
+from agent.__main__ import main
+from agent.cli import COMMANDS
+from agent.control import blink
+from agent.fault_texts import FaultText, FaultTexts, Language, Words, texts
+from agent.faults import FAULTS, FaultCode
+from agent.report import certificate_watch
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+CODES = sorted(FAULTS)
+ALL = {language: texts(language) for language in LANGUAGES}
+WIDTH = 80
+ARABIC = re.compile(r"[\u0600-\u06ff]")
+
+
+def sentences(text: FaultText) -> tuple[str, ...]:
+    return text.means, text.at_box, text.at_centre
+
+
+def marked(text: FaultText) -> tuple[set[str], set[str]]:
+    """What must be the same in every language: what is typed, and the codes that are named."""
+    whole = " ".join(sentences(text))
+    return set(re.findall(r"`([^`]+)`", whole)), set(re.findall(r"[A-Z]{3}-\d\d", whole))
+
+
+@pytest.mark.parametrize("said", ALL.values(), ids=ALL)
+def test_every_code_is_explained_and_every_explanation_has_a_code(said: FaultTexts) -> None:
+    assert set(said.faults) == set(FAULTS)
+    assert set(said.families) == set(blink.FAMILIES)
+    for code, text in said.faults.items():
+        assert text.title, code
+        assert not text.title.endswith("."), code
+        for sentence in sentences(text):
+            assert sentence.endswith((".", "?", "؟")), f"{code}: {sentence}"
+            assert sentence == sentence.strip(), code
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_no_language_was_left_in_another(code: FaultCode) -> None:
+    english, french, arabic = (ALL[language].faults[code] for language in ("en", "fr", "ar"))
+    for one, two, three in zip(
+        sentences(english), sentences(french), sentences(arabic), strict=True
+    ):
+        assert len({one, two, three}) == 3
+        assert ARABIC.search(three)
+        assert not ARABIC.search(one + two)
+    assert len({english.title, french.title, arabic.title}) == 3
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_is_to_be_typed_and_the_codes_named_are_the_same_everywhere(code: FaultCode) -> None:
+    first, *others = (marked(said.faults[code]) for said in ALL.values())
+    assert all(other == first for other in others)
+    typed, named = first
+    assert named <= set(FAULTS) - {code}
+    assert all(words.split()[1] in COMMANDS for words in typed if words.startswith("vigie "))
+
+
+def test_the_numbers_in_the_texts_are_the_codes() -> None:
+    for said in ALL.values():
+        assert f"{rounds.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace("\u00a0", " ")
+        assert f"{certificate_watch.SOON.days} " in said.faults["NET-05"].means
+
+
+def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -> None:
+    for said in ALL.values():
+        assert all(getattr(said.words, field.name) for field in msgspec.structs.fields(Words))
+        assert "3" in said.words.blinks.format(long=3, short=1)
+    for code in CODES:
+        long, short = blink.counts(code)
+        assert ALL["en"].words.blinks.format(long=long, short=short) == blink.words(code)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_is_explained_on_a_terminal_of_80_columns(
+    code: FaultCode, language: Language, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["faults", code.lower(), "--lang", language]) == 0
+    said = capsys.readouterr().out
+    assert all(len(line) < WIDTH for line in said.splitlines())
+    words, text = ALL[language].words, ALL[language].faults[code]
+    flat = " ".join(said.split())
+    for part in (code, text.title, words.of_severity(FAULTS[code].severity), *sentences(text)):
+        assert " ".join(part.split()) in flat
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_a_code_all_are_listed_with_their_blinks(
+    language: Language, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["faults", "--lang", language]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == CODES
+    for code, line in zip(CODES, lines, strict=True):
+        assert len(line) < WIDTH
+        assert line.endswith(ALL[language].faults[code].title)
+        assert set(map(str, blink.counts(code))) <= set(re.findall(r"\d+", line.split("  ", 1)[1]))
+
+
+def test_for_machines_it_is_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["faults", "NET-04", "--lang", "fr", "--json"]) == 0
+    one = json.loads(capfdbinary.readouterr().out)
+    assert (one["code"], one["severity"]) == ("NET-04", "error")
+    assert (one["blinks_long"], one["blinks_short"]) == (3, 4)
+    assert one["at_box"] == ALL["fr"].faults["NET-04"].at_box
+    assert main(["faults", "--json"]) == 0
+    every = json.loads(capfdbinary.readouterr().out)
+    assert [each["code"] for each in every] == CODES
+
+
+@pytest.mark.parametrize("given", ["CAM-99", "CAM", "", "CAM-01\n"])
+def test_a_code_that_does_not_exist_is_named_in_one_line(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["faults", given]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert repr(given) in told
+    assert "CAM-01, " in told

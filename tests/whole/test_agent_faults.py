@@ -1,0 +1,109 @@
+"""Faults of what wires the agent together: it goes on all the same, and says so."""
+
+import random
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent import sources
+from agent.condition import Condition
+from agent.detect import models
+from agent.faults import FaultBoard
+from agent.flight_recorder import FlightRecorder
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from agent.service.lockout import FREE_TRIES, Lockout
+from agent.service_desk import ServiceDesk
+from tests.conftest import HeldClock
+from tests.whole.rig import CLOCK, CONFIG, drawn
+
+ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
+
+
+def built(folder: Path) -> Agent:
+    """An agent that was not started yet."""
+    (folder / "vigie.toml").write_text(CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn(ENDS)))
+    (folder / "scene.toml").touch()
+    config, cameras = sources.load(folder / "vigie.toml", CLOCK)
+    return Agent(config, cameras, CLOCK, random.Random(1), notifier=Notifier())
+
+
+def told(agent: Agent) -> dict[str, str]:
+    return {fault.code: fault.detail for fault in agent.faults.active()}
+
+
+@pytest.mark.raises_fault("CUS-02")
+def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
+    first = built(tmp_path)
+    first.start()
+    first.stop()
+    assert "CUS-02" not in told(first)
+    (tmp_path / "state" / "identity" / "box.key").write_bytes(b"\0" * 119)
+    second = built(tmp_path)
+    second.start()
+    second.stop()
+    assert "set aside as" in told(second)["CUS-02"]
+
+
+@pytest.mark.raises_fault("DET-01")
+def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "models"
+    shutil.copytree(models.FOLDER, installed)
+    for model in installed.glob("*.tflite"):
+        model.write_bytes(b"another model")
+    monkeypatch.setattr(models.verify, "__defaults__", (installed,))
+    agent = built(tmp_path)
+    agent.start()
+    agent.wait_ended(60)
+    agent.stop()
+    assert "not loaded" in told(agent)["DET-01"]
+    assert list((tmp_path / "state" / "footage").rglob("*.mp4"))
+
+
+@pytest.mark.raises_fault("SYS-06")
+def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    faults = FaultBoard(clock.boottime_ns)
+
+    def started(run: str) -> Condition:
+        return Condition(
+            tmp_path,
+            clock,
+            faults,
+            boot="boot-1",
+            run=run,
+            report=lambda: pytest.fail("nobody asks for a report"),
+            on_level=lambda _level: None,
+            root=tmp_path / "machine",
+        )
+
+    assert started("run-1").restarted() is None
+    FlightRecorder(tmp_path, clock, "boot-1", "run-1").begin()
+    assert started("run-2").restarted() is not None
+    (fault,) = faults.active()
+    assert (fault.code, fault.subject) == ("SYS-06", "board")
+
+
+@pytest.mark.raises_fault("SVC-01")
+def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    faults = FaultBoard(clock.boottime_ns)
+    desk = ServiceDesk(tmp_path, {}, clock, "boot-1", faults)
+    console = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(FREE_TRIES):
+        desk.run_once(threading.Event())
+        assert faults.active() == ()
+        console.count()
+    desk.run_once(threading.Event())
+    (fault,) = faults.active()
+    assert (fault.code, fault.subject) == ("SVC-01", "console")
+    console.clear()
+    desk.run_once(threading.Event())
+    assert faults.active() == ()
+    desk.close()
