@@ -1,48 +1,160 @@
 """The machine's condition, read from a tree of files; what is not there is unknown."""
 
+import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.report import vitals
+from agent.model import DiskHealth, LinkHealth
+from agent.vitals.machine import Machine, soc_celsius
+from agent.vitals.tool import EVERY_NS, TIMEOUT_NS, Tool
+from agent.vitals.wear import S_PER_DAY, Book, Count, Seen, outlook
+from tests.machine_tree import MachineTree
+
+S = 1_000_000_000
+NOWHERE = "/nowhere"
 
 
-def tree(root: Path, **files: str) -> Path:
-    for name, text in files.items():
-        file = root / name.replace("__", "/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return root
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
 
 
-def test_each_source_is_read(tmp_path: Path) -> None:
-    root = tree(
-        tmp_path,
-        proc__loadavg="0.52 0.58 0.59 1/467 10\n",
-        proc__meminfo="MemTotal:  8000000 kB\nMemAvailable:    1000 kB\n",
-        proc__self__status="Name:\tvigie\nVmRSS:\t   20000 kB\n",
-        sys__class__thermal__thermal_zone0__temp="48312\n",
-        sys__class__thermal__thermal_zone1__temp="51000\n",
-    )
-    read = vitals.read(tmp_path, root)
-    assert read.load_1min == 0.52
-    assert read.memory_available_bytes == 1_024_000
-    assert read.agent_rss_bytes == 20_480_000
-    assert read.soc_celsius == 51.0
+@pytest.fixture
+def tree(tmp_path: Path, state: Path) -> MachineTree:
+    return MachineTree(tmp_path / "root", state)
+
+
+def test_each_source_is_read(tree: MachineTree, state: Path) -> None:
+    tree.set("sys/class/thermal/thermal_zone1/temp", "51000")
+    tree.set("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
+    machine = Machine(state, tree.root, NOWHERE)
+    read = machine.look(0)
+    assert read.load_1min == 0.4
+    assert read.cores == 4
+    assert read.memory_available_bytes == 2_000_000 * 1024
+    assert read.memory_total_bytes == 4_000_000 * 1024
+    assert read.agent_rss_bytes == 153_600_000
+    assert read.soc_celsius == soc_celsius(tree.root) == 51.0
+    assert (read.cpu_pressure, read.memory_pressure, read.disk_pressure) == (0.0, 0.0, 0.0)
+    assert (read.under_voltage, read.throttled) == (False, False)
+    assert (read.under_voltage_since_boot, read.throttled_since_boot) == (True, True)
     assert read.disk_free_bytes is not None
     assert read.disk_total_bytes is not None
     assert 0 < read.disk_free_bytes <= read.disk_total_bytes
+    assert (machine.disk.device, machine.disk.life_used, machine.disk.reserve) == (
+        "mmcblk0",
+        0.1,
+        "normal",
+    )
+    assert machine.link == LinkHealth(adapter="wwan0", kind="modem", up=True)
 
 
 def test_what_is_not_there_is_unknown_and_never_zero(tmp_path: Path) -> None:
-    read = vitals.read(tmp_path / "none", tmp_path)
-    assert set(vars_of(read)) == {None}
+    machine = Machine(tmp_path / "none", tmp_path, NOWHERE)
+    read = machine.look(0)
+    assert {getattr(read, name) for name in read.__struct_fields__} == {None}
+    assert (machine.disk, machine.link) == (DiskHealth(), LinkHealth())
 
 
-def vars_of(read: object) -> list[object]:
-    return [getattr(read, name) for name in read.__struct_fields__]  # type: ignore[attr-defined]
+def test_the_alarm_of_the_supply_stands_in_where_the_firmware_tells_nothing(
+    tree: MachineTree, state: Path
+) -> None:
+    tree.remove("sys/devices/platform/soc/soc:firmware/get_throttled")
+    tree.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1")
+    read = Machine(state, tree.root, NOWHERE).look(0)
+    assert (read.under_voltage, read.throttled, read.throttled_since_boot) == (True, None, None)
+
+
+def program(folder: Path, name: str, script: str) -> str:
+    """A program of that name, and the path that it is found by."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    return str(folder)
+
+
+def said(tool: Tool, begin_ns: int = 0) -> bytes | None:
+    """What it says once it has ended."""
+    tool.look(begin_ns)
+    process = tool._process
+    assert process is not None
+    process.wait(30)
+    return tool.look(begin_ns + S)
+
+
+def test_a_program_is_asked_and_never_waited_for(tmp_path: Path) -> None:
+    path = program(tmp_path, "vcgencmd", "echo throttled=0x50005; cat /dev/null")
+    tool = Tool(["vcgencmd", "get_throttled"], path)
+    assert tool.look(0) is None
+    tool.close()
+    assert said(Tool(["vcgencmd"], path)) == b"throttled=0x50005\n"
+
+
+def test_a_program_that_fails_hangs_or_is_not_there_says_nothing(tmp_path: Path) -> None:
+    assert said(Tool(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
+    assert Tool(["nobody"], str(tmp_path)).look(0) is None
+    hangs = Tool(["hangs"], program(tmp_path, "hangs", "exec sleep 1000"))
+    hangs.look(0)
+    process = hangs._process
+    assert process is not None
+    assert hangs.look(TIMEOUT_NS - 1) is None
+    assert process.poll() is None
+    hangs.look(TIMEOUT_NS)
+    assert process.wait(30) != 0
+    assert hangs.look(TIMEOUT_NS + S) is None
+    hangs.look(EVERY_NS)
+    assert hangs._process not in (None, process)
+    hangs.close()
+
+
+def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
+    first = Count(None)
+    first.look(Seen(disk="a", t_ns=0, boot_written_bytes=1000, used=0.1))
+    first.look(Seen(disk="a", t_ns=60 * S, boot_written_bytes=5000, used=0.1))
+    after_boot = Count(first.book)
+    after_boot.look(Seen(disk="a", t_ns=0, boot_written_bytes=70, used=0.1))
+    book = after_boot.look(Seen(disk="a", t_ns=40 * S, boot_written_bytes=170, used=0.1))
+    assert (book.written_bytes, book.counted_s) == (4100, 100.0)
+    other = after_boot.look(Seen(disk="b", t_ns=50 * S, boot_written_bytes=900, used=None))
+    assert other == Book(disk="b")
+
+
+def test_the_days_left_are_those_of_the_register_where_it_has_moved() -> None:
+    year = Book(disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, used=0.1)
+    ahead = outlook(year, 0.3, 32 * 10**9)
+    assert ahead.days_left_by == "register"
+    assert ahead.days_left == pytest.approx(365 * 0.7 / 0.2)
+    still = outlook(year, 0.1, 32 * 10**9)
+    assert still.days_left_by == "capacity"
+    assert still.days_left == pytest.approx((32 * 10**12 - 10**12) * 0.9 / (10**12 / 365))
+    without = outlook(year, None, None)
+    assert (without.days_left, without.days_left_by) == (None, None)
+    assert without.written_bytes_per_day == pytest.approx(10**12 / 365)
+
+
+def test_a_rate_of_less_than_a_day_says_nothing_of_the_days_to_come() -> None:
+    hour = Book(disk="a", written_bytes=10**9, counted_s=3600.0, used=0.1)
+    assert outlook(hour, 0.9, 10**9).days_left is None
+
+
+def test_a_disk_keeps_its_book_where_a_restart_finds_it(tree: MachineTree, state: Path) -> None:
+    machine = Machine(state, tree.root, NOWHERE)
+    machine.look(0)
+    tree.written(2000)
+    machine.look(10 * S)
+    assert machine.disk.written_bytes == 2000 * 512
+    machine.close()
+    tree.written(100)  # Another boot.
+    again = Machine(state, tree.root, NOWHERE)
+    again.look(0)
+    tree.written(150)
+    again.look(10 * S)
+    assert again.disk.written_bytes == 2050 * 512
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +162,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tree")
 
 
-@given(garbage=st.binary(max_size=60))
-def test_garbage_in_a_source_is_unknown_or_a_number_and_no_crash(
-    folder: Path, garbage: bytes
+SOURCES = (
+    "proc/loadavg",
+    "proc/meminfo",
+    "proc/pressure/memory",
+    "proc/net/route",
+    "sys/class/thermal/thermal_zone0/temp",
+    "sys/devices/platform/soc/soc:firmware/get_throttled",
+    "sys/devices/system/cpu/online",
+    "state/disk-wear.json",
+)
+
+
+@given(garbage=st.lists(st.binary(max_size=60), min_size=len(SOURCES), max_size=len(SOURCES)))
+def test_garbage_in_all_sources_is_unknown_or_a_number_and_no_crash(
+    folder: Path, garbage: list[bytes]
 ) -> None:
-    for name in ("proc/loadavg", "proc/meminfo", "sys/class/thermal/thermal_zone0/temp"):
+    for name, data in zip(SOURCES, garbage, strict=True):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(garbage)
-    read = vitals.read(folder, folder)
-    for value in (read.load_1min, read.memory_available_bytes, read.soc_celsius):
+        file.write_bytes(data)
+    read = Machine(folder / "state", folder, NOWHERE).look(0)
+    for value in (read.load_1min, read.memory_available_bytes, read.soc_celsius, read.cores):
         assert value is None or isinstance(value, float | int)

@@ -1,0 +1,77 @@
+"""How the box is, in a file that other programs of the box read while the agent lives.
+
+Once a second the agent replaces `health.json` in the runtime folder. A file that is older than STALE_S
+means that the agent is dead or hangs.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC
+from pathlib import Path
+
+import msgspec
+
+from agent.clock import Clock, boot_id
+from agent.model import HealthReport
+
+NAME = "health.json"
+STALE_S = 5.0
+
+
+class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file holds: the report, and when it was written, in UTC (RFC 3339) and in nanoseconds
+    of the boot `boot`.
+    """
+
+    time: str
+    t_ns: int
+    boot: str
+    report: HealthReport
+
+    def age_s(self, now_ns: int) -> float:
+        """How old it is at `now_ns` of the same boot."""
+        return max(0.0, (now_ns - self.t_ns) / 1e9)
+
+    def is_stale(self, now_ns: int) -> bool:
+        """Whether the agent that wrote it is dead or hangs."""
+        return self.age_s(now_ns) > STALE_S
+
+
+_LIVE = msgspec.json.Decoder(LiveHealth)
+
+
+def runtime_folder(state: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the programs of a box meet: the folder that systemd made, else one within `state`."""
+    given = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else state / "run"
+
+
+def write(folder: Path, report: HealthReport, clock: Clock, boot: str | None = None) -> None:
+    """Replace the file: a reader finds the old one or the new one, whole. Raises OSError.
+
+    It is not synced to the disk: after a power cut the flight recorder is asked instead.
+    """
+    t_ns = clock.boottime_ns()
+    time = clock.utc(t_ns).astimezone(UTC).isoformat(timespec="milliseconds")
+    live = LiveHealth(
+        time=time.removesuffix("+00:00") + "Z", t_ns=t_ns, boot=boot or boot_id(), report=report
+    )
+    data = msgspec.json.encode(live)
+    fresh = folder / f".{NAME}.new"
+    try:
+        fresh.write_bytes(data)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(data)
+    fresh.replace(folder / NAME)
+
+
+def read(folder: Path, boot: str | None = None) -> LiveHealth | None:
+    """What the file says; None where there is none, or it cannot be read, or it is of another boot
+    than `boot`, which is this one unless it is given.
+    """
+    try:
+        live = _LIVE.decode((folder / NAME).read_bytes())
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return live if live.boot == (boot or boot_id()) else None

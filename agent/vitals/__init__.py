@@ -1,0 +1,1 @@
+"""How the machine is: what the kernel, the board and its disk tell of themselves."""

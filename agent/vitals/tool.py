@@ -1,0 +1,82 @@
+"""A program of the board that is asked now and then, and may hang for ever."""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+EVERY_NS = 10_000_000_000
+TIMEOUT_NS = 3_000_000_000
+
+
+class Tool:
+    """Asks a program every ten seconds, and never waits for it.
+
+    A program that the kernel holds cannot be ended: no second one is started beside it.
+    """
+
+    def __init__(self, command: Sequence[str], path: str | None = None) -> None:
+        """`path` is where the program is looked for, as in PATH."""
+        self._command = tuple(command)
+        self._path = path
+        self._asked_ns: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said: bytes | None = None
+
+    def look(self, t_ns: int) -> bytes | None:
+        """What it said last; None where it is not there, has failed, or took too long."""
+        if self._process is not None:
+            self._collect(self._process, t_ns)
+        elif self._asked_ns is None or t_ns - self._asked_ns >= EVERY_NS:
+            self._asked_ns = t_ns
+            self._start()
+        return self._said
+
+    def close(self) -> None:
+        """End it, if it runs."""
+        process, self._process = self._process, None
+        if process is not None:
+            _let_go(process)
+
+    def _start(self) -> None:
+        program = shutil.which(self._command[0], path=self._path)
+        if program is None:
+            self._said = None
+            return
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a program of the system, fixed words
+                [program, *self._command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+            )
+        except OSError as error:
+            self._said = None
+            log.debug("%s: %s", program, error)
+
+    def _collect(self, process: subprocess.Popen[bytes], t_ns: int) -> None:
+        """Its answer, once it has ended. What does not fit into a pipe never ends, and is no answer."""
+        code = process.poll()
+        if code is None:
+            if t_ns - (self._asked_ns or 0) >= TIMEOUT_NS:
+                self._said = None
+                process.kill()
+            return
+        if process.stdout is not None:
+            self._said = process.stdout.read() if code == 0 else None
+            process.stdout.close()
+        self._process = None
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    if process.stdout is not None:
+        process.stdout.close()
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        log.warning("%s: cannot be ended", process.args)

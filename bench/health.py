@@ -1,0 +1,239 @@
+"""What it costs a box to look at itself: CPU of the pulse and the flight recorder, bytes on the disk.
+
+CPU: an agent with four cameras that is not started, whose pulse and flight recorder are turned a second
+at a time by a clock that is moved on, each with its files, its JSON and its synced writes.
+
+Bytes: what arrives at the disk, file system and all. Two ext4 on loop devices are written to as a
+recorder of one camera does, a synced write each second, and on one of them the flight recorder writes
+too; the difference is its own. Beside it stands what an agent says in its log. Reports of health are
+written to no disk, and the book of the disk's wear once an hour. This part needs root.
+
+Run: `python -m bench health`; it takes about five minutes.
+"""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from agent import sources
+from agent.clock import ClockTrust, SystemClock
+from agent.flight_page import PAGE_BYTES
+from agent.flight_recorder import FlightRecorder
+from agent.model import FlightSample
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from bench import films
+from bench.cpu import cpu_s, one_core
+from bench.mosquitto import mosquitto
+from bench.table import Row
+
+SECONDS = 1200
+SETTLED_S, WATCHED_S = 10, 240
+DAY_S = 86_400.0
+RECORDED_BYTES = 60_000
+"""A second of a camera of half a megabit."""
+IMAGE_BYTES = 120 << 20
+MEMORY = Path("/dev/shm")  # noqa: S108 - where a box has /run
+
+CONFIG = """
+[box]
+id = "bench-1"
+site = "bench"
+state = "state"
+[broker]
+url = "{url}"
+ack = "broker"
+"""
+CAMERA = """
+[[camera]]
+name = "camera-{number}"
+driver = "fake"
+record = false
+[camera.options]
+width_px = 320
+height_px = 180
+[camera.detect]
+fps = 1
+"""
+
+
+class MovedClock:
+    """Time that passes a second at a time."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._now_ns = self._clock.boottime_ns()
+
+    def boottime_ns(self) -> int:
+        """As it was moved to."""
+        return self._now_ns
+
+    def utc(self, t_ns: int) -> datetime:
+        """The machine's own."""
+        return self._clock.utc(t_ns)
+
+    def trust(self) -> ClockTrust:
+        """The machine's own."""
+        return self._clock.trust()
+
+    def pass_second(self) -> None:
+        """Move it on."""
+        self._now_ns += 1_000_000_000
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    with tempfile.TemporaryDirectory(prefix="vigie-bench-", dir=MEMORY) as name:
+        folder = Path(name)
+        return [*cpu_rows(folder), *byte_rows(folder)]
+
+
+def cpu_rows(folder: Path) -> list[Row]:
+    """The share of a core, of both and of the flight recorder alone."""
+    with one_core():
+        pulse_s, flight_s, pages = looked(folder, SECONDS)
+    return [
+        Row(
+            name="health: sampling, live file and flight recorder",
+            value=100 * (pulse_s + flight_s) / SECONDS,
+            unit="% of a core",
+            target="< 0.2",
+            note=f"{SECONDS} looks, 4 cameras; the flight recorder "
+            f"{100 * flight_s / SECONDS:.3f} % of it",
+        ),
+        Row(
+            name="flight recorder, bytes that it writes a day",
+            value=pages * PAGE_BYTES * DAY_S / SECONDS / 1e6,
+            unit="MB",
+            target="-",
+            note="pages of 4096 bytes, in place",
+        ),
+    ]
+
+
+def looked(folder: Path, seconds: int) -> tuple[float, float, int]:
+    """CPU seconds of the pulse and of the flight recorder, and the pages that this one wrote."""
+    file = configured(folder / "looked", "mqtt://127.0.0.1", cameras=4)
+    os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
+    clock = MovedClock()
+    config, cameras = sources.load(file, clock)
+    agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
+    del os.environ["RUNTIME_DIRECTORY"]
+    pulse, flight = agent.condition.stages
+    taken = [0.0, 0.0]
+    for _ in range(seconds):
+        clock.pass_second()
+        for which, stage in enumerate((pulse, flight)):
+            began = cpu_s()
+            stage.look()
+            taken[which] += cpu_s() - began
+    agent.outbox.close()
+    return taken[0], taken[1], flight.pages_written
+
+
+def byte_rows(folder: Path) -> list[Row]:
+    """What logs and the flight recorder add in a day to what a recorder writes."""
+    with (
+        mosquitto(folder) as broker,
+        logging_agent(folder, broker) as log,
+        ext4(folder / "without") as without,
+        ext4(folder / "with") as beside,
+    ):
+        flown, log_bytes = flight_bytes(without, beside, log)
+    per_day = DAY_S / WATCHED_S / 1e6
+    return [
+        Row(
+            name="logs, health and flight recorder, bytes a day",
+            value=(flown + log_bytes) * per_day,
+            unit="MB",
+            target="aim < 50",
+            note=f"at the disk, beside a recorder's synced write each second; log "
+            f"{log_bytes * per_day:.2f} MB, health on no disk",
+        )
+    ]
+
+
+def flight_bytes(without: Path, beside: Path, log: Path) -> tuple[int, int]:
+    """What the flight recorder adds at the disk, and what was logged meanwhile."""
+    clock, noise = SystemClock(), random.Random(1)
+    flight = FlightRecorder(beside, clock, "boot", "run")
+    flight.begin()
+    with (without / "film").open("ab") as plain, (beside / "film").open("ab") as film:
+        before = (0, 0, 0)
+        for second in range(SETTLED_S + WATCHED_S):
+            if second == SETTLED_S:
+                before = (at_disk(without), at_disk(beside), log.stat().st_size)
+            for file in (plain, film):
+                file.write(noise.randbytes(RECORDED_BYTES))
+                file.flush()
+                os.fdatasync(file.fileno())
+            flight.put(FlightSample(t_ns=clock.boottime_ns(), soc_celsius=noise.uniform(50, 60)))
+            flight.look()
+            time.sleep(1.0)
+        after = (at_disk(without), at_disk(beside), log.stat().st_size)
+    flight.close()
+    own = (after[1] - before[1]) - (after[0] - before[0])
+    return own, after[2] - before[2]
+
+
+def at_disk(folder: Path) -> int:
+    """Bytes that its device was given to write (sysfs-block, `stat`)."""
+    device = folder.stat().st_dev
+    stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+    return int(stat.read_text(encoding="ascii").split()[6]) * 512
+
+
+@contextlib.contextmanager
+def ext4(point: Path) -> Iterator[Path]:
+    """An ext4 of its own, mounted. Raises CalledProcessError where this machine mounts none."""
+    point.mkdir()
+    image = point.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(IMAGE_BYTES)
+    lazy = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
+    _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", lazy, str(image))
+    _run("mount", "-o", "loop,noatime", str(image), str(point))
+    try:
+        yield point
+    finally:
+        _run("umount", str(point))
+
+
+@contextlib.contextmanager
+def logging_agent(folder: Path, broker: str) -> Iterator[Path]:
+    """An agent that runs meanwhile. Gives its log."""
+    file, log = configured(folder / "logged", broker, cameras=1), folder / "log"
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "agent", "run", "--config", str(file)],
+            cwd=films.ROOT,
+            stdout=said,
+            stderr=said,
+        ) as process,
+    ):
+        try:
+            yield log
+        finally:
+            process.terminate()
+            process.wait(30.0)
+
+
+def configured(folder: Path, url: str, cameras: int) -> Path:
+    """A configuration in a folder of its own."""
+    folder.mkdir(parents=True)
+    file = folder / "box.toml"
+    text = CONFIG.format(url=url)
+    file.write_text(text + "".join(CAMERA.format(number=number) for number in range(cameras)))
+    return file
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)

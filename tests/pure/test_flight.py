@@ -1,0 +1,256 @@
+"""The flight recorder: what it holds after a cut, what it costs a disk, and what is told of it."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import flight_page, homecoming
+from agent.flight_page import PAGE_BYTES, Mark, Page
+from agent.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
+from agent.model import FlightSample
+from agent.restart_cause import Evidence, judge
+from agent.vitals.tree import Tree
+from tests.conftest import HeldClock
+
+S = 1_000_000_000
+BOOT, NEXT_BOOT = "boot-1", "boot-2"
+
+
+def sample(second: int, **more: object) -> FlightSample:
+    return msgspec.convert(
+        {
+            "t_ns": second * S,
+            "soc_celsius": 60.0 + second % 7,
+            "memory_available_bytes": second * 1_000_000,
+            "fps": {"north": 9.5, "south": 10.0},
+            **more,
+        },
+        FlightSample,
+    )
+
+
+def page(mark: Mark = "flight", boot: str = BOOT, **more: object) -> Page:
+    fields = {"number": 7, "boot": boot, "run": "run-1", "mark": mark, "time": TIME, **more}
+    return msgspec.convert(fields, Page)
+
+
+TIME = "2026-11-03T07:41:05.250Z"
+
+
+class Flown:
+    """A recorder that seconds are put into."""
+
+    def __init__(self, state: Path, clock: HeldClock, boot: str = BOOT, run: str = "run-1") -> None:
+        self.clock = clock
+        self.recorder = FlightRecorder(state, clock, boot, run)
+        self.recorder.begin()
+
+    def fly(self, seconds: int, **more: object) -> None:
+        for _ in range(seconds):
+            self.clock.pass_s(1)
+            self.recorder.put(sample(self.clock.now_ns // S, **more))
+            self.recorder.look()
+
+
+def test_the_last_half_hour_outlives_a_cut(tmp_path: Path, clock: HeldClock) -> None:
+    Flown(tmp_path, clock).fly(3 * 3600)
+    cut_s = clock.now_ns // S
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    assert before is not None
+    seconds = [one.t_ns // S for one in before.samples]
+    assert seconds == list(range(seconds[0], seconds[-1] + 1))
+    assert cut_s - seconds[-1] < FLUSH_NS // S
+    assert seconds[-1] - seconds[0] == 1800
+    assert before.samples[-1] == sample(seconds[-1])
+    assert (before.last.mark, before.last.boot) == ("flight", BOOT)
+
+
+def test_a_flight_is_that_of_the_last_run_alone(tmp_path: Path, clock: HeldClock) -> None:
+    Flown(tmp_path, clock).fly(60)
+    Flown(tmp_path, clock, run="run-2").fly(45)
+    Flown(tmp_path, clock, run="run-3")
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-4").before
+    assert before is not None
+    assert (before.last.run, before.last.mark, before.samples) == ("run-3", "began", ())
+
+
+def test_what_has_changed_is_written_at_once_and_not_too_often(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    flown = Flown(tmp_path, clock)
+    flown.recorder.hurry()
+    flown.fly(1)
+    assert read_pages(tmp_path / NAME)[-1].samples == (sample(clock.now_ns // S),)
+    for _ in range(59):
+        flown.recorder.hurry()
+        flown.fly(1)
+    # The first page of a run, one in a hurry, and three in their time.
+    assert flown.recorder.pages_written == 1 + 1 + 3
+
+
+def test_the_file_never_grows_and_is_written_in_place(tmp_path: Path, clock: HeldClock) -> None:
+    flown = Flown(tmp_path, clock)
+    file = tmp_path / NAME
+    flown.fly(1)
+    begun = file.stat()
+    flown.fly(2 * 3600)
+    ended = file.stat()
+    assert (ended.st_size, ended.st_blocks, ended.st_ino) == (
+        begun.st_size,
+        begun.st_blocks,
+        begun.st_ino,
+    )
+    assert ended.st_size == PAGES * PAGE_BYTES
+
+
+def test_a_clean_stop_leaves_its_mark(tmp_path: Path, clock: HeldClock) -> None:
+    flown = Flown(tmp_path, clock)
+    flown.fly(5)
+    flown.recorder.close()
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    assert before is not None
+    assert (before.last.mark, len(before.samples)) == ("stopped", 5)
+
+
+def test_a_disk_that_takes_nothing_costs_no_more_than_the_oldest_seconds(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    flown = Flown(tmp_path, clock)
+    flown.recorder.close()
+    (tmp_path / NAME).rename(tmp_path / "kept")
+    (tmp_path / NAME).mkdir()
+    flown.fly(300)
+    (tmp_path / NAME).rmdir()
+    flown.fly(15)
+    seconds = [one.t_ns // S for one in read_pages(tmp_path / NAME)[-1].samples]
+    assert seconds[-1] == clock.now_ns // S
+    assert seconds[-1] - seconds[0] >= 115
+
+
+@given(data=st.data())
+def test_a_torn_page_is_told_from_a_whole_one(data: st.DataObject) -> None:
+    whole = flight_page.encode(page(samples=tuple(sample(second) for second in range(15))))
+    assert len(whole) == PAGE_BYTES
+    used = len(whole.rstrip(b"\0"))
+    torn = bytearray(whole)
+    begin = data.draw(st.integers(0, used - 1))
+    length = data.draw(st.integers(1, 600))
+    rubbish = data.draw(st.binary(min_size=length, max_size=length))
+    torn[begin : begin + length] = rubbish[: PAGE_BYTES - begin]
+    found = flight_page.decode(bytes(torn))
+    assert found is None or bytes(torn[:used]) == whole[:used]
+
+
+@given(data=st.binary(max_size=5000))
+def test_rubbish_is_no_page(data: bytes) -> None:
+    assert flight_page.decode(data) is None
+
+
+def test_a_page_takes_what_fits_and_the_newest_second_always(clock: HeldClock) -> None:
+    noisy = tuple(
+        sample(second, faults=[f"CAM-02 {clock.now_ns * second * 7919 % 10**9}" for _ in range(40)])
+        for second in range(120)
+    )
+    found = flight_page.decode(flight_page.encode(page(samples=noisy)))
+    assert found is not None
+    assert found.samples[-1] == noisy[-1]
+    huge = (sample(1, faults=[os.urandom(40).hex() for _ in range(400)]),)
+    found = flight_page.decode(flight_page.encode(page(samples=huge, why="y" * 9000)))
+    assert found is not None
+    assert found.samples[0].soc_celsius == 61.0
+    assert found.samples[0].faults == ()
+
+
+@pytest.mark.parametrize(
+    ("last", "evidence", "cause", "new_boot"),
+    [
+        (page("stopped"), Evidence(boot=BOOT), "asked", False),
+        (page("stopped"), Evidence(boot=NEXT_BOOT, reset="power"), "asked", True),
+        (page(), Evidence(boot=BOOT), "crash", False),
+        (page("began"), Evidence(boot=BOOT, service_result="exit-code"), "crash", False),
+        (page(), Evidence(boot=BOOT, service_result="watchdog"), "watchdog", False),
+        (page(), Evidence(boot=BOOT, service_result="oom-kill"), "memory", False),
+        (page(), Evidence(boot=NEXT_BOOT), "power_cut", True),
+        (page(), Evidence(boot=NEXT_BOOT, reset="power"), "power_cut", True),
+        (page(), Evidence(boot=NEXT_BOOT, reset="watchdog"), "board_watchdog", True),
+        (
+            page(),
+            Evidence(boot=NEXT_BOOT, reset="power", crash_records=("dmesg-ramoops-0",)),
+            "kernel_crash",
+            True,
+        ),
+    ],
+)
+def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
+    last: Page, evidence: Evidence, cause: str, new_boot: bool
+) -> None:
+    ended = judge(last, evidence)
+    assert (ended.cause, ended.new_boot) == (cause, new_boot)
+    assert ended.detail
+
+
+def test_the_message_has_the_whole_half_hour_where_nobody_asked_for_the_end(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    Flown(tmp_path, clock).fly(2000)
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    assert before is not None
+    told = homecoming.restarted(before, Evidence(boot=NEXT_BOOT))
+    assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, BOOT)
+    assert told.flight is not None
+    assert homecoming.unpacked(told.flight) == before.samples
+    assert told.last == before.samples[-1]
+    assert len(told.flight) < 64_000
+
+
+def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
+    noisy = [
+        sample(second, faults=[os.urandom(60).hex() for _ in range(3)]) for second in range(1800)
+    ]
+    packed = homecoming._packed(noisy)
+    assert len(packed) <= 64_000
+    found = homecoming.unpacked(packed)
+    assert list(found[-60:]) == noisy[-60:]
+    assert found[0].t_ns < 120 * S
+
+
+def test_a_stop_that_was_asked_for_is_told_without_its_flight(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    flown = Flown(tmp_path, clock)
+    flown.fly(30)
+    flown.recorder.close()
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    assert before is not None
+    told = homecoming.restarted(before, Evidence(boot=BOOT))
+    assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
+
+
+def test_what_systemd_and_the_kernel_have_left_is_gathered_once(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    Flown(tmp_path, clock).fly(20)
+    before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
+    assert before is not None
+    runtime, root = tmp_path / "run", tmp_path / "root"
+    for folder in (runtime, root / homecoming.PSTORE, root / homecoming.PSTORE_KEPT / "7"):
+        folder.mkdir(parents=True)
+    nothing = homecoming.gather(before, BOOT, runtime, Tree(root / "none"))
+    assert nothing == Evidence(boot=BOOT)
+    (runtime / homecoming.SERVICE_RESULT).write_text("watchdog\n")
+    (root / homecoming.PSTORE / "dmesg-ramoops-0").touch()
+    (root / homecoming.RESET_REGISTER).parent.mkdir(parents=True)
+    (root / homecoming.RESET_REGISTER).write_bytes(b"\0\0\x10\0")
+    os.utime(root / homecoming.PSTORE_KEPT / "7", (0, 0))
+    found = homecoming.gather(before, NEXT_BOOT, runtime, Tree(root))
+    assert found == Evidence(
+        boot=NEXT_BOOT,
+        service_result="watchdog",
+        reset="power",
+        crash_records=("dmesg-ramoops-0",),
+    )
+    assert homecoming.gather(before, NEXT_BOOT, runtime, Tree(root)).service_result is None

@@ -1,0 +1,90 @@
+"""The file by which other programs of the box know how the agent is."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import health_file
+from agent.clock import boot_id
+from agent.model import HealthReport, OutboxHealth, Vitals
+from tests.conftest import HeldClock
+
+REPORT = HealthReport(
+    uptime_s=5.0,
+    version="1",
+    vitals=Vitals(
+        soc_celsius=None,
+        load_1min=0.5,
+        memory_available_bytes=None,
+        agent_rss_bytes=None,
+        disk_free_bytes=None,
+        disk_total_bytes=None,
+    ),
+    stages=(),
+    cameras=(),
+    detectors=(),
+    footage=(),
+    outbox=OutboxHealth(
+        depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+    ),
+    faults=(),
+)
+
+
+def test_what_the_agent_writes_others_read(tmp_path: Path, clock: HeldClock) -> None:
+    folder = tmp_path / "run" / "vigie"
+    health_file.write(folder, REPORT, clock)
+    live = health_file.read(folder)
+    assert live is not None
+    assert (live.report, live.t_ns, live.time) == (REPORT, clock.now_ns, "2026-11-25T00:00:01.000Z")
+    assert [path.name for path in folder.iterdir()] == [health_file.NAME]
+    assert not live.is_stale(clock.now_ns)
+    clock.pass_s(health_file.STALE_S)
+    assert not live.is_stale(clock.now_ns)
+    clock.pass_s(0.1)
+    assert live.is_stale(clock.now_ns)
+
+
+def test_what_another_boot_has_left_is_nothing(tmp_path: Path, clock: HeldClock) -> None:
+    health_file.write(tmp_path, REPORT, clock, "another")
+    assert health_file.read(tmp_path) is None
+    assert health_file.read(tmp_path, "another") is not None
+    assert health_file.read(tmp_path, boot_id()) is None
+
+
+def test_where_there_is_no_file_there_is_no_health(tmp_path: Path) -> None:
+    assert health_file.read(tmp_path / "none") is None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@given(garbage=st.binary(max_size=200))
+def test_garbage_is_no_health(folder: Path, garbage: bytes) -> None:
+    (folder / health_file.NAME).write_bytes(garbage)
+    assert health_file.read(folder) is None
+
+
+def test_a_newer_agent_may_say_more(tmp_path: Path, clock: HeldClock) -> None:
+    health_file.write(tmp_path, REPORT, clock)
+    file = tmp_path / health_file.NAME
+    told = msgspec.json.decode(file.read_bytes())
+    told["report"]["mood"] = "good"
+    file.write_bytes(msgspec.json.encode(told))
+    live = health_file.read(tmp_path)
+    assert live is not None
+    assert live.report == REPORT
+
+
+def test_the_folder_is_systemds_where_it_made_one() -> None:
+    state = Path("/state")
+    assert health_file.runtime_folder(state, {}) == state / "run"
+    made = {"RUNTIME_DIRECTORY": "/run/vigie"}
+    assert health_file.runtime_folder(state, made) == Path("/run/vigie")
+    several = {"RUNTIME_DIRECTORY": "/run/vigie:/run/other"}
+    assert health_file.runtime_folder(state, several) == Path("/run/vigie")

@@ -1,0 +1,206 @@
+"""The degradation ladder: down where it must, up when all is calm, and never to and fro."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.allowance import Allowance
+from agent.ladder import CALM_S, RUNGS, Ladder
+from agent.latch import Latch
+from agent.model import LEVELS, DiskHealth, Level, Vitals
+from agent.strain import Strain, strain
+from drivers.contracts import Wanted
+
+S = 1_000_000_000
+WELL = Strain(
+    celsius=50.0,
+    under_voltage=False,
+    throttled=False,
+    memory_free=0.5,
+    memory_pressure=0.0,
+    load_per_core=0.3,
+    room=30.0,
+    write_ms=8.0,
+)
+
+
+class Day:
+    """A ladder whose seconds pass."""
+
+    def __init__(self) -> None:
+        self.t_ns = 0
+        self.ladder = Ladder(0)
+
+    def pass_s(self, seconds: float, strained: Strain) -> Level:
+        for _ in range(int(seconds)):
+            self.t_ns += S
+            self.ladder.step(self.t_ns, strained)
+        return self.ladder.now.level
+
+
+def of(**strained: Any) -> Strain:
+    return Strain(**{**{name: getattr(WELL, name) for name in WELL.__struct_fields__}, **strained})
+
+
+@pytest.mark.parametrize(
+    ("strained", "level", "why"),
+    [
+        ({"celsius": 84.0}, "no_detection", "heat: 84 °C"),
+        ({"celsius": 89.0}, "record_only", "heat: 89 °C"),
+        ({"celsius": 96.0}, "heartbeat", "heat: 96 °C"),
+        ({"under_voltage": True}, "record_only", "voltage"),
+        ({"memory_free": 0.05}, "no_detection", "memory: 5.0% free"),
+        ({"memory_free": 0.02}, "record_only", "memory: 2.0% free"),
+        ({"memory_pressure": 0.3}, "no_detection", "memory: all wait"),
+        ({"load_per_core": 7.0}, "no_detection", "load: 7.0 a core"),
+        ({"load_per_core": 13.0}, "record_only", "load"),
+        ({"write_ms": 6000.0}, "record_only", "disk: a write takes 6000 ms"),
+        ({"room": 0.4}, "record_only", "disk: full"),
+        ({"room": 0.1}, "heartbeat", "disk: full"),
+        ({"throttled": True}, "full", ""),
+    ],
+)
+def test_each_strain_leads_down_to_its_level(
+    strained: Mapping[str, Any], level: Level, why: str
+) -> None:
+    day = Day()
+    assert day.pass_s(300, of(**strained)) == level
+    assert day.ladder.now.why.startswith(why)
+
+
+def test_a_spike_moves_nothing() -> None:
+    day = Day()
+    assert day.pass_s(9, of(celsius=99.0)) == "full"
+    assert day.pass_s(1, WELL) == "full"
+    assert day.pass_s(9, of(celsius=99.0)) == "full"
+
+
+def test_a_low_supply_costs_detection_first_and_more_when_it_stays() -> None:
+    day = Day()
+    assert day.pass_s(11, of(under_voltage=True)) == "no_detection"
+    assert day.pass_s(100, of(under_voltage=True)) == "no_detection"
+    assert day.pass_s(20, of(under_voltage=True)) == "record_only"
+
+
+def test_it_goes_up_only_when_it_has_been_calm_for_long() -> None:
+    day = Day()
+    day.pass_s(60, of(celsius=84.0))
+    assert day.pass_s(3600, of(celsius=78.0)) == "no_detection"
+    assert day.pass_s(CALM_S, of(celsius=70.0)) == "no_detection"
+    assert day.pass_s(1, of(celsius=78.0)) == "no_detection"
+    assert day.pass_s(CALM_S, of(celsius=70.0)) == "no_detection"
+    assert day.pass_s(2, of(celsius=70.0)) == "full"
+    assert day.ladder.now.why == ""
+
+
+def test_heat_that_detection_itself_makes_does_not_swing_by_the_minute() -> None:
+    """Each minute that detection runs warms the board by a degree, each without it cools it."""
+    day, celsius, changes = Day(), 82.0, 0
+    before: Level = "full"
+    for _ in range(24 * 60):
+        level = day.pass_s(60, of(celsius=celsius))
+        celsius = min(90.0, celsius + 1) if level == "full" else max(60.0, celsius - 1)
+        changes += level != before
+        before = level
+    assert 24 < changes < 24 * 60 / 8
+
+
+def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
+    day = Day()
+    day.pass_s(60, of(celsius=84.0))
+    since_ns, why = day.ladder.now.since_ns, day.ladder.now.why
+    assert since_ns == 11 * S
+    day.pass_s(60, of(celsius=85.0))
+    assert (day.ladder.now.since_ns, day.ladder.now.why) == (since_ns, why)
+
+
+def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
+    day = Day()
+    assert day.pass_s(1000, Strain()) == "full"
+    day.pass_s(60, of(celsius=99.0))
+    assert day.pass_s(CALM_S + 2, Strain()) == "full"
+
+
+@given(
+    celsius=st.one_of(st.none(), st.floats(-50, 140)),
+    memory=st.one_of(st.none(), st.floats(0, 1)),
+    room=st.one_of(st.none(), st.floats(0, 100)),
+    low=st.one_of(st.none(), st.booleans()),
+)
+def test_a_strain_that_stays_gives_a_level_that_stays(
+    celsius: float | None, memory: float | None, room: float | None, low: bool | None
+) -> None:
+    day, strained = Day(), of(celsius=celsius, memory_free=memory, room=room, under_voltage=low)
+    level = day.pass_s(200, strained)
+    assert day.pass_s(400, strained) == level
+    assert bool(day.ladder.now.why) == (level != "full")
+
+
+def test_every_level_below_full_has_a_reason_that_leads_to_it() -> None:
+    assert {rung.level for rung in RUNGS} == set(LEVELS[1:])
+
+
+def test_no_rung_is_good_where_it_is_bad() -> None:
+    for rung in RUNGS:
+        for value in (0.0, 0.01, 0.1, 0.3, 0.7, 1.5, 4.0, 20.0, 78.0, 84.0, 99.0, 3000.0, 9000.0):
+            strained = Strain(
+                celsius=value,
+                memory_free=value,
+                memory_pressure=value,
+                load_per_core=value,
+                room=value,
+                write_ms=value,
+                under_voltage=value > 1,
+            )
+            assert not (rung.bad(strained) and rung.good(strained))
+
+
+def test_between_its_marks_a_latch_stays_as_it_is() -> None:
+    latch = Latch(for_s=2, calm_s=3)
+    steps = [(True, False)] * 3 + [(False, False)] * 9 + [(False, True)] * 4
+    told = [latch.step(second * S, bad=bad, good=good) for second, (bad, good) in enumerate(steps)]
+    assert told == [False, False] + [True] * 13 + [False]
+
+
+def test_strain_does_not_depend_on_how_large_a_box_is() -> None:
+    small = Vitals(
+        soc_celsius=None,
+        load_1min=2.0,
+        memory_available_bytes=100,
+        agent_rss_bytes=None,
+        disk_free_bytes=10**8,
+        disk_total_bytes=10**10,
+        cores=4,
+        memory_total_bytes=1000,
+    )
+    told = strain(small, DiskHealth(write_ms=4.0))
+    assert (told.memory_free, told.load_per_core, told.room, told.write_ms) == (0.1, 0.5, 0.5, 4.0)
+    assert told.celsius is None
+
+
+MAIN = Wanted(packets=True, frames_fps=10.0)
+ONLY_FRAMES = Wanted(packets=False, frames_fps=10.0)
+
+
+def test_a_level_takes_frames_first_and_packets_last() -> None:
+    allowance = Allowance()
+    assert (allowance.of(MAIN), allowance.of(ONLY_FRAMES)) == (MAIN, ONLY_FRAMES)
+    for level in ("no_detection", "record_only"):
+        allowance.shed(level, 0)
+        assert allowance.of(MAIN) == Wanted(packets=True, frames_fps=0.0)
+        assert allowance.of(ONLY_FRAMES) is None
+        assert allowance.records
+    allowance.shed("heartbeat", 0)
+    assert (allowance.of(MAIN), allowance.of(ONLY_FRAMES)) == (None, None)
+
+
+def test_what_was_not_recorded_is_told_once_recording_goes_on() -> None:
+    allowance = Allowance()
+    assert allowance.shed("no_detection", 1) is None
+    assert allowance.shed("heartbeat", 2) is None
+    assert allowance.shed("heartbeat", 3) is None
+    assert allowance.shed("record_only", 9) == (2, 9)
+    assert allowance.shed("full", 12) is None

@@ -1,0 +1,235 @@
+"""The pulse: what is found in a second reaches the ladder, the faults, the file and the flight."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import health_file
+from agent.condition import RESTART_TOLD_NS, Condition
+from agent.faults import FaultBoard
+from agent.flight_recorder import NAME, FlightRecorder, read_pages
+from agent.model import CameraHealth, HealthReport, Level, OutboxHealth, StageHealth, Vitals
+from agent.report.health import CameraCounts, Parts
+from agent.reporting import LIVE_SPAN, Reporting
+from tests.conftest import HeldClock
+from tests.machine_tree import MachineTree
+
+S = 1_000_000_000
+OUTBOX = OutboxHealth(
+    depth=3, bytes=900, oldest_age_s=1.0, lost=0, connected=True, centre_listens=True
+)
+
+
+class Box:
+    """The condition of a box whose other parts are told by a test."""
+
+    def __init__(
+        self, folder: Path, clock: HeldClock, boot: str = "boot-1", run: str = "1"
+    ) -> None:
+        self.state = folder / "state"
+        self.state.mkdir(exist_ok=True)
+        self.machine = MachineTree(folder / f"machine-{run}", self.state)
+        self.clock = clock
+        self.board = FaultBoard(clock.boottime_ns)
+        self.levels: list[Level] = []
+        self.condition = Condition(
+            self.state,
+            clock,
+            self.board,
+            boot=boot,
+            run=run,
+            report=self._report,
+            on_level=self.levels.append,
+            root=self.machine.root,
+        )
+        self.pulse, self.flight = self.condition.stages
+
+    def pass_s(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.pass_s(1)
+            self.pulse.look()
+            self.flight.look()
+
+    def codes(self) -> set[str]:
+        return {fault.code for fault in self.board.active()}
+
+    def _report(self) -> HealthReport:
+        late = StageHealth(
+            name="record north", state="running", beat_age_s=7.0, failures=0, last_error=None
+        )
+        camera: dict[str, Any] = dict.fromkeys(CameraHealth.__struct_fields__, 0)
+        camera |= {"name": "north", "open": True, "fps": 9.87, "age_s": 0.1, "last_error": None}
+        return HealthReport(
+            uptime_s=1.0,
+            version="1",
+            vitals=self.condition.vitals,
+            stages=(late,),
+            cameras=(CameraHealth(**{**camera, "readings": None, "fps_wanted": 10.0}),),
+            detectors=(),
+            footage=(),
+            outbox=OUTBOX,
+            faults=self.board.active(),
+            disk=self.condition.disk,
+            clock=self.condition.clock(),
+            link=self.condition.link(31.4),
+            degradation=self.condition.degradation,
+        )
+
+
+@pytest.mark.raises_fault("SYS-02", "SYS-07")
+def test_heat_sheds_is_a_fault_and_is_in_the_file_and_the_flight(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    box = Box(tmp_path, clock)
+    box.pass_s(5)
+    box.machine.celsius(90.0)
+    box.pass_s(15)
+    assert box.levels == ["record_only"]
+    assert box.codes() == {"SYS-02", "SYS-07"}
+    live = health_file.read(box.state / "run", "boot-1")
+    assert live is not None
+    assert live.report.vitals.soc_celsius == 90.0
+    assert live.report.degradation == box.condition.degradation
+    last = read_pages(box.state / NAME)[-1].samples[-1]
+    assert (last.level, last.soc_celsius) == ("record_only", 90.0)
+    box.machine.celsius(60.0)
+    box.pass_s(130)
+    assert box.levels == ["record_only", "full"]
+    assert box.codes() == set()
+
+
+def test_a_second_of_the_flight_is_a_second_of_the_box(tmp_path: Path, clock: HeldClock) -> None:
+    box = Box(tmp_path, clock)
+    box.pass_s(20)
+    last = read_pages(box.state / NAME)[-1].samples[-1]
+    assert (last.round_trip_ms, last.connected, last.outbox_depth) == (31.0, True, 3)
+    assert (last.fps, last.late) == ({"north": 9.9}, ("record north",))
+    assert last.memory_available_bytes == 2_048_000_000
+
+
+@pytest.mark.raises_fault("SYS-06")
+def test_a_restart_that_nobody_asked_for_is_a_fault_for_an_hour(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    first = Box(tmp_path, clock)
+    first.pass_s(40)
+    second = Box(tmp_path, clock, boot="boot-2", run="2")
+    told = second.condition.restarted()
+    assert told is not None
+    assert (told.cause, told.new_boot) == ("power_cut", True)
+    assert told.last is not None
+    assert second.codes() == {"SYS-06"}
+    second.pass_s(10)
+    clock.pass_s(RESTART_TOLD_NS / S - 12)
+    second.pass_s(1)
+    assert second.codes() == {"SYS-06"}
+    second.pass_s(2)
+    assert second.codes() == set()
+
+
+def test_a_box_that_starts_for_the_first_time_has_nothing_to_tell(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    box = Box(tmp_path, clock)
+    assert box.condition.restarted() is None
+    assert box.codes() == set()
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, clock: HeldClock) -> None:
+    box = Box(tmp_path, clock)
+    (box.state / "run").write_text("in the way")
+    box.pass_s(20)
+    assert read_pages(box.state / NAME)[-1].samples
+    (box.state / "run").unlink()
+    box.pass_s(1)
+    assert health_file.read(box.state / "run", "boot-1") is not None
+
+
+def test_a_change_of_faults_reaches_the_disk_before_its_time(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    box = Box(tmp_path, clock)
+    box.pass_s(3)
+    assert read_pages(box.state / NAME) == []
+    box.board.raise_fault("CAM-02", "north", "silent")
+    box.pass_s(1)
+    last = read_pages(box.state / NAME)[-1].samples
+    assert len(last) == 4
+    assert last[-1].faults == ("CAM-02 north",)
+
+
+def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
+    tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Box(tmp_path, clock)
+    looked: list[int] = []
+    stopping = threading.Event()
+
+    def look() -> None:
+        looked.append(clock.now_ns // 10**8)
+        clock.pass_s(0.3)
+
+    monkeypatch.setattr(box.pulse, "look", look)
+    begin = clock.now_ns // 10**8
+    box.pulse.run_once(stopping)
+    for now in (10, 20, 95, 105):
+        clock.now_ns = (begin + now) * 10**8
+        box.pulse.run_once(stopping)
+    assert [when - begin for when in looked] == [0, 10, 20, 95, 105]
+
+
+def parts(t_ns: int, media: int) -> Parts:
+    counts: dict[str, Any] = dict.fromkeys(CameraCounts.__struct_fields__, 0)
+    counts |= {"name": "north", "open": True, "media": media, "last_ns": t_ns}
+    counts |= {"last_error": None, "model": None, "readings": None, "watched": False}
+    return Parts(
+        t_ns=t_ns,
+        began_ns=0,
+        version="1",
+        vitals=Vitals(
+            soc_celsius=None,
+            load_1min=None,
+            memory_available_bytes=None,
+            agent_rss_bytes=None,
+            disk_free_bytes=None,
+            disk_total_bytes=None,
+        ),
+        stages=(),
+        cameras=(CameraCounts(**counts),),
+        footage=(),
+        outbox=OUTBOX,
+        faults=(),
+    )
+
+
+def test_the_boxes_own_report_has_rates_of_the_last_seconds_and_the_centres_of_its_own_span() -> (
+    None
+):
+    now, media = 0, 0
+    reporting = Reporting(lambda: parts(now * S, media))
+    for now in range(1, 61):
+        media += 10 if now <= 30 else 2
+        live = reporting.live()
+    assert live.cameras[0].fps == 2.0
+    assert reporting.since_last().cameras[0].fps == 6.0
+    now, media = now + LIVE_SPAN, media + 20
+    assert reporting.since_last().cameras[0].fps == 2.0
+
+
+def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: HeldClock) -> None:
+    box = Box(tmp_path, clock)
+    for number in range(100):
+        box.board.raise_fault("CAM-02", f"camera-{number}", "silent")
+    box.pass_s(16)
+    faults = read_pages(box.state / NAME)[-1].samples[-1].faults
+    assert 0 < len(faults) < 100
+
+
+def test_the_runs_before_are_read_before_this_one_writes(tmp_path: Path, clock: HeldClock) -> None:
+    Box(tmp_path, clock).pass_s(40)
+    again = FlightRecorder(tmp_path / "state", clock, "boot-1", "2")
+    again.begin()
+    assert again.before is not None
+    assert again.before.last.run == "1"

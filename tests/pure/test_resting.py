@@ -1,0 +1,192 @@
+"""A camera that rests because the box is under strain: closed, not missed, and soon awake again."""
+
+import random
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from agent.capture import Capture, CaptureCounts
+from agent.control.tours import Tours
+from agent.control.verbs.snapshot import Shown
+from agent.control.wishes import Asker, HeadState, Recall, Refused
+from agent.faults import FaultBoard
+from agent.handoff import LatestFrame, PacketQueue
+from agent.heads_config import TourConfig, TourStop
+from agent.report.window import Window
+from agent.rounds import LOST_AFTER_S, Rounds, Watched
+from drivers.contracts import Pose, PtzPosition, Wanted
+from drivers.media import Frame, Packet, StreamInfo
+from tests.conftest import HeldClock
+
+PLANE = np.zeros((2, 2), dtype=np.uint8)
+INFO = StreamInfo(codec="h264", width_px=2, height_px=2, fps=25)
+FRAME = Frame(seq=0, t_ns=7, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
+PACKET = Packet(t_ns=5, pts_ns=0, dts_ns=0, is_key=True, data=b"x")
+BOTH = Wanted(packets=True, frames_fps=10.0)
+PACKETS = Wanted(packets=True, frames_fps=0.0)
+
+
+class Camera:
+    """Gives what it was opened for, for ever."""
+
+    info = INFO
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._media: Sequence[Packet | Frame] = (PACKET, FRAME) if wanted.frames_fps else (PACKET,)
+        self._reads = 0
+        self.closed = False
+
+    def read(self, timeout_s: float) -> Packet | Frame:
+        self._reads += 1
+        return self._media[self._reads % len(self._media)]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Open:
+    """A capture of such cameras, and what is wanted of it."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        self.wanted: Wanted | None = BOTH
+        self.cameras: list[Camera] = []
+        self.packets = PacketQueue(10_000, lambda _begin, _end: None)
+        self.stopping = threading.Event()
+        self.capture = Capture(
+            "north",
+            self._open,
+            clock.boottime_ns,
+            frames=LatestFrame(),
+            packets=self.packets,
+            on_open=lambda _info: None,
+            wanted=lambda: self.wanted,
+        )
+
+    def turn(self, times: int = 1) -> CaptureCounts:
+        for _ in range(times):
+            self.capture.run_once(self.stopping)
+        return self.capture.counts()
+
+    def _open(self) -> Camera:
+        assert self.wanted is not None
+        self.cameras.append(Camera(self.wanted))
+        return self.cameras[-1]
+
+
+def test_when_less_is_wanted_the_camera_is_opened_for_less(clock: HeldClock) -> None:
+    it = Open(clock)
+    assert it.turn(4).frames == 2
+    it.wanted = PACKETS
+    counts = it.turn(4)
+    assert (counts.frames, counts.packets, counts.open, counts.reopened) == (2, 6, True, 1)
+    assert [camera.closed for camera in it.cameras] == [True, False]
+    it.turn(4)
+    assert len(it.cameras) == 2
+
+
+def test_when_nothing_is_wanted_it_is_closed_until_something_is(clock: HeldClock) -> None:
+    it = Open(clock)
+    it.turn()
+    it.wanted = None
+    it.stopping.set()  # So that nobody waits for the second that a resting turn takes.
+    counts = it.turn(3)
+    assert (counts.open, counts.rests, counts.last_ns) == (False, True, clock.now_ns)
+    assert it.cameras[0].closed
+    clock.pass_s(3600)
+    it.wanted = BOTH
+    counts = it.turn()
+    assert (counts.open, counts.rests, counts.last_ns) == (True, False, clock.now_ns)
+
+
+class Rested:
+    """A camera that is silent, and may be."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        self.clock = clock
+        self.rests = True
+        self.last_ns = clock.now_ns
+        self.looked = 0
+        self.faults = FaultBoard(clock.boottime_ns)
+        watched = Watched(
+            name="north",
+            counts=self._counts,
+            on_look=lambda _t_ns, _last_ns: self._look(),
+            rests=lambda: self.rests,
+        )
+        self.rounds = Rounds([watched], self.faults, clock, lambda: None, 30)
+
+    def _look(self) -> None:
+        self.looked += 1
+
+    def _counts(self) -> CaptureCounts:
+        return CaptureCounts(
+            open=not self.rests,
+            packets=0,
+            frames=0,
+            reopened=0,
+            last_ns=self.last_ns,
+            last_error=None,
+        )
+
+
+@pytest.mark.raises_fault("CAM-02")
+def test_a_camera_that_rests_is_not_lost(clock: HeldClock) -> None:
+    it = Rested(clock)
+    clock.pass_s(10 * LOST_AFTER_S)
+    it.rounds.look()
+    assert it.faults.active() == ()
+    assert it.looked == 0
+    it.rests = False
+    it.rounds.look()
+    assert [fault.code for fault in it.faults.active()] == ["CAM-02"]
+    it.rests = True
+    it.rounds.look()
+    assert it.faults.active() == ()
+
+
+def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
+    rests = True
+    config = TourConfig(name="round", stop=(TourStop(preset="gate", dwell_s=10),))
+    tours = Tours([config], "UTC", lambda _: None, random.Random(1), print, lambda: rests)
+    tours.start("round")
+    position = PtzPosition(pose=Pose(pan_deg=0, tilt_deg=0), error_deg=0, moving=False, t_ns=0)
+    state = HeadState(
+        head="mast",
+        position=position,
+        moving=False,
+        settled=True,
+        preset="home",
+        lease=None,
+        tour="round",
+        error=None,
+    )
+    assert tours.step(0, state) is None
+    rests = False
+    assert tours.step(1, state) == Recall(preset="gate", speed=config.stop[0].speed)
+
+
+def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
+    rests = True
+    shown = Shown(rests=lambda: rests)
+    amina = Asker(id="amina", role="operator")
+    with pytest.raises(Refused, match="under strain") as refused:
+        shown.check("north", amina)
+    assert refused.value.kind == "failed"
+    rests = False
+    shown.check("north", amina)
+
+
+def test_the_round_trip_is_that_of_a_message_that_went_alone() -> None:
+    window = Window(20)
+    assert window.round_trip_s is None
+    window.sent(1, 1, 100, 10.0)
+    window.sent(2, 2, 100, 10.5)
+    window.puback(1, 0, 10.04)
+    assert window.round_trip_s == pytest.approx(0.04)
+    window.puback(2, 0, 15.0)
+    assert window.round_trip_s == pytest.approx(0.04)
+    window.sent(3, 3, 100, 20.0)
+    window.puback(3, 0, 20.3)
+    assert window.round_trip_s == pytest.approx(0.3)

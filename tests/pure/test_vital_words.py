@@ -1,0 +1,146 @@
+"""What the kernel and the board's tools say, as values; whatever else they say is unknown."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.vitals import words
+
+ROUTE = (
+    b"Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    b"wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n"
+    b"wwan0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+    b"wwan0\t0000A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n"
+)
+WIRELESS = (
+    b"Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n"
+    b" face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n"
+    b" wlan0: 0000   58.  -52.  -256        0      0      0      0      0        0\n"
+)
+MODEM = (
+    b'{"modem":{"3gpp":{"operator-name":"IAM"},"generic":{"access-technologies":["lte"],'
+    b'"signal-quality":{"recent":"yes","value":"67"},"state":"connected"}}}'
+)
+PRESSURE = (
+    b"some avg10=12.50 avg60=3.00 avg300=1.00 total=99\n"
+    b"full avg10=1.25 avg60=0.10 avg300=0.00 total=9\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (lambda: words.celsius(b"48312\n"), 48.312),
+        (lambda: words.celsius(b"-273150\n"), None),
+        (lambda: words.alarm(b"1\n"), True),
+        (lambda: words.alarm(b"0\n"), False),
+        (lambda: words.alarm(b"2\n"), None),
+        (lambda: words.load(b"0.52 0.58 0.59 1/467 10\n"), 0.52),
+        (lambda: words.cores(b"0-3\n"), 4),
+        (lambda: words.cores(b"0,2-3\n"), 3),
+        (lambda: words.cores(b"3-0\n"), None),
+        (lambda: words.cores(b"0-99999999\n"), None),
+        (lambda: words.kilobytes(b"A: 1 kB\nVmRSS:\t   20000 kB\n", "VmRSS"), 20_480_000),
+        (lambda: words.kilobytes(b"VmRSS: 20000\n", "VmRSS"), None),
+        (lambda: words.pressure(PRESSURE, "some"), 0.125),
+        (lambda: words.pressure(PRESSURE, "full"), 0.0125),
+        (lambda: words.pressure(b"some avg10=101 avg60=0\n", "some"), None),
+        (lambda: words.life_used(b"0x01 0x03\n"), 0.2),
+        (lambda: words.life_used(b"0x0b 0x01\n"), 1.0),
+        (lambda: words.life_used(b"0x00 0x00\n"), None),
+        (lambda: words.reserve(b"0x01\n"), "normal"),
+        (lambda: words.reserve(b"0x03\n"), "urgent"),
+        (lambda: words.reserve(b"0x00\n"), None),
+        (lambda: words.sectors_written_bytes(b" 1 0 8 9 5 0 1000 7 0 0 0\n"), 512_000),
+        (lambda: words.default_route(ROUTE), "wwan0"),
+        (lambda: words.default_route(ROUTE.splitlines()[0]), None),
+        (lambda: words.wireless_dbm(WIRELESS, "wlan0"), -52.0),
+        (lambda: words.wireless_dbm(WIRELESS, "wlan1"), None),
+        (lambda: words.modem(MODEM), words.ModemSignal(signal=0.67, technology="lte")),
+        (lambda: words.modem(b'{"modem":{}}'), None),
+        (lambda: words.modem(b"error: couldn't find modem"), None),
+        (lambda: words.reset_cause(b"\0\0\x10\x00"), "power"),
+        (lambda: words.reset_cause(b"\0\0\0\x20"), "watchdog"),
+        (lambda: words.reset_cause(b"\0\0\0\0"), None),
+        (lambda: words.reset_cause(b"\x20"), None),
+    ],
+)
+def test_a_source_is_read_as_its_makers_document_it(read: Callable[[], Any], value: Any) -> None:
+    assert read() == value
+
+
+@pytest.mark.parametrize("said", [b"throttled=0x50005\n", b"50005\n", b"50005"])
+def test_the_firmware_tells_the_same_by_its_program_and_by_its_file(said: bytes) -> None:
+    told = words.throttling(said)
+    assert told == words.Throttling(
+        under_voltage=True,
+        throttled=True,
+        under_voltage_since_boot=True,
+        throttled_since_boot=True,
+    )
+
+
+def test_what_was_since_the_boot_need_not_be_so_now() -> None:
+    told = words.throttling(b"throttled=0x20000")
+    assert told is not None
+    assert not told.throttled
+    assert told.throttled_since_boot
+    assert not told.under_voltage_since_boot
+
+
+READERS: list[Callable[[bytes | None], Any]] = [
+    words.text,
+    words.count,
+    words.celsius,
+    words.alarm,
+    words.load,
+    words.cores,
+    lambda data: words.kilobytes(data, "MemAvailable"),
+    lambda data: words.pressure(data, "full"),
+    words.throttling,
+    words.life_used,
+    words.reserve,
+    words.sectors_written_bytes,
+    words.default_route,
+    lambda data: words.wireless_dbm(data, "wlan0"),
+    words.modem,
+    words.reset_cause,
+]
+
+
+@pytest.mark.parametrize("read", READERS[1:])
+def test_a_source_that_is_not_there_or_empty_is_unknown_and_never_zero(
+    read: Callable[[bytes | None], Any],
+) -> None:
+    assert read(None) is None
+    assert read(b"") is None
+
+
+SEEDS = [ROUTE, WIRELESS, MODEM, PRESSURE, b"throttled=0x50005", b"0x01 0x03", b"0-3,5", b"48312"]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Something real with a stretch of it replaced by anything."""
+    seed = draw(st.sampled_from(SEEDS))
+    begin = draw(st.integers(0, len(seed)))
+    end = draw(st.integers(begin, len(seed)))
+    return seed[:begin] + draw(st.binary(max_size=20)) + seed[end:]
+
+
+@given(data=st.one_of(st.binary(max_size=300), damaged()))
+def test_whatever_comes_is_a_sane_value_or_unknown(data: bytes) -> None:
+    for read in READERS:
+        read(data)
+    celsius, load = words.celsius(data), words.load(data)
+    assert celsius is None or -60 <= celsius <= 150
+    assert load is None or load >= 0
+    for share in (words.life_used(data), words.pressure(data, "some")):
+        assert share is None or 0 <= share <= 1
+    told = words.modem(data)
+    assert told is None or told.signal is None or 0 <= told.signal <= 1
+    name = words.default_route(data)
+    assert name is None or (0 < len(name) <= 15 and "/" not in name)

@@ -1,0 +1,266 @@
+"""The whole agent on a machine of files that gets hot, is starved or loses its power."""
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import flight_page, health_file, homecoming, sources
+from agent.clock import ClockTrust, SystemClock
+from agent.dispatch import RESTED
+from agent.flight_page import PAGE_BYTES
+from agent.flight_recorder import NAME, PAGES, read_pages
+from agent.model import HealthReport
+from agent.report.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from agent.watch import Heard
+from tests.machine_tree import MachineTree
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import CONFIG, SCENE, Box, Centre, drawn
+
+
+class LeapingClock:
+    """The machine's clock, which a test may move on."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._leapt_ns = 0
+
+    def boottime_ns(self) -> int:
+        return self._clock.boottime_ns() + self._leapt_ns
+
+    def utc(self, t_ns: int) -> datetime:
+        return self._clock.utc(t_ns - self._leapt_ns)
+
+    def trust(self) -> ClockTrust:
+        return self._clock.trust()
+
+    def leap_s(self, seconds: float) -> None:
+        self._leapt_ns += int(seconds * 1e9)
+
+
+class Pole:
+    """An agent in this process, on a machine of files."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        folder.mkdir()
+        self.state = folder / "state"
+        self.state.mkdir()
+        text = CONFIG.format(url=url, camera=drawn()).replace("every_s = 5", "every_s = 1")
+        (folder / "vigie.toml").write_text(text)
+        (folder / "scene.toml").write_text(SCENE)
+        self.machine = MachineTree(folder / "machine", self.state)
+        self.clock = LeapingClock()
+        config, cameras = sources.load(folder / "vigie.toml", self.clock)
+        self.agent = Agent(
+            config,
+            cameras,
+            self.clock,
+            random.Random(7),
+            notifier=Notifier({}),
+            machine_root=self.machine.root,
+        )
+        self.agent.start()
+
+    def parts(self) -> list[Path]:
+        return list((self.state / "footage").rglob("*.part"))
+
+    def footage_bytes(self) -> int:
+        return sum(file.stat().st_size for file in (self.state / "footage").rglob("*.mp4*"))
+
+
+@pytest.fixture
+def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Pole]:
+    pole = Pole(tmp_path / "pole", mosquitto.url)
+    yield pole
+    assert pole.agent.stop()
+
+
+def healths(heard: list[Heard]) -> list[HealthReport]:
+    return [h.message.data for h in heard if isinstance(h.message, HealthMessage)]
+
+
+def newest(
+    centre: Centre, is_so: Callable[[HealthReport], bool], what: str, after: int = 0
+) -> HealthReport:
+    """The first report after so many that is as wanted."""
+    heard = centre.wait_for(
+        lambda all_: any(is_so(report) for report in healths(all_)[after:]), what
+    )
+    return next(report for report in healths(heard)[after:] if is_so(report))
+
+
+def level(report: HealthReport) -> str:
+    assert report.degradation is not None
+    return report.degradation.level
+
+
+def codes(report: HealthReport) -> set[str]:
+    return {fault.code for fault in report.faults}
+
+
+def test_the_centre_and_the_box_itself_hear_all_of_the_machine(pole: Pole, centre: Centre) -> None:
+    pole.machine.set("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
+    report = newest(
+        centre,
+        lambda all_: (
+            all_.vitals.under_voltage_since_boot is True
+            and all_.link is not None
+            and all_.link.round_trip_ms is not None
+            and all_.cameras[0].fps > 0
+        ),
+        "a whole report",
+    )
+    assert report.vitals.soc_celsius == 48.3
+    assert report.vitals.cores == 4
+    assert report.disk is not None
+    assert (report.disk.device, report.disk.life_used) == ("mmcblk0", 0.1)
+    assert report.disk.write_ms is not None
+    assert report.link is not None
+    assert (report.link.adapter, report.link.kind, report.link.up) == ("wwan0", "modem", True)
+    assert report.clock is not None
+    assert report.cameras[0].fps_wanted == 10.0
+    assert level(report) == "full"
+    live = health_file.read(pole.state / "run")
+    assert live is not None
+    assert not live.is_stale(pole.clock.boottime_ns())
+    assert live.report.vitals.soc_celsius == 48.3
+
+
+@pytest.mark.raises_fault("SYS-02", "SYS-07")
+def test_a_hot_box_stops_to_detect_and_records_on(pole: Pole, centre: Centre) -> None:
+    newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
+    pole.machine.celsius(84.5)
+    report = newest(
+        centre,
+        lambda report: level(report) == "no_detection" and report.detectors[0].passes_per_s == 0,
+        "a box that detects no more",
+    )
+    assert codes(report) >= {"SYS-02", "SYS-07"}
+    assert report.degradation is not None
+    assert report.degradation.why.startswith("heat: 84 °C")
+    assert report.cameras[0].fps_wanted is None
+    before = pole.footage_bytes()
+    report = newest(
+        centre,
+        lambda report: level(report) == "no_detection" and pole.footage_bytes() > before + 50_000,
+        "footage that goes on",
+        after=1,
+    )
+    assert not codes(report) & {"CAM-01", "CAM-02", "CAM-04", "STO-02"}
+
+
+@pytest.mark.raises_fault("SYS-02", "SYS-07")
+def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
+    pole: Pole, centre: Centre
+) -> None:
+    newest(centre, lambda report: report.detectors[0].passes_per_s > 0, "a box that detects")
+    pole.machine.celsius(97.0)
+    report = newest(
+        centre,
+        lambda report: (
+            level(report) == "heartbeat" and not report.cameras[0].open and not pole.parts()
+        ),
+        "a box at rest, no file open",
+    )
+    assert not codes(report) & {"CAM-01", "CAM-02", "CAM-04", "STO-02"}
+    footage = pole.footage_bytes()
+    pole.machine.celsius(55.0)
+    newest(centre, lambda report: report.vitals.soc_celsius == 55.0, "a box that has cooled")
+    assert pole.footage_bytes() == footage
+    pole.clock.leap_s(130)
+    report = newest(
+        centre,
+        lambda report: (
+            level(report) == "full"
+            and report.cameras[0].open
+            and report.detectors[0].passes_per_s > 0
+            and report.vitals.soc_celsius == 55.0
+        ),
+        "a box that does all again",
+    )
+    assert "SYS-07" not in codes(report)
+    heard = centre.wait_for(
+        lambda all_: any(isinstance(data, Gap) for data in receipts(all_)), "the gap's receipt"
+    )
+    (gap,) = [data for data in receipts(heard) if isinstance(data, Gap)]
+    assert (gap.camera, gap.reason) == ("north", RESTED)
+    assert not [h for h in heard if "camera_lost" in h.topic]
+    assert pole.footage_bytes() > footage
+
+
+def receipts(heard: list[Heard]) -> list[object]:
+    return [h.message.data for h in heard if isinstance(h.message, ReceiptMessage)]
+
+
+def restarts(heard: list[Heard]) -> list[Restarted]:
+    return [data for data in receipts(heard) if isinstance(data, Restarted)]
+
+
+def has_flown(box: Box, centre: Centre) -> None:
+    """Wait until seconds of the running agent are on the disk, in which its camera gave frames."""
+    file = box.folder / "state" / NAME
+
+    def has_frames(_heard: list[Heard]) -> bool:
+        pages = read_pages(file)
+        return any(
+            sample.fps.get("north", 0) > 0
+            for page in pages
+            if page.run == pages[-1].run
+            for sample in page.samples
+        )
+
+    centre.wait_for(has_frames, "seconds on the disk")
+
+
+def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
+    box: Box, centre: Centre
+) -> None:
+    box.start()
+    has_flown(box, centre)
+    box.end(signal.SIGKILL)
+    box.start()
+    (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "what had happened"))
+    assert (told.cause, told.new_boot) == ("crash", False)
+    assert told.flight is not None
+    flown = homecoming.unpacked(told.flight)
+    assert flown[-1] == told.last
+    assert any(sample.fps.get("north", 0) > 0 for sample in flown)
+    newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
+    assert box.end(signal.SIGTERM) == 0
+
+
+def test_a_box_that_lost_its_power_is_told_from_one_that_was_asked_to_stop(
+    box: Box, centre: Centre
+) -> None:
+    box.start()
+    has_flown(box, centre)
+    assert box.end(signal.SIGTERM) == 0
+    box.start()
+    (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "the stop"))
+    assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
+    has_flown(box, centre)
+    box.end(signal.SIGKILL)
+    of_another_boot(box.folder / "state" / NAME)
+    box.start()
+    told = restarts(centre.wait_for(lambda all_: len(restarts(all_)) == 2, "the cut"))[-1]
+    assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, "another")
+    assert told.flight is not None
+    report = newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")
+    assert "power_cut" in next(f.detail for f in report.faults if f.code == "SYS-06")
+    assert box.end(signal.SIGTERM) == 0
+
+
+def of_another_boot(file: Path) -> None:
+    """As the pages would be if the kernel had started anew since."""
+    data = bytearray(PAGES * PAGE_BYTES)
+    for page in read_pages(file):
+        begin = page.number % PAGES * PAGE_BYTES
+        other = msgspec.structs.replace(page, boot="another")
+        data[begin : begin + PAGE_BYTES] = flight_page.encode(other)
+    file.write_bytes(data)
