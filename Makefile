@@ -4,7 +4,7 @@ PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-test setup-crash setup-bench demo test test-crash lint bench docs lock clean
+.PHONY: help setup setup-test setup-crash setup-units setup-bench demo test test-crash test-units install lint bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +14,14 @@ setup: $(VENV)/.done ## make .venv with the command `vigie`
 demo: setup ## play a street clip through the whole agent, and watch
 	@$(BIN)/vigie demo $(ARGS)
 
-test: setup-test setup-crash lint ## all tests but the long ones, with all the set-up
+test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
 	$(BIN)/pytest $(ARGS)
+
+test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
+	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)
+
+install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
+	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"
 
 test-crash: setup-test setup-crash ## power cuts, failing disks, kills: all of it (minutes, as root)
 	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash $(ARGS)
@@ -40,7 +46,7 @@ lock: ## resolve requirements.lock anew from pyproject.toml, with hashes
 	  --python-version 3.11 --extra demo --extra dev --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .cache build demo-out *.egg-info
+	rm -rf $(VENV) .cache build demo-out demo-ptz *.egg-info
 
 $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	@scripts/apt-packages python3-venv
@@ -68,6 +74,9 @@ $(VENV)/.virtual-camera: tests/virtual_camera/requirements.lock $(VENV)/.done
 
 setup-crash:
 	@scripts/apt-packages e2fsprogs faketime strace util-linux
+
+setup-units:
+	@scripts/apt-packages systemd systemd-container udev mosquitto util-linux
 
 setup-bench: setup-test .cache/bench-peers/.done
 	@scripts/apt-packages motion

@@ -29,8 +29,8 @@ from agent.record.hold import Hold
 from agent.record.holds import Holds
 from agent.record.keys import KeyFor, SegmentKey
 from agent.record.masking import MASKS
-from agent.record.receipts import BadReceipt, read_line
-from agent.record.segment_name import KEYS
+from agent.record.receipts import Attested, BadReceipt, read_line
+from agent.record.segment_name import KEYS, rfc3339
 from agent.record.terms import Terms
 
 Progress = Callable[[int, int], None]
@@ -139,6 +139,22 @@ class Footage:
     def holds(self) -> tuple[Hold, ...]:
         """All that is held."""
         return self._holds().active()
+
+    def attest(self) -> tuple[Attested, ...]:
+        """Say in the chain of custody what footage of each camera there is, and since when."""
+        custody, _ = self._chain()
+        made: list[Attested] = []
+        for camera in self.cameras(None):
+            entries = self.find(camera, None, None)
+            body = Attested(
+                camera=camera,
+                oldest_time=rfc3339(entries[0].name.utc) if entries else None,
+                segments=len(entries),
+                bytes=sum(entry.size_bytes for entry in entries),
+            )
+            custody.append(body, self._clock.boottime_ns())
+            made.append(body)
+        return tuple(made)
 
     def _holds(self) -> Holds:
         new_id = uuid7_maker(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets

@@ -3,11 +3,13 @@
 It is a process of its own, started by `agent.control.guard_stage`, and reads from its standard input
 one line, its duties, and perhaps another, a goodbye. The end of the input without a goodbye is the
 agent's death, whatever it died of. Until then it holds no port and no pin and has imported next to
-nothing, not even `site`; it heeds neither SIGTERM nor SIGINT, which go to a whole service or terminal. After at
-most `LONGEST_S` it ends.
+nothing, not even `site`; it heeds none of the signals that go to a whole service or terminal. After at
+most `LONGEST_S` it ends, and sooner where systemd waits for it.
 
 What kills the agent and the guard at once cannot be guarded against: a power cut, or SIGKILL to all
-processes of a service.
+processes of a service. systemd does neither by itself before the guard's time is over: what it sends
+to a whole service that has died or hangs is SIGTERM and the watchdog's SIGABRT, see
+systemd/vigie-agent.service.
 """
 
 import os
@@ -16,9 +18,12 @@ import site
 import sys
 
 LONGEST_S = 20.0
+LONGEST_OF_A_SERVICE_S = 5.0
+"""systemd starts the agent anew when the guard has gone. A head whose port has not come back by then is
+stopped by the new agent, which stops each head that it opens."""
 STDIN = 0
 HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib is too large
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
 
 
 def main() -> None:
@@ -34,7 +39,8 @@ def main() -> None:
     sys.path.insert(0, HOUSE)
     from agent import guard_duties  # noqa: PLC0415
 
-    guard_duties.fulfil(duties, LONGEST_S)
+    of_service = "NOTIFY_SOCKET" in os.environ
+    guard_duties.fulfil(duties, LONGEST_OF_A_SERVICE_S if of_service else LONGEST_S)
     # A driver's thread may hang: it must not keep the process.
     os._exit(0)
 

@@ -28,6 +28,7 @@ def add_parser(commands: Commands) -> None:
     _add_export(kinds)
     _add_verify(kinds)
     _add_holds(kinds)
+    _add_attest(kinds)
     _add_unseal(kinds)
 
 
@@ -84,6 +85,16 @@ def _add_holds(kinds: Commands) -> None:
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why")
     parser.add_argument("--by", metavar="NAME", required=True, help="who")
     _parser(kinds, "holds", "what is held, by whom and until when", footage_box.holds, box=True)
+
+
+def _add_attest(kinds: Commands) -> None:
+    _parser(
+        kinds,
+        "attest",
+        "say in the chain of custody what footage there is, and since when",
+        footage_box.attest,
+        box=True,
+    )
 
 
 def _add_unseal(kinds: Commands) -> None:

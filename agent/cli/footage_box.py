@@ -117,6 +117,17 @@ def hold(args: argparse.Namespace) -> int:
     return 0
 
 
+def attest(args: argparse.Namespace) -> int:
+    """Say in the chain what there is."""
+    for made in _footage(args).attest():
+        if args.json:
+            print_json(made)
+        else:
+            since = f" since {made.oldest_time}" if made.oldest_time else ""
+            print(f"{made.camera}: {made.segments} segments{since}, {made.bytes / 1e6:.1f} MB")
+    return 0
+
+
 def release(args: argparse.Namespace) -> int:
     """Let go of a hold."""
     hold = _footage(args).release(

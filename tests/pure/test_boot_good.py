@@ -1,0 +1,220 @@
+"""When a boot is good: what the agent says of itself, and what lies on the disk."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import boot_good, health_file
+from agent.boot_good import Camera, Judge, Look, newest_footage
+from agent.health_file import LiveHealth
+from agent.model import CameraHealth, HealthReport, OutboxHealth, Vitals
+from tests.conftest import HeldClock
+
+S = 1_000_000_000
+
+
+def camera(name: str, *, is_open: bool = True, age_s: float | None = 0.1) -> CameraHealth:
+    return CameraHealth(
+        name=name,
+        open=is_open,
+        fps=10.0,
+        age_s=age_s,
+        reopened=0,
+        frames_replaced=0,
+        packets_dropped=0,
+        last_error=None,
+    )
+
+
+def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True) -> LiveHealth:
+    nothing = dict.fromkeys(Vitals.__struct_fields__)
+    report = HealthReport(
+        uptime_s=t_s,
+        version="0",
+        vitals=msgspec.convert(nothing, Vitals),
+        stages=(),
+        cameras=tuple(cameras),
+        detectors=(),
+        footage=(),
+        outbox=OutboxHealth(
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listens=False
+        ),
+        faults=(),
+    )
+    return LiveHealth(time="2026-11-25T10:00:00Z", t_ns=int(t_s * S), boot="b", report=report)
+
+
+def judge(*names: str, record: bool = True) -> Judge:
+    return Judge([Camera(name=name, record=record) for name in names], 0)
+
+
+def missing(judged: Judge, t_s: float, said: LiveHealth | None, **newest: str) -> tuple[str, ...]:
+    return judged.missing(Look(t_ns=int(t_s * S), live=said, newest=newest))
+
+
+def test_all_is_good_once_footage_has_grown_before_our_eyes() -> None:
+    judged = judge("north")
+    (first,) = missing(judged, 10, live(10, [camera("north")]), north="1.mp4.part 100")
+    assert first == "camera north: its footage does not grow"
+    assert missing(judged, 11, live(11, [camera("north")]), north="1.mp4.part 200") == ()
+
+
+def test_footage_that_an_earlier_boot_has_left_is_not_growing() -> None:
+    judged = judge("north")
+    for t_s in range(1, 30):
+        said = missing(judged, t_s, live(t_s, [camera("north")]), north="1.mp4 100")
+        assert said == ("camera north: its footage does not grow",)
+
+
+def test_footage_that_stops_growing_is_not_good_for_longer() -> None:
+    judged = judge("north")
+    missing(judged, 1, live(1, [camera("north")]), north="1.mp4.part 100")
+    assert missing(judged, 2, live(2, [camera("north")]), north="1.mp4.part 200") == ()
+    assert missing(judged, 17, live(17, [camera("north")]), north="1.mp4.part 200") == ()
+    assert missing(judged, 18, live(18, [camera("north")]), north="1.mp4.part 200") != ()
+
+
+def test_a_file_that_vanishes_for_a_moment_has_not_grown() -> None:
+    judged = judge("north")
+    for t_s, newest in enumerate(["1.mp4 100", "", "1.mp4 100"], start=1):
+        said = missing(judged, t_s, live(t_s, [camera("north")]), north=newest)
+        assert said == ("camera north: its footage does not grow",)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, "the agent has not said how it is"),
+        (live(4, [camera("north")]), "the agent has said nothing for 6 s"),
+        (live(10, [camera("north", age_s=None)]), "camera north: gives no pictures"),
+        (live(10, [camera("north", age_s=6.0)]), "camera north: gives no pictures"),
+        (live(10, [camera("north", is_open=False)]), "camera north: is not open yet"),
+        (live(10, []), "camera north: is not open yet"),
+        (live(10, [camera("north")], connected=False), "the broker is not there"),
+    ],
+)
+def test_what_is_missing_is_said(said: LiveHealth | None, told: str) -> None:
+    judged = judge("north", record=False)
+    assert missing(judged, 10, said) == (told,)
+
+
+def test_a_camera_that_stays_closed_is_named_and_not_waited_for() -> None:
+    judged = judge("north", "south", record=False)
+    cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
+    assert missing(judged, 60, live(60, cameras)) == ("camera south: is not open yet",)
+    assert missing(judged, 61, live(61, cameras)) == ()
+    look = Look(t_ns=61 * S, live=live(61, cameras), newest={})
+    assert judged.closed(look) == ("south",)
+
+
+def test_a_box_that_opens_no_camera_at_all_is_not_good() -> None:
+    judged = judge("north", "south", record=False)
+    cameras = [camera(name, is_open=False) for name in ("north", "south")]
+    assert missing(judged, 61, live(61, cameras)) == ("no camera is open",)
+
+
+def test_a_larger_file_and_a_newer_one_are_other_footage(tmp_path: Path) -> None:
+    assert newest_footage(tmp_path / "absent") == ""
+    assert newest_footage(tmp_path) == ""
+    (tmp_path / "0000000001_x.mp4").write_bytes(b"12")
+    one = newest_footage(tmp_path)
+    part = tmp_path / "0000000002_x.mp4.part"
+    part.write_bytes(b"1")
+    two = newest_footage(tmp_path)
+    part.write_bytes(b"12")
+    assert len({"", one, two, newest_footage(tmp_path)}) == 4
+    (tmp_path / "zzz.txt").write_text("no footage")
+    assert newest_footage(tmp_path) == f"{part.name} 2"
+
+
+def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: HeldClock) -> None:
+    def look() -> Look:
+        clock.pass_s(1)
+        return Look(t_ns=clock.now_ns, live=None, newest={})
+
+    class Passing(threading.Event):
+        """Time passes without being waited for."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return False
+
+    began_ns = clock.now_ns
+    told = boot_good.wait(judge("north"), look, clock, 30, Passing())
+    assert told == ("the agent has not said how it is",)
+    assert (clock.now_ns - began_ns) / S == 30
+
+
+RAUC = """#!/bin/sh
+echo "$@"
+echo "marked slot rootfs.1 as good" >&2
+exit {code}
+"""
+
+
+def rauc(folder: Path, code: int) -> str:
+    program = folder / "rauc"
+    program.write_text(RAUC.format(code=code))
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_rauc_is_told(tmp_path: Path) -> None:
+    said = boot_good.mark_good(rauc(tmp_path, 0))
+    assert said == "status mark-good / marked slot rootfs.1 as good"
+
+
+def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="exit code 3: status mark-good"):
+        boot_good.mark_good(rauc(tmp_path, 3))
+
+
+def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
+    assert boot_good.mark_good(str(tmp_path / "rauc")) is None
+
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "x"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+"""
+
+
+def boot_good_command(tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "vigie.toml").write_text(CONFIG)
+    return subprocess.run(
+        ["vigie", "boot-good", "--config", "vigie.toml", *more],
+        cwd=tmp_path,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_box_without_an_agent_is_not_good(tmp_path: Path) -> None:
+    done = boot_good_command(tmp_path, "--within", "0.1")
+    assert done.returncode == 1
+    assert done.stderr.endswith("not good: the agent has not said how it is\n")
+
+
+def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    done = boot_good_command(tmp_path, "--within", "-1")
+    assert done.returncode == 2
+    assert done.stderr == "vigie: --within -1: allowed: more than 0, up to 86400\n"
+
+
+def test_the_health_of_another_boot_is_none(tmp_path: Path, clock: HeldClock) -> None:
+    health_file.write(tmp_path, live(1, []).report, clock, "earlier")
+    assert health_file.read(tmp_path, "this") is None

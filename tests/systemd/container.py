@@ -1,0 +1,215 @@
+"""This machine's own /usr, booted in a container with systemd as its first process.
+
+Nothing of it is written to: /etc and /var are empty folders of the test, and vanish. The units lie in
+/usr/local, as `systemd/install` puts them there by hand; /opt/vigie runs this checkout.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 60.0
+"""For whatever must come: long, because a machine may be slow, and never waited out in a pass."""
+LOOK_S = 0.05
+
+HIERARCHY = next(
+    (at for at in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")) if at.is_dir()), None
+)
+WITHIN = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+"""A shell's words to run something within a control group of its own. Without one two containers would
+share theirs, and the systemd of each would clear away what the other started."""
+
+CHECKOUT = "/opt/checkout"
+PROGRAM = f"""#!/bin/sh
+export PYTHONPATH={CHECKOUT} PYTHONDONTWRITEBYTECODE=1
+exec {CHECKOUT}/.venv/bin/python -m agent "$@"
+"""
+"""What stands for /opt/vigie/bin/vigie: the checkout may lie where a unit must not look."""
+
+BROKER = """
+[Service]
+ExecStart=/usr/sbin/mosquitto -c /etc/broker.conf
+"""
+
+
+def cannot() -> str | None:
+    """Why there is no container here; None where there is to be one."""
+    if os.environ.get("VIGIE_UNITS") != "started":
+        return "takes a minute and boots a container: make test-units"
+    if os.geteuid() != 0:
+        return "needs root: a container is booted"
+    if HIERARCHY is None or not (HIERARCHY / "cgroup.procs").exists():
+        return "needs control groups, cgroups(7)"
+    for program in ("systemd-nspawn", "nsenter", "mosquitto"):
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            return f"needs {program}"
+    tried = subprocess.run(
+        ["systemd-nspawn", "--version"], capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        return f"systemd-nspawn does not run: {tried.stderr.strip()}"
+    return None
+
+
+class Container:
+    """A booted one. `files` are what lies in its /etc beyond what systemd makes there."""
+
+    def __init__(self, folder: Path, files: dict[str, str]) -> None:
+        etc, local, opt = folder / "etc", folder / "local", folder / "opt"
+        for one in (etc / "systemd" / "system", local, opt / "vigie" / "bin", opt / "checkout"):
+            one.mkdir(parents=True)
+        (etc / "machine-id").write_text("5f0dd1a0c7e54dd5b1d7a5d0a3b1c2d4\n")
+        (etc / "systemd" / "system" / "broker.service").write_text(BROKER)
+        (etc / "broker.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\n")
+        for name, text in files.items():
+            (etc / name).parent.mkdir(parents=True, exist_ok=True)
+            (etc / name).write_text(text)
+        program = opt / "vigie" / "bin" / "vigie"
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+        subprocess.run([ROOT / "systemd" / "install", folder / "stage"], check=True)
+        shutil.copytree(folder / "stage" / "usr" / "local", local, dirs_exist_ok=True)
+        # The container cannot write byte code into the checkout, and would compile at each start.
+        subprocess.run(
+            [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
+        )
+        self.name = f"vigie-{os.getpid()}"
+        assert HIERARCHY is not None
+        self._group = HIERARCHY / self.name
+        self._group.mkdir()
+        self._log = (folder / "console.log").open("wb+")
+        self._nspawn = subprocess.Popen(
+            [
+                *(
+                    "sh",
+                    "-c",
+                    WITHIN,
+                    self._group,
+                    "systemd-nspawn",
+                    "--quiet",
+                    "-D",
+                    "/",
+                    "--volatile=yes",
+                    "--boot",
+                ),
+                *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
+                *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
+                *(f"--machine={self.name}", f"--bind={etc}:/etc", f"--bind-ro={local}:/usr/local"),
+                *(f"--bind-ro={opt}:/opt", f"--bind-ro={ROOT}:{CHECKOUT}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            start_new_session=True,
+        )
+        try:
+            self.leader = self.wait_for(self._leader, "first process")
+            self.wait_for(self._is_up, "multi-user.target")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def root(self) -> Path:
+        """Its file system, seen from here."""
+        return Path(f"/proc/{self.leader}/root")
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """A command in it, as its root. What it printed."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.leader), "-a", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(
+                f"{' '.join(words)}: {done.returncode}: {done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def shown(self, unit: str, what: str) -> str:
+        """One property of a unit."""
+        return self.run("systemctl", "show", "--value", f"--property={what}", unit).strip()
+
+    def pid(self, unit: str) -> int | None:
+        """The main process of a unit, as this side numbers it; None while it has none."""
+        inside = self.shown(unit, "MainPID")
+        if inside == "0":
+            return None
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                numbers = [line for line in status.read_text().splitlines() if "NSpid" in line]
+                space = (status.parent / "ns" / "pid").readlink()
+            except OSError:
+                continue  # it has just ended
+            if space == (Path(f"/proc/{self.leader}/ns/pid")).readlink() and numbers[0].endswith(
+                f"\t{inside}"
+            ):
+                return int(status.parent.name)
+        return None
+
+    def journal(self, unit: str) -> str:
+        """What a unit has said, and systemd of it."""
+        return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
+
+    def wait_for(self, look: Callable[[], T | None], what: str) -> T:
+        """What a look finds, as soon as it finds something."""
+        never, end_s = threading.Event(), time.monotonic() + WAIT_S
+        while time.monotonic() < end_s:
+            found = look()
+            if found:
+                return found
+            never.wait(LOOK_S)
+        self._log.seek(0)
+        raise AssertionError(f"no {what} within {WAIT_S:g} s\n{self._log.read().decode()}")
+
+    def close(self) -> None:
+        """End it, without farewell."""
+        if hasattr(self, "leader"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.leader, signal.SIGKILL)
+        try:
+            self._nspawn.wait(10)
+        except subprocess.TimeoutExpired:
+            self._nspawn.kill()
+            self._nspawn.wait()
+        self.wait_for(self._group_is_gone, "end of the container")
+        self._log.close()
+
+    def _group_is_gone(self) -> bool:
+        """What it started ends a moment after its first process."""
+        # Where there are two hierarchies, systemd-nspawn has made the same in the older one.
+        tops = [self._group, Path("/sys/fs/cgroup/systemd") / self.name]
+        folders = [one for top in tops for one in (top, *top.rglob("*")) if one.is_dir()]
+        with contextlib.suppress(OSError):
+            for folder in sorted(folders, reverse=True):
+                folder.rmdir()
+        return not any(top.exists() for top in tops)
+
+    def _leader(self) -> int | None:
+        if self._nspawn.poll() is not None:
+            self._log.seek(0)
+            raise AssertionError(f"systemd-nspawn ended: {self._log.read().decode()}")
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text()
+        for child in children.split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return int(child)
+        return None
+
+    def _is_up(self) -> bool:
+        return (
+            "active" in self.run("systemctl", "is-active", "multi-user.target", check=False).split()
+        )

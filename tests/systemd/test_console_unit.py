@@ -1,0 +1,125 @@
+"""The console's unit on a serial line, and what it may do in its sandbox, the agent dead."""
+
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.systemd.container import CHECKOUT, WAIT_S, Container, cannot
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+
+PROGRAM = "/opt/vigie/bin/vigie"
+KEPT_AT = "/etc/vigie/console.secret"
+PROMPT = r"casa-0001[^\n]*> $"
+REBOOT_DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/touch /run/was-rebooted\n"
+
+
+class Technician:
+    """Somebody with a cable: what he types goes in, what he sees comes out."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._process = subprocess.Popen(
+            [
+                *("nsenter", "-t", str(container.leader), "-a"),
+                *(f"{CHECKOUT}/.venv/bin/python", f"{CHECKOUT}/tests/systemd/line.py"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline().decode().strip()
+        self.unit = f"vigie-console@{port.removeprefix('/dev/').replace('/', '-')}.service"
+
+    def type(self, text: str, until: str = PROMPT) -> str:
+        """Type a line, and read until something is there."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(text.encode() + b"\r")
+        seen, end_s = "", time.monotonic() + WAIT_S
+        while not re.search(until, seen):
+            left_s = end_s - time.monotonic()
+            assert select.select([self._process.stdout], [], [], max(0, left_s))[0], seen
+            seen += os.read(self._process.stdout.fileno(), 4096).decode()
+        return seen.replace("\r", "")
+
+    def press_enter(self) -> str:
+        """Press it again and again until somebody answers, as one does at a line that is silent: the
+        console drops what was typed before it had the port.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        end_s = time.monotonic() + WAIT_S
+        while time.monotonic() < end_s:
+            self._process.stdin.write(b"\r")
+            if select.select([self._process.stdout], [], [], 1)[0]:
+                return self.type("")
+        raise AssertionError(f"nobody answers: {self._container.journal(self.unit)}")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+@pytest.fixture
+def technician(container: Container) -> Iterator[Technician]:
+    container.run("systemctl", "stop", "vigie-agent.service")
+    container.run("rm", "-f", KEPT_AT)
+    container.run(PROGRAM, "console-code", "--new", KEPT_AT)
+    container.run("chown", "vigie:", KEPT_AT)
+    technician = Technician(container)
+    try:
+        container.run("systemctl", "start", technician.unit)
+        yield technician
+        container.run("systemctl", "stop", technician.unit)
+    finally:
+        technician.close()
+        container.run("systemctl", "start", "vigie-agent.service")
+
+
+def test_a_technician_logs_in_where_the_agent_is_dead_and_reads_why(
+    technician: Technician, container: Container
+) -> None:
+    assert "not logged in" in technician.press_enter()
+    challenge = re.search(r"casa-0001 amina \S+", technician.type("login amina", "Answer: $"))
+    assert challenge
+    code = container.run(PROGRAM, "console-code", "--secret", KEPT_AT, *challenge[0].split())
+    assert "Welcome, amina" in technician.type(code.strip())
+    technician.type("pages off")
+    assert "Stopped vigie-agent.service" in technician.type("log")
+    assert re.search(r"pass disk of /var/lib/vigie", technician.type("check"))
+
+
+def test_what_dies_at_the_line_comes_back(technician: Technician, container: Container) -> None:
+    technician.press_enter()
+    pid = container.pid(technician.unit)
+    assert pid is not None
+    os.kill(pid, 9)
+    container.wait_for(lambda: container.pid(technician.unit) not in (None, pid), "console")
+    assert "not logged in" in technician.press_enter()
+
+
+def test_the_agents_user_may_ask_for_a_reboot_and_for_nothing_else(container: Container) -> None:
+    folder = container.root / "etc/systemd/system/vigie-reboot.service.d"
+    folder.mkdir()
+    (folder / "test.conf").write_text(REBOOT_DROP_IN)
+    container.run("systemctl", "daemon-reload")
+    container.run("systemctl", "start", "vigie-reboot.path")
+    as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
+    refused = container.run(
+        *as_vigie, "sh", "-c", "systemctl --no-ask-password reboot || echo refused", check=False
+    )
+    assert refused.strip() == "refused"
+    container.run(*as_vigie, "touch", "/run/vigie/reboot")
+    container.wait_for((container.root / "run/was-rebooted").exists, "reboot")
+    container.run("rm", "/run/vigie/reboot")

@@ -1,0 +1,162 @@
+"""The units, started for real: what is done to the agent's processes, and how soon it records again."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.record.segment_name import parse_segment_name
+from tests.systemd.container import Container, cannot
+from tests.systemd.starving import starved
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+
+BACK_WITHIN_S = 10.0
+AGENT = "vigie-agent.service"
+FRAGMENT = b"moof"
+
+
+def newest(container: Container) -> tuple[str, int]:
+    """The newest segment that holds a whole fragment, and how many it holds."""
+    folder = container.root / "var/lib/vigie/footage/north"
+    for file in sorted(folder.glob("*.mp4*"), reverse=True):
+        try:
+            fragments = file.read_bytes().count(FRAGMENT)
+        except FileNotFoundError:
+            continue  # it was closed and renamed while we looked
+        if fragments:
+            return file.name.removesuffix(".part"), fragments
+    return "", 0
+
+
+def recording(container: Container) -> int:
+    """The agent's process, once it records."""
+    before = newest(container)
+    container.wait_for(lambda: newest(container) > before, "footage")
+    return container.wait_for(lambda: container.pid(AGENT), "agent")
+
+
+def back_after_s(container: Container, since_s: float, before: tuple[str, int]) -> float:
+    """How long after a moment the film begins that was not on the disk before. `since_s` is since the
+    boot, as the names of segments tell when they begin.
+    """
+    container.wait_for(lambda: newest(container) > before, "new footage")
+    name, _ = newest(container)
+    if name == before[0]:
+        return boot_s() - since_s
+    segment = parse_segment_name(name)
+    assert segment is not None
+    return segment.begin_ms / 1e3 - since_s
+
+
+def boot_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_the_agent_runs_as_its_own_user_without_rights_and_records(container: Container) -> None:
+    pid = recording(container)
+    status = Path(f"/proc/{pid}/status").read_text()
+    owner = Path(f"/proc/{pid}").stat().st_uid
+    assert container.run("id", "-un", str(owner)).strip() == "vigie"
+    assert "CapEff:\t0000000000000000" in status
+    assert "CapBnd:\t0000000000000000" in status
+    assert "Seccomp:\t2" in status
+
+
+def test_nothing_that_is_enabled_at_first_fails(container: Container) -> None:
+    failed = container.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+    assert "vigie" not in failed
+    timers = container.run("systemctl", "list-timers", "--all", "--no-pager")
+    for name in ("selftest", "attest", "logs"):
+        assert f"vigie-{name}.timer" in timers
+
+
+def test_systemd_and_journald_know_every_setting(container: Container) -> None:
+    said = container.run("journalctl", "--no-pager", "--output=cat")
+    complaints = [line for line in said.splitlines() if "/usr/local/lib" in line]
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("number", "noticed"),
+    [(signal.SIGKILL, "status=9/KILL"), (signal.SIGSTOP, "Watchdog timeout")],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_an_agent_that_is_killed_or_stopped_records_again_within_10_s_and_its_guard_has_acted(
+    container: Container, number: signal.Signals, noticed: str
+) -> None:
+    pid, said = recording(container), container.journal(AGENT)
+    since_s, before = boot_s(), newest(container)
+    os.kill(pid, number)
+    assert back_after_s(container, since_s, before) < BACK_WITHIN_S
+    assert container.pid(AGENT) not in (None, pid)
+    new = container.journal(AGENT).removeprefix(said)
+    assert noticed in new
+    assert "guard: head mast: stopped" in new
+    assert "guard: pin fan: inactive" in new
+    if number == signal.SIGSTOP:
+        assert "Fatal Python error: Aborted" in new
+        assert "agent/stage.py" in new, "where the threads stood"
+
+
+def test_an_agent_that_is_starved_of_memory_is_killed_and_records_again_within_10_s(
+    container: Container,
+) -> None:
+    pid = recording(container)
+    with starved(container, AGENT, pid, "memory"):
+        container.wait_for(lambda: not Path(f"/proc/{pid}").exists(), "end of the agent")
+        since_s, before = boot_s(), newest(container)
+        assert back_after_s(container, since_s, before) < BACK_WITHIN_S
+
+
+def test_an_agent_that_is_starved_of_processor_records_within_10_s_of_its_end(
+    container: Container,
+) -> None:
+    """A hundredth of a core: its watchdog may kill it or not, and it must not stay away."""
+    pid = recording(container)
+    with starved(container, AGENT, pid, "cpu"):
+        threading.Event().wait(8)  # longer than its watchdog waits
+    since_s, before = boot_s(), newest(container)
+    assert back_after_s(container, since_s, before) < BACK_WITHIN_S
+
+
+def test_an_agent_is_started_again_however_often_it_dies(container: Container) -> None:
+    for _ in range(6):  # systemd's own limit is five in 10 s
+        pid = container.wait_for(lambda: container.pid(AGENT), "agent")
+        os.kill(pid, signal.SIGKILL)
+        container.wait_for(lambda pid=pid: container.pid(AGENT) not in (None, pid), "next agent")
+    assert recording(container)
+
+
+def test_the_agent_stops_when_it_is_told_and_leaves_nothing_behind(container: Container) -> None:
+    recording(container)
+    container.run("systemctl", "stop", AGENT)
+    try:
+        assert container.shown(AGENT, "Result") == "success"
+        assert "vigie" not in container.run("ps", "-eo", "user")
+        footage = container.root / "var/lib/vigie/footage/north"
+        assert not list(footage.glob("*.part"))
+    finally:
+        container.run("systemctl", "start", AGENT)
+
+
+def test_a_good_boot_is_marked_good_once_everything_was_seen(container: Container) -> None:
+    container.wait_for(
+        lambda: container.shown("vigie-boot-good.service", "ActiveState") == "active", "good boot"
+    )
+    assert "good; there is no rauc here to tell" in container.journal("vigie-boot-good.service")
+
+
+def test_footage_is_attested(container: Container) -> None:
+    recording(container)
+    container.run("systemctl", "start", "vigie-attest.service")
+    assert "north:" in container.journal("vigie-attest.service")
+
+
+def test_a_new_journal_file_is_begun(container: Container) -> None:
+    container.run("systemctl", "start", "vigie-logs.service")
+    folder = next((container.root / "var/log/journal").iterdir())
+    assert [file for file in folder.iterdir() if file.name.startswith("system@")]

@@ -1,0 +1,126 @@
+"""The units and what belongs to them: what systemd itself says of them, without running any."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / "systemd"
+SERVICES = sorted(HOME.glob("*.service"))
+UNITS = sorted([*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path")])
+HIGHEST_EXPOSURE = 20  # tenths
+SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
+PROGRAMS = ("opt/vigie/bin/vigie", "usr/bin/journalctl", "usr/bin/systemctl")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
+)
+
+
+def said(*words: str | Path) -> tuple[int, str]:
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with our units and systemd's own targets, and with the programs that ours start."""
+    root = tmp_path_factory.mktemp("tree")
+    subprocess.run([HOME / "install", root, "/usr"], check=True)
+    for pattern in SYSTEMDS_OWN:
+        for unit in Path("/usr/lib/systemd/system").glob(pattern):
+            shutil.copy(unit, root / "usr/lib/systemd/system")
+    for name in PROGRAMS:
+        program = root / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    return root
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_service_is_exposed_little(unit: Path) -> None:
+    code, told = said(
+        "systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", unit
+    )
+    assert code == 0, told
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_understands_every_line_and_finds_all_that_a_unit_names(
+    unit: Path, tree: Path
+) -> None:
+    told = said(
+        *("systemd-analyze", "verify", f"--root={tree}", "--man=no", "--recursive-errors=yes"),
+        unit.name,
+    )
+    assert told == (0, "")
+
+
+def test_a_word_that_systemd_does_not_know_is_found(tree: Path) -> None:
+    bad = tree / "usr/lib/systemd/system/bad.service"
+    bad.write_text("[Service]\nExecStart=/opt/vigie/bin/vigie\nRestartSecond=2\n")
+    code, told = said(
+        "systemd-analyze", "verify", f"--root={tree}", "--recursive-errors=yes", bad.name
+    )
+    bad.unlink()
+    assert code == 1
+    assert "RestartSecond" in told
+
+
+def test_every_unit_and_every_setting_is_installed(tree: Path) -> None:
+    installed = {file.name for file in tree.rglob("*") if file.is_file()}
+    wanted = {file.name for file in HOME.rglob("*") if file.is_file()} - {"install"}
+    assert wanted <= installed
+
+
+@pytest.mark.parametrize("timer", sorted(HOME.glob("*.timer")), ids=lambda unit: unit.name)
+def test_a_timer_names_a_moment_and_has_its_service(timer: Path) -> None:
+    assert timer.with_suffix(".service") in SERVICES
+    (moment,) = (
+        line.partition("=")[2]
+        for line in timer.read_text().splitlines()
+        if line.startswith("OnCalendar=")
+    )
+    code, told = said("systemd-analyze", "calendar", moment)
+    assert code == 0, told
+
+
+def test_what_is_enabled_at_first_is_there() -> None:
+    lines = (HOME / "system-preset/50-vigie.preset").read_text().splitlines()
+    assert {line.removeprefix("enable ") for line in lines} <= {unit.name for unit in UNITS}
+
+
+def test_the_user_can_never_log_in(tmp_path: Path) -> None:
+    code, told = said("systemd-sysusers", f"--root={tmp_path}", HOME / "sysusers.d/vigie.conf")
+    assert code == 0, told
+    (vigie,) = (
+        line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line[:6] == "vigie:"
+    )
+    assert vigie.endswith(":/usr/sbin/nologin")
+    (shadow,) = (
+        line for line in (tmp_path / "etc/shadow").read_text().splitlines() if line[:6] == "vigie:"
+    )
+    assert shadow.split(":")[1].startswith("!")
+
+
+def test_the_folders_are_the_users_own(tmp_path: Path) -> None:
+    for kind, program in (("sysusers.d", "systemd-sysusers"), ("tmpfiles.d", "systemd-tmpfiles")):
+        create = ["--create"] if kind == "tmpfiles.d" else []
+        code, told = said(program, f"--root={tmp_path}", *create, HOME / kind / "vigie.conf")
+        assert code == 0, told
+    for folder in ("etc/vigie", "var/lib/vigie", "run/vigie"):
+        found = (tmp_path / folder).stat()
+        assert found.st_mode & 0o777 == 0o750
+        assert found.st_uid != 0
+
+
+def test_the_names_of_devices_are_rules_that_udev_takes() -> None:
+    if shutil.which("udevadm", path="/usr/bin:/bin") is None:
+        pytest.skip("needs udevadm: apt-get install udev")
+    code, told = said("udevadm", "verify", "--resolve-names=never", HOME / "udev/70-vigie.rules")
+    assert code == 0, told

@@ -1,0 +1,49 @@
+"""`vigie footage attest`: what of the footage there is stands in the chain, and others can check it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.record.receipts import Attested, read_line
+from agent.record.segment_name import parse_segment_name, rfc3339
+from tests.vectors.street import StreetBox
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    box = StreetBox(tmp_path / "state", "casa-0001")
+    box.record("north", 1, 14)
+    box.record("south", 1, 6)
+    return tmp_path / "state"
+
+
+def chain(state: Path) -> list[object]:
+    """What the newest file of the chain says."""
+    (file,) = (state / "custody").glob("*.chain*")
+    return [read_line(line).receipt.body for line in file.read_bytes().splitlines()]
+
+
+def test_what_there_is_of_each_camera_is_put_into_the_chain(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["footage", "attest", "--state", str(state), "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["camera"] for one in told] == ["north", "south"]
+    for one in told:
+        files = sorted((state / "footage" / one["camera"]).glob("*.mp4"))
+        assert one["segments"] == len(files)
+        assert one["bytes"] == sum(file.stat().st_size for file in files)
+        oldest = parse_segment_name(files[0].name)
+        assert oldest is not None
+        assert one["oldest_time"] == rfc3339(oldest.utc)
+    attested = [body for body in chain(state) if isinstance(body, Attested)]
+    assert [body.camera for body in attested] == ["north", "south"]
+
+
+def test_a_folder_where_no_agent_has_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["footage", "attest", "--state", str(tmp_path)]) == 2
+    assert "no agent has run here" in capsys.readouterr().err
