@@ -161,6 +161,13 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     last_seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
+class Serviced(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="serviced"):
+    """A technician at the box, or somebody who claimed to be one, did something at its console."""
+
+    by: str
+    what: str
+
+
 Body: TypeAlias = (
     Started
     | Opened
@@ -174,6 +181,7 @@ Body: TypeAlias = (
     | SetAside
     | Attested
     | Forgotten
+    | Serviced
 )
 
 

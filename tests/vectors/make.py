@@ -47,6 +47,7 @@ def make(folder: Path) -> Vectors:
     box.record("north", 1, 14)
     box.attest("north")
     box.gap("north")
+    box.service("amina")
     known_head = box.custody.head()
     box.attest("south")
     good = folder / "good"

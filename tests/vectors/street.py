@@ -15,7 +15,7 @@ from agent.record.export_pages import Wish
 from agent.record.keys import KeyRing
 from agent.record.masking import MASKS, keep
 from agent.record.part import Part
-from agent.record.receipts import Attested, Closed, Gap, Opened, Started
+from agent.record.receipts import Attested, Closed, Gap, Opened, Serviced, Started
 from agent.record.seal import Sealer
 from agent.record.segment_name import SegmentName, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
@@ -116,6 +116,10 @@ class StreetBox:
 
     def attest(self, camera: str) -> None:
         self.say(Attested(camera=camera, oldest_time=rfc3339(BOOT_UTC), segments=1, bytes=1))
+
+    def service(self, by: str) -> None:
+        """Somebody was at the console of the box."""
+        self.say(Serviced(by=by, what="status"))
 
     def gap(self, camera: str) -> None:
         now_ns = self.clock.now_ns

@@ -1,0 +1,60 @@
+"""`vigie console`: the technician's console, at this terminal or at a serial port."""
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from agent.cli.commands import Commands
+from agent.clock import SystemClock
+from agent.console import serve
+from agent.console.wire import BAUDS
+
+CONFIG = Path("/etc/vigie/vigie.toml")
+BAUD = 115_200
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "console",
+        help="the technician's console, here or at a serial port",
+        description="Serves the technician's console at this terminal, or with --port at a serial "
+        "port until it is stopped. It works with the agent dead, and asks for a login.",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=CONFIG,
+        help="the box's configuration (default: %(default)s)",
+    )
+    parser.add_argument("--port", metavar="DEVICE", help="a serial port, such as /dev/ttyUSB0")
+    parser.add_argument(
+        "--baud",
+        type=int,
+        choices=tuple(BAUDS),
+        default=BAUD,
+        help="its speed, 8N1 (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve. Raises BadInput where there is no terminal or no such port."""
+    level = logging.INFO if args.port else logging.CRITICAL
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    # The terminal is given back as it was, whoever ends this.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    if args.port:
+        serve.at_port(args.config, args.port, args.baud, SystemClock())
+    else:
+        serve.at_own_terminal(args.config, SystemClock())
+    return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

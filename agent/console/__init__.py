@@ -1,0 +1,1 @@
+"""The wiring of `vigie console`: what the technician's commands ask, from files, drivers and doors."""

@@ -1,0 +1,93 @@
+"""Serves a console: at a serial port for as long as the process lives, or at its own terminal once."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from agent.clock import Clock, boot_id
+from agent.console import settings as reading
+from agent.console.real_box import RealBox
+from agent.console.settings import Settings
+from agent.console.wire import own_terminal, serial_line
+from agent.errors import BadInput
+from agent.service.lockout import Lockout
+from agent.service.session import Session
+from agent.service.table import COMMANDS
+from agent.service.terminal import ROWS, HungUp, Terminal, Wire
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 2.0
+"""A port that is gone is looked for so often."""
+
+
+def at_port(config: Path, port: str, baud: int, clock: Clock) -> None:
+    """Serve a serial port for ever. Raises BadInput where it is none."""
+    said = ""
+    while True:
+        try:
+            # After each logout it begins anew, with the configuration as it is then.
+            _serve(config, clock, lambda: serial_line(port, baud), ROWS, stays=True)
+            continue
+        except HungUp:
+            log.info("%s: the line hung up", port)
+            said = ""
+        except OSError as error:
+            if str(error) != said:
+                log.warning("%s: %s", port, error.strerror or error)
+            said = str(error)
+        time.sleep(AGAIN_S)
+
+
+def at_own_terminal(config: Path, clock: Clock) -> None:
+    """Serve the terminal that this was started at, until somebody has logged out."""
+    with suppress(HungUp):
+        _serve(config, clock, own_terminal, _rows(), stays=False)
+
+
+def _serve(
+    path: Path,
+    clock: Clock,
+    line: Callable[[], AbstractContextManager[Wire]],
+    rows: int,
+    *,
+    stays: bool,
+) -> None:
+    settings = reading.read(path)
+    _check_owner(settings)
+    gate, problem = reading.gate_of(settings)
+    if problem is not None:
+        log.error("console: %s", problem)
+    box = RealBox(settings, clock, boot_id())
+    with line() as wire:
+        terminal = Terminal(
+            wire, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
+        )
+        if problem is not None:
+            terminal.say(problem)
+        lockout = Lockout(settings.state, clock, boot_id())
+        session = Session(terminal, box, gate, lockout, COMMANDS, settings.console.idle_logout_s)
+        session.run(stays=stays)
+
+
+def _check_owner(settings: Settings) -> None:
+    """What is written here must stay the agent's own. Raises BadInput."""
+    try:
+        owner = settings.state.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        raise BadInput(
+            f"state folder {str(settings.state)!r}: belongs to the agent's user; "
+            f"allowed: sudo -u '#{owner}' vigie console ..."
+        )
+
+
+def _rows() -> int:
+    try:
+        return max(10, os.get_terminal_size().lines)
+    except OSError:
+        return ROWS

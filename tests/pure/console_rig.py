@@ -1,0 +1,399 @@
+"""A console without a cable: a wire in memory, and a box that answers as one does."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from agent.clock import ClockTrust
+from agent.config import Config
+from agent.faults import FAULTS
+from agent.model import (
+    CameraHealth,
+    CommandAccepted,
+    CommandDone,
+    CommandRefused,
+    Fault,
+    FootageHealth,
+    HealthReport,
+    OutboxHealth,
+    Reply,
+    Vitals,
+)
+from agent.service.aim import measure, small
+from agent.service.box import (
+    CannotDo,
+    Eye,
+    FaultText,
+    HoldTold,
+    Life,
+    PinTold,
+    PortTold,
+    Progress,
+    StepTold,
+    StretchTold,
+    Verdict,
+    View,
+)
+from agent.service.lockout import Lockout
+from agent.service.login import Gate, code_of, read_challenge
+from agent.service.session import Session
+from agent.service.table import COMMANDS
+from agent.service.terminal import HungUp, Terminal
+from agent.strict import into
+from tests.conftest import HeldClock
+
+SECRET = bytes(range(32))
+BOOT = "boot-1"
+
+
+class MemoryWire:
+    """What was typed, given in pieces; the line hangs up when there is no more. Time goes on while
+    nothing comes: `silence_s` of it, then it hangs up.
+    """
+
+    def __init__(self, clock: HeldClock, typed: Sequence[bytes] = (), silence_s: float = 0) -> None:
+        self.clock = clock
+        self.typed = list(typed)
+        self.silence_s = silence_s
+        self.sent = bytearray()
+        self.sent_bytes = 0
+        self.keep = 1 << 20
+
+    def read(self, timeout_s: float) -> bytes:
+        if self.typed:
+            return self.typed.pop(0)
+        if self.silence_s <= 0:
+            raise HungUp
+        self.silence_s -= max(timeout_s, 0.01)
+        self.clock.pass_s(max(timeout_s, 0.01))
+        return b""
+
+    def write(self, data: bytes) -> None:
+        self.sent_bytes += len(data)
+        self.sent += data
+        del self.sent[: max(0, len(self.sent) - self.keep)]
+
+    def drained(self) -> bool:
+        return True
+
+    @property
+    def screen(self) -> str:
+        return self.sent.decode().replace("\r\n", "\n")
+
+
+def street(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
+    """A picture with edges of all sizes."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((height, width), 120.0)
+    for _ in range(60):
+        y, x = int(rng.integers(0, height)), int(rng.integers(0, width))
+        h, w = int(rng.integers(4, 40)), int(rng.integers(4, 40))
+        picture[y : y + h, x : x + w] = rng.integers(20, 235)
+    return picture.astype(np.uint8)
+
+
+def report(faults: Sequence[str] = ()) -> HealthReport:
+    return HealthReport(
+        uptime_s=7200.0,
+        version="1.0",
+        vitals=Vitals(
+            soc_celsius=51.0,
+            load_1min=0.7,
+            memory_available_bytes=900_000_000,
+            agent_rss_bytes=200_000_000,
+            disk_free_bytes=20_000_000_000,
+            disk_total_bytes=60_000_000_000,
+        ),
+        stages=(),
+        cameras=(
+            CameraHealth(
+                name="north",
+                open=True,
+                fps=15.0,
+                age_s=0.1,
+                reopened=0,
+                frames_replaced=0,
+                packets_dropped=0,
+                last_error=None,
+            ),
+        ),
+        detectors=(),
+        footage=(
+            FootageHealth(
+                camera="north",
+                segments=7,
+                bytes=12_000_000,
+                oldest_utc="2026-11-24T00:00:00.000Z",
+                gaps=0,
+            ),
+        ),
+        outbox=OutboxHealth(
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+        ),
+        faults=tuple(
+            Fault(
+                code=code,
+                severity="error",
+                title=FAULTS[code].title,  # type: ignore[index] # of the table
+                subject="north",
+                since_ns=0,
+                detail="the device is not there",
+            )
+            for code in faults
+        ),
+    )
+
+
+class FakeEye:
+    source = "the agent"
+
+    def __init__(self, views: Sequence[np.ndarray]) -> None:
+        self.views = list(views)
+        self.closed = False
+
+    def look(self, timeout_s: float) -> View | None:
+        if not self.views:
+            return None
+        luma = self.views.pop(0) if len(self.views) > 1 else self.views[0]
+        height, width = luma.shape
+        return View(luma=small(luma, 160, 90), width_px=width, height_px=height, aim=measure(luma))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+CONFIG = into(
+    {
+        "box": {"id": "casa-0001", "site": "Bd Mohammed V"},
+        "broker": {"url": "mqtt://127.0.0.1"},
+        "camera": [{"name": "north", "driver": "fake", "options": {}}],
+        "head": [{"name": "mast", "driver": "fake", "options": {}, "camera": "north"}],
+    },
+    Config,
+    "test",
+)
+
+
+class FakeBox:
+    """A box whose agent lives or not; everything that is done to it is written down."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        self.by = ""
+        self.clock = clock
+        self.notes: list[tuple[str, str]] = []
+        self.orders: list[tuple[str, object]] = []
+        self.rebooted = 0
+        self.alive = True
+        self.can_note = True
+        self.faults: tuple[str, ...] = ()
+        self.views: list[np.ndarray] = [street()]
+        self.eyes: list[FakeEye] = []
+        self.pasted: list[str] = []
+        self.stick: tuple[Path, ...] = (Path("/media/stick"),)
+
+    id = "casa-0001"
+    site = "Bd Mohammed V"
+    version = "1.0"
+    config: Config | None = CONFIG
+    config_path = Path("/etc/vigie/vigie.toml")
+    state = Path("/var/lib/vigie")
+
+    def config_problem(self, *, deep: bool = False) -> str | None:
+        return None
+
+    def life(self) -> Life:
+        if self.alive:
+            return Life(state="runs", age_s=0.5, report=report(self.faults))
+        return Life(state="dead", age_s=90.0, report=report(self.faults))
+
+    def fault_text(self, code: str) -> FaultText | None:
+        if code not in FAULTS:
+            return None
+        title = FAULTS[code].title  # type: ignore[index] # it is in the table
+        return FaultText(
+            code=code,
+            severity="error",
+            title=title,
+            means="It is so.",
+            advice="Mend it.",
+            at_centre="Wait.",
+        )
+
+    def fault_codes(self) -> tuple[str, ...]:
+        return tuple(FAULTS)
+
+    def now(self) -> datetime:
+        return self.clock.utc(self.clock.boottime_ns())
+
+    def now_ns(self) -> int:
+        return self.clock.boottime_ns()
+
+    def trust(self) -> ClockTrust:
+        return self.clock.trust()
+
+    def note(self, what: str) -> None:
+        if not self.can_note:
+            raise CannotDo("the disk is gone")
+        self.notes.append((self.by, what))
+
+    def ask(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
+        if not self.alive:
+            raise CannotDo("the agent does not run: check 5 tells more")
+        self.orders.append((verb, args))
+        if verb != "ptz":
+            yield CommandRefused(command="1", verb=verb, kind="forbidden", why="nobody may")
+            return
+        head = {
+            "name": "mast",
+            "place": {"pan_deg": 10.0, "tilt_deg": -5.0, "zoom": 0.0, "error_deg": 0.1},
+            "moving": False,
+            "preset": None,
+            "tour": None,
+            "lease": None,
+            "error": None,
+        }
+        result = msgspec.Raw(msgspec.json.encode({"heads": [head]}))
+        yield CommandAccepted(command="1", verb=verb)
+        yield CommandDone(command="1", verb=verb, result=result)
+
+    def machine(self) -> tuple[Verdict, ...]:
+        return (Verdict(what="supply", good=True, said="good now"),)
+
+    def disk(self) -> Verdict:
+        return Verdict(what="disk", good=True, said="can be written")
+
+    def chain(self) -> Verdict:
+        return Verdict(what="receipts", good=True, said="7")
+
+    def cameras(self) -> tuple[str, ...]:
+        return ("north",)
+
+    def open_eye(self, camera: str) -> Eye:
+        eye = FakeEye(self.views)
+        self.eyes.append(eye)
+        return eye
+
+    def links(self) -> tuple[Verdict, ...]:
+        return (Verdict(what="eth0", good=True, said="up"),)
+
+    def names(self) -> Verdict:
+        return Verdict(what="names", good=True, said="found")
+
+    def clock_sources(self) -> Verdict:
+        return Verdict(what="clock", good=True, said="ntp")
+
+    def certificates(self) -> tuple[Verdict, ...]:
+        return (Verdict(what="certificate", good=True, said="good"),)
+
+    def reach_broker(self) -> tuple[Verdict, ...]:
+        return (Verdict(what="TCP", good=False, said="no answer", code="NET-01"),)
+
+    def ping_broker(self, times: int) -> Iterator[Verdict]:
+        for number in range(times):
+            yield Verdict(what=f"ping {number + 1}", good=True, said="3.0 ms")
+
+    def ports(self) -> tuple[PortTold, ...]:
+        return (PortTold(path="/dev/ttyUSB0", what="an adapter", state="free", used_by=None),)
+
+    def pins(self) -> tuple[PinTold, ...]:
+        return (PinTold(name="door", kind="door", pin=17, switchable=False, level=True),)
+
+    def footage(self, camera: str | None) -> tuple[StretchTold, ...]:
+        begin = self.now() - timedelta(hours=1)
+        return (
+            StretchTold(camera="north", begin=begin, end=None, size_bytes=10**9, remarks="plain"),
+        )
+
+    def holds(self) -> tuple[HoldTold, ...]:
+        return ()
+
+    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldTold:
+        return HoldTold(
+            id="h1",
+            camera=camera,
+            begin_time=str(begin),
+            end_time=str(end),
+            owner=self.by,
+            expires="2026-12-25T00:00:00.000Z",
+        )
+
+    def sticks(self) -> tuple[Path, ...]:
+        return self.stick
+
+    def export(
+        self, camera: str, begin: datetime, end: datetime, why: str, to: Path, progress: Progress
+    ) -> Sequence[str]:
+        progress("50 %")
+        return [f"{to}: 3 segments"]
+
+    def log(self, lines: int) -> Sequence[str]:
+        return [f"line {number} \x1b[31m of the journal" for number in range(lines)]
+
+    def config_text(self) -> Sequence[str]:
+        return ["[box]", 'id = "casa-0001"']
+
+    def certificate_request(self) -> str:
+        return "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
+
+    def install_certificate(self, pem: str) -> Sequence[str]:
+        self.pasted.append(pem)
+        return ["Certificate of casa-0001."]
+
+    def selftest(self, progress: Progress) -> Sequence[StepTold]:
+        progress("capture ...")
+        return [StepTold(name="capture", good=True, said="50 frames")]
+
+    def bundle(self, to: Path | None, progress: Progress) -> Path:
+        return (to or self.state) / "bundle.zip"
+
+    def reboot(self) -> None:
+        self.rebooted += 1
+
+
+class Desk:
+    """A console of a fake box: give it what is typed, and read the screen."""
+
+    def __init__(
+        self, clock: HeldClock, state: Path | None = None, secret: bytes | None = SECRET
+    ) -> None:
+        self.clock = clock
+        self.box = FakeBox(clock)
+        self.wire = MemoryWire(clock)
+        self.lockout = Lockout(state, clock, BOOT)
+        self.secret = secret
+        self.random = bytes(5)
+
+    def session(self, *, technicians: dict[str, str] | None = None, idle_s: float = 600) -> Session:
+        self.terminal = Terminal(self.wire, self.clock.boottime_ns)
+        gate = Gate(self.box.id, self.secret, technicians or {}, lambda count: self.random[:count])
+        return Session(self.terminal, self.box, gate, self.lockout, COMMANDS, idle_s)
+
+    def type(self, *lines: str, silence_s: float = 0, keys: bytes = b"") -> str:
+        """All of it, then the line hangs up. What the screen shows by then."""
+        self.wire.typed = [line.encode() + b"\r" for line in lines] + ([keys] if keys else [])
+        self.wire.silence_s = silence_s
+        self.wire.sent.clear()
+        with suppress(HungUp):
+            while True:
+                self.session().run(stays=True)
+        return self.wire.screen
+
+    def code(self, name: str = "amina") -> str:
+        """The answer to the next challenge."""
+        challenge = read_challenge(f"casa-0001 {name} {nonce(self.random)}")
+        return code_of(SECRET, challenge)
+
+    def logged_in(self, *lines: str, keys: bytes = b"", silence_s: float = 0) -> str:
+        """The same for who has logged in; the screen from his welcome on."""
+        screen = self.type("login amina", self.code(), *lines, keys=keys, silence_s=silence_s)
+        return screen.partition("Welcome, amina.")[2]
+
+
+def nonce(random: bytes) -> str:
+    letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    number = int.from_bytes(random, "big")
+    return "".join(letters[number >> shift & 31] for shift in range(35, -1, -5))

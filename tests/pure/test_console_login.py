@@ -1,0 +1,206 @@
+"""Who gets into the console: codes from the box's secret, tokens, and how long wrong answers wait."""
+
+import base64
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import BadInput
+from agent.service.lockout import FREE_TRIES, LONGEST_WAIT_S, Lockout, wait_s
+from agent.service.login import (
+    Gate,
+    code_of,
+    is_signed,
+    new_challenge,
+    read_challenge,
+    read_secret,
+    write_secret,
+)
+from tests.conftest import HeldClock
+
+SECRET = bytes(range(32))
+
+
+def test_the_code_is_what_the_documentation_says() -> None:
+    challenge = read_challenge("casa-0001 amina 7K2M-9QXD")
+    message = b"vigie console 1\ncasa-0001 amina 7K2M9QXD"
+    assert challenge.message == message
+    digest = hmac.new(SECRET, message, hashlib.sha256).digest()
+    at = digest[31] & 15
+    number = int.from_bytes(digest[at : at + 4], "big") & 0x7FFFFFFF
+    assert code_of(SECRET, challenge) == str(number % 100_000_000).zfill(8)
+    page = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
+    assert f"`{code_of(SECRET, challenge)}`" in page
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "casa-0001 amina 7K2M-9QXD",
+        "CASA-0001 Amina 7k2m9qxd",
+        "  casa-0001   amina  7K2M 9QXD ",
+    ],
+)
+def test_a_challenge_is_read_as_people_write_it(typed: str) -> None:
+    assert read_challenge(typed).text == "casa-0001 amina 7K2M-9QXD"
+
+
+def test_letters_that_look_alike_are_the_same() -> None:
+    assert read_challenge("b n OIL0-1234").nonce == read_challenge("b n 0110-1234").nonce
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "casa-0001", "casa-0001 amina 7K2M", "casa-0001 amina 7K2M-9QXU", "a b\nc d e"]
+)
+def test_what_is_no_challenge_is_refused_in_a_line(typed: str) -> None:
+    with pytest.raises(BadInput, match="allowed: BOX NAME XXXX-XXXX"):
+        read_challenge(typed)
+
+
+@given(st.binary(min_size=5, max_size=5))
+def test_every_challenge_survives_being_read_out(random: bytes) -> None:
+    challenge = new_challenge("casa-0001", "amina", lambda _count: random)
+    assert read_challenge(challenge.text) == challenge
+
+
+def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = None) -> Gate:
+    numbers = iter(range(1000))
+    return Gate(
+        "casa-0001", secret, technicians or {}, lambda _n: bytes([0, 0, 0, 0, next(numbers)])
+    )
+
+
+def test_the_right_code_lets_in_once() -> None:
+    door = gate()
+    code = code_of(SECRET, door.challenge("amina"))
+    assert door.judge(f"{code[:4]} {code[4:]}") == "code"
+    assert door.judge(code) is None
+
+
+def test_a_code_is_worth_nothing_for_another_challenge_or_another_name() -> None:
+    door = gate()
+    code = code_of(SECRET, door.challenge("amina"))
+    door.challenge("amina")
+    assert door.judge(code) is None
+    for_amina = code_of(SECRET, door.challenge("amina"))
+    assert code_of(SECRET, door.challenge("brahim")) != for_amina
+
+
+def test_a_challenge_takes_one_answer() -> None:
+    door = gate()
+    code = code_of(SECRET, door.challenge("amina"))
+    assert door.judge("00000000") is None
+    assert door.judge(code) is None
+
+
+def test_a_token_signs_its_own_challenges_and_no_others() -> None:
+    token = Ed25519PrivateKey.generate()
+    public = base64.b64encode(token.public_key().public_bytes_raw()).decode()
+    door = gate(None, {"amina": public})
+    assert door.can_know("amina")
+    assert not door.can_know("brahim")
+    challenge = door.challenge("amina")
+    answer = base64.b64encode(token.sign(challenge.message)).decode()
+    assert is_signed(public, challenge, answer)
+    assert door.judge(answer) == "token"
+    door.challenge("brahim")
+    assert door.judge(answer) is None
+
+
+def test_without_a_secret_and_without_a_token_nobody_gets_in() -> None:
+    door = gate(None)
+    assert not door.provisioned
+    door.challenge("amina")
+    assert door.judge(code_of(b"", read_challenge("casa-0001 amina 0000-0000"))) is None
+
+
+@given(st.text(max_size=300))
+def test_no_answer_breaks_the_gate(answer: str) -> None:
+    token = base64.b64encode(bytes(32)).decode()
+    door = gate(SECRET, {"amina": token})
+    door.challenge("amina")
+    assert door.judge(answer) is None
+
+
+def test_a_secret_is_made_for_its_owner_alone_and_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "console.secret"
+    write_secret(file, lambda count: bytes(range(count)))
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert read_secret(file) == bytes(range(32))
+    with pytest.raises(FileExistsError):
+        write_secret(file, bytes)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "why"),
+    [
+        (b"AAAA", 0o600, "3 bytes; allowed: 16 or more"),
+        (b"not base64!", 0o600, "not base64"),
+        (base64.b64encode(SECRET), 0o644, "mode 644; allowed: 600 or 640"),
+    ],
+)
+def test_a_bad_secret_is_refused_without_being_told(
+    tmp_path: Path, content: bytes, mode: int, why: str
+) -> None:
+    file = tmp_path / "console.secret"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(BadInput) as error:
+        read_secret(file)
+    assert why in str(error.value)
+    assert content.decode() not in str(error.value)
+
+
+def test_wrong_answers_wait_longer_each_time_up_to_a_quarter_of_an_hour() -> None:
+    waits = [wait_s(failures) for failures in range(200)]
+    assert waits[:FREE_TRIES] == [0, 0, 0]
+    assert waits[FREE_TRIES : FREE_TRIES + 4] == [30, 60, 120, 240]
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_WAIT_S
+
+
+def test_the_count_outlives_a_restart_of_the_console(tmp_path: Path, clock: HeldClock) -> None:
+    lockout = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(4):
+        lockout.count()
+    assert lockout.left_s() == 60
+    clock.pass_s(20)
+    again = Lockout(tmp_path, clock, "boot-1")
+    assert again.failures == 4
+    assert again.left_s() == 40
+
+
+def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -> None:
+    lockout = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(4):
+        lockout.count()
+    clock.now_ns = 5_000_000_000
+    assert Lockout(tmp_path, clock, "boot-2").left_s() == 60
+
+
+def test_the_right_answer_clears_it(tmp_path: Path, clock: HeldClock) -> None:
+    lockout = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(4):
+        lockout.count()
+    lockout.clear()
+    assert Lockout(tmp_path, clock, "boot-1").failures == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"failures": "x"}', b"\xff"])
+def test_a_damaged_count_is_none(tmp_path: Path, clock: HeldClock, content: bytes) -> None:
+    (tmp_path / "console").mkdir()
+    (tmp_path / "console" / "lockout.json").write_bytes(content)
+    assert Lockout(tmp_path, clock, "boot-1").failures == 0
+
+
+def test_without_a_disk_it_counts_in_memory(clock: HeldClock) -> None:
+    lockout = Lockout(Path("/proc/nowhere"), clock, "boot-1")
+    for _ in range(4):
+        lockout.count()
+    lockout.refresh()
+    assert lockout.left_s() == 60

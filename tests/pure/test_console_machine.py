@@ -1,0 +1,101 @@
+"""What the console says of a board, a disk and a network, from files that tests write."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.console import disks, machine, network
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+MEMORY = "MemTotal: 2000000 kB\nMemAvailable: {free} kB\n"
+
+
+@pytest.mark.parametrize(
+    ("throttled", "millidegrees", "free", "load", "codes"),
+    [
+        ("0", "51000", 900_000, "0.4", []),
+        ("50000", "51000", 900_000, "0.4", []),
+        ("50005", "51000", 900_000, "0.4", ["SYS-03"]),
+        ("0", "86000", 900_000, "0.4", ["SYS-02"]),
+        ("0", "51000", 9_000, "0.4", ["SYS-04"]),
+        ("0", "51000", 900_000, "12.0", ["SYS-05"]),
+    ],
+)
+def test_what_is_wrong_with_a_board_has_its_code(
+    tmp_path: Path, throttled: str, millidegrees: str, free: int, load: str, codes: list[str]
+) -> None:
+    root = write(
+        tmp_path,
+        {
+            "sys/devices/platform/soc/soc:firmware/get_throttled": throttled,
+            "sys/class/thermal/thermal_zone0/temp": millidegrees,
+            "proc/meminfo": MEMORY.format(free=free),
+            "proc/loadavg": f"{load} 0.1 0.1 1/200 4242\n",
+            "sys/devices/system/cpu/online": "0-3\n",
+        },
+    )
+    found = list(machine.board(root))
+    assert [verdict.code for verdict in found if verdict.good is False] == codes
+    assert len(found) == 4
+
+
+def test_a_board_that_tells_nothing_is_unknown_and_not_good(tmp_path: Path) -> None:
+    assert [verdict.good for verdict in machine.board(tmp_path)] == [None] * 4
+
+
+def test_a_disk_is_written_and_left_as_it_was(tmp_path: Path) -> None:
+    assert machine.disk(tmp_path).good
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_fault() -> None:
+    verdict = machine.disk(Path("/proc/nowhere"))
+    assert (verdict.good, verdict.code) == (False, "STO-02")
+
+
+def test_a_box_without_a_network_is_told_what_to_look_at(tmp_path: Path) -> None:
+    found = list(network.links(tmp_path))
+    assert (found[0].good, found[0].code) == (False, "NET-01")
+    assert found[-1].what == "way out"
+
+
+def test_an_interface_without_an_address_is_not_good(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "sys/class/net/wwan9/operstate": "up\n",
+            "sys/class/net/wwan9/carrier": "1\n",
+            "proc/net/route": "Iface\tDestination\tGateway\tFlags\n"
+            "wwan9\t00000000\t0101A8C0\t0003\t0\n",
+        },
+    )
+    interface, address, way_out = network.links(root)
+    assert interface.good is None
+    assert (address.good, address.code) == (False, "NET-01")
+    assert way_out.said == "by 192.168.1.1 over wwan9"
+
+
+@pytest.mark.parametrize("route", ["", "x\n", "a b c d\n", "wwan0\t00000000\tzz\t3\n"])
+def test_a_table_of_routes_that_makes_no_sense_breaks_nothing(tmp_path: Path, route: str) -> None:
+    root = write(tmp_path, {"proc/net/route": f"Iface\n{route}", "proc/net/if_inet6": route})
+    assert list(network.links(root))[-1].good is None
+
+
+def test_a_usb_disk_is_one_that_is_mounted_where_people_plug_them_in(tmp_path: Path) -> None:
+    stick = tmp_path / "media" / "my stick"
+    stick.mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        f"/dev/root / ext4 rw 0 0\n/dev/sda1 {tmp_path}/media/my\\040stick vfat rw 0 0\n"
+        f"tmpfs {tmp_path}/media/ram tmpfs rw 0 0\n/dev/sdb1 /mnt/gone vfat rw 0 0\nx\n"
+    )
+    assert disks.sticks(mounts, (f"{tmp_path}/media/", "/mnt/")) == (stick,)
+    assert disks.sticks(tmp_path / "none") == ()

@@ -1,0 +1,448 @@
+"""A technician's time at the console: what he may do before and after he has logged in, and that each
+thing he does stands in the chain.
+"""
+
+import random
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.model import HealthReport
+from agent.service.checks import CHECKS
+from agent.service.session import split
+from agent.service.table import COMMANDS
+from agent.service.terminal import HungUp
+from tests.conftest import HeldClock
+from tests.pure.console_rig import SECRET, Desk, MemoryWire, street
+
+NAMES = [command.name for command in COMMANDS]
+BEFORE = ("help", "about", "login")
+
+
+@pytest.fixture
+def desk(clock: HeldClock) -> Desk:
+    return Desk(clock)
+
+
+def test_the_first_screen_tells_how_to_begin(desk: Desk) -> None:
+    screen = desk.type()
+    assert "Vigie 1.0 - box casa-0001 - Bd Mohammed V" in screen
+    assert "Type login and enter." in screen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_before_the_login_no_command_is_done(desk: Desk, name: str) -> None:
+    screen = desk.type(name, f"{name} now", f"{name[:3]}")
+    assert screen.count("Only help, about and login before you are logged in.") >= 2
+    assert desk.box.notes == []
+    assert desk.box.orders == []
+
+
+def test_help_before_the_login_names_what_there_is(desk: Desk) -> None:
+    screen = desk.type("help", "about")
+    assert all(word in screen for word in BEFORE)
+    assert "signed chain" in screen
+
+
+def test_the_answer_to_the_challenge_lets_him_in(desk: Desk) -> None:
+    screen = desk.type("login amina", desk.code(), "logout")
+    assert "Challenge:  casa-0001 amina 0000-0000" in screen
+    assert "Welcome, amina." in screen
+    assert desk.box.notes == [("amina", "login by code"), ("amina", "logout")]
+
+
+def test_a_wrong_answer_does_not_and_is_written_down(desk: Desk) -> None:
+    screen = desk.type("login amina", "12345678", "status")
+    assert "That is not the answer to this challenge." in screen
+    assert "Only help, about and login" in screen
+    assert desk.box.notes == [("amina", "login refused, wrong answers in a row: 1")]
+
+
+def test_after_three_wrong_answers_the_console_is_locked_for_a_while(desk: Desk) -> None:
+    wrong = ("login amina", "12345678") * 3
+    screen = desk.type(*wrong, "login amina", desk.code())
+    assert "SVC-01: locked after 3 wrong answers in a row. Try again in 30 s." in screen
+    assert "Welcome" not in screen
+    desk.clock.pass_s(31)
+    assert "Welcome" in desk.type("login amina", desk.code())
+    assert desk.lockout.failures == 0
+
+
+def test_the_lock_outlives_the_console(clock: HeldClock, tmp_path: Path) -> None:
+    Desk(clock, tmp_path).type(*("login amina", "12345678") * 3)
+    again = Desk(clock, tmp_path)
+    assert "locked after 3 wrong answers" in again.type("login amina", again.code())
+
+
+def test_an_answer_counts_before_it_is_judged(clock: HeldClock, tmp_path: Path) -> None:
+    desk = Desk(clock, tmp_path)
+    desk.box.can_note = False
+    desk.type("login amina", "12345678")
+    assert (tmp_path / "console" / "lockout.json").exists()
+
+
+def test_a_console_without_a_secret_lets_nobody_in_and_tells_how_to_make_one(
+    clock: HeldClock,
+) -> None:
+    desk = Desk(clock, secret=None)
+    screen = desk.type("login amina", "status", "about")
+    assert "Nobody can log in yet" in screen
+    assert "vigie console-code --new FILE" in screen
+    assert "Answer" not in screen
+
+
+def test_a_name_is_a_name(desk: Desk) -> None:
+    screen = desk.type("login Robert;drop", "login", "amina", desk.code())
+    assert "A name has up to 32" in screen
+    assert "Welcome, amina." in screen
+
+
+def test_who_presses_nothing_is_logged_out(desk: Desk) -> None:
+    screen = desk.logged_in("status", silence_s=700)
+    assert "Nobody pressed a key for 600 s." in screen
+    assert desk.box.notes[-1] == ("amina", "idle logout")
+    assert screen.rstrip().endswith("casa-0001 (not logged in)>")
+
+
+def test_a_line_that_hangs_up_is_logged_out(desk: Desk) -> None:
+    desk.logged_in("status")
+    assert desk.box.notes[-1] == ("amina", "the line hung up")
+    assert "Only help, about" in desk.type("status")
+
+
+def test_each_command_is_in_the_chain_before_it_is_done(desk: Desk) -> None:
+    desk.logged_in("check 3", "faults", "status", "help", "nonsense", "logout")
+    assert [what for _, what in desk.box.notes] == [
+        "login by code",
+        "check 3",
+        "faults",
+        "status",
+        "logout",
+    ]
+
+
+@pytest.mark.parametrize("line", ["camera", "ptz stop", "gpio siren on", "enrol request"])
+def test_what_needs_a_receipt_is_not_done_without_one(desk: Desk, line: str) -> None:
+    desk.box.can_note = False
+    screen = desk.logged_in(line)
+    assert "CUS-01: no receipt of this could be written: the disk is gone" in screen
+    assert "It is not done without a receipt." in screen
+    assert desk.box.orders == []
+    assert desk.box.eyes == []
+
+
+def test_a_box_without_a_disk_can_still_be_looked_at_and_restarted(desk: Desk) -> None:
+    desk.box.can_note = False
+    assert "Agent" in desk.logged_in("status")
+    assert "pass supply" in desk.logged_in("check 1")
+    assert "The box restarts" in desk.logged_in("reboot", "casa-0001")
+    assert desk.box.rebooted == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "does"),
+    [("stat", "Box casa-0001"), ("STATUS", "Box casa-0001"), ("foot", "plain"), ("cam", "focus")],
+)
+def test_the_beginning_of_a_name_is_enough(desk: Desk, typed: str, does: str) -> None:
+    assert does in desk.logged_in(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("reb", "reb: no such command"),
+        ("statsu", "statsu: no such command. Did you mean status?"),
+        ("xyzzy", "xyzzy: no such command. help lists them."),
+        ("se", "Did you mean serial or selftest?"),
+        ("$(reboot)", "no such command"),
+        ("status; reboot", "status;: no such command. Did you mean status?"),
+        ("`sh`", "no such command"),
+        ("| sh", "no such command"),
+    ],
+)
+def test_an_unknown_word_is_told_in_a_line(desk: Desk, typed: str, said: str) -> None:
+    screen = desk.logged_in(typed)
+    assert said in screen
+    assert desk.box.rebooted == 0
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("logout", "pages")])
+def test_each_command_answers_nonsense_with_a_line(desk: Desk, name: str) -> None:
+    screen = desk.logged_in(f"{name} n0nsense n0nsense n0nsense n0nsense n0nsense")
+    assert "allowed:" in screen or "see help" in screen or "no such" in screen
+    assert len(screen.splitlines()) < 14
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_tells_how_each_is_used(desk: Desk, name: str) -> None:
+    assert f"{name}: " in desk.logged_in(f"help {name}")
+
+
+def test_a_restart_wants_the_name_of_the_box(desk: Desk) -> None:
+    assert "Nothing is restarted." in desk.logged_in("reboot", "yes")
+    assert desk.box.rebooted == 0
+    assert "The box restarts within seconds." in desk.logged_in("reboot", "casa-0001")
+    assert desk.box.rebooted == 1
+
+
+def test_the_checks_have_numbers_that_stay() -> None:
+    assert [(one.number, one.name) for one in CHECKS] == [
+        (1, "power, heat, memory"),
+        (2, "disk"),
+        (3, "clock"),
+        (4, "configuration"),
+        (5, "agent"),
+        (6, "cameras"),
+        (7, "recording"),
+        (8, "receipts"),
+        (9, "pan-tilt heads"),
+        (10, "pins"),
+        (11, "network"),
+        (12, "names (DNS)"),
+        (13, "certificates"),
+        (14, "broker"),
+        (15, "centre"),
+    ]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize("number", [one.number for one in CHECKS])
+def test_each_check_works_alone(desk: Desk, number: int, alive: bool) -> None:
+    desk.box.alive = alive
+    screen = desk.logged_in(f"check {number}")
+    assert f"\n{number:>2} " in screen
+    assert any(verdict in screen for verdict in ("pass", "FAIL", " -  "))
+
+
+def test_a_failed_check_tells_its_code_and_what_to_do(desk: Desk) -> None:
+    screen = desk.logged_in("check 14")
+    assert "14 FAIL NET-01 TCP: no answer" in screen
+    assert "Failed: check 14." in screen
+
+
+def test_a_dead_agent_is_told_and_its_cameras_are_tried_here(desk: Desk) -> None:
+    desk.box.alive = False
+    screen = desk.logged_in("check 5 6 7")
+    assert "FAIL agent: is dead, last heard 1 min ago" in screen
+    assert "pass camera north: gives pictures (320 x 180), tried here" in screen
+    assert all(eye.closed for eye in desk.box.eyes)
+
+
+def test_faults_tell_what_to_do(desk: Desk) -> None:
+    desk.box.faults = ("CAM-02",)
+    screen = desk.logged_in("faults", "faults cam-02")
+    assert "CAM-02 error: no frames (north), for 1.0 s" in screen
+    assert screen.count("> Mend it.") == 2
+    assert "Centre: Wait." in screen
+
+
+def test_the_bar_climbs_as_the_lens_is_turned(desk: Desk) -> None:
+    sharp = street(1, 720, 1280)
+    steps = [sharp[::k, ::k].repeat(k, 0).repeat(k, 1)[:720, :1280] for k in (16, 8, 4, 1)]
+    desk.box.views = [*reversed(steps[-1:]), *steps]
+    screen = desk.logged_in("camera focus", silence_s=2)
+    bars = [line.count("#") for line in screen.split("\r") if line.startswith("focus")]
+    assert len(bars) >= 4
+    assert "\x1b" not in screen
+
+
+def test_a_camera_that_gives_nothing_says_so(desk: Desk) -> None:
+    desk.box.views = []
+    assert "No picture came within 10 s" in desk.logged_in("camera north")
+
+
+def test_a_picture_fits_a_screen(desk: Desk) -> None:
+    screen = desk.logged_in("camera")
+    assert "-- more --" not in screen
+    assert all(len(line) < 80 for line in screen.splitlines())
+    assert all(word in screen for word in ("focus", "light", "level", "glass"))
+
+
+def test_keys_turn_a_head_and_leaving_stops_it(desk: Desk) -> None:
+    desk.logged_in("ptz", keys=b"9\x1b[C\x1b[A+q")
+    moves = [args for _, args in desk.box.orders]
+    assert {"do": "move", "head": "mast", "pan": 1.0, "for_s": 0.5} in moves
+    assert {"do": "move", "head": "mast", "tilt": 1.0, "for_s": 0.5} in moves
+    assert moves[-1] == {"do": "stop", "head": "mast"}
+
+
+def test_a_head_that_is_turned_stops_when_the_cable_comes_off(desk: Desk) -> None:
+    desk.logged_in("ptz", keys=b"d")
+    assert desk.box.orders[-1] == ("ptz", {"do": "stop", "head": "mast"})
+
+
+def test_what_the_agent_refuses_is_told_with_its_reason(desk: Desk) -> None:
+    assert "not done (forbidden): nobody may" in desk.logged_in("gpio siren on 3")
+
+
+def test_a_certificate_is_pasted_line_by_line(desk: Desk) -> None:
+    pem = ["-----BEGIN CERTIFICATE-----", "MIIB" * 16, "AAAA", "-----END CERTIFICATE-----"]
+    screen = desk.logged_in("enrol certificate", "", "junk", *pem)
+    assert desk.box.pasted == ["\n".join(pem) + "\n"]
+    assert "Certificate of casa-0001." in screen
+
+
+def test_an_endless_paste_is_given_up(desk: Desk) -> None:
+    assert "no end of a certificate" in desk.logged_in("enrol certificate", *["A" * 64] * 250)
+
+
+def test_footage_is_held_and_exported_in_his_name(desk: Desk) -> None:
+    screen = desk.logged_in(
+        'footage hold north -10m now "a crash"', 'footage export north -10m now "for the police"'
+    )
+    assert "Kept until 2026-12-25T00:00:00.000Z as h1." in screen
+    assert "/media/stick: 3 segments" in screen
+
+
+def test_without_a_usb_disk_nothing_is_exported(desk: Desk) -> None:
+    desk.box.stick = ()
+    assert "no USB disk is mounted" in desk.logged_in("footage export north -10m now why")
+
+
+def test_a_log_cannot_move_the_cursor(desk: Desk) -> None:
+    screen = desk.logged_in("pages off", "log 5")
+    assert "line 4  [31m of the journal" in screen
+    assert "\x1b" not in screen
+
+
+def test_ctrl_c_ends_what_goes_on_and_nothing_else(desk: Desk) -> None:
+    screen = desk.logged_in("log 100", keys=b"q\x03status\r")
+    assert "-- more --" in screen
+    assert "Box casa-0001" in screen
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []),
+        ("a b", ["a", "b"]),
+        ('a "b c" d', ["a", "b c", "d"]),
+        ("a 'b c'", ["a", "b c"]),
+        ('a "b', ["a", '"b']),
+    ],
+)
+def test_what_stands_in_quotation_marks_is_one_word(line: str, words: list[str]) -> None:
+    assert split(line) == words
+
+
+def hostile(rng: random.Random, count: int, *, stays: bool = False) -> bytes:
+    """Lines of commands, halves of them, controls, escapes, other alphabets, long runs; with `stays`
+    nothing that logs out.
+    """
+    words = [*NAMES, *BEFORE, "all", "ping", "focus", "live", "on", "off", "north", "mast", "-10m"]
+    out = bytearray()
+    while len(out) < count:
+        match rng.randrange(9):
+            case 0 | 1 | 2:
+                line = " ".join(rng.choice(words) for _ in range(rng.randrange(1, 5)))
+                out += line.encode() + rng.choice((b"\r", b"\n", b"\r\n", b""))
+            case 3:
+                out += rng.randbytes(rng.randrange(1, 40))
+            case 4:
+                out += b"\x1b" + rng.choice((b"[", b"O", b"]0;", b"P", b"")) + rng.randbytes(6)
+            case 5:
+                out += rng.choice((b"$(sh)", b"`id`", b"; sh\r", b"| sh\r", b"../../x", b"%s%n"))
+            case 6:
+                out += rng.choice((b"q", b" ", b"\r", b"\x03", b"\x04", b"\x15", b"\x08")) * 9
+            case 7:
+                out += "café ☎ ".encode() * rng.randrange(1, 4)
+            case _:
+                out += rng.choice((b"A", b"\x00", b"\xff", b'"')) * rng.randrange(1, 500)
+    typed = bytes(out[:count])
+    return typed.replace(b"\x04", b"\x05").replace(b"logout", b"status") if stays else typed
+
+
+def pieces(rng: random.Random, data: bytes) -> list[bytes]:
+    """As a line gives them: some at a time."""
+    found = []
+    at = 0
+    while at < len(data):
+        size = rng.randrange(1, 4000)
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+class Counted(Desk):
+    """A desk at which a code is never right."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        super().__init__(clock, secret=SECRET)
+
+    def serve(self, typed: list[bytes]) -> None:
+        self.wire = MemoryWire(self.clock, typed)
+        self.wire.keep = 10_000
+        while self.wire.typed:
+            try:
+                self.session().run(stays=True)
+            except HungUp:
+                return
+
+
+def test_a_million_hostile_bytes_before_the_login_do_nothing(clock: HeldClock) -> None:
+    rng = random.Random(20261125)
+    desk = Counted(clock)
+    desk.serve(pieces(rng, hostile(rng, 50_000)))
+    tracemalloc.start()
+    desk.serve(pieces(rng, hostile(rng, 475_000)))
+    before = tracemalloc.get_traced_memory()[0]
+    desk.serve(pieces(rng, hostile(rng, 475_000)))
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 100_000
+    assert desk.box.orders == []
+    assert desk.box.rebooted == 0
+    assert desk.box.eyes == []
+    assert all(what.startswith("login refused") for _, what in desk.box.notes)
+
+
+@pytest.mark.slow
+def test_a_million_hostile_bytes_after_the_login_break_nothing(clock: HeldClock) -> None:
+    rng = random.Random(5)
+    desk = Counted(clock)
+    done = Counter[str]()
+
+    def note(what: str) -> None:
+        done[what.split(maxsplit=1)[0]] += 1
+
+    desk.box.note = note  # type: ignore[method-assign] # a list of all of them would grow
+    growth = []
+    tracemalloc.start()
+    for _ in range(20):
+        typed = pieces(rng, hostile(rng, 50_000, stays=True))
+        desk.serve([b"login amina\r", f"{desk.code()}\r".encode(), *typed])
+        for kept in (desk.box.orders, desk.box.eyes, desk.box.pasted):
+            kept.clear()
+        growth.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert set(NAMES) - {"logout"} <= set(done)
+    assert min(done[name] for name in NAMES if name != "logout") > 10
+    assert growth[-1] - growth[len(growth) // 2] < 200_000
+    assert desk.box.rebooted == 0
+    assert "\x1b" not in desk.wire.screen
+
+
+@settings(max_examples=100)
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([b"check\r", b"camera\r"]))))
+def test_whatever_is_typed_after_the_login_ends_in_a_prompt_or_a_question(
+    typed: list[bytes],
+) -> None:
+    desk = Counted(HeldClock())
+    desk.serve([b"login amina\r", f"{desk.code()}\r".encode(), *typed])
+    assert desk.box.rebooted == 0
+    assert all(byte in b"\r\n\b\a" or 0x20 <= byte < 0x7F for byte in desk.wire.sent)
+
+
+def test_the_report_of_a_dead_agent_is_shown_as_old(desk: Desk) -> None:
+    desk.box.alive = False
+    desk.box.faults = ("CAM-02",)
+    life = desk.box.life()
+    assert isinstance(life.report, HealthReport)
+    screen = desk.logged_in("status", "faults")
+    assert "DEAD (last heard 1 min ago): nothing is recorded" in screen
+    assert "Faults, when it was last heard: 1" in screen
+    assert "The agent is dead. It reported these 1 min ago:" in screen

@@ -1,0 +1,166 @@
+"""The console's line: what is typed becomes keys, and what is said fits a screen of 80 columns."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.service.keys import LONGEST_SEQUENCE, Keys
+from agent.service.terminal import (
+    COLUMNS,
+    Cancelled,
+    EndOfInput,
+    Idle,
+    Terminal,
+    folded,
+    plain,
+)
+from tests.conftest import HeldClock
+from tests.pure.console_rig import MemoryWire
+
+NAMED = {"enter", "back", "kill", "cancel", "end", "up", "down", "left", "right"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "keys"),
+    [
+        (b"ab", ["a", "b"]),
+        (b"\r", ["enter"]),
+        (b"\n", ["enter"]),
+        (b"\r\n", ["enter"]),
+        (b"\r\r", ["enter", "enter"]),
+        (b"\x08\x7f", ["back", "back"]),
+        (b"\x03\x04\x15", ["cancel", "end", "kill"]),
+        (b"\x1b[A\x1bOB", ["up", "down"]),
+        (b"\x1b[1;5Aq", ["q"]),
+        (b"\x1b[200~x\x1b[201~", ["x"]),
+        (b"\xc3\xa9\x00\x07\xffz", ["z"]),
+        (b"\x1b\r", ["enter"]),
+    ],
+)
+def test_bytes_become_keys_and_what_is_no_key_is_dropped(typed: bytes, keys: list[str]) -> None:
+    assert Keys().feed(typed) == keys
+    piecewise = Keys()
+    assert [key for byte in typed for key in piecewise.feed(bytes([byte]))] == keys
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
+    keys = Keys()
+    for piece in pieces:
+        found = keys.feed(piece)
+        assert len(found) <= len(piece)
+        assert all(key in NAMED or (len(key) == 1 and " " <= key <= "~") for key in found)
+
+
+def test_a_sequence_without_an_end_swallows_no_more_than_its_share() -> None:
+    assert "enter" in Keys().feed(b"\x1b[" + b"1" * (LONGEST_SEQUENCE + 5) + b"\r")
+
+
+@given(st.text(), st.integers(20, 100))
+def test_what_is_folded_fits_and_nothing_of_it_is_lost(text: str, width: int) -> None:
+    lines = folded(plain(text), width)
+    assert all(len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(plain(text).split())
+
+
+@given(st.text())
+def test_what_is_said_rings_no_bell_and_moves_no_cursor(text: str) -> None:
+    assert all(" " <= c <= "~" for c in plain(text))
+    assert all(c.isprintable() for c in plain(text, utf8=True))
+
+
+def test_letters_lose_their_accents_on_a_plain_terminal() -> None:
+    assert plain("Vérifiez l'été\x1b[2J") == "Verifiez l'ete [2J"
+
+
+def terminal(clock: HeldClock, *typed: bytes, silence_s: float = 0) -> tuple[Terminal, MemoryWire]:
+    wire = MemoryWire(clock, typed, silence_s)
+    return Terminal(wire, clock.boottime_ns), wire
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        (b"status\r", "status"),
+        (b"  status  \r", "status"),
+        (b"stu\x08atus\r", "status"),
+        (b"\x08\x08\x7fstatus\r", "status"),
+        (b"nonsense\x15status\r", "status"),
+        (b"\x1b[D\x1b[3~status\xff\r", "status"),
+    ],
+)
+def test_a_line_is_edited_as_one_expects(clock: HeldClock, typed: bytes, line: str) -> None:
+    assert terminal(clock, typed)[0].ask("> ") == line
+
+
+def test_what_is_typed_is_echoed_and_what_is_taken_back_disappears(clock: HeldClock) -> None:
+    seat, wire = terminal(clock, b"ab\x7fc\r")
+    assert seat.ask("> ") == "ac"
+    assert bytes(wire.sent) == b"> ab\b \bc\r\n"
+
+
+def test_a_line_ends_at_its_bound_with_one_bell(clock: HeldClock) -> None:
+    seat, wire = terminal(clock, b"x" * 5000 + b"\r")
+    assert seat.ask("> ", most=20) == "x" * 20
+    assert wire.sent.count(b"\a") == 1
+    assert len(wire.sent) < 40
+
+
+def test_the_arrow_brings_back_what_was_typed_before(clock: HeldClock) -> None:
+    seat, _ = terminal(clock, b"\x1b[A\x1b[A\x1b[A\x1b[B\r")
+    assert seat.ask("> ", ["first", "second"]) == "second"
+
+
+def test_ctrl_c_and_ctrl_d_are_told_apart(clock: HeldClock) -> None:
+    with pytest.raises(Cancelled):
+        terminal(clock, b"abc\x03")[0].ask("> ")
+    with pytest.raises(EndOfInput):
+        terminal(clock, b"\x04")[0].ask("> ")
+    assert terminal(clock, b"a\x04b\r")[0].ask("> ") == "ab"
+
+
+def test_who_presses_nothing_for_long_is_idle(clock: HeldClock) -> None:
+    seat, _ = terminal(clock, silence_s=1000)
+    seat.idle_s = 60
+    began_ns = clock.now_ns
+    with pytest.raises(Idle):
+        seat.ask("> ")
+    assert 60e9 < clock.now_ns - began_ns < 63e9
+
+
+def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: HeldClock) -> None:
+    seat, wire = terminal(clock, b" ", b"\r", b"q")
+    with pytest.raises(Cancelled):
+        seat.say(*(f"line {number}" for number in range(100)))
+    shown = [line for line in wire.screen.replace("\r", "\n").splitlines() if "line" in line]
+    assert [line for line in shown if line.startswith("line")][-1] == "line 46"
+    assert sum(line.startswith("-- more") for line in shown) == 3
+
+
+def test_nothing_stops_where_pages_are_off(clock: HeldClock) -> None:
+    seat, wire = terminal(clock)
+    seat.paging = False
+    seat.say(*(f"line {number}" for number in range(100)))
+    assert "more" not in wire.screen
+    assert wire.screen.endswith("line 99\n")
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=10))
+def test_tables_stay_within_the_screen(rows: list[tuple[str, str]]) -> None:
+    seat, wire = terminal(HeldClock())
+    seat.paging = False
+    seat.table(rows)
+    assert all(len(line) < COLUMNS for line in wire.screen.splitlines())
+
+
+def test_no_escape_sequence_is_ever_sent(clock: HeldClock) -> None:
+    rng = random.Random(5)
+    seat, wire = terminal(clock)
+    seat.paging = False
+    for _ in range(200):
+        seat.say(rng.randbytes(60).decode("latin-1"))
+        seat.rewrite(rng.randbytes(200).decode("latin-1"))
+    assert b"\x1b" not in wire.sent
+    assert all(byte in b"\r\n" or 0x20 <= byte < 0x7F for byte in wire.sent)

@@ -1,0 +1,403 @@
+"""The console over a cable, as a technician meets it: `vigie console` at a pseudo-terminal, with a real
+box behind it whose agent is dead, alive, stopped or locked out of its own configuration.
+"""
+
+import base64
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.record.receipts import Serviced, Viewed, read_line
+from agent.service.login import read_challenge
+from tests.pure.test_console_session import hostile, pieces
+from tests.whole.report.broker import Mosquitto
+from tests.whole.rig import WAIT_S, Box, Centre
+from tests.whole.technician import OUT, Technician, children_of, give_secret, make_box
+
+DEAD = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+password_file = "broker.password"
+username = "casa-0001"
+[[camera]]
+name = "north"
+driver = "fake"
+[camera.options]
+width_px = 640
+height_px = 360
+[[camera]]
+name = "yard"
+driver = "v4l2"
+[camera.options]
+device = "/dev/video-that-is-not-there"
+[camera.detect]
+enabled = false
+"""
+
+Sit = Callable[..., Technician]
+
+
+@pytest.fixture
+def sit() -> Iterator[Sit]:
+    """Sits down at consoles, and leaves them."""
+    sitting: list[Technician] = []
+
+    def down(folder: Path, *words: str, baud: int | None = None, local: bool = False) -> Technician:
+        sitting.append(Technician(folder, *words, baud=baud, local=local))
+        return sitting[-1]
+
+    yield down
+    for technician in sitting:
+        technician.leave()
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Path:
+    return make_box(tmp_path / "box", DEAD)
+
+
+def serviced(folder: Path) -> list[str]:
+    """What technicians did, by the chain of custody."""
+    bodies = [body for body in receipts(folder) if isinstance(body, Serviced)]
+    return [f"{body.by}: {body.what}" for body in bodies]
+
+
+def receipts(folder: Path) -> list[object]:
+    lines = [
+        line
+        for file in sorted((folder / "state" / "custody").glob("*.chain"))
+        for line in file.read_bytes().splitlines()
+    ]
+    return [read_line(line).receipt.body for line in lines]
+
+
+def test_with_the_agent_dead_the_console_finds_out_why_a_camera_is_dark(
+    dead: Path, sit: Sit
+) -> None:
+    seat = sit(dead)
+    assert "Welcome, amina." in seat.log_in()
+    assert "Agent  DEAD (never heard): nothing is recorded" in seat.do("status")
+    cameras = seat.do("check 6")
+    assert "6 pass camera north: gives pictures (640 x 360), tried here" in cameras
+    assert "FAIL CAM-01 camera yard:" in cameras
+    assert "/dev/video-that-is-not-there" in cameras
+    assert "Failed: check 6." in cameras
+    picture = seat.do("camera north")
+    assert "north, 640 x 360, shown by the console itself" in picture
+    assert "FAIL NET-01" in seat.do("net")
+    assert "FAIL" in seat.do("mqtt ping")
+    assert "Nothing is held." in seat.do("footage holds")
+    assert "You are logged out.\n\n\nVigie" in seat.do("logout")
+    assert serviced(dead) == [
+        "amina: login by code",
+        "amina: status",
+        "amina: check 6",
+        "amina: camera north",
+        "amina: net",
+        "amina: mqtt ping",
+        "amina: footage holds",
+        "amina: logout",
+    ]
+    viewed = [body for body in receipts(dead) if isinstance(body, Viewed)]
+    assert [body.camera for body in viewed] == ["north", "yard", "north"]
+    assert {body.by for body in viewed} == {"amina"}
+
+
+def test_at_the_speed_of_a_real_line_the_first_screens_come_whole(dead: Path, sit: Sit) -> None:
+    seat = sit(dead, "--baud", "9600", baud=9600)
+    seat.log_in()
+    assert "logout" in seat.do("help")
+    before = seat.received
+    assert "glass" in seat.do("camera north")
+    # Two seconds of a line at 9600.
+    assert seat.received - before < 2 * 960
+    seat.send(b"camera north focus\r")
+    assert "[#" in seat.until_seen("] best ")
+    seat.send(b"q")
+    seat.until("casa-0001> ")
+    assert "Agent" in seat.do("status")
+
+
+def test_an_office_answers_with_the_command_of_the_documentation(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.until(OUT)
+    challenge = seat.challenge("amina")
+    office = console_code(dead, challenge.lower())
+    assert re.fullmatch(r"\d{4} \d{4}\n", office)
+    assert "Welcome, amina." in seat.do(office.strip())
+
+
+def test_a_token_logs_in_without_any_secret(tmp_path: Path, sit: Sit) -> None:
+    token = Ed25519PrivateKey.generate()
+    public = base64.b64encode(token.public_key().public_bytes_raw()).decode()
+    person = f'[[console.technician]]\nid = "amina"\npublic_key = "{public}"\n'
+    box = make_box(tmp_path / "box", DEAD + person, secret=False)
+    seat = sit(box)
+    seat.until(OUT)
+    assert "no token of that name" in seat.do("login brahim")
+    challenge = read_challenge(seat.challenge("amina"))
+    answer = base64.b64encode(token.sign(challenge.message)).decode()
+    assert "Welcome, amina." in seat.do(answer)
+    assert serviced(box) == ["amina: login by token"]
+
+
+def test_wrong_answers_lock_it_over_a_restart_of_the_console(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.until(OUT)
+    for _ in range(3):
+        seat.do("login amina", "Answer: ")
+        assert "That is not the answer" in seat.do("00000000")
+    again = sit(dead)
+    again.until(OUT)
+    assert "SVC-01: locked after 3 wrong answers in a row." in again.do("login amina")
+
+
+def test_a_console_that_was_never_provisioned_says_how_to(tmp_path: Path, sit: Sit) -> None:
+    seat = sit(make_box(tmp_path / "box", DEAD, secret=False))
+    assert "Nobody can log in yet" in seat.until(OUT)
+    assert "Nobody can log in yet" in seat.do("login amina")
+    assert "console.secret, mode 600" in seat.do("about")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[box\n", "not valid TOML"),
+        (DEAD.replace('site = "Bd Mohammed V"\n', ""), "box: object missing required field `site`"),
+        (DEAD + "[kamera]\n", "kamera: unknown key"),
+    ],
+)
+def test_a_broken_configuration_keeps_no_technician_out(
+    tmp_path: Path, sit: Sit, text: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = make_box(tmp_path / "box", text)
+    monkeypatch.setenv("STATE_DIRECTORY", str(box / "state"))
+    seat = sit(box)
+    seat.until(OUT)
+    challenge = seat.challenge("amina")
+    prompt = f"{challenge.split()[0]}> "
+    assert "Welcome, amina." in seat.do(console_code(box, challenge).strip(), prompt)
+    assert why in seat.do("check 4", prompt).replace("\n", "")
+    assert "FAIL" in seat.do("check 6 14", prompt)
+    assert "Traceback" not in seat.log
+
+
+def console_code(box: Path, challenge: str) -> str:
+    """What the office prints."""
+    words = ["console-code", "--secret", "console.secret", *challenge.split()]
+    return subprocess.run(
+        [sys.executable, "-m", "agent", *words],
+        cwd=box,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_no_secret_is_shown_anywhere(dead: Path, sit: Sit) -> None:
+    (dead / "broker.password").write_text("hunter2")
+    toml = dead / "vigie.toml"
+    toml.write_text(
+        toml.read_text()
+        + '[[camera]]\nname = "lent"\ndriver = "rtsp"\n[camera.options]\n'
+        + 'url = "rtsp://u:hunter2@10.0.0.9/x"\n# hunter2\n'
+    )
+    secret = (dead / "console.secret").read_text().strip()
+    seat = sit(dead)
+    screens = [seat.log_in()]
+    screens += [
+        seat.do(line) for line in ("config", "check 4 13 14", "mqtt ping", "about", "log 5")
+    ]
+    shown = "\n".join(screens) + seat.log
+    assert "hunter2" not in shown
+    assert secret not in shown
+    assert 'url = "rtsp://10.0.0.9/(left out)"' in shown
+
+
+def test_a_million_hostile_bytes_at_the_cable_start_nothing_and_cost_nothing(
+    dead: Path, sit: Sit
+) -> None:
+    seat = sit(dead)
+    seat.until(OUT)
+    rng = random.Random(77)
+    sizes = []
+    for _ in range(10):
+        for piece in pieces(rng, hostile(rng, 100_000)):
+            _swallow(seat, piece)
+        sizes.append(_resident_bytes(seat.process.pid))
+        assert seat.process.poll() is None, seat.log
+    assert children_of(seat.process.pid) == []
+    assert sizes[-1] - sizes[1] < 3_000_000
+    _swallow(seat, b"\x03\r\r\r")
+    assert "Traceback" not in seat.log
+    assert all("login refused" in line for line in serviced(dead))
+
+
+def _swallow(seat: Technician, data: bytes) -> None:
+    """Send all of it, and read whatever comes back meanwhile."""
+    view = memoryview(data)
+    os.set_blocking(seat.end, False)
+    end_s = time.monotonic() + WAIT_S
+    while view:
+        assert time.monotonic() < end_s
+        with suppress(BlockingIOError):
+            os.read(seat.end, 65_536)
+        try:
+            view = view[os.write(seat.end, view[:256]) :]
+        except BlockingIOError:
+            continue
+    os.set_blocking(seat.end, True)
+
+
+def _resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_at_ones_own_terminal_it_ends_with_the_logout_and_gives_the_terminal_back(
+    dead: Path, sit: Sit
+) -> None:
+    seat = sit(dead, local=True)
+    before = termios.tcgetattr(seat._far)
+    seat.log_in()
+    assert termios.tcgetattr(seat._far) != before
+    seat.send(b"logout\r")
+    assert seat.process.wait(WAIT_S) == 0
+    assert termios.tcgetattr(seat._far) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--port", "/dev/null"], "is no serial port"),
+        ([], "this is no terminal"),
+        (["--baud", "12"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(dead: Path, words: list[str], why: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "console", "--config", "vigie.toml", *words],
+        cwd=dead,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_after_a_logout_the_configuration_is_the_one_that_stands_there_then(
+    dead: Path, sit: Sit
+) -> None:
+    seat = sit(dead)
+    seat.log_in()
+    toml = dead / "vigie.toml"
+    toml.write_text(toml.read_text().replace("Bd Mohammed V", "Place Maarif"))
+    assert "Place Maarif" in seat.do("logout")
+
+
+def test_a_restart_is_asked_for_by_a_file_once_he_has_confirmed_it(dead: Path, sit: Sit) -> None:
+    asked = dead / "state" / "run" / "reboot"
+    seat = sit(dead)
+    seat.log_in()
+    seat.do("reboot", "and enter: ")
+    assert "Nothing is restarted." in seat.do("no")
+    assert not asked.exists()
+    seat.do("reboot", "and enter: ")
+    assert "The box restarts within seconds." in seat.do("casa-0001")
+    assert asked.exists()
+    assert serviced(dead)[-1] == "amina: reboot confirmed"
+
+
+HEAD = '\n[[head]]\nname = "mast"\ndriver = "fake"\n'
+
+
+@pytest.fixture
+def alive(box: Box, centre: Centre) -> Box:  # noqa: ARG001 - it listens
+    """A box whose agent runs, with a head, and a centre that listens."""
+    toml = box.folder / "vigie.toml"
+    toml.write_text(toml.read_text() + HEAD)
+    give_secret(box.folder)
+    box.start()
+    return box
+
+
+def test_with_the_agent_alive_everything_is_asked_of_it(
+    alive: Box, mosquitto: Mosquitto, sit: Sit
+) -> None:
+    seat = sit(alive.folder)
+    seat.log_in()
+    status = seat.do("status")
+    assert re.search(r"Agent +runs for", status), status
+    assert "Camera north" in status
+    assert "pass agent: runs, all its parts turn" in seat.do("check 5")
+    _says(seat, "check 6", "pass camera north")
+    assert "north, 640 x 360, shown by the agent" in seat.do("camera")
+    ping = seat.do("mqtt ping 2")
+    assert "pass greeting: as casa-0001-console" in ping
+    assert "pass ping 2:" in ping
+    assert f"pass TCP to 127.0.0.1:{mosquitto.port}" in seat.do("net")
+    assert "mast: pan" in seat.do("ptz where")
+    seat.send(b"ptz\r")
+    seat.until("q ends.\r\n")
+    seat.send(b"9d")
+    seat.until_seen("pan +1.0")
+    seat.send(b"q")
+    assert "mast is stopped." in seat.until("casa-0001> ")
+    hold = seat.do('footage hold north -1m now "a technician was here"')
+    assert "Kept until" in hold
+    assert "by amina" in seat.do("footage holds")
+    assert "amina: footage hold north -1m now a technician was here" in serviced(alive.folder)
+
+
+def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: Box, sit: Sit) -> None:
+    seat = sit(alive.folder)
+    seat.log_in()
+    os.kill(alive.pid, signal.SIGSTOP)
+    _says(seat, "status", "HANGS: it is there and says nothing")
+    assert "FAIL agent: hangs" in seat.do("check 5")
+    os.kill(alive.pid, signal.SIGCONT)
+    _says(seat, "status", "runs for")
+    alive.end(signal.SIGKILL)
+    _says(seat, "status", "DEAD (last heard")
+    assert "tried here" in seat.do("check 6")
+    assert "shown by the console itself" in seat.do("camera")
+
+
+def _says(seat: Technician, line: str, words: str) -> None:
+    """Typed again until it does."""
+    end_s = time.monotonic() + WAIT_S
+    while words not in (screen := seat.do(line)):
+        assert time.monotonic() < end_s, screen
+
+
+def test_a_locked_console_is_a_fault_that_the_centre_sees(
+    alive: Box, centre: Centre, sit: Sit
+) -> None:
+    seat = sit(alive.folder)
+    seat.until(OUT)
+    for _ in range(3):
+        seat.do("login amina", "Answer: ")
+        seat.do("00000000")
+
+    def told(heard: list[object]) -> bool:
+        return any("SVC-01" in str(item) for item in heard)
+
+    centre.wait_for(told, "SVC-01 in health")  # type: ignore[arg-type] # whatever it is

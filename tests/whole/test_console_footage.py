@@ -1,0 +1,60 @@
+"""Footage at the console: a span goes onto a USB disk, in the technician's name, and proves itself."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.clock import SystemClock
+from agent.console import disks
+from agent.footage import Footage
+from agent.record.receipts import Exported, read_line
+from agent.service.box import CannotDo
+from tests.vectors.street import BOOT_UTC, StreetBox
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Footage:
+    StreetBox(tmp_path / "state", "casa-0001").record("north", 1, 14)
+    return Footage.of_state(tmp_path / "state", CLOCK)
+
+
+def exported(footage: Footage, to: Path, begin_s: float, end_s: float) -> list[str]:
+    span = ("north", *(BOOT_UTC + timedelta(seconds=s) for s in (begin_s, end_s)))
+    return disks.export(footage, span, "amina", "for the police", to, lambda _said: None)
+
+
+def test_an_export_is_good_and_says_who_took_it(footage: Footage, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    told = exported(footage, stick, 5, 11)
+    assert told[-1] == "The disk may be pulled out now."
+    (folder,) = stick.iterdir()
+    assert folder.name == "vigie-north-20261125T010005Z"
+    assert main(["footage", "verify", str(folder)]) == 0
+    chain = (tmp_path / "state" / "custody" / "0000000001.chain").read_bytes().splitlines()
+    body = read_line(chain[-1]).receipt.body
+    assert isinstance(body, Exported)
+    assert (body.by, body.purpose) == ("amina", "for the police")
+
+
+def test_a_second_export_of_the_same_span_has_a_folder_of_its_own(
+    footage: Footage, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        exported(footage, tmp_path, 5, 11)
+    assert (tmp_path / "vigie-north-20261125T010005Z-2").is_dir()
+
+
+def test_a_span_without_footage_is_told(footage: Footage, tmp_path: Path) -> None:
+    with pytest.raises(CannotDo):
+        exported(footage, tmp_path, 500, 600)
+
+
+def test_what_lies_there_is_listed(footage: Footage) -> None:
+    (stretch,) = disks.stretches_told(footage, None)
+    assert (stretch.camera, stretch.remarks) == ("north", "plain")
+    assert disks.holds_told(footage) == ()

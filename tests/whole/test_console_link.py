@@ -1,0 +1,137 @@
+"""What `net` and `mqtt ping` say of a real broker, with the certificates of docs/centre.md."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.clock import SystemClock
+from agent.config import BrokerConfig
+from agent.console import network, ping
+from agent.service.box import Verdict
+from tests.whole.report.broker import Certificates, Mosquitto, block, free_port
+
+CLOCK = SystemClock()
+BOX = "pole-17"
+
+
+class Secured:
+    """The broker of docs/centre.md."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificates = Certificates(folder)
+        for name in ("localhost", BOX, "pole-18"):
+            self.certificates.make(name)
+        self.certificates.issue("expired", days=(-90, -1))
+        self.certificates.issue("late", subject=f"CN={BOX}", days=(-90, 9))
+        acl = folder / "vigie.acl"
+        acl.write_text(block("centre.md", "vigie.acl"))
+        acl.chmod(0o600)
+        text = block("centre.md", "mosquitto.conf")
+        text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
+        text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
+        self.broker = Mosquitto(folder, text.replace("/etc/mosquitto/vigie.acl", str(acl)))
+
+    def config(self, name: str | None = BOX, *, port: int | None = None) -> BrokerConfig:
+        path = self.certificates.path
+        return BrokerConfig(
+            url=f"mqtts://localhost:{port or self.broker.port}",
+            ca=path("ca.crt"),
+            certificate=name and path(f"{name}.crt"),
+            key=name and path(f"{name}.key"),
+        )
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    import signal  # noqa: PLC0415
+
+    one = Secured(tmp_path_factory.mktemp("secured"))
+    yield one
+    one.broker.end(signal.SIGKILL)
+
+
+def said(verdicts: list[Verdict]) -> list[tuple[bool | None, str | None]]:
+    return [(verdict.good, verdict.code) for verdict in verdicts]
+
+
+def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[Verdict]:
+    return list(ping.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
+
+
+def test_a_good_link_passes_each_step(secured: Secured) -> None:
+    reached = list(network.reach_broker(secured.config(), CLOCK))
+    assert said(reached) == [(True, None)] * 3
+    assert [verdict.what.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
+    pings = pinged(secured.config())
+    assert said(pings) == [(True, None)] * 3
+    assert pings[0].what == "greeting"
+    assert pings[0].said.startswith(f"as {BOX}, ")
+
+
+def test_a_port_where_nobody_listens_is_told(secured: Secured) -> None:
+    config = secured.config(port=free_port())
+    assert said(list(network.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said(pinged(config)) == [(False, "NET-01")]
+
+
+def test_a_certificate_that_the_broker_refuses_is_told(secured: Secured) -> None:
+    (verdict,) = pinged(secured.config("expired"))
+    assert (verdict.good, verdict.code) == (False, "NET-04")
+
+
+def test_a_broker_that_wants_a_certificate_is_told(secured: Secured) -> None:
+    (verdict,) = pinged(secured.config(None))
+    assert verdict.good is False
+    assert "certificate" in verdict.said
+
+
+def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_path: Path) -> None:
+    other = Certificates(tmp_path)
+    config = BrokerConfig(url=f"mqtts://localhost:{secured.broker.port}", ca=other.path("ca.crt"))
+    verdicts = list(network.reach_broker(config, CLOCK))
+    assert said(verdicts) == [(True, None), (False, "NET-02")]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "code", "words"),
+    [
+        (BOX, True, None, "good until"),
+        ("late", False, "NET-05", "good until"),
+        ("pole-18", False, "NET-04", f"its name is not the box's, {BOX}"),
+    ],
+)
+def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
+    secured: Secured, name: str, good: bool, code: str | None, words: str
+) -> None:
+    now = CLOCK.utc(CLOCK.boottime_ns())
+    own, ca = network.certificates(secured.config(name), BOX, now)
+    assert (own.good, own.code) == (good, code)
+    assert words in own.said
+    assert ca.what.startswith("broker.ca of ")
+
+
+def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:
+    then = CLOCK.utc(CLOCK.boottime_ns()) - timedelta(days=3000)
+    own, _ = network.certificates(secured.config(), BOX, then)
+    assert "is the clock right?" in own.said
+
+
+def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
+    (verdict,) = network.certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
+    assert (verdict.good, verdict.code) == (False, "NET-04")
+    assert "nobody.crt" in verdict.said
+
+
+def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosquitto) -> None:
+    assert pinged(BrokerConfig(url=mosquitto.url), agent=True)[0].said.startswith(
+        f"as {BOX}-console, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "good"), [("localhost", True), ("127.0.0.1", True), ("no-such-host.invalid", False)]
+)
+def test_the_brokers_name_is_looked_for(host: str, good: bool) -> None:
+    assert network.names(BrokerConfig(url=f"mqtt://{host}")).good is good

@@ -1,0 +1,78 @@
+"""docs/console.md is true: its transcript is what a console says, and it names every command."""
+
+import re
+from pathlib import Path
+
+from agent.service.aim import RAMP
+from agent.service.table import COMMANDS
+from tests.whole.rig import Box, Centre
+from tests.whole.technician import OUT, Technician, give_secret
+
+PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
+PROMPT = "casa-0001> "
+DARK = """
+[[camera]]
+name = "yard"
+driver = "v4l2"
+options = { device = "/dev/v4l/by-id/yard" }
+detect = { enabled = false }
+"""
+
+
+def test_the_page_has_every_command_in_its_words() -> None:
+    for command in COMMANDS:
+        assert f"| `{command.name}` | {command.help} |" in PAGE, command.name
+
+
+def block(name: str) -> list[str]:
+    found = re.search(rf"^```text {name}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, name
+    return found[1].splitlines()
+
+
+def told(lines: list[str]) -> list[str]:
+    """Without what differs from time to time and from box to box: numbers, names of files, pictures,
+    bars; and folded or not.
+    """
+    kept = [line for line in lines if not line.strip() or set(line) - set(RAMP)]
+    text = " ".join(" ".join(kept).split())
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
+    text = re.sub(r"Written: .*$", "Written:", text)
+    text = re.sub(r"\[[#.|]+\]", "[BAR]", text)
+    text = re.sub(r" level .* glass .*$", " level glass", text)
+    text = re.sub(r"\d+([.:,]\d+)*", "0", text)
+    return text.split()
+
+
+def test_the_transcript_is_what_a_technician_sees(box: Box, centre: Centre) -> None:
+    assert centre
+    toml = box.folder / "vigie.toml"
+    toml.write_text(toml.read_text() + DARK)
+    give_secret(box.folder)
+    box.start()
+    seat = Technician(box.folder)
+    try:
+        seat.log_in()
+        while "pass camera north" not in seat.do("check 6") or "CAM-01" not in seat.do("check 6"):
+            assert seat.process.poll() is None
+        lines = block("transcript")
+        begins = [at for at, line in enumerate(lines) if line.startswith(PROMPT)]
+        assert len(begins) > 5
+        for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
+            command = lines[begin].removeprefix(PROMPT)
+            screen = seat.do(command)
+            assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
+    finally:
+        seat.leave()
+
+
+def test_the_hello_is_the_one_on_the_page(box: Box) -> None:
+    give_secret(box.folder)
+    seat = Technician(box.folder)
+    try:
+        screen = seat.until(OUT) + "login amina\n" + seat.do("login amina", "Answer: ")
+    finally:
+        seat.leave()
+    nonce = re.compile(r"[0-9A-Z]{4}-[0-9A-Z]{4}$", re.MULTILINE)
+    shown = nonce.sub("NONCE", "\n".join(block("hello"))).removesuffix("\nAnswer:")
+    assert told(nonce.sub("NONCE", screen).splitlines()) == told(shown.splitlines())

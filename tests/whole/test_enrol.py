@@ -1,0 +1,206 @@
+"""A new certificate at the console: the request fits a real authority, and only what fits comes in."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.config import BrokerConfig
+from agent.console.enrolment import Enrolment
+from agent.service.box import CannotDo
+from tests.whole.technician import OUT, Technician, make_box
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+class Authority:
+    """Signs whatever it is given."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.file = folder / f"{name}.pem"
+        own = self._signed(self.name, self.key.public_key(), NOW, ca=True)
+        self.file.write_text(own)
+
+    def sign(self, request: str, *, name: str | None = None, since: datetime = NOW) -> str:
+        asked = x509.load_pem_x509_csr(request.encode())
+        assert asked.is_signature_valid
+        subject = asked.subject
+        if name is not None:
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        public = asked.public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        return self._signed(subject, public, since)
+
+    def _signed(
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey,
+        since: datetime,
+        *,
+        ca: bool = False,
+    ) -> str:
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(since - timedelta(days=1))
+            .not_valid_after(since + timedelta(days=365))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        pem = made.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return pem.decode()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def broker(folder: Path, **more: str) -> BrokerConfig:
+    return BrokerConfig(
+        url="mqtts://centre",
+        ca=str(folder / "ca.pem"),
+        certificate=str(folder / "box.pem"),
+        key=str(folder / "box.key"),
+        **more,
+    )
+
+
+def enrolment(folder: Path) -> Enrolment:
+    return Enrolment(folder / "state", "casa-0001", broker(folder))
+
+
+def test_a_request_becomes_a_pair_that_openssl_knows(tmp_path: Path, authority: Authority) -> None:
+    enrol = enrolment(tmp_path)
+    told = enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    assert told[0] == "Certificate of casa-0001, good until 2027-11-25."
+    for name in ("box.key", "box.pem"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    words = ["x509", "-in", "box.pem", "-noout", "-pubkey"]
+    of_certificate = subprocess.run(
+        ["openssl", *words], cwd=tmp_path, capture_output=True, check=True
+    )
+    of_key = subprocess.run(
+        ["openssl", "pkey", "-in", "box.key", "-pubout"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert of_certificate.stdout == of_key.stdout
+
+
+def test_the_old_pair_stays_beside_the_new_one(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "box.pem").write_text("old certificate")
+    (tmp_path / "box.key").write_text("old key")
+    enrol = enrolment(tmp_path)
+    enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    assert (tmp_path / "box.pem.before").read_text() == "old certificate"
+    assert (tmp_path / "box.key.before").read_text() == "old key"
+    assert "BEGIN CERTIFICATE" in (tmp_path / "box.pem").read_text()
+
+
+def test_a_request_that_is_asked_for_twice_has_the_same_key(
+    tmp_path: Path, authority: Authority
+) -> None:
+    first = enrolment(tmp_path).request()
+    enrolment(tmp_path).request()
+    assert enrolment(tmp_path).install(authority.sign(first), NOW, clock_synced=True)
+
+
+def test_the_key_of_a_request_is_its_owners_alone(tmp_path: Path) -> None:
+    enrolment(tmp_path).request()
+    assert (tmp_path / "state" / "enrol" / "request.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_place_in_the_configuration_it_says_where_it_is(
+    tmp_path: Path, authority: Authority
+) -> None:
+    only_ca = BrokerConfig(url="mqtts://centre", ca=str(authority.file))
+    enrol = Enrolment(tmp_path / "state", "casa-0001", only_ca)
+    told = enrol.install(authority.sign(enrol.request()), NOW, clock_synced=True)
+    assert "Set broker.key = " in "\n".join(told)
+    assert (tmp_path / "state" / "enrol" / "box.pem").exists()
+
+
+def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "box.pem").write_text("old certificate")
+    enrol = enrolment(tmp_path)
+    request = enrol.request()
+    stranger = Authority(tmp_path / "state", "stranger")
+    other = Enrolment(tmp_path / "other", "casa-0001", broker(tmp_path)).request()
+    late = NOW - timedelta(days=800)
+    for pem, why in (
+        ("junk", "no certificate in PEM"),
+        (authority.sign(other), "not for the key"),
+        (authority.sign(request, name="casa-0002"), "its name is 'casa-0002'"),
+        (authority.sign(request, since=late), "and not today"),
+        (stranger.sign(request), "not signed by broker.ca"),
+    ):
+        with pytest.raises(CannotDo, match=why):
+            enrol.install(pem, NOW, clock_synced=True)
+        assert (tmp_path / "box.pem").read_text() == "old certificate"
+        assert not (tmp_path / "box.key").exists()
+
+
+def test_without_a_clock_the_dates_are_not_judged(tmp_path: Path, authority: Authority) -> None:
+    enrol = enrolment(tmp_path)
+    old = authority.sign(enrol.request(), since=NOW - timedelta(days=800))
+    assert enrol.install(old, NOW, clock_synced=False)
+
+
+def test_without_a_request_there_is_nothing_to_take(tmp_path: Path, authority: Authority) -> None:
+    other = Enrolment(tmp_path / "other", "casa-0001", None).request()
+    with pytest.raises(CannotDo, match="begin with enrol request"):
+        enrolment(tmp_path).install(authority.sign(other), NOW, clock_synced=True)
+
+
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V"
+state = "state"
+[broker]
+url = "mqtts://127.0.0.1:1"
+ca = "ca.pem"
+certificate = "box.pem"
+key = "box.key"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+"""
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Technician]:
+    technician = Technician(make_box(tmp_path / "box", CONFIG))
+    yield technician
+    technician.leave()
+
+
+def test_at_the_cable_it_is_copied_out_and_pasted_in(tmp_path: Path, seat: Technician) -> None:
+    box = tmp_path / "box"
+    authority = Authority(box)
+    seat.log_in()
+    screen = seat.do("enrol request")
+    begin, end = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
+    request = begin + screen.partition(begin)[2].partition(end)[0] + end + "\n"
+    signed = authority.sign(request, since=datetime.now(UTC))
+    seat.send(b"enrol certificate\r")
+    seat.until_seen("Ctrl-C gives up.\r\n")
+    seat.send(signed.replace("\n", "\r").encode())
+    assert "Certificate of casa-0001" in seat.until("casa-0001> ")
+    assert "pass broker.certificate of casa-0001: good until" in seat.do("check 13")
+    assert "PRIVATE" not in seat.log
+    seat.send(b"logout\r")
+    seat.until(OUT)

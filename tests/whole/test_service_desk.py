@@ -1,0 +1,149 @@
+"""The running agent's door for the technician's console: it shows what its cameras see."""
+
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent import local_socket, service_desk
+from agent.clock import SystemClock
+from agent.control.verbs.snapshot import Shown
+from agent.faults import FaultBoard
+from agent.service.lockout import Lockout
+from agent.service_desk import SOCKET, NoPicture, ServiceDesk
+from agent.stage import StageThread
+from drivers.media import Frame
+from tests.pure.console_rig import street
+from tests.whole.rig import WAIT_S
+
+CLOCK = SystemClock()
+BOOT = "boot-1"
+
+
+class Agent:
+    """The stage, and a camera whose frames come all the time."""
+
+    def __init__(self, state: Path) -> None:
+        self.faults = FaultBoard(CLOCK.boottime_ns)
+        cameras = {
+            "north": Shown(),
+            "bank": Shown(viewers=("omar",)),
+            "yard": Shown(watched=False),
+            "dark": Shown(),
+        }
+        self.desk = ServiceDesk(state, cameras, CLOCK, BOOT, self.faults)
+        self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
+        self._ending = threading.Event()
+        self._frames = threading.Thread(target=self._offer)
+        self.luma = street(1, 360, 640)
+
+    def start(self, state: Path) -> None:
+        self._thread.start()
+        self._frames.start()
+        while service_desk.ask(state, "north", "amina") is None:
+            assert not self._ending.wait(0.01)
+
+    def _offer(self) -> None:
+        half = np.full((180, 320), 128, np.uint8)
+        seq = 0
+        while not self._ending.wait(0.01):
+            seq += 1
+            frame = Frame(seq=seq, t_ns=CLOCK.boottime_ns(), y=self.luma, u=half, v=half)
+            for camera in ("north", "bank"):
+                self.desk.offer(camera, frame)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self._frames.join(WAIT_S)
+        self._thread.stop()
+        assert self._thread.join(WAIT_S)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    one = Agent(tmp_path)
+    one.start(tmp_path)
+    yield one
+    one.stop()
+
+
+def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
+    agent: Agent, tmp_path: Path
+) -> None:
+    seen = service_desk.ask(tmp_path, "north", "amina")
+    assert seen is not None
+    assert (seen.width_px, seen.height_px) == (640, 360)
+    assert seen.plane.shape == (90, 160)
+    assert seen.plane.mean() == pytest.approx(agent.luma.mean(), abs=1)
+    assert seen.aim.focus is not None
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(
+    ("camera", "by", "why"),
+    [
+        ("south", "amina", "none of that name"),
+        ("bank", "amina", "not among its viewers"),
+        ("yard", "amina", "only recorded"),
+    ],
+)
+def test_what_may_not_or_cannot_be_seen_is_refused_with_its_reason(
+    tmp_path: Path, camera: str, by: str, why: str
+) -> None:
+    with pytest.raises(NoPicture, match=why):
+        service_desk.ask(tmp_path, camera, by)
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_viewer_of_a_lent_camera_sees_it(tmp_path: Path) -> None:
+    assert service_desk.ask(tmp_path, "bank", "omar") is not None
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_camera_without_pictures_is_told_in_time(tmp_path: Path) -> None:
+    with pytest.raises(NoPicture, match="has got no picture for 5 s"):
+        service_desk.ask(tmp_path, "dark", "amina")
+
+
+def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
+    assert service_desk.ask(tmp_path, "north", "amina") is None
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(
+    "said", [b"\n", b"{}\n", b"x" * 5000, b"\xff\n", b'{"camera": 1}\n', b"[" * 900 + b"\n", b""]
+)
+def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with local_socket.address(tmp_path, SOCKET) as address:
+            connection.connect(address)
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(WAIT_S)
+        assert b"not_seen" in connection.recv(10_000)
+    assert service_desk.ask(tmp_path, "north", "amina") is not None
+
+
+def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
+    agent: Agent, tmp_path: Path
+) -> None:
+    lockout = Lockout(tmp_path, CLOCK, BOOT)
+    for _ in range(3):
+        lockout.count()
+    _wait(agent, lambda: [fault.code for fault in agent.faults.active()] == ["SVC-01"])
+    assert "3 wrong answers in a row" in agent.faults.active()[0].detail
+    lockout.clear()
+    _wait(agent, lambda: not agent.faults.active())
+
+
+def _wait(agent: Agent, reached: Callable[[], bool]) -> None:
+    for _ in range(int(WAIT_S)):
+        if reached():
+            return
+        agent.faults.changed.wait(1.0)
+        agent.faults.changed.clear()
+    raise AssertionError(agent.faults.active())
