@@ -6,7 +6,7 @@ The picture is of a frame as detection gets it: what a mask hides is hidden in i
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
@@ -43,11 +43,13 @@ Result: TypeAlias = SnapshotResult
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A camera that may be shown. `viewers` are those who may see it, None where everybody who may
-    command; `watched`: whether it gives frames at all, which only detection asks of it.
+    command; `watched`: whether it gives frames at all, which only detection asks of it; `rests`:
+    whether it gives none now, because the box is under strain.
     """
 
     viewers: tuple[str, ...] | None = None
     watched: bool = True
+    rests: Callable[[], bool] = lambda: False
 
     def check(self, camera: str, asker: Asker) -> None:
         """Raise Refused where he may not see the camera, which has this name, or nobody can."""
@@ -59,6 +61,22 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not self.watched:
             raise Refused("unsupported", f"camera {camera!r} is only recorded: detection is off")
+        if self.rests():
+            raise Refused(
+                "failed", f"camera {camera!r} gives no pictures now: the box is under strain"
+            )
+
+
+class Gallery(Protocol):
+    """Where pictures go that somebody asked for."""
+
+    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+        """Who looks, before anything is given. Raises OSError, and then nothing is."""
+        ...
+
+    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+        """The picture."""
+        ...
 
 
 class SnapshotVerb:

@@ -1,0 +1,137 @@
+"""`vigie commission`: the as-installed certificate, and what has changed since."""
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+
+import msgspec
+
+from agent import commission_record
+from agent.cli.commands import Commands
+from agent.cli.footage_output import print_json
+from agent.clock import SystemClock
+from agent.commission import Site
+from agent.commission_record import Answer, BadRecord
+from agent.errors import BadInput
+from agent.service.aim import characters
+from drivers.media import Plane
+
+_COLUMNS, _ROWS = 78, 22
+_LONGEST = 200
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command and its own command."""
+    parser = commands.add_parser(
+        "commission",
+        help="say that a box is installed well, and what has changed since",
+        description="Walks through aim, focus, masks, heads, link and clock of a box whose agent "
+        "runs, asks whether each is good, and writes a signed record with pictures. With --compare "
+        "it tells what is not as it was: 0: nothing; 1: something.",
+    )
+    kinds = parser.add_subparsers(metavar="WHAT")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the configuration, TOML")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="a copy of the record, a new folder"
+    )
+    parser.add_argument("--by", metavar="NAME", help="who stands here (the user's name)")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, for scripts")
+    parser.add_argument("--compare", action="store_true", help="tell what has changed since")
+    parser.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    parser.set_defaults(run=run)
+    verifier = kinds.add_parser("verify", help="whether a record is what its box signed")
+    verifier.add_argument("folder", metavar="DIR", type=Path)
+    verifier.add_argument(
+        "--public-key", metavar="KEY", help="the box's key as the centre knows it, base64"
+    )
+    verifier.set_defaults(run=verify)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Commission, or compare."""
+    if args.config is None:
+        raise BadInput(
+            "commission: --config is missing; allowed: --config FILE, or commission verify DIR"
+        )
+    by = (args.by or getpass.getuser()).strip()
+    if not by or len(by) > _LONGEST or not by.isprintable():
+        raise BadInput(f"--by {by!r}: allowed: one line of 1 to {_LONGEST} characters")
+    asks = not (args.yes or args.compare or args.json)
+    if asks and not sys.stdin.isatty():
+        raise BadInput("commission: nobody is there to answer; allowed: at a terminal, or --yes")
+    site = Site(args.config, SystemClock(), by)
+    return _compare(site, args) if args.compare else _commission(site, args, asks=asks)
+
+
+def _commission(site: Site, args: argparse.Namespace, *, asks: bool) -> int:
+    written = site.commission(_ask if asks else _show if not args.json else _keep, args.out)
+    bad = [answer for answer in written.record.answers if answer.good is False]
+    if args.json:
+        print_json({"folder": str(written.folder), "record": written.record})
+        return 1 if bad else 0
+    print(f"{written.folder}: signed by {written.record.public_key}")
+    if written.copy is not None:
+        print(f"  a copy: {written.copy}")
+    for answer in bad:
+        print(f"  NOT GOOD: {_title(answer)}: {answer.note or answer.found}")
+    return 1 if bad else 0
+
+
+def _compare(site: Site, args: argparse.Namespace) -> int:
+    then, found = site.compare()
+    if args.json:
+        drifts = [{**msgspec.structs.asdict(one), "matters": one.matters} for one in found]
+        print_json({"then": then.made, "by": then.by, "drifts": drifts})
+    else:
+        print(f"commissioned {then.made} by {then.by}")
+        for one in found:
+            of = f" {one.of}" if one.of else ""
+            print(f"  {one.what}{of}: {one.said}")
+        if not found:
+            print("  all is as it was")
+    return 1 if any(one.matters for one in found) else 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Whether a record is good: 0 or 1."""
+    try:
+        record, pictures = commission_record.read(args.folder, args.public_key)
+    except BadRecord as error:
+        print(f"{args.folder}: BROKEN: {error}")
+        return 1
+    print(f"{args.folder}: good: box {record.box}, {record.site}")
+    print(f"  made {record.made} by {record.by}, with {len(pictures)} pictures")
+    print(f"  signed by {record.public_key}")
+    if args.public_key is None:
+        print("  compare that key with the one that the centre knows: --public-key KEY")
+    return 0
+
+
+def _title(answer: Answer) -> str:
+    return f"{answer.part} of {answer.of}" if answer.of else answer.part
+
+
+def _keep(answer: Answer, _picture: Plane | None) -> Answer:
+    return answer
+
+
+def _show(answer: Answer, _picture: Plane | None) -> Answer:
+    verdict = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
+    print(f"{_title(answer)}: {answer.found}: {verdict}")
+    return answer
+
+
+def _ask(answer: Answer, picture: Plane | None) -> Answer:
+    if picture is not None and answer.part == "aim":
+        print("\n".join(characters(picture, _COLUMNS, _ROWS)))
+    print(f"{_title(answer)}: {answer.found}")
+    while True:
+        given = input("  good? y, or n and why: ").strip()
+        said, _, why = given.partition(" ")
+        note = why.strip()[:_LONGEST] or None
+        if said.lower() in ("y", "yes"):
+            return msgspec.structs.replace(answer, good=True, note=note)
+        if said.lower() in ("n", "no"):
+            return msgspec.structs.replace(answer, good=False, note=note)
+        print("  allowed: y, n, or n and a few words")

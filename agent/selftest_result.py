@@ -1,0 +1,63 @@
+"""The result of the newest self-test, in a file of the state folder."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from agent.model import SelfTestStep
+
+NAME = "selftest.json"
+_MOST_BYTES = 65_536
+
+
+class SelfTestReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a self-test found. `began` is RFC 3339. `took_s` is of the whole; `event` the id under
+    which the result went into the outbox, None where it could not.
+    """
+
+    v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
+    box: str
+    version: str
+    began: str
+    took_s: float
+    ok: bool
+    steps: tuple[SelfTestStep, ...]
+    event: str | None = None
+    told: str
+    """In one sentence, who was told of the result."""
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the steps that failed."""
+        return tuple(step.name for step in self.steps if not step.ok)
+
+
+_REPORT = msgspec.json.Decoder(SelfTestReport)
+
+
+def write(state: Path, report: SelfTestReport) -> None:
+    """Replace the file, durably: a cut leaves the old one or the new one. Raises OSError."""
+    making = state / f".{NAME}.making"
+    making.unlink(missing_ok=True)
+    handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    with os.fdopen(handle, "wb") as file:
+        file.write(msgspec.json.encode(report) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    making.rename(state / NAME)
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(state: Path) -> SelfTestReport | None:
+    """The newest result; None where there is none, or none that can be read."""
+    try:
+        with (state / NAME).open("rb") as file:
+            return _REPORT.decode(file.read(_MOST_BYTES))
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,262 @@
+"""A support bundle: signed, bounded, and without a secret."""
+
+import base64
+import gzip
+import io
+import tarfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.service import scrubbing
+from agent.service.allowed_config import LEFT_OUT, allowed, withheld
+from agent.service.bundle import (
+    FILE_MOST_BYTES,
+    MOST_BYTES,
+    MOST_FILES,
+    About,
+    Content,
+    LeftOut,
+    build,
+    unpack,
+    verify,
+)
+from agent.service.scrubbing import Scrubber
+
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+OTHER = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+ABOUT = About(
+    box="pole-17", made="2026-11-03T07:41:05Z", clock_synced=True, boot="b", versions={"vigie": "1"}
+)
+EXAMPLE = Path(__file__).parents[2] / "docs" / "vigie.example.toml"
+
+
+def bundle(*contents: Content, signed: bool = True, left_out: tuple[LeftOut, ...] = ()) -> bytes:
+    public, sign = (PUBLIC, KEY.sign) if signed else (None, None)
+    return build("vigie-bundle-pole-17-x", ABOUT, contents, left_out, public, sign)
+
+
+GOOD = bundle(Content(name="health.json", data=b"{}"), Content(name="journal.txt", data=b"a\nb\n"))
+
+
+def repacked(files: dict[str, bytes], folder: str = "vigie-bundle-pole-17-x") -> io.BytesIO:
+    """Files as somebody else would pack them."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return io.BytesIO(out.getvalue())
+
+
+def test_a_bundle_is_good_and_the_same_contents_give_the_same_bytes() -> None:
+    verdict = verify(io.BytesIO(GOOD), PUBLIC)
+    assert (verdict.ok, verdict.signed_by) == (True, PUBLIC)
+    assert verdict.manifest is not None
+    assert [one.name for one in verdict.manifest.files] == ["health.json", "journal.txt"]
+    again = bundle(
+        Content(name="health.json", data=b"{}"), Content(name="journal.txt", data=b"a\nb\n")
+    )
+    assert again == GOOD
+
+
+def test_one_without_a_key_agrees_with_itself_and_is_not_what_a_known_key_has_signed() -> None:
+    unsigned = bundle(Content(name="health.json", data=b"{}"), signed=False)
+    verdict = verify(io.BytesIO(unsigned))
+    assert (verdict.ok, verdict.signed_by) == (True, None)
+    assert "not signed" in verify(io.BytesIO(unsigned), PUBLIC).why
+    assert "not the key that is known" in verify(io.BytesIO(GOOD), OTHER).why
+
+
+def changed(files: dict[str, bytes], name: str, data: bytes | None) -> dict[str, bytes]:
+    rest = {one: given for one, given in files.items() if one != name}
+    return rest if data is None else {**rest, name: data}
+
+
+FILES = unpack(io.BytesIO(GOOD))
+MANIFEST = msgspec.json.decode(FILES["manifest.json"])
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (changed(FILES, "health.json", b"{} "), "health.json: was changed"),
+        (changed(FILES, "health.json", None), "health.json: is missing"),
+        (changed(FILES, "more.txt", b"x"), "more.txt: not in SHA256SUMS"),
+        (changed(FILES, "SHA256SUMS", None), "SHA256SUMS: is missing"),
+        (changed(FILES, "SHA256SUMS", b"no sum\n"), "is no line of it"),
+        (changed(FILES, "SHA256SUMS", FILES["SHA256SUMS"] * 2), "is no line of it"),
+        (changed(FILES, "SHA256SUMS.sig", None), "not signed"),
+        (changed(FILES, "SHA256SUMS.sig", b"0" * 64), "is not the signature"),
+        (changed(FILES, "manifest.json", None), "manifest.json: is missing"),
+        (changed(FILES, "manifest.json", b"[]"), "manifest.json: Expected"),
+        (
+            changed(FILES, "manifest.json", msgspec.json.encode({**MANIFEST, "public_key": OTHER})),
+            "manifest.json: was changed",
+        ),
+        ({"Passwd": b""}, "no name of a file"),
+        ({"a/b": b""}, "no name of a file"),
+        ({"..": b""}, "no name of a file"),
+    ],
+)
+def test_whatever_is_changed_is_found(files: dict[str, bytes], said: str) -> None:
+    verdict = verify(repacked(files))
+    assert not verdict.ok
+    assert said in verdict.why
+
+
+@given(at=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7))
+def test_no_bit_of_a_bundle_can_be_turned_and_change_what_it_says(at: int, bit: int) -> None:
+    data = bytearray(GOOD)
+    data[at] ^= 1 << bit
+    verdict = verify(io.BytesIO(bytes(data)), PUBLIC)
+    if verdict.ok:  # of the archive's own padding and names there is no sum
+        assert unpack(io.BytesIO(bytes(data))) == FILES
+
+
+@given(length=st.integers(0, len(GOOD) - 9))
+def test_a_torn_one_is_told_as_torn(length: int) -> None:
+    assert not verify(io.BytesIO(GOOD[:length])).ok
+
+
+@given(st.binary(max_size=2000))
+def test_rubbish_gets_a_verdict(data: bytes) -> None:
+    assert not verify(io.BytesIO(data)).ok
+    assert not verify(io.BytesIO(gzip.compress(data))).ok
+
+
+def test_a_link_out_of_the_folder_and_a_bomb_are_refused() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        link = tarfile.TarInfo("folder/health.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        tar.addfile(link)
+    assert "allowed: files in one folder" in verify(io.BytesIO(out.getvalue())).why
+    bomb = gzip.compress(bytes(3 * MOST_BYTES))
+    assert f"larger than {2 * MOST_BYTES}" in verify(io.BytesIO(bomb)).why
+    assert "allowed: files in one folder" in verify(repacked({"x": b""}, "..")).why
+
+
+def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told() -> None:
+    line = b"x" * 99 + b"\n"
+    large = Content(name="journal.txt", data=b"old\n" + line * (FILE_MOST_BYTES // 100 + 5))
+    many = [Content(name=f"f{n}.bin", data=bytes(FILE_MOST_BYTES)) for n in range(10)]
+    data = bundle(large, *many)
+    verdict = verify(io.BytesIO(data), PUBLIC)
+    assert verdict.ok
+    assert verdict.manifest is not None
+    (journal, *_) = verdict.manifest.files
+    assert journal.cut
+    files = unpack(io.BytesIO(data))
+    assert files["journal.txt"].startswith(b"xxx")
+    assert files["journal.txt"].endswith(line)
+    assert sum(len(one) for name, one in files.items() if name.startswith("f")) <= MOST_BYTES
+    assert {one.name for one in verdict.manifest.left_out} == {"f7.bin", "f8.bin", "f9.bin"}
+    lots = bundle(*(Content(name=f"f{n}", data=b"") for n in range(MOST_FILES + 1)))
+    told = verify(io.BytesIO(lots)).manifest
+    assert told is not None
+    assert told.left_out == (LeftOut(name=f"f{MOST_FILES}", why="there was no room for it"),)
+
+
+SECRET = "s3cr3t-Tr0ub4dor"  # noqa: S105 - planted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[camera.options]\nurl = "rtsp://admin:{SECRET}@10.0.0.21/main"',
+        f'[[camera]]\n[camera.options]\nurl = "rtsp://10.0.0.21/user=admin_password={SECRET}"',
+        f'[[camera]]\n[camera.options]\nurl = "rtsp://10.0.0.21/main?token={SECRET}"',
+        f'[[camera]]\n[camera.options]\npassword = "{SECRET}"',
+        f'[[camera]]\n[camera.options]\nkey = "{SECRET}"',
+        f'[[camera]]\n[camera.options.deep.deeper]\ndevice = "{SECRET}"',
+        f'[[camera]]\n[camera.detect_options]\nurl = "{SECRET}"',
+        f'[[camera]]\n[camera.onvif]\nurl = "http://{SECRET}@10.0.0.21/"',
+        f'[[camera]]\n[camera.institution]\nviewers = ["{SECRET}"]',
+        f'[[head]]\n[head.options]\nusername = "{SECRET}"',
+        f'[broker]\nurl = "mqtt://vigie:{SECRET}@centre"',
+        f'[broker]\nkey = "{SECRET}"',
+        f'[broker]\npassword_file = "{SECRET}"',
+        f'[broker]\nusername = "{SECRET}"',
+        f'[broker]\npassword = "{SECRET}"',
+        f'[broker]\nkey = """-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----"""',
+        f'[console]\nsecret = "{SECRET}"',
+        f'[console]\nsecret_file = "smb://me:{SECRET}@nas/console"',
+        f'pasword = "{SECRET}"',
+        f'words = [["{SECRET}"], {{ a = "{SECRET}" }}]',
+        "[pin]\nsim_pin_code = 314159",
+    ],
+)
+def test_a_secret_in_a_configuration_stays_wherever_it_was_put(text: str) -> None:
+    tables = tomllib.loads(text)
+    shown = msgspec.json.encode(allowed(tables)).decode()
+    assert SECRET not in shown
+    assert "314159" not in shown
+    assert LEFT_OUT in shown
+    if SECRET in text:
+        assert SECRET not in Scrubber(withheld(tables)).text(f"x {SECRET} y")
+
+
+def test_what_support_needs_of_a_configuration_is_shown() -> None:
+    shown = allowed(tomllib.loads(EXAMPLE.read_text()))
+    assert shown["box"]["id"] == "casa-0001"
+    assert shown["broker"]["url"] == "mqtts://centre.example:8883"
+    assert shown["broker"]["keepalive_s"] == 30
+    camera = shown["camera"][0]
+    assert camera["options"] == {"url": f"rtsp://10.0.0.21/{LEFT_OUT}"}
+    assert camera["detect"]["model"] == "ssdlite_mobilenet_v2"
+    assert camera["detect"]["scene"] == "north.scene.toml"
+
+
+VALUES: Any = st.recursive(
+    st.sampled_from([SECRET, f"http://u:{SECRET}@h/", f"rtsp://h/{SECRET}", 7, True, "plain"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["url", "options", "password", "key", "x"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["broker", "camera", "head", "z"]), VALUES))
+def test_no_shape_of_a_configuration_shows_a_secret(tables: dict[str, Any]) -> None:
+    assert SECRET not in msgspec.json.encode(allowed(tables)).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"opened rtsp://admin:{SECRET}@10.0.0.21/main",
+        f"password={SECRET} was refused",
+        f"'password': '{SECRET}'",
+        f'{{"token": "{SECRET}"}}',
+        f"GET /?pwd={SECRET}&x=1",
+        f"-----BEGIN EC PRIVATE KEY-----\n{SECRET}\n-----END EC PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+    ],
+)
+def test_what_looks_like_a_secret_is_left_out_of_a_text_though_nobody_knows_it(text: str) -> None:
+    assert SECRET not in Scrubber(()).text(text)
+
+
+@given(before=st.text(max_size=20), after=st.text(max_size=20))
+def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) -> None:
+    scrubber = Scrubber([SECRET])
+    assert SECRET not in scrubber.text(before + SECRET + after)
+    assert SECRET not in str(scrubber.value({before: [{"x": (SECRET + after,)}]}))
+    assert SECRET not in str(scrubber.value({before + SECRET: 1}))
+
+
+def test_a_key_is_known_by_each_of_its_lines_and_a_name_that_is_shown_stays() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"
+    scrubber = Scrubber(["pole-17", *scrubbing.of_file(pem)], shown=["pole-17"])
+    assert scrubber.text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {LEFT_OUT}"
+    assert scrubbing.of_file(f"{SECRET}\n")[1] == SECRET

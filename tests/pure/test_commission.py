@@ -1,0 +1,314 @@
+"""What has changed since a box was commissioned, by its pictures and by its settings."""
+
+import base64
+import hashlib
+import itertools
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent import commission_record
+from agent.commission_drift import Drift, drifts
+from agent.commission_record import BadRecord, CameraRecord, Commissioned, HeadRecord
+from agent.service.aim import measure, small
+from drivers.media import Plane
+from drivers.street.picture import Look, Painter
+from drivers.street.planes import planes_of
+from drivers.street.view import View
+
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+SIZE = (960, 540)
+COLUMNS, ROWS = 480, 270
+DAY = Look(night=False, rain=0.0, noise=2.0)
+A, B = "a" * 64, "b" * 64
+
+
+def street(begin_s: float, look: Look = DAY) -> list[Plane]:
+    """Five pictures, a second apart."""
+    painter = Painter(View(*SIZE), look, 1)
+    return [planes_of(painter.paint(begin_s + n, n))[0] for n in range(5)]
+
+
+def seen(pictures: list[Plane]) -> tuple[Plane, float | None]:
+    """The median of small ones, and the focus, as a commissioning takes them."""
+    planes = [small(picture, COLUMNS, ROWS) for picture in pictures]
+    focus = sorted(measure(picture).focus or 0.0 for picture in pictures)[2]
+    return np.asarray(np.median(np.stack(planes), axis=0), np.uint8), focus
+
+
+def shifted(pictures: list[Plane], share: float) -> list[Plane]:
+    """The camera turned to one side."""
+    step = round(SIZE[0] * share)
+    wide = [cv2.copyMakeBorder(p, 0, 0, 0, step, cv2.BORDER_REFLECT) for p in pictures]
+    return [np.asarray(p[:, step:], np.uint8) for p in wide]
+
+
+def blurred(pictures: list[Plane], sigma_px: float) -> list[Plane]:
+    return [np.asarray(cv2.GaussianBlur(p, (0, 0), sigma_px), np.uint8) for p in pictures]
+
+
+def covered(pictures: list[Plane]) -> list[Plane]:
+    return [np.asarray(np.full_like(p, 120), np.uint8) for p in pictures]
+
+
+BEFORE = street(1.0)
+LATER = street(41.0)
+
+
+def camera(focus: float | None = 30.0, **changes: Any) -> CameraRecord:
+    known: dict[str, Any] = {
+        "name": "north",
+        "picture": A,
+        "why": None,
+        "width_px": COLUMNS,
+        "height_px": ROWS,
+        "focus": focus,
+        "lean_deg": None,
+        "exposure": "good",
+        "masks": 1,
+        "scenes": {"": A},
+        "model": A,
+        "preset": None,
+    }
+    return CameraRecord(**{**known, **changes})
+
+
+def record(*cameras: CameraRecord, **changes: Any) -> Commissioned:
+    known: dict[str, Any] = {
+        "box": "pole-17",
+        "site": "A street",
+        "made": "2026-11-03T07:41:05Z",
+        "clock_synced": True,
+        "clock_source": "ntp",
+        "by": "amina",
+        "public_key": PUBLIC,
+        "version": "1",
+        "config": A,
+        "cameras": cameras or (camera(),),
+        "heads": (),
+        "connected": True,
+        "centre_listens": True,
+        "round_trip_ms": 20.0,
+        "faults": (),
+    }
+    return Commissioned(**{**known, **changes})
+
+
+def whats(found: list[Drift]) -> list[str]:
+    return [one.what for one in found]
+
+
+@pytest.mark.parametrize(
+    ("after", "what"),
+    [
+        pytest.param(LATER, [], id="other traffic"),
+        pytest.param(street(20.0, Look(night=False, rain=0.6, noise=3.0)), [], id="rain"),
+        pytest.param(street(20.0, Look(night=True, rain=0.0, noise=4.0)), [], id="night"),
+        pytest.param([np.asarray(p * 0.7 + 10, np.uint8) for p in LATER], [], id="less light"),
+        pytest.param(shifted(LATER, 0.005), [], id="it trembles in the wind"),
+        pytest.param(shifted(LATER, 0.015), ["moved"], id="turned by 1.5 percent"),
+        pytest.param(shifted(LATER, 0.05), ["moved"], id="turned by 5 percent"),
+        pytest.param(shifted(LATER, 0.25), ["moved"], id="turned by a quarter"),
+        pytest.param(blurred(LATER, 4.0), ["blurred"], id="out of focus"),
+        pytest.param(blurred(LATER, 12.0), ["blurred"], id="far out of focus"),
+        pytest.param(covered(LATER), ["blocked"], id="covered"),
+        pytest.param([np.asarray(p // 20, np.uint8) for p in LATER], ["dark"], id="dark"),
+    ],
+)
+def test_what_happened_to_a_camera_is_told_and_traffic_and_weather_are_not(
+    after: list[Plane], what: list[str]
+) -> None:
+    plane_then, focus_then = seen(BEFORE)
+    plane_now, focus_now = seen(after)
+    found = list(
+        drifts(
+            record(camera(focus_then)),
+            record(camera(focus_now)),
+            {"north": plane_then},
+            {"north": plane_now},
+        )
+    )
+    assert whats(found) == what, found
+    assert all(one.matters for one in found)
+
+
+def test_how_far_a_view_has_moved_is_told() -> None:
+    (found,) = drifts(
+        record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
+    )
+    assert found.said == "the view has moved by -5.0% of its width and +0.0% of its height"
+
+
+SAME = {"north": seen(BEFORE)[0]}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "what"),
+    [
+        (record(), record(), []),
+        (record(camera(lean_deg=0.5)), record(camera(lean_deg=3.0)), ["moved"]),
+        (record(camera(lean_deg=0.5)), record(camera(lean_deg=1.0)), []),
+        (record(camera(40.0)), record(camera(19.0)), ["blurred"]),
+        (record(camera(40.0)), record(camera(None)), ["blurred"]),
+        (record(camera(40.0)), record(camera(26.0)), []),
+        (record(camera(None)), record(camera(40.0)), []),
+        (record(camera(masks=2)), record(camera(masks=1)), ["masks"]),
+        (record(camera(scenes={"": A})), record(camera(scenes={"": B})), ["scene"]),
+        (record(camera(scenes={"gate": A})), record(camera(scenes={})), ["scene"]),
+        (record(camera(model=B)), record(camera()), ["model"]),
+        (record(camera(preset="gate")), record(camera(preset="tram")), ["not compared"]),
+        (record(camera(), camera(name="south")), record(), ["camera"]),
+        (record(), record(camera(), camera(name="south")), ["camera"]),
+        (record(), record(connected=False), ["link"]),
+        (record(), record(centre_listens=False), ["link"]),
+        (record(connected=False), record(), []),
+        (record(), record(clock_synced=False), ["clock"]),
+        (record(), record(config=B), ["configuration"]),
+        (record(), record(version="2"), ["software"]),
+    ],
+)
+def test_a_setting_that_was_changed_is_told(
+    then: Commissioned, now: Commissioned, what: list[str]
+) -> None:
+    assert whats(list(drifts(then, now, SAME, SAME))) == what
+
+
+def head(**presets: tuple[float, float, float]) -> HeadRecord:
+    return HeadRecord(name="mast", presets=presets)
+
+
+DEAF = HeadRecord(name="mast", presets=None)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (head(gate=(1, 2, 0)), head(gate=(1.1, 2, 0)), []),
+        (head(gate=(1, 2, 0)), head(gate=(4, 2, 0)), ["its preset gate is elsewhere"]),
+        (head(gate=(1, 2, 0)), head(), ["its preset gate is gone"]),
+        (head(), head(gate=(1, 2, 0)), ["its preset gate is new"]),
+        (head(), DEAF, ["it does not answer"]),
+        (DEAF, head(), []),
+    ],
+)
+def test_a_head_s_presets_are_compared(then: HeadRecord, now: HeadRecord, said: list[str]) -> None:
+    found = list(drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
+    assert [one.said for one in found] == said
+
+
+def test_a_camera_that_shows_nothing_now_is_a_drift_and_one_that_showed_nothing_then_a_note() -> (
+    None
+):
+    (now,) = drifts(record(), record(camera(why="CAM-02")), SAME, {})
+    assert (now.what, now.said, now.matters) == ("no picture", "CAM-02", True)
+    (then,) = drifts(record(camera(why="it was lent")), record(), {}, SAME)
+    assert (then.what, then.matters) == ("not compared", False)
+
+
+PICTURE = b"a picture"
+
+
+def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) -> None:
+    with pytest.raises(BadRecord, match="never commissioned"):
+        commission_record.newest(tmp_path)
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    given = record(camera(picture=digest))
+    for name in ("20261103T074105.000001Z", "20261104T074105.000001Z"):
+        commission_record.write(tmp_path, name, given, {"north": PICTURE}, KEY.sign)
+    folder = commission_record.newest(tmp_path)
+    assert folder.name == "20261104T074105.000001Z"
+    assert commission_record.read(folder, PUBLIC) == (given, {"north": PICTURE})
+    with pytest.raises(BadRecord, match="not the key"):
+        commission_record.read(folder, "A" * 43 + "=")
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "said"),
+    [
+        ("record.json", b"{}", "record.json: "),
+        ("record.json", None, "record.json: No such file"),
+        ("record.json.sig", b"0" * 64, "is not the signature"),
+        ("record.json.sig", None, "record.json.sig: No such file"),
+        ("north.png", b"another", "north.png: was changed"),
+        ("north.png", None, "north.png: No such file"),
+    ],
+)
+def test_a_record_that_was_changed_is_refused(
+    tmp_path: Path, file: str, data: bytes | None, said: str
+) -> None:
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    folder = commission_record.write(
+        tmp_path, "20261103", record(camera(picture=digest)), {"north": PICTURE}, KEY.sign
+    )
+    (folder / file).unlink()
+    if data is not None:
+        (folder / file).write_bytes(data)
+    with pytest.raises(BadRecord, match=said):
+        commission_record.read(folder)
+
+
+def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path) -> None:
+    folder = commission_record.write(
+        tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign
+    )
+    fields = msgspec.json.decode((folder / "record.json").read_bytes())
+    (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "by": "omar"}))
+    with pytest.raises(BadRecord, match="is not the signature"):
+        commission_record.read(folder)
+
+
+def film(path: Path) -> list[Plane]:
+    """The luma of every fifteenth picture of a clip, forty at the most."""
+    with av.open(str(path)) as container:
+        frames = itertools.islice(container.decode(video=0), 0, 600, 15)
+        return [
+            np.asarray(frame.to_ndarray(format="yuv420p")[: frame.height], np.uint8)
+            for frame in frames
+        ]
+
+
+UNSURE = "intel_car-detection.mp4"
+"""It shows little else than a passing car."""
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_on_real_streets_what_nobody_touched_gives_no_word_and_a_shift_is_told_as_far_as_it_is(
+    shared: Path,
+) -> None:
+    clips = sorted(
+        path for path in (shared / "footage").glob("*") if path.suffix in (".mp4", ".avi")
+    )
+    judged = 0
+    for path in clips:
+        pictures = film(path)
+        if len(pictures) < 10 or pictures[0].shape[0] < ROWS:
+            continue
+        judged += 1
+        then, later = pictures[:5], pictures[-5:]
+        step = round(then[0].shape[1] * 0.03)
+        for turn, told in ((0, False), (step, path.name != UNSURE)):
+            before, focus_then = seen([np.asarray(p[:, : p.shape[1] - step]) for p in then])
+            after, focus_now = seen(
+                [np.asarray(p[:, turn : p.shape[1] - step + turn]) for p in later]
+            )
+            found = list(
+                drifts(
+                    record(camera(focus_then)),
+                    record(camera(focus_now)),
+                    {"north": before},
+                    {"north": after},
+                )
+            )
+            assert whats(found) == ["moved"] * told, (path.name, found)
+            if told:
+                share = float(found[0].said.split("moved by ")[1].split("%")[0]) / 100
+                assert share == pytest.approx(-step / (then[0].shape[1] - step), abs=0.002)
+    assert judged > 15

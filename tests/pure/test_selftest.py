@@ -1,0 +1,196 @@
+"""What a self-test holds against the truth, and what the running agent does for it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from agent import selftest_result
+from agent.control.command import Later, Order
+from agent.control.verbs.selftest import ARRIVES_WITHIN_S, SelfTestTold, SelfTestVerb, Tell
+from agent.control.verbs.selftest import Echo as EchoArgs
+from agent.control.wishes import Asker, Refused
+from agent.model import Box, Label, SelfTestStep, Track
+from agent.selftest import pattern
+from agent.selftest.pattern import Look
+from agent.selftest_result import SelfTestReport
+from drivers.street.view import TruthBox, View, truth
+
+VIEW = View(pattern.WIDTH_PX, pattern.HEIGHT_PX)
+GOOD = SelfTestStep(name="capture", ok=True, ms=10.0, said="all came")
+BAD = SelfTestStep(name="seal", ok=False, ms=1.0, said="a stranger's secret opens it")
+
+
+def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Track:
+    return Track(
+        id=box.id + 1,
+        label=label or box.label,
+        score=0.9,
+        box=Box(box.x + shift, box.y, box.w, box.h),
+        vx=0,
+        vy=0,
+        begin_ns=0,
+        seen_ns=0,
+    )
+
+
+def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Look]:
+    """Eyes that make of each one who is there what `seen` says."""
+    return [
+        Look(
+            t_s=pattern.second_of(seq),
+            tracks=tuple(
+                one
+                for box in truth(pattern.SEED, pattern.second_of(seq), VIEW)
+                for one in seen(box)
+            ),
+        )
+        for seq in range(0, pattern.PICTURES, every)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("eyes", "good"),
+    [
+        pytest.param(lambda box: [track(box)], True, id="eyes that see all"),
+        pytest.param(lambda box: [track(box, 0.1 * box.w)], True, id="eyes that are a little off"),
+        pytest.param(lambda _box: [], False, id="blind eyes"),
+        pytest.param(lambda box: [track(box)] if box.label == "car" else [], False, id="no people"),
+        pytest.param(
+            lambda box: [track(box)] if box.label == "person" else [], False, id="no vehicles"
+        ),
+        pytest.param(lambda box: [track(box, label="bicycle")], False, id="wrong labels"),
+        pytest.param(lambda box: [track(box, 0.5)], False, id="all in the wrong place"),
+        pytest.param(
+            lambda box: [track(box), track(box, 0.7), track(box, -0.7)], False, id="many ghosts"
+        ),
+    ],
+)
+def test_only_eyes_that_see_who_is_there_and_little_else_are_good(
+    eyes: Callable[[TruthBox], list[Track]], good: bool
+) -> None:
+    assert pattern.judge(looks(eyes)).ok is good
+
+
+def test_a_busy_box_that_looks_at_every_fourth_picture_is_good_and_one_that_sees_none_is_not() -> (
+    None
+):
+    assert pattern.judge(looks(lambda box: [track(box)], every=4)).ok
+    assert not pattern.judge([]).ok
+
+
+def test_a_picture_is_told_from_the_others_and_neither_noise_nor_light_coding_counts() -> None:
+    one, *_, other = (frame.y for frame in pattern.pictures() if frame.seq in (40, 42))
+    rng = np.random.default_rng(1)
+    coded = np.clip(one + rng.normal(0, 4, one.shape), 0, 255).astype(np.uint8)
+    assert pattern.difference(one, coded) < 2
+    assert pattern.difference(one, other) > 10
+    assert pattern.difference(one, one[:-16]) == float("inf")
+
+
+def report(*steps: SelfTestStep) -> SelfTestReport:
+    return SelfTestReport(
+        box="pole-17",
+        version="1",
+        began="2026-11-03T07:41:05.250Z",
+        took_s=12.5,
+        ok=all(step.ok for step in steps),
+        steps=steps,
+        told="nobody",
+    )
+
+
+def test_the_result_is_read_back_as_it_was_written_and_the_newest_stands(tmp_path: Path) -> None:
+    assert selftest_result.read(tmp_path) is None
+    selftest_result.write(tmp_path, report(BAD))
+    selftest_result.write(tmp_path, report(GOOD, BAD))
+    assert selftest_result.read(tmp_path) == report(GOOD, BAD)
+    assert report(GOOD, BAD).failed == ("seal",)
+    assert [path.name for path in tmp_path.iterdir()] == [selftest_result.NAME]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b'{"v":2}', b"[" * 10_000])
+def test_a_result_that_is_none_is_no_result(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / selftest_result.NAME).write_bytes(data)
+    assert selftest_result.read(tmp_path) is None
+
+
+class Course:
+    """Keeps the end of a command."""
+
+    def __init__(self) -> None:
+        self.ends: list[Any] = []
+
+    def progress(self, share: float, detail: str) -> None:
+        raise AssertionError
+
+    def finish(self, work: Callable[[], msgspec.Struct]) -> None:
+        self.ends.append(work())
+
+
+class Outbox:
+    """Takes messages, until it is full, and says when they have arrived."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.awaited: list[Callable[[], None]] = []
+
+    def send(self, _command: str, on_arrived: Callable[[], None]) -> None:
+        if self.full:
+            raise Refused("failed", "the disk is full")
+        self.awaited.append(on_arrived)
+
+
+def order(args: EchoArgs | Tell) -> Order:
+    return Order(
+        number=1,
+        verb="selftest",
+        id="one",
+        asker=Asker(id="vigie", role="operator"),
+        expires=datetime(2099, 1, 1, tzinfo=UTC),
+        args=args,
+        digest=b"",
+    )
+
+
+def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
+    now_ns = [0]
+    outbox, course = Outbox(), Course()
+    verb = SelfTestVerb(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
+    assert verb.run(order(EchoArgs()), course) == Later(within_s=ARRIVES_WITHIN_S)
+    with pytest.raises(Refused, match="already"):
+        verb.run(order(EchoArgs()), course)
+    now_ns[0] = 1_500_000_000
+    outbox.awaited[0]()
+    assert course.ends == [SelfTestTold(arrived_ms=1500.0)]
+    assert isinstance(verb.run(order(EchoArgs()), course), Later)
+
+
+def test_one_that_never_arrives_or_is_never_taken_does_not_stand_in_the_way_for_ever() -> None:
+    now_ns = [0]
+    outbox = Outbox()
+    verb = SelfTestVerb(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
+    outbox.full = True
+    for _ in range(2):
+        with pytest.raises(Refused, match="disk is full"):
+            verb.run(order(EchoArgs()), Course())
+    outbox.full = False
+    verb.run(order(EchoArgs()), Course())
+    now_ns[0] = int(ARRIVES_WITHIN_S * 1e9)
+    assert isinstance(verb.run(order(EchoArgs()), Course()), Later)
+
+
+def test_a_result_gets_the_id_of_its_event() -> None:
+    told: list[tuple[SelfTestStep, ...]] = []
+
+    def tell(steps: tuple[SelfTestStep, ...]) -> str:
+        told.append(steps)
+        return "an-event"
+
+    verb = SelfTestVerb(Outbox().send, tell, lambda: 0)
+    assert verb.run(order(Tell(steps=(GOOD, BAD))), Course()) == SelfTestTold(event="an-event")
+    assert told == [(GOOD, BAD)]

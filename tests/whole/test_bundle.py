@@ -1,0 +1,208 @@
+"""A support bundle of real boxes: one that runs and is full of secrets, one that is dead or new."""
+
+import json
+import signal
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from agent import bundle, health_file, selftest_result
+from agent.__main__ import main
+from agent.clock import boot_id
+from agent.errors import BadInput
+from agent.identity import Identity
+from agent.model import SelfTestStep
+from agent.record.custody import Custody
+from agent.record.receipts import Serviced
+from agent.selftest_result import SelfTestReport
+from agent.service.bundle import MOST_BYTES, unpack
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK
+from tests.whole.rig import WAIT_S, Box
+
+URL, FILE, CONSOLE, TYPO, QUERY, PERSON = (
+    "tr0ub4dor-in-a-url",
+    "hunter2-in-a-file",
+    "JBSWY3DPEHPK3PXP",
+    "correct-horse-typo",
+    "t0ken-in-a-query",
+    "Khadija El Idrissi",
+)
+CAMERA = f"""driver = "rtsp"
+[camera.options]
+url = "rtsp://admin:{URL}@127.0.0.1:1/main?token={QUERY}"
+open_timeout_s = 1
+[camera.institution]
+owner = "The tram"
+purpose = "Traffic"
+viewers = ["{PERSON}"]
+"""
+
+
+def private_key() -> str:
+    return (
+        generate_private_key(SECP256R1())
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode()
+    )
+
+
+def secrets_of(folder: Path, pem: str) -> list[str]:
+    """All that must not get out: also the middle of each key."""
+    own = (folder / "state" / "identity" / "box.key").read_text()
+    return [
+        *(URL, FILE, CONSOLE, TYPO, QUERY, PERSON),
+        *(line for text in (pem, own) for line in text.splitlines()[1:-1]),
+    ]
+
+
+def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    folder = tmp_path / "box"
+    box = Box(folder, mosquitto.url, CAMERA)
+    pem = private_key()
+    (folder / "box.pem").write_text(pem)
+    (folder / "broker.password").write_text(f"{FILE}\n")
+    (folder / "console.secret").write_text(f"{CONSOLE}\n")
+    state = folder / "state"
+    box.start()
+    try:
+        end_s = time.monotonic() + WAIT_S
+        while (live := health_file.read(state / "run")) is None or not live.report.faults:
+            assert time.monotonic() < end_s, box.log
+            time.sleep(0.1)
+        everything = " ".join(secrets_of(folder, pem))
+        step = SelfTestStep(name="broker", ok=False, ms=1.0, said=everything[:250])
+        selftest_result.write(
+            state,
+            SelfTestReport(
+                box="casa-0001",
+                version="1",
+                began="",
+                took_s=1,
+                ok=False,
+                steps=(step,),
+                told=f"refused: {FILE}",
+            ),
+        )
+        identity = Identity.load_or_make(state / "identity")
+        custody = Custody.open(state / "custody", "casa-0001", boot_id(), CLOCK, identity)
+        custody.append(Serviced(by="amina", what="looked around"), CLOCK.boottime_ns())
+        custody.append(Serviced(by="amina", what=f"typed {FILE}"), CLOCK.boottime_ns())
+        text = (folder / "vigie.toml").read_text()
+        (folder / "vigie.toml").write_text(
+            text.replace(
+                "[health]",
+                f'username = "{PERSON}"\npassword_file = "broker.password"\nkey = "box.pem"\n'
+                f'pasword = "{TYPO}"\n[console]\nsecret_file = "console.secret"\n[health]',
+            )
+        )
+        journal = f"{box.log}\n{everything}\n{pem}\nopened rtsp://u:unknown-to-all@h/\n".encode()
+        root = tmp_path / "root"
+        (root / "etc").mkdir(parents=True)
+        (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
+        made = bundle.make(
+            folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
+        )
+    finally:
+        box.end(signal.SIGKILL)
+    with made.path.open("rb") as file:
+        files = unpack(file)
+    assert {
+        *("config.json", "health.json", "selftest.json", "faults.json", "flight.ndjson"),
+        *("custody.chain", "disk.json", "network.txt", "system.txt", "journal.txt"),
+    } <= files.keys()
+    for secret in [*secrets_of(folder, pem), "unknown-to-all"]:
+        for name, data in files.items():
+            assert secret.encode() not in data, f"{secret} in {name}"
+    assert b"looked around" in files["custody.chain"]
+    assert b"typed" not in files["custody.chain"]
+    config = json.loads(files["config.json"])
+    assert config["camera"][0]["options"]["url"].startswith("rtsp://127.0.0.1:1/")
+    assert config["broker"]["url"] == mosquitto.url
+    assert b"nameserver 9.9.9.9" in files["network.txt"]
+    faults = json.loads(files["faults.json"])
+    assert [fault["code"] for fault in faults["active"]]
+    assert made.size_bytes < MOST_BYTES
+    assert made.path.stat().st_mode & 0o777 == 0o600
+
+
+def written(folder: Path, state: str = "state") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "vigie.toml"
+    path.write_text(
+        f'[box]\nid = "pole-17"\nsite = "A street"\nstate = "{state}"\n'
+        '[broker]\nurl = "mqtt://127.0.0.1:1"\n'
+        '[[camera]]\nname = "north"\ndriver = "fake"\noptions = {}\n'
+    )
+    return path
+
+
+def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = written(tmp_path / "box")
+    Identity.load_or_make(tmp_path / "box" / "state" / "identity")
+    assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    key = made["signed_by"]
+    assert main(["bundle", "verify", made["path"], "--public-key", key]) == 0
+    assert "good" in capsys.readouterr().out
+    assert main(["bundle", "verify", made["path"], "--public-key", "A" * 43 + "="]) == 1
+    assert "BROKEN" in capsys.readouterr().out
+    assert {one["name"] for one in made["left_out"]} >= {"health.json", "flight.ndjson"}
+    # The usual tools agree.
+    with tarfile.open(made["path"]) as archive:
+        archive.extractall(tmp_path / "x", filter="data")
+    (folder,) = (tmp_path / "x").iterdir()
+    subprocess.run(["sha256sum", "--quiet", "--check", "SHA256SUMS"], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("text", ["[box\n", "box = 1\n", '[box]\nid = "../x"\nstate = 3\n', ""])
+def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle_all_the_same(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "vigie.toml"
+    path.write_text(text)
+    made = bundle.make(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    assert made.signed_by is None
+    assert main(["bundle", "verify", str(made.path)]) == 0
+    assert "vigie-bundle-unknown-" in made.path.name
+
+
+def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Path) -> None:
+    config = written(tmp_path / "box")
+    state = tmp_path / "box" / "state"
+    state.mkdir()
+    (state / "selftest.json").write_text("{")
+    (state / "flight-recorder").write_bytes(b"\xff" * 9000)
+    (state / "custody").mkdir()
+    (state / "custody" / "0000000001.chain").mkdir()
+
+    def refused() -> bytes:
+        raise PermissionError(13, "Permission denied", "journalctl")
+
+    made = bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
+    told = {one.name: one.why for one in made.left_out}
+    assert told["journal.txt"] == "journalctl: Permission denied"
+    assert "no good page" in told["flight.ndjson"]
+    assert told["custody.chain"].endswith("Is a directory")
+    assert {"selftest.json", "health.json", "certificate.json"} <= told.keys()
+
+
+def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> None:
+    config = written(tmp_path / "box")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(BadInput, match="--out"):
+        bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    assert main(["bundle"]) == 2

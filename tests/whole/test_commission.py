@@ -1,0 +1,280 @@
+"""Commissioning a box whose agent runs, over its real doors, and what is told of it later."""
+
+import json
+import os
+import pty
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+import pytest
+
+from agent import commission_record, health_file
+from agent.__main__ import main
+from agent.clock import boot_id
+from agent.commission import COLUMNS, ROWS, Site
+from agent.control.verbs.snapshot import Shown
+from agent.errors import BadInput
+from agent.identity import Identity
+from agent.model import HealthReport, OutboxHealth, Vitals
+from agent.record.receipts import Serviced, Viewed, read_line
+from agent.selftest import pattern
+from agent.service_desk import ServiceDesk
+from agent.stage import StageThread
+from drivers.media import Frame
+from tests.whole.command_box import CommandBox
+from tests.whole.report.conftest import CLOCK
+from tests.whole.report.street import wait_until
+
+WAIT_S = 60.0
+CONFIG = """
+[box]
+id = "pole-17"
+site = "A street"
+state = "."
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+detect = { scene = "north.scene.toml" }
+[[camera]]
+name = "tram"
+driver = "fake"
+options = {}
+[camera.institution]
+owner = "The tram"
+purpose = "Traffic"
+viewers = ["omar"]
+[[head]]
+name = "mast"
+driver = "fake"
+"""
+SCENE = "[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n"
+PICTURES = [frame for frame in pattern.pictures() if frame.seq >= 20]
+"""Eight seconds of the street, as a camera gives them."""
+
+
+def health(*, connected: bool) -> HealthReport:
+    return HealthReport(
+        uptime_s=1,
+        version="1",
+        vitals=Vitals(
+            soc_celsius=None,
+            load_1min=None,
+            memory_available_bytes=None,
+            agent_rss_bytes=None,
+            disk_free_bytes=None,
+            disk_total_bytes=None,
+        ),
+        stages=(),
+        cameras=(),
+        detectors=(),
+        footage=(),
+        outbox=OutboxHealth(
+            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=connected, centre_listens=True
+        ),
+        faults=(),
+    )
+
+
+class Agent:
+    """The doors of an agent that runs in a folder, with one camera that gives pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "vigie.toml").write_text(CONFIG)
+        (folder / "north.scene.toml").write_text(SCENE)
+        Identity.load_or_make(folder / "identity")
+        self.lens: Callable[[Frame], Frame] = lambda frame: frame
+        self.connected = True
+        self.box = CommandBox(folder, None)
+        self.desk = ServiceDesk(
+            folder, {"north": Shown(), "tram": Shown()}, CLOCK, boot_id(), self.box.faults
+        )
+        self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
+        self._stopping = threading.Event()
+        self._camera = threading.Thread(target=self._give)
+
+    def __enter__(self) -> Self:
+        self.box.__enter__()
+        self._thread.start()
+        self._camera.start()
+        wait_until((self.folder / "service.sock").exists)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stopping.set()
+        self._camera.join(WAIT_S)
+        self._thread.stop()
+        assert self._thread.join(WAIT_S)
+        self.box.__exit__(None, None, None)
+
+    def _give(self) -> None:
+        while not self._stopping.is_set():
+            for frame in PICTURES:
+                if self._stopping.wait(0.05):
+                    return
+                self.desk.offer("north", self.lens(frame))
+                if frame.seq % 10 == 0:
+                    report = health(connected=self.connected)
+                    health_file.write(self.folder / "run", report, CLOCK)
+
+    def run(self, *words: str) -> int:
+        return main(["commission", "--config", str(self.folder / "vigie.toml"), *words])
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    folder = tmp_path / "box"
+    folder.mkdir()
+    with Agent(folder) as running:
+        wait_until((folder / "run" / "health.json").exists)
+        yield running
+
+
+def luma(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Frame], Frame]:
+    """A lens that does this to the picture."""
+
+    def seen(frame: Frame) -> Frame:
+        return Frame(
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            y=np.ascontiguousarray(change(frame.y), np.uint8),
+            u=frame.u,
+            v=frame.v,
+        )
+
+    return seen
+
+
+def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "certificate"
+    assert agent.run("--by", "omar", "--yes", "--out", str(out)) == 1
+    said = capsys.readouterr().out
+    # The second camera gives nothing, and that is told.
+    assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
+    record, pictures = commission_record.read(out)
+    north, tram = record.cameras
+    assert (record.box, record.by) == ("pole-17", "omar")
+    assert (north.width_px, north.height_px, north.masks) == (COLUMNS, ROWS, 1)
+    assert north.focus is not None
+    assert tram.picture is None
+    assert cv2.imdecode(np.frombuffer(pictures["north"], np.uint8), 0).shape == (ROWS, COLUMNS)
+    assert record.heads[0].presets == {}
+    assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
+    capsys.readouterr()
+    assert agent.run("--by", "omar", "--compare", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["what"] for one in told["drifts"]} <= {"not compared"}
+
+
+def test_what_is_done_to_a_box_afterwards_is_told(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert agent.run("--by", "omar", "--yes") == 1
+    agent.lens = luma(lambda y: np.roll(y, 64, axis=1))
+    agent.connected = False
+    (agent.folder / "north.scene.toml").write_text(SCENE * 2)
+    capsys.readouterr()
+    wait_until(lambda: not _live(agent).outbox.connected)
+    assert agent.run("--by", "omar", "--compare") == 1
+    said = capsys.readouterr().out
+    assert "moved north: the view has moved by +5.0% of its width" in said
+    assert "masks north: 1 then, 2 now" in said
+    assert "scene north: its scene was changed" in said
+    assert "link: there is no connection with the broker" in said
+
+
+def _live(agent: Agent) -> HealthReport:
+    live = health_file.read(agent.folder / "run")
+    assert live is not None
+    return live.report
+
+
+def test_a_lens_that_has_lost_its_focus_is_told(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.run("--by", "omar", "--yes")
+    agent.lens = luma(lambda y: cv2.GaussianBlur(y, (0, 0), 6.0))
+    capsys.readouterr()
+    assert agent.run("--by", "omar", "--compare") == 1
+    assert "blurred north" in capsys.readouterr().out
+
+
+def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alone(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.run("--by", "amina", "--yes")
+    assert "it is lent by The tram, who does not name amina" in capsys.readouterr().out
+    chain = (agent.folder / "custody" / "0000000001.chain").read_bytes().splitlines()
+    bodies = [read_line(line).receipt.body for line in chain]
+    assert Serviced(by="amina", what="commissioned by amina") in bodies
+    assert [body.camera for body in bodies if isinstance(body, Viewed)] == ["north"]
+
+
+def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part(
+    agent: Agent,
+) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "commission", "--config", "vigie.toml", "--by", "omar"],
+        cwd=agent.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as command:
+        os.close(theirs)
+        screen = b""
+        asked = 0
+        while True:
+            try:
+                screen += os.read(ours, 4096)
+            except OSError:
+                break  # it has ended
+            if screen.count(b"n and why: ") > asked:
+                asked = screen.count(b"n and why: ")
+                answers = {1: b"perhaps\n", 2: b"y\n", 3: b"n the lens is dirty\n"}
+                os.write(ours, answers.get(asked, b"y\n"))
+        os.close(ours)
+        assert command.wait(WAIT_S) == 1
+    text = screen.decode()
+    assert "allowed: y, n, or n and a few words" in text
+    assert "NOT GOOD: focus of north: the lens is dirty" in text
+    assert sum(len(line.rstrip()) > 60 for line in text.splitlines()) > 10  # the picture
+    record, _ = commission_record.read(commission_record.newest(agent.folder))
+    parts = [(one.part, one.of, one.good) for one in record.answers]
+    assert ("aim", "north", True) in parts
+    assert ("focus", "north", False) in parts
+    assert ("clock", None, True) in parts
+
+
+def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
+    agent: Agent, tmp_path: Path
+) -> None:
+    site = Site(agent.folder / "vigie.toml", CLOCK, "omar")
+    with pytest.raises(BadInput, match="never commissioned"):
+        site.compare()
+    with pytest.raises(BadInput, match="--out"):
+        site.commission(lambda answer, _picture: answer, tmp_path)
+    assert agent.run("--by", "omar") == 2
+    assert main(["commission"]) == 2
+    assert main(["commission", "verify", str(tmp_path)]) == 1
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "vigie.toml").write_text(CONFIG)
+    (other / "north.scene.toml").write_text(SCENE)
+    with pytest.raises(BadInput, match="no agent has run here"):
+        Site(other / "vigie.toml", CLOCK, "omar")
+    Identity.load_or_make(other / "identity")
+    with pytest.raises(BadInput, match="the agent does not run"):
+        Site(other / "vigie.toml", CLOCK, "omar").commission(lambda answer, _picture: answer, None)

@@ -1,0 +1,375 @@
+"""A self-test on real boxes: one without an agent, one beside a running one, and broken parts."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import config as configuration
+from agent import selftest_result
+from agent.config import BrokerConfig
+from agent.control.command import Verb
+from agent.control.verbs.selftest import SelfTestVerb
+from agent.errors import BadInput
+from agent.model import Event, SelfTestStep
+from agent.record.keys import make_private_key
+from agent.record.seal import open_sidecar
+from agent.record.segment_name import KEYS
+from agent.report import topics
+from agent.report.payloads import EventMessage, ReplyMessage
+from agent.report.transport import Received, Subscribed
+from agent.selftest import messages, pattern, proofs
+from agent.selftest.proofs import NotProven
+from agent.selftest.rehearsal import Played, Rehearsal
+from agent.selftest.selftest import FOLDER, LOCK, selftest
+from agent.selftest_door import SelfTestDoor
+from tests.whole.command_box import BOX, CommandBox
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK, open_outbox
+from tests.whole.report.street import Client
+
+STEPS = ["capture", "detect", "record", "seal", "export", "outbox", "broker"]
+CAMERA = '[[camera]]\nname = "north"\ndriver = "fake"\noptions = {}\n'
+NOT_WATCHED = CAMERA + "detect = { enabled = false }\n"
+
+
+def written(folder: Path, url: str, camera: str = CAMERA, more: str = "") -> Path:
+    """A box's configuration; its state is the folder itself."""
+    path = folder / "vigie.toml"
+    path.write_text(
+        f'[box]\nid = "{BOX}"\nsite = "A street"\nstate = "."\n'
+        f'[broker]\nurl = "{url}"\n{more}{camera}'
+    )
+    return path
+
+
+class Ear(Client):
+    """Hears all that a box says."""
+
+    def __init__(self, broker: BrokerConfig) -> None:
+        # It has other things to do while a self-test runs.
+        super().__init__(msgspec.structs.replace(broker, keepalive_s=600), "ear")
+        self.link.subscribe([topics.up(BOX, "#")])
+        self.wait(Subscribed)
+
+    def hear(self, what: str) -> Received:
+        """The next message on a topic under `up/`."""
+        while True:
+            received = self.wait(Received)
+            assert isinstance(received, Received)
+            if received.topic == topics.up(BOX, what):
+                return received
+
+
+@pytest.fixture
+def broker(mosquitto: Mosquitto) -> BrokerConfig:
+    return BrokerConfig(url=mosquitto.url, keepalive_s=5)
+
+
+def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_result_waits(
+    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "box"
+    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER / "left").write_text("by a self-test that was killed")
+    recipient = make_private_key(tmp_path / "centre.pem")
+    more = f'[[record.recipient]]\nid = "centre"\npublic_key = "{recipient}"\n'
+    path = written(folder, mosquitto.url, more=more)
+    ear = Ear(broker)
+    told = subprocess.run(
+        [sys.executable, "-m", "agent", "selftest", "--config", str(path), "--json"],
+        capture_output=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    report = msgspec.json.decode(told.stdout, type=selftest_result.SelfTestReport)
+    assert [step.name for step in report.steps] == STEPS
+    assert report.ok
+    assert "wrapped for centre;" in report.steps[3].said
+    heard = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
+    assert heard.seq is None
+    ear.link.abandon()
+    assert selftest_result.read(folder) == report
+    left = {entry.name for entry in folder.iterdir()}
+    assert left == {"vigie.toml", "outbox", LOCK, selftest_result.NAME}
+    outbox = open_outbox(folder / "outbox", box=BOX)
+    (message,) = outbox.lend(10)
+    outbox.close()
+    event = msgspec.json.decode(message.data, type=Event)
+    assert (event.event, event.kind, event.name) == (report.event, "selftest", "passed")
+    assert event.steps == report.steps
+
+
+class Running:
+    """A box that runs, with the door of self-tests."""
+
+    def __init__(self, folder: Path, broker: BrokerConfig) -> None:
+        self._folder = folder
+        self._door: SelfTestDoor | None = None
+        self.box = CommandBox(folder, broker, self._verb(), heads=())
+        self.door = self._door = SelfTestDoor(
+            folder,
+            self.box.outbox,
+            self._event,
+            lambda _t_ns: str(uuid.uuid4()),
+            CLOCK,
+            self.box.faults,
+        )
+
+    def _verb(self) -> Verb:
+        def send(command: str, on_arrived: Callable[[], None]) -> None:
+            assert self._door is not None
+            self._door.send(command, on_arrived)
+
+        def tell(steps: tuple[SelfTestStep, ...]) -> str:
+            assert self._door is not None
+            return self._door.tell(steps)
+
+        return SelfTestVerb(send, tell, CLOCK.boottime_ns)
+
+    def _event(self, event: Event) -> None:
+        data = topics.event_data(event, begin=CLOCK.utc(event.begin_ns))
+        self.box.outbox.put(topics.event_draft(data))
+
+
+def test_a_running_agent_is_not_thrown_out_sends_the_message_and_tells_the_result(
+    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+) -> None:
+    ear = Ear(broker)
+    running = Running(tmp_path, broker)
+    with running.box as box:
+        birth = ear.hear("status")
+        config = configuration.load(written(tmp_path, mosquitto.url, NOT_WATCHED))
+        report = selftest(config, CLOCK, random.Random(1))
+        assert [step.name for step in report.steps] == [s for s in STEPS if s != "detect"]
+        assert report.ok, report
+        assert "acknowledged after" in report.steps[-1].said
+        message = msgspec.json.decode(ear.hear("reply").payload, type=ReplyMessage)
+        assert message.seq is not None
+        event = msgspec.json.decode(ear.hear("event/box/selftest").payload, type=EventMessage).data
+        assert (event.event, event.name, event.steps) == (report.event, "passed", report.steps)
+        assert box.faults.active() == ()
+        # Still the first connection: a second one of its name would have ended it.
+        assert box.session is not None
+        assert box.session.health().connected
+        assert box.outbox.next_session() == json.loads(birth.payload)["data"]["session"] + 1
+    ear.link.abandon()
+
+
+@pytest.mark.raises_fault("SVC-02")
+def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_until_one_passes(
+    broker: BrokerConfig, tmp_path: Path
+) -> None:
+    bad = SelfTestStep(name="record", ok=False, ms=1.0, said="the disk gives back other bytes")
+    good = SelfTestStep(name="record", ok=True, ms=1.0, said="all is there")
+    told = selftest_result.SelfTestReport(
+        box=BOX, version="1", began="", took_s=1.0, ok=False, steps=(bad,), told=""
+    )
+    selftest_result.write(tmp_path, told)
+    running = Running(tmp_path, broker)
+    with running.box as box:
+        (fault,) = box.faults.active()
+        assert (fault.code, fault.detail) == ("SVC-02", "record: the disk gives back other bytes")
+        running.door.tell((good,))
+        assert box.faults.active() == ()
+        running.door.tell((good, bad))
+        assert [fault.code for fault in box.faults.active()] == ["SVC-02"]
+
+
+def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> messages.Way:
+    config = configuration.load(written(folder, url))
+    return messages.Way(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
+
+
+def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connects_in_its_place(
+    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+) -> None:
+    ear = Ear(broker)
+    with CommandBox(tmp_path, None, heads=()) as box:
+        with pytest.raises(NotProven, match="'selftest': no such command"):
+            way_of(tmp_path, mosquitto.url).prove()
+        told = way_of(tmp_path, mosquitto.url).tell((), an_event())
+        assert told == (f"nobody was told: {told[0].removeprefix('nobody was told: ')}", None)
+        assert box.outbox.depth == 0
+    # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
+    outbox = open_outbox(tmp_path / "outbox", box=BOX)
+    with pytest.raises(NotProven, match="another agent"):
+        way_of(tmp_path, mosquitto.url).prove()
+    outbox.close()
+    assert "took the box's credentials" in way_of(tmp_path, mosquitto.url).prove()
+    first = ear.hear("reply")
+    assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
+    ear.link.abandon()
+
+
+def test_a_broker_that_is_not_there_is_a_failed_step(tmp_path: Path) -> None:
+    with pytest.raises(NotProven, match="refused"):
+        way_of(tmp_path).prove()
+
+
+def an_event() -> Event:
+    now_ns = CLOCK.boottime_ns()
+    return Event(
+        event=str(uuid.uuid4()),
+        rev=1,
+        kind="selftest",
+        phase="moment",
+        camera="box",
+        t_ns=now_ns,
+        begin_ns=now_ns,
+        steps=(),
+    )
+
+
+def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_all_that_follows(
+    tmp_path: Path,
+) -> None:
+    config = configuration.load(written(tmp_path, "mqtt://127.0.0.1:1"))
+    seen: list[str] = []
+
+    def try_another(step: SelfTestStep) -> None:
+        if step.name == "broker":
+            with pytest.raises(BadInput, match="another self-test runs"):
+                selftest(config, CLOCK, random.Random(1))
+            seen.append(step.name)
+
+    full = configuration.load(written(tmp_path, "mqtt://127.0.0.1:1", NOT_WATCHED))
+    bad_key = msgspec.structs.replace(
+        full.record, recipient=({"id": "centre", "public_key": "AAAA"},)
+    )
+    broken = msgspec.structs.replace(
+        full, record=msgspec.convert(msgspec.to_builtins(bad_key), type(full.record))
+    )
+    report = selftest(broken, CLOCK, random.Random(1), try_another)
+    assert seen == ["broker"]
+    assert not report.ok
+    assert report.failed == ("capture", "record", "seal", "export", "outbox", "broker")
+    assert "public_key" in report.steps[0].said
+    assert {step.said for step in report.steps[1:-1]} == {"not tried: nothing was captured"}
+    assert selftest_result.read(tmp_path) == report
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rehearsal, Played]:
+    """One rehearsal, played; what it left behind is copied by those who break it."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    make_private_key(folder / "centre.pem")
+    config = configuration.load(written(folder, "mqtt://127.0.0.1:1"))
+    state = folder / "state"
+    state.mkdir()
+    rehearsal = Rehearsal(state, config, CLOCK, random.Random(1))
+    return rehearsal, rehearsal.play()
+
+
+@pytest.fixture
+def played(
+    once: tuple[Rehearsal, Played], tmp_path: Path
+) -> Iterator[tuple[Rehearsal, Played, list[Path]]]:
+    """The rehearsal, with its footage as it was after the test whatever the test did to it."""
+    rehearsal, played = once
+    kept = tmp_path / "kept"
+    shutil.copytree(rehearsal.footage, kept)
+    yield rehearsal, played, [Path(segment.path) for segment in played.segments]
+    shutil.rmtree(rehearsal.footage)
+    shutil.copytree(kept, rehearsal.footage)
+    shutil.rmtree(rehearsal.folder / "export", ignore_errors=True)
+
+
+Left = tuple[Rehearsal, Played, list[Path]]
+
+
+def test_what_a_whole_box_leaves_behind_proves_all(played: Left) -> None:
+    rehearsal, done, _ = played
+    proofs.capture(done)
+    proofs.detect(rehearsal, done)
+    proofs.record(rehearsal, done)
+    proofs.seal(rehearsal, done)
+    proofs.export(rehearsal, done)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: Left) -> None:
+    rehearsal, done, segments = played
+    flip(segments[2], -2000)
+    with pytest.raises(NotProven, match="gives back other bytes"):
+        proofs.record(rehearsal, done)
+    with pytest.raises(NotProven, match="the verifier says"):
+        proofs.export(rehearsal, done)
+    flip(segments[2], -2000)
+    segments[1].with_name(segments[1].name + ".part").write_bytes(b"")
+    with pytest.raises(NotProven, match="was never closed"):
+        proofs.record(rehearsal, done)
+
+
+def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
+    rehearsal, done, _ = played
+    fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
+    with pytest.raises(NotProven, match="of 100 pictures can be played"):
+        proofs.record(rehearsal, fewer)
+    swapped = msgspec.structs.replace(
+        done, segments=(done.segments[1], done.segments[0], *done.segments[2:])
+    )
+    with pytest.raises(NotProven, match="is not the one that came"):
+        proofs.record(rehearsal, swapped)
+
+
+def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) -> None:
+    rehearsal, done, segments = played
+    sidecar = segments[0].with_name(segments[0].name + KEYS)
+    key = open_sidecar(sidecar, rehearsal.guest)
+    for leak in (key.key, key.key.hex().encode()):
+        note = rehearsal.footage / "note"
+        note.write_bytes(b"the key is " + leak)
+        with pytest.raises(NotProven, match="the key of a segment lies in note"):
+            proofs.seal(rehearsal, done)
+        note.unlink()
+    fields = json.loads(sidecar.read_bytes())
+    fields["recipients"][0]["id"] = "somebody"
+    sidecar.write_text(json.dumps(fields))
+    with pytest.raises(NotProven, match="the key is not wrapped for selftest-guest"):
+        proofs.seal(rehearsal, done)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ended": False, "packets": 40}, "gave 40 of 100 pictures in time"),
+        ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures came: no device"),
+    ],
+)
+def test_a_camera_that_gives_less_is_found(
+    played: Left, change: dict[str, object], said: str
+) -> None:
+    _, done, _ = played
+    with pytest.raises(NotProven, match=said):
+        proofs.capture(msgspec.structs.replace(done, **change))
+
+
+def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
+    rehearsal, done, _ = played
+    blind = tuple(pattern.Look(t_s=look.t_s, tracks=()) for look in done.looks)
+    with pytest.raises(NotProven, match="0 of 3 cars, 0 of 3 people"):
+        proofs.detect(rehearsal, msgspec.structs.replace(done, looks=blind))
+    with pytest.raises(NotProven, match="nobody crossed"):
+        proofs.detect(rehearsal, msgspec.structs.replace(done, events=()))
+    refused = msgspec.structs.replace(done, looks=(), faults=("DET-01 model refused: its hash",))
+    with pytest.raises(NotProven, match="DET-01 model refused: its hash"):
+        proofs.detect(rehearsal, refused)
+
+
+def test_a_folder_that_takes_no_message_fails_the_outbox(tmp_path: Path) -> None:
+    (tmp_path / "outbox").write_text("in the way")
+    with pytest.raises(NotProven, match="outbox"):
+        messages.outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")
