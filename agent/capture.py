@@ -7,18 +7,20 @@ from collections.abc import Callable
 import msgspec
 
 from agent.handoff import LatestFrame, PacketQueue
-from drivers.contracts import Camera, CameraReadings, Metered
+from drivers.contracts import Camera, CameraReadings, Metered, Wanted
 from drivers.errors import DriverError
 from drivers.media import Frame, StreamInfo
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
+ALWAYS = Wanted(packets=True, frames_fps=0.0)
+"""Stands for whatever a camera that is never asked for less is open for."""
 
 
 class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What a camera has given so far. `last_ns` is when the last packet or frame came. `stuck`: the
-    kernel holds the device, and only a restart of the board helps.
+    kernel holds the device, and only a restart of the board helps. `rests`: nothing is wanted of it.
     """
 
     open: bool
@@ -28,13 +30,15 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int | None
     last_error: str | None
     stuck: bool = False
+    rests: bool = False
     readings: CameraReadings | None = None
 
 
 class Capture:
-    """Reads one camera; opens it again when it failed.
+    """Reads one camera; opens it again when it failed, or when something else is wanted of it.
 
-    `open_camera` is called at each opening. `on_open` is told the stream's parameters before the
+    `wanted` says what that is, None while the camera is to stay closed; `open_camera` is called at
+    each opening. `on_open` is told the stream's parameters before the
     first packet of an opening is handed over, and `on_end` that the source has no more to give.
     A driver's error goes up to the loop, which waits before the next try. A device that is stuck is
     not opened again: each try would leave one more process in the kernel's hands.
@@ -50,8 +54,11 @@ class Capture:
         packets: PacketQueue | None,
         on_open: Callable[[StreamInfo], None],
         on_end: Callable[[], None] | None = None,
+        wanted: Callable[[], Wanted | None] = lambda: ALWAYS,
     ) -> None:
         self.name = f"capture {name}"
+        self._wanted = wanted
+        self._opened_for: Wanted | None = None
         self._open_camera = open_camera
         self._clock_ns = clock_ns
         self._camera: Camera | None = None
@@ -65,9 +72,26 @@ class Capture:
         self._last_ns: int | None = None
         self._last_error: str | None = None
         self._stuck: str | None = None
+        self._rests = False
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is wanted of it, as of its last turn."""
+        return self._rests
 
     def run_once(self, stopping: threading.Event) -> None:
         """Hand on what one read gives; open the camera first, if it is not open."""
+        wanted = self._wanted()
+        if wanted != self._opened_for:
+            self._opened_for = wanted
+            self.close()
+        if wanted is None:
+            self._rests = True
+            stopping.wait(READ_TIMEOUT_S)
+            return
+        if self._rests:
+            # Its silence counts from now on: nobody was to hear it before.
+            self._last_ns, self._rests = self._clock_ns(), False
         camera = self._ensure_open()
         try:
             media = camera.read(READ_TIMEOUT_S)
@@ -107,6 +131,7 @@ class Capture:
             last_ns=self._last_ns,
             last_error=self._last_error,
             stuck=self._stuck is not None,
+            rests=self._rests,
             readings=camera.readings() if isinstance(camera, Metered) else None,
         )
 

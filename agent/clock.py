@@ -53,6 +53,7 @@ class _Timex(ctypes.Structure):
 
 
 _STA_UNSYNC = 0x0040
+_STA_NANO = 0x2000
 _TIME_ERROR = 5
 _UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -82,6 +83,15 @@ class SystemClock:
             source="ntp" if synced else "none",
             error_s=timex.maxerror / 1e6 if synced else None,
         )
+
+
+def kernel_offset_s() -> float | None:
+    """How far the kernel still has to slew the clock, adjtimex(2); None while nobody disciplines it."""
+    timex = _Timex(modes=0)
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    if state in (-1, _TIME_ERROR) or timex.status & _STA_UNSYNC:
+        return None
+    return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6)
 
 
 def boot_id() -> str:

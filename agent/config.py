@@ -24,6 +24,9 @@ for video surveillance of places of work (deliberation 350-2013). A person may h
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+"""Who logs in at the console, as it stands in receipts."""
+
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[box]`: who this is. `state` is the folder that the agent may write to."""
@@ -189,6 +192,26 @@ class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
 
 
+class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[console.technician]]`: whose token opens the console. `public_key` is the base64 of an
+    Ed25519 public key's 32 bytes.
+    """
+
+    id: TechnicianName
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[console]`: who may log in at the box. Without the secret's file and without technicians
+    nobody can.
+    """
+
+    secret_file: Annotated[str, msgspec.Meta(min_length=1)] = "console.secret"  # noqa: S105 - a file
+    technician: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=64)] = ()
+    idle_logout_s: Annotated[float, msgspec.Meta(ge=30, le=3600)] = 600.0
+    language: Literal["en", "fr", "ar"] = "en"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -202,6 +225,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     head: Annotated[tuple[HeadConfig, ...], msgspec.Meta(max_length=8)] = ()
     gpio: GpioConfig = GpioConfig()
     pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
+    console: ConsoleConfig = ConsoleConfig()
 
 
 def load(path: Path) -> Config:
@@ -341,7 +365,19 @@ def _anchored(config: Config, folder: Path) -> Config:
         msgspec.structs.replace(head, options=options(head.options)) for head in config.head
     )
     box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
-    return msgspec.structs.replace(config, box=box, broker=broker, camera=cameras, head=heads)
+    return msgspec.structs.replace(
+        config,
+        box=box,
+        broker=broker,
+        camera=cameras,
+        head=heads,
+        console=anchored_console(config.console, folder),
+    )
+
+
+def anchored_console(console: ConsoleConfig, folder: Path) -> ConsoleConfig:
+    """`[console]` with its path made to begin at `folder`."""
+    return msgspec.structs.replace(console, secret_file=str(folder / console.secret_file))
 
 
 def _is_path(key: str) -> bool:

@@ -15,9 +15,10 @@ from agent.record.hold import Hold
 from agent.report import topics
 from agent.report.connection import CommandReceived
 from agent.report.intake import Intake
-from agent.report.payloads import CustodyHead, Gap, HoldBroken, Span
+from agent.report.payloads import CustodyHead, Gap, HoldBroken, Restarted, Span
 
 NOT_KEPT_UP = "the disk or the recorder did not keep up"
+RESTED = "the box was under strain, and did no more than say how it is"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,17 +61,25 @@ class Dispatch:
         begin, end = self._clock.utc(flow.begin_ns), self._clock.utc(flow.end_ns)
         self._intake.put(topics.flow_draft(flow, begin=begin, end=end))
 
-    def gap(self, camera: str, begin_ns: int, end_ns: int) -> None:
+    def restarted(self, data: Restarted) -> None:
+        """The agent has started again."""
+        self._intake.put(topics.receipt_draft(data, self._clock.boottime_ns()))
+
+    def rested(self, camera: str, begin_ns: int, end_ns: int) -> None:
+        """Nothing was recorded, because the box must not."""
+        self.gap(camera, begin_ns, end_ns, RESTED)
+
+    def gap(self, camera: str, begin_ns: int, end_ns: int, reason: str = NOT_KEPT_UP) -> None:
         """Something was not recorded."""
         gap = Gap(
             camera=camera,
             begin=topics.rfc3339(self._clock.utc(begin_ns)),
             end=topics.rfc3339(self._clock.utc(end_ns)),
-            reason=NOT_KEPT_UP,
+            reason=reason,
         )
         self._intake.put(topics.receipt_draft(gap, end_ns))
         self._attest.put(
-            receipts.Gap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=NOT_KEPT_UP),
+            receipts.Gap(camera=camera, begin_ns=begin_ns, end_ns=end_ns, reason=reason),
             end_ns,
         )
 

@@ -9,7 +9,6 @@ import msgspec
 from agent import strict
 from agent.clock import Clock
 from agent.config import Config
-from agent.control import round_look, schedule
 from agent.errors import BadInput
 from agent.heads_config import HeadConfig
 from agent.pins_config import GpioConfig, Pin
@@ -47,15 +46,18 @@ def fittings(config: Config, clock: Clock, where: str) -> Fittings:
 
     Raises BadInput where a driver, an option of it or a tour is wrong.
     """
-    heads = []
-    for index, head in enumerate(config.head):
-        schedule.check(head, f"{where}: head[{index}]")
-        round_look.check(head, f"{where}: head[{index}]")
-        heads.append(_head(head, clock, where, f"head[{index}]"))
-    return Fittings(heads=tuple(heads), pins=_pins(config, clock, where) if config.pin else None)
+    heads = tuple(
+        _head(head, clock, where, f"head[{index}]") for index, head in enumerate(config.head)
+    )
+    return Fittings(heads=heads, pins=_pins(config, clock, where) if config.pin else None)
 
 
 def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadFitting:
+    # Here, because most boxes have no head, and panoramas and time zones take memory.
+    from agent.control import round_look, schedule  # noqa: PLC0415
+
+    schedule.check(head, f"{where}: {under}")
+    round_look.check(head, f"{where}: {under}")
     try:
         module = catalog.ptz_module(head.driver)
     except DriverError as error:

@@ -1,57 +1,75 @@
-"""The wiring of what the box moves and switches: its heads, its pins, and who may command them."""
+"""The wiring of what the box moves and switches: its heads, its pins, and who may command them.
+
+Most boxes turn nothing and switch nothing. What moves heads, drives pins and guards them is loaded
+where it is fitted: with what it brings it takes more memory than the box's own code.
+"""
 
 import random
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-
-import msgspec
+from typing import Protocol
 
 from agent.clock import Clock
 from agent.control.command import Verb
 from agent.control.desk import Arrival, Desk
-from agent.control.guard_stage import Duties, GuardStage, HeadDuty, PinsDuty
-from agent.control.head_stage import HeadStage
 from agent.control.ledger import Ledger
 from agent.control.local_desk import LocalDesk
-from agent.control.pins import Pins
-from agent.control.round_look import Gallery
-from agent.control.verbs.gpio import GpioVerb
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.control.verbs.snapshot import Shown, SnapshotVerb
+from agent.control.verbs.snapshot import SnapshotVerb
 from agent.faults import FaultBoard
 from agent.fittings import Fittings, PinFitting
-from agent.model import CommandHealth, Event, HeadHealth, PinHealth, Reply, Sight
-from agent.mounting import Carried, mount
+from agent.model import CommandHealth, HeadHealth, PinHealth, Sight
 from agent.pins_config import outputs, switchable
 from agent.report.connection import CommandReceived
 from agent.report.payloads import HeadAbility, PinAbility
 from agent.stage import Stage
+from agent.ties import Ties
 from drivers.media import Frame
-from drivers.serial_bus import BUSES
 
-HEADS = "heads"
 COMMANDS = "commands.db"
 
 
-class Ties(msgspec.Struct, frozen=True, kw_only=True):
-    """What the hands need of the rest of the box.
+class HeadsFitted(Protocol):
+    """See `agent.heads.Heads`."""
 
-    `cameras` are those that a picture may be asked of, `carried` the one on each head, by the head.
-    `celsius` and `night`: see `Pins`; `encode`: see `SnapshotVerb`. `gallery` is where pictures go
-    that somebody asked for. `reply` takes what is said to a command that came over MQTT.
-    """
+    @property
+    def verb(self) -> Verb:
+        """What commands them."""
+        ...
 
-    state: Path
-    cameras: Mapping[str, Shown]
-    carried: Mapping[str, Carried]
-    new_id: Callable[[int], str]
-    event: Callable[[Event], None]
-    celsius: Callable[[], float | None]
-    night: Callable[[str], bool | None]
-    encode: Callable[[Frame, int], bytes]
-    gallery: Gallery
-    reply: Callable[[Reply, CommandReceived], None]
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One for each."""
+        ...
+
+    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+        """A frame that detection has looked at, and what it saw."""
+        ...
+
+    def health(self) -> tuple[HeadHealth, ...]:
+        """Of each."""
+        ...
+
+    def abilities(self) -> tuple[HeadAbility, ...]:
+        """For the birth."""
+        ...
+
+
+class PinsFitted(Stage, Protocol):
+    """See `agent.control.pins.Pins`."""
+
+    def drive(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
+        """Switch one."""
+        ...
+
+    def health(self) -> PinHealth:
+        """Of them all."""
+        ...
+
+
+class Guarding(Stage, Protocol):
+    """See `agent.control.guard_stage.GuardStage`."""
+
+    def stand(self) -> None:
+        """Put the guard there."""
+        ...
 
 
 class Hands:
@@ -68,27 +86,13 @@ class Hands:
         self._clock = clock
         self._faults = faults
         self._ties = ties
-        gallery = ties.gallery
-        self._mounted = {
-            fitting.config.name: mount(
-                fitting,
-                ties.state / HEADS / fitting.config.name,
-                ties.carried.get(fitting.config.name),
-                gallery,
-                clock,
-                faults,
-                rng,
-            )
-            for fitting in fittings.heads
-        }
-        self._carriers = {one.camera: one for one in self._mounted.values() if one.camera}
+        self._heads = self._mount(fittings, rng) if fittings.heads else None
         self._pin_config = fittings.pins
         self._pins = None if fittings.pins is None else self._open_pins(fittings.pins)
         self._snapshots = SnapshotVerb(
-            ties.cameras, ties.encode, gallery.snapshot, gallery.snapshot_viewed
+            ties.cameras, ties.encode, ties.gallery.snapshot, ties.gallery.snapshot_viewed
         )
-        duties = _duties(fittings)
-        self.guard = None if duties is None else GuardStage(duties)
+        self.guard = _guard(fittings)
         """Stops what moves when the agent dies. It stands before the others, and goes after them;
         None where nothing moves."""
         self._desk = Desk(self._verbs(), Ledger(ties.state / COMMANDS, clock, faults), clock)
@@ -97,10 +101,7 @@ class Hands:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Those that bring commands first, then those that obey them."""
-        heads = (
-            HeadStage(mounted.head, self._clock, self._faults, partial(_noise_bytes, name))
-            for name, mounted in self._mounted.items()
-        )
+        heads = () if self._heads is None else self._heads.stages
         pins = () if self._pins is None else (self._pins,)
         return (self._local, *self._desk.stages, *heads, *pins)
 
@@ -118,13 +119,8 @@ class Hands:
     def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
         """A frame that detection has looked at, and what it saw."""
         self._snapshots.offer(camera, frame)
-        carrier = self._carriers.get(camera)
-        if carrier is None:
-            return
-        if carrier.sweep is not None:
-            carrier.sweep.offer(frame)
-        if carrier.tracker is not None:
-            carrier.tracker.look(sight)
+        if self._heads is not None:
+            self._heads.on_sight(camera, frame, sight)
 
     def commands_health(self) -> CommandHealth:
         """Of the commands."""
@@ -132,7 +128,7 @@ class Hands:
 
     def heads_health(self) -> tuple[HeadHealth, ...]:
         """Of each head."""
-        return tuple(mounted.head.health() for mounted in self._mounted.values())
+        return () if self._heads is None else self._heads.health()
 
     def pins_health(self) -> PinHealth | None:
         """Of the pins, None where the box has none."""
@@ -140,7 +136,7 @@ class Hands:
 
     def head_abilities(self) -> tuple[HeadAbility, ...]:
         """For the birth."""
-        return tuple(_head_ability(mounted) for mounted in self._mounted.values())
+        return () if self._heads is None else self._heads.abilities()
 
     def pin_abilities(self) -> tuple[PinAbility, ...]:
         """For the birth."""
@@ -156,13 +152,24 @@ class Hands:
             for pin in self._pin_config.pins
         )
 
+    def _mount(self, fittings: Fittings, rng: random.Random) -> HeadsFitted:
+        from agent.heads import Heads  # noqa: PLC0415 - see the top
+
+        return Heads(fittings, self._ties, self._clock, self._faults, rng)
+
     def _verbs(self) -> list[Verb]:
-        verbs: list[Verb] = [PtzVerb(self._mounted, self._clock.boottime_ns), self._snapshots]
+        verbs: list[Verb] = [self._snapshots, *self._ties.verbs]
+        if self._heads is not None:
+            verbs.append(self._heads.verb)
         if self._pins is not None:
+            from agent.control.verbs.gpio import GpioVerb  # noqa: PLC0415 - see the top
+
             verbs.append(GpioVerb(self._pins.drive))
         return verbs
 
-    def _open_pins(self, fitting: PinFitting) -> Pins:
+    def _open_pins(self, fitting: PinFitting) -> PinsFitted:
+        from agent.control.pins import Pins  # noqa: PLC0415 - see the top
+
         return Pins(
             fitting.pins,
             fitting.open_gpio,
@@ -175,35 +182,22 @@ class Hands:
         )
 
 
-def _duties(fittings: Fittings) -> Duties | None:
-    """What the guard has to do, None where nothing moves and nothing is switched."""
+def _guard(fittings: Fittings) -> Guarding | None:
+    """What stops and lets go when the agent dies, None where nothing moves and nothing is switched."""
+    switched = () if fittings.pins is None else outputs(fittings.pins.pins)
+    if not fittings.heads and not switched:
+        return None
+    from agent.control.guard_stage import Duties, GuardStage, HeadDuty, PinsDuty  # noqa: PLC0415 - see the top
+
     heads = tuple(
         HeadDuty(name=one.config.name, driver=one.config.driver, options=one.config.options)
         for one in fittings.heads
     )
     pins = None
-    if fittings.pins is not None and (lines := outputs(fittings.pins.pins)):
+    if fittings.pins is not None and switched:
         pins = PinsDuty(
-            driver=fittings.pins.config.driver, options=fittings.pins.config.options, lines=lines
+            driver=fittings.pins.config.driver,
+            options=fittings.pins.config.options,
+            lines=switched,
         )
-    return Duties(heads=heads, pins=pins) if heads or pins else None
-
-
-def _noise_bytes(head: str) -> int:
-    """What came over the line of a head and was no message of anybody."""
-    return sum(bus.noise_bytes for bus in BUSES.health() if head in bus.heads)
-
-
-def _head_ability(mounted: Mounted) -> HeadAbility:
-    head = mounted.head
-    abilities = head.abilities
-    return HeadAbility(
-        name=head.name,
-        camera=mounted.camera,
-        absolute=None if abilities is None else abilities.absolute,
-        zoom=None if abilities is None else abilities.zoom_ratio > 1,
-        focus=None if abilities is None else abilities.focus,
-        aux=() if abilities is None else abilities.aux,
-        presets=tuple(preset.name for preset in head.presets()),
-        tours=tuple(tour.name for tour in head.config.tour),
-    )
+    return GuardStage(Duties(heads=heads, pins=pins))

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
+from agent.allowance import Allowance
 from agent.capture import Capture, CaptureCounts
 from agent.clock import Clock
 from agent.config import CameraConfig, RecordConfig
@@ -26,7 +27,7 @@ from agent.detect.viewpoint import Viewpoint
 from agent.faults import FaultBoard
 from agent.foreign_events import Feed, ForeignEvents
 from agent.handoff import LatestFrame, PacketQueue
-from agent.model import Event, Flow, Segment, Sight
+from agent.model import Event, Flow, Level, Segment, Sight
 from agent.record import masking
 from agent.record.custody import Custody
 from agent.record.keeper import Keeper
@@ -76,6 +77,7 @@ class Outlets(msgspec.Struct, frozen=True, kw_only=True):
     segment: Callable[[Segment], None]
     sight: Callable[[str, Frame, Sight], None] | None
     ended: Callable[[str], None]
+    rested: Callable[[str, int, int], None] = lambda _camera, _begin_ns, _end_ns: None
 
 
 class Commons(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +110,8 @@ class Lane:
         self._masks = _all_masks(source)
         self.keys = KeyRing(KEPT_KEYS)
         self._track_numbers = count(1)
+        self.allowance = Allowance()
+        self._stream_fps: float | None = None
         if source.refused is not None:
             self._raise_masked(source.refused)
         opens = source.refused is None
@@ -130,6 +134,7 @@ class Lane:
                 sealer=self._sealer(),
                 on_gap=self._on_recorder_gap,
                 on_segment=out.segment,
+                rests=lambda: not self.allowance.records,
             )
         self.captures = self._captures(source)
         self.reports = self._reports(source.open_feed)
@@ -148,11 +153,14 @@ class Lane:
         return self.captures, record, detect
 
     def counts(self) -> CaptureCounts:
-        """Of all its streams together: the worst of their ages, the sum of what they gave."""
+        """Of all its streams together: the worst of their ages, the sum of what they gave. One that
+        rests is left out of what is only true of those that do not.
+        """
         each = [capture.counts() for capture in self.captures]
-        times = [counts.last_ns for counts in each]
+        awake = [counts for counts in each if not counts.rests]
+        times = [counts.last_ns for counts in awake]
         return CaptureCounts(
-            open=bool(each) and all(counts.open for counts in each),
+            open=bool(awake) and all(counts.open for counts in awake),
             packets=sum(counts.packets for counts in each),
             frames=sum(counts.frames for counts in each),
             reopened=sum(counts.reopened for counts in each),
@@ -184,7 +192,19 @@ class Lane:
             pass_cpu_ns=detector.cpu_ns if detector else 0,
             tracks=self.detect.tracks if self.detect else 0,
             readings=counts.readings,
+            fps_wanted=self._fps_wanted(),
         )
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is taken from the camera now, because the box is under strain."""
+        return bool(self.captures) and all(capture.rests for capture in self.captures)
+
+    def shed(self, level: Level) -> None:
+        """Do no more than a level allows, from the next turn of each stage on."""
+        gap = self.allowance.shed(level, self._commons.clock.boottime_ns())
+        if gap is not None and self.record is not None:
+            self._out.rested(self.name, *gap)
 
     def is_night(self) -> bool | None:
         """Whether the camera takes its pictures for darkness; None where it does not say."""
@@ -246,7 +266,7 @@ class Lane:
     def _captures(self, source: Source) -> tuple[Capture, ...]:
         fps = self.config.detect.fps if self.frames else 0.0
         apart = source.open_detect if self.frames else None
-        wanted = self._wanted(packets=False, fps=fps)
+        wanted = self._wanted_of(packets=False, fps=fps)
         main = msgspec.structs.replace(
             wanted, packets=self.packets is not None, frames_fps=0.0 if apart else fps
         )
@@ -268,13 +288,19 @@ class Lane:
     ) -> Capture:
         return Capture(
             self.name + of,
-            lambda: self._open(open_camera, wanted),
+            lambda: self._open(open_camera, self.allowance.of(wanted) or wanted),
             self._commons.clock.boottime_ns,
             frames=frames,
             packets=packets,
-            on_open=self._on_open if packets is not None else lambda _info: None,
+            on_open=lambda info: self._on_open(info, frames, packets),
             on_end=lambda: self._out.ended(self.name),
+            wanted=lambda: self.allowance.of(wanted),
         )
+
+    def _fps_wanted(self) -> float | None:
+        if self.frames is None or not self.allowance.detects:
+            return None
+        return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
 
     def _open(self, open_camera: OpenCamera, wanted: Wanted) -> Camera:
         """Open the camera, unless its masks can be neither kept nor drawn."""
@@ -302,7 +328,7 @@ class Lane:
                 "head must be burnt in; allowed: transcode = true"
             )
 
-    def _wanted(self, *, packets: bool, fps: float) -> Wanted:
+    def _wanted_of(self, *, packets: bool, fps: float) -> Wanted:
         """What is asked of the camera, with what it must hide."""
         if self.viewpoint is None:
             return Wanted(packets=packets, frames_fps=fps, masks=self._masks)
@@ -347,8 +373,12 @@ class Lane:
             snapshots=config.detect.snapshots,
         )
 
-    def _on_open(self, info: StreamInfo) -> None:
-        if self.record:
+    def _on_open(
+        self, info: StreamInfo, frames: LatestFrame | None, packets: PacketQueue | None
+    ) -> None:
+        if frames is not None:
+            self._stream_fps = info.fps
+        if packets is not None and self.record:
             self.record.stream_opened(info)
 
     def _on_gap(self, begin_ns: int, end_ns: int) -> None:

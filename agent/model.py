@@ -4,7 +4,7 @@ Boxes and points are in 0..1 of the picture, x to the right and y down. Times ar
 `drivers.media`.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -37,7 +37,10 @@ CameraEventKind = Literal[
 BoxEventKind = Literal["door", "shock", "power"]
 """What the contacts of the box tell."""
 
-EventKind = Literal[CameraEventKind, BoxEventKind]
+ServiceEventKind = Literal["selftest"]
+"""What the box finds out about itself."""
+
+EventKind = Literal[CameraEventKind, BoxEventKind, ServiceEventKind]
 
 BOX = "box"
 """Stands for the camera in events that are of the box itself. No camera may have this name."""
@@ -82,6 +85,18 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     seen_ns: int
 
 
+SelfTestName = Literal["capture", "detect", "record", "seal", "export", "outbox", "broker"]
+
+
+class SelfTestStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a self-test found of one part of the box: how long it took, and one sentence."""
+
+    name: SelfTestName
+    ok: bool
+    ms: Annotated[float, msgspec.Meta(ge=0)]
+    said: Annotated[str, msgspec.Meta(max_length=300)]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the centre should know, or news of it.
 
@@ -111,6 +126,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """How many stand in a queue or a crowd."""
     duration_s: float | None = None
     """How long it has lasted, for what has a length."""
+    steps: tuple[SelfTestStep, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Of a self-test alone: what it found, part by part."""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +287,8 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     readings: CameraReadings | None = None
     """Of the camera's last second; None where it has none to give."""
+    fps_wanted: float | None = None
+    """For detection; None where none are wanted now."""
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,7 +330,11 @@ class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine itself. None means unknown: the source is not there. Never a zero for it."""
+    """The machine itself. None means unknown: the source is not there. Never a zero for it.
+
+    Pressures are shares of the last ten seconds, 0..1, in which work had to wait: some of it for a
+    core, all of it for memory or for the disk.
+    """
 
     soc_celsius: float | None
     load_1min: float | None
@@ -319,6 +342,106 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     agent_rss_bytes: int | None
     disk_free_bytes: int | None
     disk_total_bytes: int | None
+    cores: int | None = None
+    memory_total_bytes: int | None = None
+    cpu_pressure: float | None = None
+    memory_pressure: float | None = None
+    disk_pressure: float | None = None
+    under_voltage: bool | None = None
+    throttled: bool | None = None
+    """Slower than it should be now, for heat or for want of voltage."""
+    under_voltage_since_boot: bool | None = None
+    throttled_since_boot: bool | None = None
+
+
+class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The disk that the state folder is on. None means unknown.
+
+    `write_ms` is the median time of a small synced write in the last minute. `written_bytes` is what
+    the box has counted since it first met this disk, over restarts. `life_used` and `reserve` are
+    the disk's own registers; `days_left` goes on as it went so far, and `days_left_by` tells from
+    what: the register, or what a disk of this size can be expected to take.
+    """
+
+    device: str | None = None
+    write_ms: float | None = None
+    written_bytes: int | None = None
+    written_bytes_per_day: float | None = None
+    life_used: float | None = None
+    reserve: Literal["normal", "warning", "urgent"] | None = None
+    days_left: float | None = None
+    days_left_by: Literal["register", "capacity"] | None = None
+
+
+class ClockHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sets the clock, how far it still is off, and the kernel's bound of its error."""
+
+    synced: bool
+    source: str
+    error_s: float | None
+    offset_s: float | None
+
+
+LinkKind = Literal["wired", "wireless", "modem"]
+
+
+class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to the broker. `round_trip_ms` is how long the broker took to acknowledge the last
+    message that went alone; None where none has since the connection began.
+    """
+
+    adapter: str | None = None
+    """That of the default route."""
+    kind: LinkKind | None = None
+    up: bool | None = None
+    signal_dbm: float | None = None
+    signal: float | None = None
+    """0..1, as a modem tells."""
+    technology: str | None = None
+    """Such as `lte`, as a modem tells."""
+    round_trip_ms: float | None = None
+
+
+Level = Literal["full", "no_detection", "record_only", "heartbeat"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""What the box does, from all to least. No detection: it records, turns and reports. Record only:
+tours and pictures rest too. Heartbeat: it says how it is, and nothing else.
+"""
+
+
+class Degradation(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the box does, why not all, and since when."""
+
+    level: Level
+    why: str
+    since_ns: int
+
+
+class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One second of the box, as the flight recorder keeps it. What is unknown is left out.
+
+    `fps` is by camera. `faults` are codes with their subjects, `late` the stages whose loop has not
+    turned for five seconds.
+    """
+
+    t_ns: int
+    level: Level = "full"
+    soc_celsius: float | None = None
+    under_voltage: bool | None = None
+    throttled: bool | None = None
+    load_1min: float | None = None
+    memory_available_bytes: int | None = None
+    agent_rss_bytes: int | None = None
+    memory_pressure: float | None = None
+    disk_pressure: float | None = None
+    disk_free_bytes: int | None = None
+    write_ms: float | None = None
+    round_trip_ms: float | None = None
+    connected: bool = False
+    outbox_depth: int = 0
+    fps: dict[str, float] = {}
+    faults: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -391,3 +514,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     pins: PinHealth | None = None
     """None where the box has none."""
     heads: tuple[HeadHealth, ...] = ()
+    disk: DiskHealth | None = None
+    clock: ClockHealth | None = None
+    link: LinkHealth | None = None
+    degradation: Degradation | None = None

@@ -2,36 +2,25 @@
 
 import logging
 import random
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from agent.clock import Clock
 from agent.control import sun
-from agent.control.head import Head, OnRest
-from agent.control.round_look import Gallery, RoundLook
+from agent.control.head import Head
+from agent.control.round_look import RoundLook
 from agent.control.tours import Tours
 from agent.control.tracking import Tracker
 from agent.control.verbs.ptz import Mounted
-from agent.control.verbs.snapshot import Shown
+from agent.control.verbs.snapshot import Gallery
 from agent.faults import FaultBoard
 from agent.fittings import HeadFitting
 from agent.heads_config import HeadConfig, Sector
+from agent.ties import Carried
 
 log = logging.getLogger(__name__)
-
-
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """The camera that sits on a head, and who may see it. `on_rest` is told where it looks;
-    `hidden`: its masks hide all but its presets.
-    """
-
-    name: str
-    shown: Shown
-    on_rest: OnRest
-    hidden: bool
 
 
 def mount(
@@ -42,8 +31,11 @@ def mount(
     clock: Clock,
     faults: FaultBoard,
     rng: random.Random,
+    rests: Callable[[], bool],
 ) -> Mounted:
-    """A head with its tours, and with what its camera makes possible. `folder` is its own."""
+    """A head with its tours, and with what its camera makes possible. `folder` is its own, and
+    `rests` tells whether tours are not to move it now.
+    """
     config = fitting.config
     utc = partial(_trusted_utc, clock)
     tours = Tours(
@@ -52,6 +44,7 @@ def mount(
         utc,
         rng,
         partial(log.warning, "head %s: %s", config.name),
+        rests,
     )
     head = Head(
         config,

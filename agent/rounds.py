@@ -16,7 +16,7 @@ SYNC_WITHIN_S = 300.0
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera to look at.
+    """One camera to look at, unless it `rests`.
 
     `on_look(t_ns, last_ns)` is called at each round with its time and that of the last packet or
     frame, None where none has come yet.
@@ -25,6 +25,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     counts: Callable[[], CaptureCounts]
     on_look: Callable[[int, int | None], None]
+    rests: Callable[[], bool] = lambda: False
 
 
 class Rounds:
@@ -80,6 +81,9 @@ class Rounds:
             self._faults.raise_fault("SYS-01", "clock", "no time server has set it yet")
 
     def _look_at(self, camera: Watched, now_ns: int) -> None:
+        if camera.rests():
+            self._clear_lost(camera.name)
+            return
         counts = camera.counts()
         camera.on_look(now_ns, counts.last_ns)
         if counts.stuck:
@@ -88,9 +92,7 @@ class Rounds:
         silent_s = (now_ns - since_ns) / 1e9
         code = self._lost.get(camera.name)
         if silent_s < LOST_AFTER_S:
-            if code is not None:
-                del self._lost[camera.name]
-                self._faults.clear(code, camera.name)
+            self._clear_lost(camera.name)
             return
         if code is None:
             # The code stays that of the first look: a camera that is opened anew again and again
@@ -98,3 +100,8 @@ class Rounds:
             code = self._lost[camera.name] = "CAM-02" if counts.open else "CAM-01"
         detail = counts.last_error or f"silent for {silent_s:.0f} s"
         self._faults.raise_fault(code, camera.name, detail)
+
+    def _clear_lost(self, name: str) -> None:
+        code = self._lost.pop(name, None)
+        if code is not None:
+            self._faults.clear(code, name)

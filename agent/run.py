@@ -15,20 +15,21 @@ from agent import __version__
 from agent.attest import Attest
 from agent.clip_desk import ClipDesk
 from agent.clock import Clock, boot_id
+from agent.condition import Condition
 from agent.config import Config
-from agent.control.verbs.snapshot import Shown
+from agent.control.command import Verb
 from agent.declaration import declaration
 from agent.detect.picture import thumbnail
 from agent.dispatch import Dispatch
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.fittings import Fittings
-from agent.hands import Hands, Ties
+from agent.hands import Hands
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
+from agent.introductions import carried, shown, watched
 from agent.lane import Commons, Lane, Outlets, Source
-from agent.model import HealthReport, Segment, Sight
-from agent.mounting import Carried
+from agent.model import HealthReport, Level, Segment, Sight
 from agent.record import receipts, terms
 from agent.record.chain import Head
 from agent.record.custody import Custody
@@ -38,17 +39,23 @@ from agent.record.keeper import Keeper
 from agent.record.masking import MASKS
 from agent.record.notary import Notary
 from agent.record.terms import Terms
-from agent.report import topics, vitals
+from agent.report import topics
 from agent.report.connection import Birth
-from agent.report.health import Parts, assemble
+from agent.report.health import Parts
 from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
-from agent.rounds import Rounds, Watched
+from agent.reporting import Reporting
+from agent.rounds import Rounds
 from agent.sd_notify import Notifier
+from agent.selftest_door import SelfTestDoor
+from agent.service_desk import ServiceDesk
 from agent.stage import Stage, StageThread
 from agent.supervisor import Supervisor
+from agent.ties import Ties
+from agent.vitals.machine import soc_celsius
+from agent.vitals.tree import ROOT
 from drivers.media import Frame
 
 log = logging.getLogger(__name__)
@@ -62,7 +69,8 @@ class Agent:
     """The whole agent of one box.
 
     `on_sight` is shown each frame that was looked at, with what was seen, in the camera's own
-    detect thread; `on_segment` each file of footage that was closed.
+    detect thread; `on_segment` each file of footage that was closed. `machine_root` is where the
+    machine's `proc` and `sys` are looked for.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class Agent:
         notifier: Notifier,
         on_sight: Callable[[str, Frame, Sight], None] | None = None,
         on_segment: Callable[[Segment], None] = lambda _segment: None,
+        machine_root: Path = ROOT,
     ) -> None:
         """Opens the outbox and the chain of custody; nothing else happens before `start`.
 
@@ -83,6 +92,7 @@ class Agent:
         certificate cannot be read.
         """
         self._clock = clock
+        self._machine_root = machine_root
         self._began_ns = clock.boottime_ns()
         self._ended: set[str] = set()
         self._ended_changed = threading.Condition()
@@ -152,6 +162,7 @@ class Agent:
             event=self._dispatch.event,
             flow=self._dispatch.flow,
             gap=self._dispatch.gap,
+            rested=self._dispatch.rested,
             segment=on_segment,
             sight=partial(self._on_sight, on_sight),
             ended=self._on_ended,
@@ -163,7 +174,20 @@ class Agent:
             [lane.name for lane in self.lanes if lane.is_masked],
             self._public_key,
         )
+        self.condition = Condition(
+            state,
+            clock,
+            self.faults,
+            boot=boot,
+            run=new_id(self._began_ns),
+            report=lambda: self._reporting.live(),  # noqa: PLW0108 - it comes last
+            on_level=self._shed,
+            root=machine_root,
+        )
         self.hands = Hands(fittings, self._ties(config, new_id), clock, self.faults, rng)
+        self._service_desk = ServiceDesk(
+            state, {lane.name: shown(lane) for lane in self.lanes}, clock, boot, self.faults
+        )
         self._clip_desk = ClipDesk(
             state,
             footage,
@@ -181,10 +205,7 @@ class Agent:
             self.hands.on_command,
         )
         self._rounds = Rounds(
-            [
-                Watched(name=lane.name, counts=lane.counts, on_look=lane.on_look)
-                for lane in self.lanes
-            ],
+            [watched(lane) for lane in self.lanes],
             self.faults,
             clock,
             self._send_health,
@@ -194,8 +215,7 @@ class Agent:
         self.supervisor = Supervisor(
             self._threads(rng), notifier, clock.boottime_ns, stuck=self._stuck
         )
-        self._parts_lock = threading.Lock()
-        self._parts_before = self._parts()
+        self._reporting = Reporting(self._parts)
 
     def _open_custody(self, config: Config) -> tuple[str, Custody]:
         """The public half of the box's key, in base64, and the chain that it signs."""
@@ -224,6 +244,8 @@ class Agent:
         )
         self._attest.put(started, self._clock.boottime_ns())
         self._attest.look()
+        if (told := self.condition.restarted()) is not None:
+            self._dispatch.restarted(told)
         if self.hands.guard is not None:
             self.hands.guard.stand()
         self.supervisor.start()
@@ -243,10 +265,7 @@ class Agent:
 
     def health(self) -> HealthReport:
         """How the box is now; rates are over the time since the last call."""
-        parts = self._parts()
-        with self._parts_lock:
-            before, self._parts_before = self._parts_before, parts
-        return assemble(parts, before)
+        return self._reporting.since_last()
 
     def _parts(self) -> Parts:
         recorders = [lane.record for lane in self.lanes if lane.record]
@@ -254,7 +273,7 @@ class Agent:
             t_ns=self._clock.boottime_ns(),
             began_ns=self._began_ns,
             version=__version__,
-            vitals=vitals.read(self._state),
+            vitals=self.condition.vitals,
             stages=self.supervisor.health(),
             cameras=tuple(lane.camera_counts() for lane in self.lanes),
             footage=tuple(recorder.footage() for recorder in recorders),
@@ -263,36 +282,43 @@ class Agent:
             commands=self.hands.commands_health(),
             pins=self.hands.pins_health(),
             heads=self.hands.heads_health(),
+            disk=self.condition.disk,
+            clock=self.condition.clock(),
+            link=self.condition.link(self._session.round_trip_ms()),
+            degradation=self.condition.degradation,
         )
 
     def _ties(self, config: Config, new_id: Callable[[int], str]) -> Ties:
         """What the hands are told of the cameras, and how what they do gets out."""
         lanes = {lane.name: lane for lane in self.lanes}
-        cameras = {name: _shown(lane) for name, lane in lanes.items()}
+        cameras = {name: shown(lane) for name, lane in lanes.items()}
         return Ties(
             state=self._state,
             cameras=cameras,
-            carried={
-                head.name: Carried(
-                    name=lane.name,
-                    shown=cameras[lane.name],
-                    on_rest=lane.viewpoint.rests,
-                    hidden=lane.viewpoint.masks_anything,
-                )
-                for head in config.head
-                if head.camera and (lane := lanes[head.camera]).viewpoint is not None
-            },
+            carried=carried(config, lanes, cameras),
             new_id=new_id,
             event=self._dispatch.event,
-            celsius=vitals.soc_celsius,
+            celsius=partial(soc_celsius, self._machine_root),
             night=lambda name: lanes[name].is_night(),
             encode=lambda frame, max_bytes: thumbnail(frame, SNAPSHOT_PX, max_bytes),
             gallery=self._dispatch,
             reply=self._dispatch.reply,
+            verbs=(self._selftest_verb(new_id),),
+            tours_rest=lambda: self.condition.degradation.level in ("record_only", "heartbeat"),
         )
+
+    def _selftest_verb(self, new_id: Callable[[int], str]) -> Verb:
+        door = SelfTestDoor(
+            self._state, self.outbox, self._dispatch.event, new_id, self._clock, self.faults
+        )
+        return door.verb
 
     def _on_head(self, head: Head, t_ns: int) -> None:
         self._dispatch.head(head, t_ns)
+
+    def _shed(self, level: Level) -> None:
+        for lane in self.lanes:
+            lane.shed(level)
 
     def _stuck(self) -> tuple[str, ...]:
         return tuple(lane.name for lane in self.lanes if lane.counts().stuck)
@@ -305,6 +331,7 @@ class Agent:
         sight: Sight,
     ) -> None:
         self.hands.on_sight(name, frame, sight)
+        self._service_desk.offer(name, frame)
         if shown is not None:
             shown(name, frame, sight)
 
@@ -331,7 +358,9 @@ class Agent:
             threads([guard] if guard else [], vital=False),
             threads([self._keeper], vital=False),
             threads([self._clip_desk] if self._recipients else [], vital=False),
+            threads([self._service_desk], vital=False),
             threads([self._rounds], vital=False),
+            threads(self.condition.stages, vital=False),
             threads([self._attest], vital=False),
             threads([self._session], vital=False),
         ]
@@ -353,16 +382,11 @@ class Agent:
             self._ended_changed.notify_all()
 
     def _send_health(self) -> None:
-        self._intake.put(topics.health_draft(self.health(), self._clock.boottime_ns()))
+        self._intake.again()
+        self._session.tell(topics.health_draft(self.health(), self._clock.boottime_ns()))
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _shown(lane: Lane) -> Shown:
-    """Who may see a camera's pictures."""
-    lent = lane.config.institution
-    return Shown(viewers=lent.viewers if lent else None, watched=lane.detect is not None)
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
+HEARD_WITHIN_S = 1.0
+"""A manager that reads nothing must hold up neither who watches the stages nor a stop."""
+
 
 class Notifier:
     """Sends state lines to systemd; does nothing where nobody listens."""
@@ -38,6 +41,7 @@ class Notifier:
         if self._address is None:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(HEARD_WITHIN_S)
             try:
                 channel.sendto(line.encode(), self._address)
             except OSError as error:

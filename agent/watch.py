@@ -13,11 +13,11 @@ from agent.errors import BadInput
 from agent.report import tls, topics
 from agent.report.backoff import Backoff
 from agent.report.centre_store import Arrival, BoxEpoch, CentreStore
+from agent.report.link_error import LinkError
 from agent.report.payloads import CentreState, Envelope, Message, SnapshotHeader
 from agent.report.transport import (
     Accepted,
     Link,
-    LinkError,
     LinkEvent,
     Published,
     Received,

@@ -32,7 +32,9 @@ BENCHES = (
     "outbox",
     "agent",
     "latency",
+    "start",
     "memory",
+    "health",
     "accuracy",
     "street",
 )

@@ -14,6 +14,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from time import monotonic
 
 import av.error
@@ -86,7 +87,7 @@ class LiveCamera:
         self._failed: DriverError | None = None
         self._closed = False
         self._last_ns = 0
-        self._ready: deque[Packet | Frame] = deque()
+        self._ready: Iterator[Packet | Frame] = iter(())
         self._maker = FrameMaker(
             wanted.frames_fps, MaskPainter(wanted.masks, what, wanted.masks_now)
         )
@@ -107,10 +108,11 @@ class LiveCamera:
         while True:
             if self._closed:
                 raise DriverError("absent", f"{self._what}: is closed")
-            if self._ready:
-                return self._ready.popleft()
+            media = next(self._ready, None)
+            if media is not None:
+                return media
             burst = self._take_burst(deadline_s)
-            self._give(burst)
+            self._ready = self._media(burst)
             if not burst and monotonic() >= deadline_s:
                 return None
 
@@ -155,24 +157,26 @@ class LiveCamera:
             self._condition.notify_all()
             return burst
 
-    def _give(self, burst: list[_Arrived]) -> None:
-        """Place the packets in time and decode. What precedes the first keyframe is left out.
+    def _media(self, burst: list[_Arrived]) -> Iterator[Packet | Frame]:
+        """The packets of a burst, placed in time, then its frames. Each is decoded when it is its
+        turn: a decoder keeps for ever the memory of all the pictures that were alive at one time.
 
-        A damaged packet costs its pictures and no more: a lost datagram is no reason to reconnect.
+        What precedes the first keyframe is left out. A damaged packet costs its pictures and no
+        more: a lost datagram is no reason to reconnect.
         """
         source = self._source
-        frames: list[Frame] = []
-        for arrived in burst:
-            packet, placed = arrived.packet, arrived.placed
-            self._keyframe_seen = self._keyframe_seen or packet.is_keyframe
-            if source is None or not self._keyframe_seen:
-                continue
-            if self._wanted.packets and source.info.codec != RAW:
-                self._ready.append(self._packet(packet, placed))
-            if self._wanted.frames_fps > 0:
+        if source is None:
+            return
+        if not self._keyframe_seen:
+            burst = list(dropwhile(lambda arrived: not arrived.packet.is_keyframe, burst))
+            self._keyframe_seen = bool(burst)
+        if self._wanted.packets and source.info.codec != RAW:
+            for arrived in burst:
+                yield self._packet(arrived.packet, arrived.placed)
+        if self._wanted.frames_fps > 0:
+            for arrived in burst:
                 with contextlib.suppress(av.error.InvalidDataError):
-                    frames.extend(self._frames(source, packet, placed))
-        self._ready.extend(frames)
+                    yield from self._frames(source, arrived.packet, arrived.placed)
 
     def _frames(self, source: Source, packet: VideoPacket, placed: Placed) -> Iterator[Frame]:
         return self._maker.frames(

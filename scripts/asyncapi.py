@@ -11,6 +11,7 @@ import msgspec
 
 from agent.control import verbs
 from agent.control.command import command_type
+from agent.faults import FAULTS
 from agent.report import payloads
 
 TARGET = Path(__file__).parents[1] / "docs" / "asyncapi.json"
@@ -77,6 +78,8 @@ def document() -> Document:
     kinds = [kind for _, _, kind, _, _ in (*UP, *DOWN)] + [payloads.SnapshotHeader]
     kinds += [*COMMANDS.values(), *RESULTS.values()]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    codes = f"One of the runbook's: {', '.join(sorted(FAULTS))}."
+    schemas["Fault"]["properties"]["code"]["description"] = codes
     channels: Document = {}
     operations: Document = {}
     messages: Document = {}

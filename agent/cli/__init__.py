@@ -7,7 +7,24 @@ import importlib
 
 from agent.cli.commands import Commands
 
-COMMANDS = ("demo", "run", "check-config", "replay", "detect", "watch", "footage", "probe", "ptz")
+COMMANDS = (
+    "demo",
+    "run",
+    "check-config",
+    "replay",
+    "detect",
+    "watch",
+    "footage",
+    "probe",
+    "ptz",
+    "console",
+    "console-code",
+    "selftest",
+    "bundle",
+    "commission",
+    "faults",
+    "boot-good",
+)
 """In the order in which a newcomer meets them."""
 
 

@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
         ]
         print(f"camera {camera.name}: {camera.driver}, {', '.join(does)}")
     for head in (one.config for one in fitted.heads):
+        tours = ", ".join(tour.name for tour in head.tour) or "none"
         carries = f"carries camera {head.camera}" if head.camera else "carries no camera of the box"
-        print(f"head {head.name}: {head.driver}, {carries}, {len(head.tour)} tours")
+        print(f"head {head.name}: {head.driver}, {carries}; tours: {tours}")
     for pin in config.pin:
         print(f"pin {pin.name}: {type(pin).__struct_config__.tag}, number {pin.pin}")
     print(f"footage: sealed for {sealed_for}" if sealed_for else "footage: plain, not sealed")

@@ -13,6 +13,8 @@ from agent.demo.ptz_summary import tell_ptz
 from agent.demo.summary import program_name, tell
 from agent.errors import BadInput
 
+PIPE_COLUMNS = 200
+
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
@@ -40,8 +42,7 @@ def add_parser(commands: Commands) -> None:
         "--out",
         metavar="DIR",
         type=Path,
-        default=Path("demo-out"),
-        help="the folder to write into (default: %(default)s)",
+        help="the folder to write into (default: demo-out, and demo-ptz with --ptz)",
     )
     parser.add_argument("--seconds", metavar="N", type=_seconds, help="stop after so many seconds")
     parser.set_defaults(run=run)
@@ -49,15 +50,25 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and tell what came of it."""
-    console = Console()
+    # Into a pipe no line is broken: who reads it breaks them as he likes.
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     program = program_name(sys.argv[0], Path.cwd())
     if args.ptz:
         _refuse_of_films(args)
         tell_ptz(
-            run_ptz_demo(PtzRequest(out=args.out, seconds=args.seconds), console), console, program
+            run_ptz_demo(
+                PtzRequest(out=args.out or Path("demo-ptz"), seconds=args.seconds), console
+            ),
+            console,
+            program,
         )
         return 0
-    request = Request(video=args.video, fast=args.fast, out=args.out, seconds=args.seconds)
+    request = Request(
+        video=args.video,
+        fast=args.fast,
+        out=args.out or Path("demo-out"),
+        seconds=args.seconds,
+    )
     summary = run_demo(request, console)
     tell(summary, console, program)
     return 0

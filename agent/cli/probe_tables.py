@@ -125,7 +125,10 @@ def _heads(section: Section[PortSearch], console: Console) -> None:
             _say(console, f"{line.port}: nobody answers")
     if not section.found:
         _say(console, "no serial line to ask")
-    _say(console, "Pelco-P: its makers agree upon no question, so its heads cannot be found by asking")
+    _say(
+        console,
+        "Pelco-P: its makers agree upon no question, so its heads cannot be found by asking",
+    )
 
 
 def _tells(head: FoundHead) -> str:

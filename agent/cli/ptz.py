@@ -107,6 +107,9 @@ def _add_common(parser: argparse.ArgumentParser, default: Any) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if not _config(args).head:
+        _show_heads(())
+        return 0
     return _ask(args, {"do": "list"})
 
 

@@ -6,7 +6,6 @@ Each picture is of a frame as detection gets it, so what a mask hides is hidden 
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 import cv2
 
@@ -15,7 +14,7 @@ from agent.control.head import Head
 from agent.control.panorama import ROUND_DEG, WIDEST_PX, panorama
 from agent.control.ptz_words import Panorama
 from agent.control.sweep import Image, Sweep, bgr, plan
-from agent.control.verbs.snapshot import SNAPSHOT_MOST_BYTES, Shown
+from agent.control.verbs.snapshot import SNAPSHOT_MOST_BYTES, Gallery, Shown
 from agent.control.wishes import Asker, HeadState, Refused, Wish
 from agent.errors import BadInput
 from agent.heads_config import FieldOfView, HeadConfig
@@ -33,18 +32,6 @@ _NARROWEST_PX, _WIDEST_PX = 160, 1280
 
 Progress = Callable[[float, str], None]
 Finish = Callable[[Callable[[], Panorama]], None]
-
-
-class Gallery(Protocol):
-    """Where a panorama goes."""
-
-    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
-        """Who looks, before anything is given. Raises OSError, and then nothing is."""
-        ...
-
-    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
-        """The picture."""
-        ...
 
 
 class RoundLook:

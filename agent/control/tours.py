@@ -54,10 +54,13 @@ class Tours:
         now_utc: Callable[[int], datetime | None],
         rng: random.Random,
         tell: Callable[[str], None],
+        rests: Callable[[], bool] = lambda: False,
     ) -> None:
         """The tours are those of a configuration that `schedule.check` has found good. `now_utc` is
-        the UTC of a boot time, None while the clock is not trusted.
+        the UTC of a boot time, None while the clock is not trusted; while the box `rests`, because
+        it is under strain, no tour moves the head.
         """
+        self._rests = rests
         self._tours = {tour.name: tour for tour in tours}
         self._schedule = Schedule(tours, time_zone)
         self._now_utc = now_utc
@@ -101,7 +104,7 @@ class Tours:
         It is called often while nobody stronger has the head, and not while somebody has.
         """
         self._choose(self._now_utc(t_ns))
-        if self._round is None or state.position is None:
+        if self._round is None or state.position is None or self._rests():
             return None
         return self._round.step(t_ns, state)
 

@@ -15,8 +15,9 @@ from agent.config import BrokerConfig
 from agent.demo.ptz_script import Person
 from agent.model import Reply
 from agent.report import topics
+from agent.report.link_error import LinkError
 from agent.report.payloads import ReplyMessage
-from agent.report.transport import Accepted, Link, LinkError, Received, Subscribed
+from agent.report.transport import Accepted, Link, Received, Subscribed
 
 TURN_S = 0.5
 AGAIN_S = 1.0

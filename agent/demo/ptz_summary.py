@@ -69,7 +69,7 @@ def tell_ptz(summary: PtzSummary, console: Console, program: str) -> None:
     )
     console.print("\nTry next:", highlight=False)
     console.print(
-        f"  {program} demo --ptz, and while it runs, in another terminal:\n"
+        f"  {program} demo --ptz, and while its tour runs, in another terminal:\n"
         f"  {program} ptz --config {files.config} move left",
         highlight=False,
         soft_wrap=True,

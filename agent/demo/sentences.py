@@ -29,6 +29,7 @@ _CONTACTS: dict[EventKind, tuple[str, str]] = {
     "door": ("the door is open", "the door is closed"),
     "shock": ("the box was struck", "the box is at rest"),
     "power": ("mains power is lost", "mains power is back"),
+    "selftest": ("the box has tested itself", "the box has tested itself"),
 }
 _GATHERINGS: dict[EventKind, str] = {"queue": "queue", "crowd": "crowd"}
 

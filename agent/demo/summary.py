@@ -145,7 +145,7 @@ def _export(proof: Proof | None) -> str:
     if not proof.ok:
         return f"FAILED: {proof.failed}"
     return (
-        f"{proof.clip_s:.0f} s around the first events, {proof.segments} signed files and "
+        f"{proof.clip_s:.0f} s around the first events, {_signed_files(proof.segments)} and "
         f"{proof.receipts} receipts; verified with the key that the centre knows"
     )
 
@@ -159,3 +159,7 @@ def program_name(argv0: str, cwd: Path) -> str:
         return str(path.resolve().parent.relative_to(cwd.resolve()) / path.name)
     except ValueError:
         return str(path)
+
+
+def _signed_files(count: int) -> str:
+    return f"{count} signed file{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from agent.detect.middle import median
 from agent.model import Box
 from drivers.media import Plane
 
@@ -82,8 +83,8 @@ def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> Drift | No
     moving = ways[np.abs(ways).max(axis=1) > _STAYS_PX]
     if len(moving) >= max(_LEAST_POINTS, 0.3 * len(ways)):
         ways = moving
-    middle = np.median(ways, axis=0)
-    spread = np.median(np.abs(ways - middle), axis=0)
+    middle = median(ways)
+    spread = median(np.abs(ways - middle))
     if (spread > np.maximum(_MOST_SPREAD * size, 0.5)).any():
         return None
     dx, dy = (middle / scale).tolist()

@@ -1,13 +1,14 @@
 """One connection with the broker: from the greeting, over births and messages, to the farewell."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from agent.config import BrokerConfig
-from agent.faults import FaultBoard
+from agent.faults import FaultBoard, FaultCode
 from agent.report import outbox_schema, settlement, topics
+from agent.report.link_error import LinkError, LinkErrorKind
 from agent.report.outbox import Outbox
 from agent.report.outbox_schema import Stored
 from agent.report.outbox_store import joined
@@ -25,10 +26,10 @@ from agent.report.payloads import (
     StatusData,
     Stopped,
 )
+from agent.report.topics import Draft
 from agent.report.transport import (
     Accepted,
     Link,
-    LinkError,
     LinkEvent,
     Published,
     Received,
@@ -45,6 +46,12 @@ SILENT_CENTRE_S = 30.0
 """Three sendings of the same message without an acknowledgement are a fault, NET-03."""
 FAREWELL_S = 1.0
 """What the farewell may take, beyond the time for what waits."""
+FAULT_OF: Mapping[LinkErrorKind, FaultCode] = {
+    "unreachable": "NET-01",
+    "refused": "NET-02",
+    "certificate": "NET-04",
+}
+"""Why there is no connection; at most one of them stands for the broker."""
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +82,8 @@ class Connection:
     """One connection, from the greeting to its end. `turn` raises LinkError where it has ended.
 
     `on_command` is told of each command, in the thread that calls `turn`: it must be quick, and
-    must not raise. Without one the box takes no commands.
+    must not raise. Without one the box takes no commands. `passing` gives, once, the newest message
+    that is not kept: it goes out when there is room, whoever acknowledges.
     """
 
     def __init__(
@@ -86,7 +94,9 @@ class Connection:
         birth: Callable[[], Birth],
         now_s: Callable[[], float],
         on_command: Callable[[CommandReceived], None] | None = None,
+        passing: Callable[[], Draft | None] = lambda: None,
     ) -> None:
+        self._passing = passing
         self._ack = broker.ack
         self._on_command = on_command
         self._outbox = outbox
@@ -121,6 +131,11 @@ class Connection:
     def centre_listens(self) -> bool:
         """Whether there is a centre that acknowledges."""
         return self._centre is not None and self._centre.state == "listening"
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """What a message took to the broker and back, None where nobody knows yet."""
+        return None if self._window is None else self._window.round_trip_s
 
     @property
     def lasted_s(self) -> float:
@@ -192,9 +207,9 @@ class Connection:
         if event.refused is not None:
             raise LinkError("refused", f"the broker refuses our subscriptions: {event.refused}")
         self._subscribed_s = self._now_s()
-        self._faults.clear("NET-01", "broker")
-        for subject in ("broker", "publication"):
-            self._faults.clear("NET-02", subject)
+        for code in FAULT_OF.values():
+            self._faults.clear(code, "broker")
+        self._faults.clear("NET-02", "publication")
         log.info("connected: session %d of epoch %s", self._session, self._epoch)
         self._birth_is_due = True
 
@@ -274,6 +289,8 @@ class Connection:
             payload = topics.encode_declaration(self._outbox.now(), self._declaration)
             self._say(window, "declaration", payload)
             self._declaration = None
+        if window.flight_room() > 0 and (draft := self._passing()) is not None:
+            self._say_passing(window, draft)
         if self._mode == "hold":
             return
         self._report_losses()
@@ -311,6 +328,12 @@ class Connection:
             correlation=message.header if message.type == "reply" else None,
         )
         window.sent(mid, message.seq, len(payload), self._now_s())
+
+    def _say_passing(self, window: Window, draft: Draft) -> None:
+        payload = topics.encode(draft.type, self._outbox.stamp(draft.t_ns, seq=None), draft.data)
+        topic = topics.up(self._outbox.box, draft.topic)
+        mid = self._link.publish(topic, payload, expiry_s=draft.expiry_s)
+        window.sent(mid, None, len(payload), self._now_s())
 
     def _say_status(self, window: Window, data: StatusData) -> None:
         self._say(window, "status", topics.encode_status(self._outbox.now(), data))

@@ -6,12 +6,16 @@ import msgspec
 
 from agent.model import (
     CameraHealth,
+    ClockHealth,
     CommandHealth,
+    Degradation,
     DetectorHealth,
+    DiskHealth,
     Fault,
     FootageHealth,
     HeadHealth,
     HealthReport,
+    LinkHealth,
     OutboxHealth,
     PinHealth,
     StageHealth,
@@ -41,6 +45,7 @@ class CameraCounts(msgspec.Struct, frozen=True, kw_only=True):
     pass_cpu_ns: int
     tracks: int
     readings: CameraReadings | None = None
+    fps_wanted: float | None = None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +63,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     commands: CommandHealth | None = None
     pins: PinHealth | None = None
     heads: tuple[HeadHealth, ...] = ()
+    disk: DiskHealth | None = None
+    clock: ClockHealth | None = None
+    link: LinkHealth | None = None
+    degradation: Degradation | None = None
 
 
 def assemble(parts: Parts, before: Parts) -> HealthReport:
@@ -77,6 +86,10 @@ def assemble(parts: Parts, before: Parts) -> HealthReport:
         commands=parts.commands,
         pins=parts.pins,
         heads=parts.heads,
+        disk=parts.disk,
+        clock=parts.clock,
+        link=parts.link,
+        degradation=parts.degradation,
     )
 
 
@@ -91,6 +104,7 @@ def _camera(now: CameraCounts, then: CameraCounts, t_ns: int, span_s: float) -> 
         packets_dropped=now.packets_dropped,
         last_error=now.last_error,
         readings=now.readings,
+        fps_wanted=now.fps_wanted,
     )
 
 

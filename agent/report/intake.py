@@ -25,8 +25,8 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
 class Intake:
     """Puts messages into the outbox, from any thread.
 
-    Events whose commit failed (a full disk, a read-only one) are put again at the next message,
-    which is at the next report of health at the latest. Other messages get one try: the next of
+    Events whose commit failed (a full disk, a read-only one) are put again at the next message or
+    `again`, which comes with each report of health. Other messages get one try: the next of
     their kind says more than they did.
     """
 
@@ -48,6 +48,12 @@ class Intake:
             for waiting in failed:
                 self._give(waiting)
             self._give(draft)
+
+    def again(self) -> None:
+        """Put what failed once more."""
+        with self._lock:
+            for waiting in self._take_failed():
+                self._give(waiting)
 
     def _take_failed(self) -> list[Draft]:
         """What has to be put again, in its old order; what is still in writing stays."""

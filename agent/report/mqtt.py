@@ -13,9 +13,11 @@ from agent.faults import FaultBoard
 from agent.model import OutboxHealth
 from agent.report import tls
 from agent.report.backoff import Backoff
-from agent.report.connection import Birth, CommandReceived, Connection
+from agent.report.certificate_watch import CertificateWatch
+from agent.report.connection import FAULT_OF, Birth, CommandReceived, Connection
+from agent.report.link_error import LinkError
 from agent.report.outbox import Outbox
-from agent.report.transport import LinkError
+from agent.report.topics import Draft
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,9 @@ class Session:
         self._backoff = Backoff(rng)
         self._retry_s = 0.0
         self._connection: Connection | None = None
+        self._passing: Draft | None = None
+        self._passing_lock = threading.Lock()
+        self._certificate = CertificateWatch(broker, faults, outbox.now)
         tls.context_of(broker)
         tls.password_of(broker)
         outbox.listen(self._wake)
@@ -64,6 +69,7 @@ class Session:
             if wait_s > 0:
                 stopping.wait(min(wait_s, TURN_S))
                 return
+            self._certificate.look(self._now_s())
             connection = self._connection = Connection(
                 self._broker,
                 self._outbox,
@@ -71,7 +77,9 @@ class Session:
                 self._birth,
                 self._now_s,
                 self._on_command,
+                self._take_passing,
             )
+        self._certificate.look_if_due(self._now_s())
         try:
             connection.turn(TURN_S)
         except LinkError as error:
@@ -107,17 +115,42 @@ class Session:
             centre_listens=connection is not None and connection.centre_listens,
         )
 
+    def tell(self, draft: Draft) -> None:
+        """Send a message that need not be kept: it waits in memory, and gives its place to the next
+        one. From any thread.
+        """
+        with self._passing_lock:
+            self._passing = draft
+        self._wake()
+
+    def round_trip_ms(self) -> float | None:
+        """To the broker and back, None while it is away. From any thread."""
+        connection = self._connection
+        took_s = None if connection is None else connection.round_trip_s
+        return None if took_s is None else round(took_s * 1e3, 1)
+
     def _fail(self, connection: Connection, error: LinkError) -> None:
         log.warning("broker: %s", error)
-        refused = error.kind == "refused"
-        self._faults.raise_fault("NET-02" if refused else "NET-01", "broker", str(error))
-        self._faults.clear("NET-01" if refused else "NET-02", "broker")
+        code = FAULT_OF[error.kind]
+        self._faults.raise_fault(code, "broker", str(error))
+        for other in FAULT_OF.values():
+            if other != code:
+                self._faults.clear(other, "broker")
         self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
         self._connection = None
         connection.abandon()
         self._retry_s = self._now_s() + self._backoff.next_s(connection.lasted_s)
+
+    def _take_passing(self) -> Draft | None:
+        """The message that waits, unless it has waited for longer than anybody wants to know it."""
+        with self._passing_lock:
+            draft, self._passing = self._passing, None
+        if draft is None or draft.expiry_s is None:
+            return draft
+        age_s = self._now_s() - draft.t_ns / 1e9
+        return draft if age_s < draft.expiry_s else None
 
     def _wake(self) -> None:
         connection = self._connection

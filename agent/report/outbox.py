@@ -92,6 +92,7 @@ class Outbox:
         self._book = LoanBook()
         self._listener: Callable[[], None] = lambda: None
         self._session = 0
+        self._awaited: tuple[int, Callable[[], None]] | None = None
         self._reader: Reader | None = None
         reason = outbox_files.find_damage(folder)
         if reason is not None:
@@ -120,17 +121,25 @@ class Outbox:
         """Call `listener`, which must be quick, after each commit, from the writer's thread."""
         self._listener = listener
 
-    def put(self, draft: Draft) -> Ticket:
+    def put(self, draft: Draft, on_arrived: Callable[[], None] | None = None) -> Ticket:
         """Take a message. It is on the disk when the ticket says so, not before.
 
-        Raises OutboxError where the outbox is closed or the disk has not kept up for seconds.
+        `on_arrived`, which must be quick, is called once somebody has the message, from the thread
+        that settles it; it is forgotten where another message is awaited so meanwhile. Raises
+        OutboxError where the outbox is closed or the disk has not kept up for seconds.
         """
         message = self._stored(draft)
         newest_only = draft.newest_only
         urgent = draft.priority == Priority.EMERGENCY
-        return self._writer.submit(
-            lambda store: store.add(message, newest_only=newest_only), urgent=urgent
-        )
+
+        def add(store: Store) -> int | None:
+            seq = store.add(message, newest_only=newest_only)
+            if seq and on_arrived is not None:
+                # Before the commit, so before anybody can send it.
+                self._awaited = (seq, on_arrived)
+            return seq
+
+        return self._writer.submit(add, urgent=urgent)
 
     def lend(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[Stored]:
         """Messages to send now, at most `limit`, each of them once until `take_back`. With the
@@ -158,6 +167,10 @@ class Outbox:
             return ()
         self._book.settle(ranges)
         self._writer.settle(ranges)
+        awaited = self._awaited
+        if awaited is not None and any(s.first <= awaited[0] <= s.last for s in ranges):
+            self._awaited = None
+            awaited[1]()
         return ranges
 
     def settled_upto(self) -> int:

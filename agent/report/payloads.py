@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Fault, Flow, HealthReport, Label, Reply
+from agent.model import Event, Fault, FlightSample, Flow, HealthReport, Label, Reply
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -233,7 +233,32 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     time: Utc
 
 
-ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | HoldBroken | CustodyHead
+RestartCause = Literal[
+    "asked", "crash", "watchdog", "memory", "power_cut", "kernel_crash", "board_watchdog"
+]
+
+
+class Restarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="restarted"):
+    """The agent has started again. `detail` says how the cause is known; `new_boot`: the board has
+    started too.
+
+    `ended` is when the run before was last heard of by its flight recorder, and `last` how the box
+    was then. `flight` is the half hour before, where nobody had asked for the end: base64 of zlib
+    (RFC 1950) of JSON, one object like `last` a line, oldest first; null where there is none. Its
+    `t_ns` are of the boot `boot_before`. From a long flight seconds are left out, of the older ones
+    first.
+    """
+
+    cause: RestartCause
+    detail: str
+    new_boot: bool
+    boot_before: str
+    ended: Utc
+    last: FlightSample | None
+    flight: str | None
+
+
+ReceiptData: TypeAlias = LostMessages | OutboxDamaged | Gap | HoldBroken | CustodyHead | Restarted
 
 
 class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +276,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts the
     messages within it from 1, without holes but for those that a receipt names; a receiver drops
-    repeats by (box, epoch, seq). `seq` is null in a status and a declaration, which are not kept in the outbox.
+    repeats by (box, epoch, seq). `seq` is null in a status, a declaration and a report of health, which
+    are not kept in the outbox.
     `boot` is the kernel's name of the boot that `_ns` times belong to. `time` is when it happened.
     """
 

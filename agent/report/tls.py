@@ -89,18 +89,29 @@ class TlsSocket(ssl.SSLSocket):
             raise
 
 
-_ALERTS: Mapping[str, str] = {
-    "CERTIFICATE_REQUIRED": "the broker wants a certificate: set broker.certificate and broker.key",
-    "ALERT_UNKNOWN_CA": "the broker does not know who signed broker.certificate",
-    "CERTIFICATE_EXPIRED": "broker.certificate has expired",
-    "CERTIFICATE_REVOKED": "broker.certificate is revoked",
-    "BAD_CERTIFICATE": "the broker does not accept broker.certificate",
-    "WRONG_VERSION_NUMBER": "this port does not speak TLS",
-    "HANDSHAKE_FAILURE": "no TLS version or cipher in common with the broker",
+class Alert(msgspec.Struct, frozen=True):
+    """What a reason of OpenSSL's means to a person, and whether it is about our certificate."""
+
+    meaning: str
+    ours: bool = True
+
+
+_ALERTS: Mapping[str, Alert] = {
+    "CERTIFICATE_REQUIRED": Alert(
+        "the broker wants a certificate: set broker.certificate and broker.key"
+    ),
+    "ALERT_UNKNOWN_CA": Alert("the broker does not know who signed broker.certificate"),
+    "CERTIFICATE_EXPIRED": Alert("broker.certificate has expired"),
+    "CERTIFICATE_REVOKED": Alert("broker.certificate is revoked"),
+    "BAD_CERTIFICATE": Alert("the broker does not accept broker.certificate"),
+    "CERTIFICATE_UNKNOWN": Alert("the broker does not accept broker.certificate"),
+    "UNSUPPORTED_CERTIFICATE": Alert("the broker takes no certificate of this kind"),
+    "WRONG_VERSION_NUMBER": Alert("this port does not speak TLS", ours=False),
+    "HANDSHAKE_FAILURE": Alert("no TLS version or cipher in common with the broker", ours=False),
 }
-"""OpenSSL's reasons, from the alerts of RFC 8446 section 6.2, and what they mean to a person."""
+"""OpenSSL's reasons, from the alerts of RFC 8446 section 6.2."""
 
 
-def meaning_of(said: str) -> str | None:
-    """What OpenSSL's reason, somewhere in `said`, means to a person; None where it is unknown."""
-    return next((meaning for alert, meaning in _ALERTS.items() if alert in said), None)
+def alert_in(said: str) -> Alert | None:
+    """OpenSSL's reason that stands somewhere in `said`; None where it is unknown."""
+    return next((alert for reason, alert in _ALERTS.items() if reason in said), None)

@@ -212,7 +212,9 @@ def flow_draft(flow: Flow, *, begin: datetime, end: datetime) -> Draft:
 
 
 def health_draft(report: HealthReport, t_ns: int) -> Draft:
-    """For the outbox: how the box is at `t_ns`."""
+    """How the box is at `t_ns`. It is not kept: each report says more than the one before it, and
+    written to the disk they would wear it out (what led to a power cut is in the flight recorder).
+    """
     return Draft(
         topic="health",
         type="health",

@@ -16,7 +16,7 @@ import selectors
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import paho.mqtt.client as paho
@@ -26,27 +26,17 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config import BrokerConfig
-from agent.report import tls
+from agent.report import link_error, tls
+from agent.report.link_error import LinkError
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 5.0
 USER_TIMEOUT_S = 15.0
 """How long the kernel keeps on sending what nobody acknowledges, tcp(7) TCP_USER_TIMEOUT; at most
 the keep-alive. Without it a link that is gone is found after up to twice the keep-alive."""
 READS_IN_A_TURN = 64
 RECEIVE_MAXIMUM_DEFAULT = 65_535
 """MQTT 5.0, 3.2.2.3.3: what a server that does not say takes."""
-
-LinkErrorKind = Literal["unreachable", "refused"]
-
-
-class LinkError(Exception):
-    """There is no connection, or no more. `str(error)` says why in one line."""
-
-    def __init__(self, kind: LinkErrorKind, message: str) -> None:
-        super().__init__(message)
-        self.kind: LinkErrorKind = kind
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +99,7 @@ class Link:
         self._registered: int | None = None
 
     def connect(self) -> None:
-        """Open the socket and greet. Waits CONNECT_TIMEOUT_S for the network and as long for TLS;
+        """Open the socket and greet. Waits link_error.CONNECT_TIMEOUT_S for the network and as long for TLS;
         the broker's answer comes from `turn`.
 
         Clean start, and a session that ends with the connection: the outbox knows what has not
@@ -131,7 +121,7 @@ class Link:
                 clean_start=True,
             )
         except (OSError, ssl.CertificateError) as error:
-            raise self._link_error(error) from error
+            raise link_error.of_opening(self._where, self._address, error) from error
         self._raise_trouble()
 
     def turn(self, timeout_s: float) -> list[LinkEvent]:
@@ -241,7 +231,7 @@ class Link:
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
-        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.connect_timeout = link_error.CONNECT_TIMEOUT_S
         # Our own window is smaller; this keeps paho from queueing behind a window of its own.
         client.max_inflight_messages_set(RECEIVE_MAXIMUM_DEFAULT)
         client.on_connect = self._on_connect
@@ -267,8 +257,7 @@ class Link:
     ) -> None:
         self._answered = True
         if reason.is_failure:
-            # Server unavailable, busy, shutting down: it is not this box that is refused.
-            kind: LinkErrorKind = "unreachable" if reason.value in (0x88, 0x89, 0x8B) else "refused"
+            kind = link_error.kind_of(reason.value, self._broker)
             self._trouble = LinkError(kind, f"{self._where}: the broker says: {reason}")
             return
         most = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM_DEFAULT)
@@ -359,33 +348,14 @@ class Link:
         """Why the connection ended, as well as it is known."""
         if self._trouble is not None:
             return self._trouble
-        meaning = tls.meaning_of(self._last_log)
-        if meaning is not None:
-            return LinkError("refused", f"{self._where}: {meaning}")
+        alert = tls.alert_in(self._last_log)
+        if alert is not None:
+            return link_error.of_alert(self._where, alert)
         if not self._answered and self._address.tls:
             # The alert that says why is often lost with the connection's reset.
             why = "may not accept broker.certificate"
             if self._broker.certificate is None:
                 why = "may want a certificate: set broker.certificate and broker.key"
-            return LinkError("refused", f"{self._where}: the broker hung up at once; it {why}")
+            return LinkError("certificate", f"{self._where}: the broker hung up at once; it {why}")
         said = self._last_log or "the connection is gone"
-        return LinkError("unreachable", f"{self._where}: {said}")
-
-    def _link_error(self, error: Exception) -> LinkError:
-        """What the network or TLS says about opening a connection, for a person."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            why = f"its certificate is not accepted: {error.verify_message}"
-            return LinkError("refused", f"{self._where}: {why}")
-        if isinstance(error, ssl.SSLError):
-            reason = error.reason or "no TLS"
-            return LinkError("refused", f"{self._where}: {tls.meaning_of(reason) or reason}")
-        if isinstance(error, TimeoutError):
-            return LinkError("unreachable", f"{self._where}: no answer in {CONNECT_TIMEOUT_S:g} s")
-        if isinstance(error, socket.gaierror):
-            return LinkError(
-                "unreachable", f"{self._where}: the name is not known: {error.strerror}"
-            )
-        said = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, ConnectionResetError) and self._address.tls:
-            said += " in the greeting; this port may not speak TLS"
         return LinkError("unreachable", f"{self._where}: {said}")

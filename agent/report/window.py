@@ -40,6 +40,9 @@ class Window:
         self._mids: dict[int, int | None] = {}
         self._bytes = 0
         self._progress_s = 0.0
+        self._alone: tuple[int, float] | None = None
+        self.round_trip_s: float | None = None
+        """How long the broker took for the last publication that went out with none before it."""
 
     @property
     def open_count(self) -> int:
@@ -66,6 +69,7 @@ class Window:
         """
         if not self._mids:
             self._progress_s = now_s
+            self._alone = (mid, now_s)
         self._mids[mid] = seq
         if seq is not None:
             self._open[seq] = _Open(sent_s=now_s, size_bytes=size_bytes)
@@ -76,6 +80,9 @@ class Window:
         or is settled already.
         """
         self._progress_s = now_s
+        if self._alone is not None and self._alone[0] == mid:
+            self.round_trip_s = now_s - self._alone[1]
+            self._alone = None
         seq = self._mids.pop(mid, None)
         entry = self._open.get(seq) if seq is not None else None
         if seq is None or entry is None:

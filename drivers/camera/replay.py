@@ -17,8 +17,7 @@ wakes twice a second.
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated, Literal
 
 import av.error
@@ -77,7 +76,7 @@ class ReplayCamera:
         self._clock_ns = clock_ns
         self._closed = threading.Event()
         self._inside = threading.Lock()
-        self._ready: deque[Packet | Frame] = deque()
+        self._ready: Iterator[Packet | Frame] = iter(())
         self._burst: list[_Unit] = []
         self._burst_due_ns: int | None = None
         self._maker = FrameMaker(
@@ -106,10 +105,9 @@ class ReplayCamera:
             with self._inside:
                 if self._closed.is_set():
                     raise DriverError("absent", f"{self._what}: is closed")
-                if not self._ready:
-                    self._advance()
-                if self._ready:
-                    return self._ready.popleft()
+                media = self._next_media()
+                if media is not None:
+                    return media
                 due_ns = self._burst_due_ns
             if due_ns is None:
                 continue
@@ -124,24 +122,31 @@ class ReplayCamera:
         with self._inside:
             self._units.close()
             self._source.close()
-            self._ready.clear()
+            self._ready = iter(())
             self._burst.clear()
 
-    def _advance(self) -> None:
-        """Make ready what comes next: in fast pace at once, in real pace only if it is due."""
-        if self._failed is not None:
-            raise self._failed
+    def _next_media(self) -> Packet | Frame | None:
+        """What is ready, or made ready: in fast pace what comes next, in real pace what is due."""
         try:
-            if self._options.pace == "real":
-                self._advance_in_real_pace()
-            else:
-                self._give([self._next_unit()], base_ns=0)
+            media = next(self._ready, None)
+            if media is None:
+                self._advance()
+                media = next(self._ready, None)
         except DriverError as error:
             self._failed = error
             raise
         except av.error.FFmpegError as error:
             self._failed = driver_error(error, self._what)
             raise self._failed from self._failed.__cause__
+        return media
+
+    def _advance(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+        if self._options.pace == "real":
+            self._advance_in_real_pace()
+        else:
+            self._ready = self._media([self._next_unit()], base_ns=0)
 
     def _next_unit(self) -> _Unit:
         unit = next(self._units, None)
@@ -156,7 +161,7 @@ class ReplayCamera:
             self._burst_due_ns = self._start_ns + self._gather()
         if self._clock_ns() >= self._burst_due_ns:
             burst, self._burst, self._burst_due_ns = self._burst, [], None
-            self._give(burst, base_ns=self._start_ns)
+            self._ready = self._media(burst, base_ns=self._start_ns)
 
     def _gather(self) -> int:
         """Demux up to the next picture that is wanted, a nap's length, or the film's end. Gives when
@@ -172,43 +177,39 @@ class ReplayCamera:
             if is_last or self._wake.take(unit.pts_ns) or nap_ns >= LONGEST_NAP_NS:
                 return due_ns
 
-    def _give(self, units: list[_Unit], base_ns: int) -> None:
-        """Decode as far as is needed. Packets go first, then the frames of the same burst."""
-        frames: list[Frame] = []
+    def _media(self, units: list[_Unit], base_ns: int) -> Iterator[Packet | Frame]:
+        """The packets of a burst, then its frames. Each is decoded when it is its turn: a decoder
+        keeps for ever the memory of all the pictures that were alive at one time.
+        """
         for unit in units:
             if self._wanted.packets and unit.packet.size:
                 self._last_packet_ns = max(self._last_packet_ns, unit.dts_ns)
-                self._ready.append(
-                    media_packet(
-                        unit.packet,
-                        t_ns=base_ns + self._last_packet_ns,
-                        pts_ns=unit.pts_ns,
-                        dts_ns=unit.dts_ns,
-                    )
+                yield media_packet(
+                    unit.packet,
+                    t_ns=base_ns + self._last_packet_ns,
+                    pts_ns=unit.pts_ns,
+                    dts_ns=unit.dts_ns,
                 )
-            if self._wanted.frames_fps > 0:
-                frames.extend(self._frames(unit, base_ns))
-        self._ready.extend(frames)
+        if self._wanted.frames_fps > 0:
+            for unit in units:
+                yield from self._frames(unit, base_ns)
 
-    def _frames(self, unit: _Unit, base_ns: int) -> list[Frame]:
+    def _frames(self, unit: _Unit, base_ns: int) -> Iterator[Frame]:
         """Invariant: one broken packet at the very end is a film that was cut, and no error."""
         if unit.packet.size and self._broken is not None:
             at_s = (unit.pts_ns - self._loop_ns) / NS_PER_S
             message = f"{self._what}: is damaged before {at_s:.2f} s"
             raise DriverError("protocol", message) from self._broken
         try:
-            return list(
-                self._maker.frames(
-                    self._source,
-                    unit.packet,
-                    unit.pts_ns,
-                    lambda ticks: self._film_ns(ticks) + self._loop_ns,
-                    lambda film_ns: base_ns + max(0, film_ns),
-                )
+            yield from self._maker.frames(
+                self._source,
+                unit.packet,
+                unit.pts_ns,
+                lambda ticks: self._film_ns(ticks) + self._loop_ns,
+                lambda film_ns: base_ns + max(0, film_ns),
             )
         except av.error.InvalidDataError as error:
             self._broken = error
-            return []
 
     def _all_units(self) -> Generator[_Unit, None, None]:
         """The film's packets, loop after loop; an empty one at each end drains the decoder.

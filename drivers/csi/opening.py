@@ -30,7 +30,10 @@ def library(what: str) -> Any:
     try:
         return importlib.import_module("picamera2")
     except ImportError as error:
-        raise DriverError("absent", f"{what}: needs Picamera2 and libcamera: {error}") from error
+        raise DriverError(
+            "absent",
+            f"{what}: needs Picamera2 and libcamera (apt-get install python3-picamera2 on Raspberry Pi OS): {error}",
+        ) from error
 
 
 def open_camera(picamera2: Any, options: Options, what: str) -> Any:

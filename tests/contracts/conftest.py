@@ -174,9 +174,9 @@ def rtsp_server(rtsp_servers: Callable[..., Any]) -> Iterator[RtspServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def virtual_camera_there() -> Iterator[None]:
-    """What the driver `csi` finds is libcamera's virtual pipeline."""
+    """What the driver `csi` finds is libcamera's virtual pipeline, for the tests of one file."""
     reason = virtual_camera.why_not()
     if reason is not None:
         pytest.skip(reason)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.clock import ClockTrust, boot_id
 from agent.config import HoldConfig, RecordConfig
 from agent.faults import FaultBoard
+from agent.flight_recorder import NAME, FlightRecorder
 from agent.handoff import PacketQueue
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
@@ -122,6 +123,8 @@ class House:
             on_segment=on_segment,
         )
         self.footage = folder / "footage" / CAMERA
+        self.flight_file = folder / NAME
+        self.flight = FlightRecorder(folder, self.clock, boot, str(index))
 
     def open_ring(self) -> None:
         """A turn of the recorder without a packet: its folder is made whole."""

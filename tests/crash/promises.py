@@ -10,6 +10,7 @@ import av
 import msgspec
 
 from agent.errors import BadInput
+from agent.flight_recorder import PAGES, read_pages
 from agent.record.chain import BrokenChain, check
 from agent.record.receipts import Body, Closed, Evicted, Released
 from agent.record.seal import open_sidecar
@@ -30,11 +31,18 @@ class Promises(msgspec.Struct, frozen=True, kw_only=True):
     """Begin, end, and how many marks stood before its first."""
     releases: frozenset[str]
     rows: dict[int, tuple[str, str]]
+    flights: frozenset[int]
 
     @property
     def count(self) -> int:
         """How many things must be there."""
-        return len(self.closed) + len(self.receipts) + len(self.holds) + len(self.rows)
+        return (
+            len(self.closed)
+            + len(self.receipts)
+            + len(self.holds)
+            + len(self.rows)
+            + len(self.flights)
+        )
 
 
 def read_marks(marks: Iterable[str]) -> Promises:
@@ -45,6 +53,7 @@ def read_marks(marks: Iterable[str]) -> Promises:
     holds: dict[str, tuple[int, int, int]] = {}
     releases: set[str] = set()
     rows: dict[int, tuple[str, str]] = {}
+    flights: set[int] = set()
     for number, mark in enumerate(marks, start=1):
         match mark.split():
             case ["taken", index]:
@@ -60,6 +69,8 @@ def read_marks(marks: Iterable[str]) -> Promises:
                 releases.add(hold)
             case ["row", epoch, seq, event]:
                 rows[int(seq)] = (epoch, event)
+            case ["flight", page]:
+                flights.add(int(page))
             case ["faults", _]:
                 pass
             case _:
@@ -71,6 +82,7 @@ def read_marks(marks: Iterable[str]) -> Promises:
         holds=holds,
         releases=frozenset(releases),
         rows=rows,
+        flights=frozenset(flights),
     )
 
 
@@ -114,6 +126,7 @@ def _compare(house: House, promises: Promises, film: list[str], *, gaps: bool) -
         yield from _holes(house, promises, bodies)
     yield from _held(house, promises, bodies)
     yield from _rows(house, promises)
+    yield from _flown(house, promises)
 
 
 def _footage(
@@ -204,6 +217,15 @@ def _rows(house: House, promises: Promises) -> Iterable[str]:
         row = rows.get(seq)
         if epoch != house.outbox.epoch or row is None or event.encode() not in row.data:
             yield f"row {seq}: is gone"
+
+
+def _flown(house: House, promises: Promises) -> Iterable[str]:
+    """All that was written is there, but for the page whose place was being written anew."""
+    there = {page.number for page in read_pages(house.flight_file)}
+    newest = max(promises.flights, default=0)
+    for number in sorted(promises.flights - there):
+        if number > newest - (PAGES - 1):
+            yield f"flight recorder: page {number} is gone, the newest is {newest}"
 
 
 def _parsed(name: str) -> SegmentName:

@@ -10,6 +10,7 @@ Each line of MARKS is written after the call that made the promise has returned:
     hold ID BEGIN END      a hold was acknowledged; its span in milliseconds of the boot
     release ID             the release of a hold was acknowledged
     row EPOCH SEQ ID       a message's ticket was durable
+    flight NUMBER          a page of the flight recorder was written
     faults CODE,...        the fault codes that are raised from here on, `-` for none
 """
 
@@ -19,8 +20,9 @@ import sys
 import threading
 from pathlib import Path
 
+from agent import flight_recorder
 from agent.errors import BadInput
-from agent.model import Event
+from agent.model import Event, FlightSample
 from agent.record import custody
 from agent.record.receipts import Receipt, encode, receipt_hash
 from agent.report.outbox_writer import OutboxError
@@ -32,6 +34,7 @@ from tests.crash.film import LIFE_PACKETS, t_ns_of
 from tests.crash.house import CAMERA, House
 
 custody.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
+flight_recorder.FLUSH_NS = 500_000_000  # so that its pages go round within one
 
 EVENT_EVERY = 60
 TURN_EVERY = 20
@@ -123,6 +126,15 @@ def turn(house: House) -> None:
         house.keeper.turn()
 
 
+def fly(house: House, marks: Marks) -> None:
+    """A moment of the flight recorder."""
+    before = house.flight.newest
+    house.flight.put(FlightSample(t_ns=house.clock.boottime_ns()))
+    house.flight.look()
+    if house.flight.newest > before:
+        marks.say("flight", house.flight.newest)
+
+
 def main(film: Path, folder: Path, marks_file: Path, life: int, how_many: int) -> None:
     """Record until so many packets are through; then wait to be killed."""
     marks = Marks(marks_file)
@@ -169,6 +181,7 @@ def main(film: Path, folder: Path, marks_file: Path, life: int, how_many: int) -
             happenings.happen()
         if index % TURN_EVERY == 0:
             turn(house)
+        fly(house, marks)
     happenings.end()
     os.writev(sys.stdout.fileno(), [b"through\n"])
     threading.Event().wait()

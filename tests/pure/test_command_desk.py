@@ -195,6 +195,7 @@ class Broken:
         self._aside.rename(self._rig.folder)
 
 
+@pytest.mark.raises_fault("CTL-01")
 def test_without_a_ledger_a_stop_and_a_move_pass_and_what_must_not_be_repeated_does_not(
     rig: Rig,
 ) -> None:

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent.control.verbs import gpio, ptz, snapshot
+from agent.control.verbs import gpio, ptz, selftest, snapshot
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
-VERBS: dict[str, Any] = {verb.VERB: verb for verb in (gpio, ptz, snapshot)}
+VERBS: dict[str, Any] = {verb.VERB: verb for verb in (gpio, ptz, selftest, snapshot)}
 BLOCKS = re.findall(r"^```json ([a-z ]+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 

@@ -4,11 +4,13 @@ import re
 import runpy
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from agent import config, strict
+from agent.fault_texts import Language
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "vigie.example.toml"
@@ -83,6 +85,9 @@ def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
     assert config.load(file).camera[0].driver == "rtsp"
 
 
-def test_the_runbook_is_the_table_of_faults() -> None:
+@pytest.mark.parametrize("language", get_args(Language))
+def test_the_runbook_is_the_table_of_faults(language: Language) -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "runbook.py"))
-    assert (ROOT / "docs" / "runbook.md").read_text() == script["text"]()
+    page = script["target"](language)
+    assert page.parent == ROOT / "docs"
+    assert page.read_text(encoding="utf-8") == script["text"](language)

@@ -178,6 +178,7 @@ def test_a_head_is_stopped_when_it_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["absent", "busy"])
+@pytest.mark.raises_fault("PTZ-01")
 def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     tmp_path: Path, kind: DriverErrorKind
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(r
     assert rig.head.health().reopened == 1
 
 
+@pytest.mark.raises_fault("PTZ-03")
 def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: Rig) -> None:
     rig.head.wish(Drive(pan=0.2, for_s=15), ANNA)
     rig.pass_s(0.5)
@@ -237,6 +239,7 @@ def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: Rig) ->
     assert not rig.head.state().moving
 
 
+@pytest.mark.raises_fault("PTZ-02")
 def test_noise_on_the_line_is_a_fault_until_it_is_quiet(rig: Rig) -> None:
     rig.pass_s(31)
     rig.noise_bytes = 50
@@ -286,6 +289,7 @@ def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
     assert rig.head.state().lease is None
 
 
+@pytest.mark.raises_fault("PTZ-04")
 def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
     rig = Rig(tmp_path, body=msgspec.structs.replace(BODY, stuck=("pan",))).started()
     rig.head.wish(PointAt(pan_deg=60, tilt_deg=10), ANNA)
@@ -626,6 +630,7 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
 # Wear and health
 
 
+@pytest.mark.raises_fault("PTZ-05")
 def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Path) -> None:
     config = changed(promise=Promise(degrees=300.0))
     rig = Rig(tmp_path, config).started()

@@ -1,5 +1,7 @@
 """The rounds: a silent camera is a fault and an event, and health goes out in time."""
 
+import pytest
+
 from agent.capture import CaptureCounts
 from agent.faults import FaultBoard
 from agent.rounds import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
@@ -34,6 +36,7 @@ class Camera:
         )
 
 
+@pytest.mark.raises_fault("CAM-02")
 def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) -> None:
     camera, faults = Camera(), FaultBoard(clock.boottime_ns)
     rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
@@ -55,6 +58,7 @@ def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) ->
     assert camera.told[-1] == (clock.now_ns, clock.now_ns)
 
 
+@pytest.mark.raises_fault("CAM-01")
 def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
     camera, faults = Camera(), FaultBoard(clock.boottime_ns)
     camera.open = False
@@ -64,6 +68,7 @@ def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
 
 
+@pytest.mark.raises_fault("CAM-03")
 def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: HeldClock) -> None:
     camera, faults = Camera(), FaultBoard(clock.boottime_ns)
     camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
@@ -85,6 +90,7 @@ def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: H
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
 
 
+@pytest.mark.raises_fault("SYS-01")
 def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: HeldClock) -> None:
     clock.synced = False
     faults = FaultBoard(clock.boottime_ns)

@@ -1,7 +1,10 @@
 """Words to systemd, over a real datagram socket."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from agent.sd_notify import Notifier
 
@@ -39,3 +42,18 @@ def test_without_systemd_nothing_happens() -> None:
     notifier = Notifier({})
     notifier.ready()
     assert notifier.watchdog_s is None
+
+
+def test_a_manager_that_reads_nothing_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(address))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+            filler.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    filler.sendto(b"x", str(address))
+        Notifier({"NOTIFY_SOCKET": str(address)}).alive()
+    assert "WATCHDOG=1 not told" in caplog.text

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from agent.control.command import command_type
-from agent.control.verbs import gpio, ptz, snapshot
+from agent.control.verbs import gpio, ptz, selftest, snapshot
 from agent.report import topics
 from agent.report.payloads import Ack, CentreState, Message, SnapshotHeader
 
-VERBS: tuple[Any, ...] = (gpio, ptz, snapshot)
+VERBS: tuple[Any, ...] = (gpio, ptz, selftest, snapshot)
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))

@@ -98,6 +98,7 @@ def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
     assert [head.seq for head in rig.sent] == [1, 2]
 
 
+@pytest.mark.raises_fault("CUS-01")
 def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
     rig.attest.put(OPENED, 1)
     rig.look_after_s(1)

@@ -331,6 +331,7 @@ def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
     assert ("\u2580" in captured.get()) == (columns >= 90)
 
 
+@pytest.mark.shared
 def test_the_film_is_the_one_that_is_known(shared: Path) -> None:
     data = (shared / "footage" / "opencv_vtest.avi").read_bytes()
     assert hashlib.sha256(data).hexdigest() == clip.SHA256

@@ -130,6 +130,7 @@ def test_a_hold_of_another_process_is_respected_at_once(clock: HeldClock, tmp_pa
     assert list((tmp_path / "holds").iterdir()) == []
 
 
+@pytest.mark.raises_fault("STO-03")
 def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
     clock: HeldClock, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
     assert kept.codes() == set()
 
 
+@pytest.mark.raises_fault("CUS-01")
 def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
     clock: HeldClock, tmp_path: Path
 ) -> None:
@@ -232,6 +234,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
     assert [hold.going_on for hold in holds.active()] == [False]
 
 
+@pytest.mark.raises_fault("STO-04")
 def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
     clock: HeldClock, tmp_path: Path
 ) -> None:

@@ -218,6 +218,7 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
     assert street.segments("south")
 
 
+@pytest.mark.raises_fault("MSK-01")
 def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Street) -> None:
     street.state.mkdir()
     (street.state / masking.MASKS).write_text("a file, where the folder should be")

@@ -161,6 +161,7 @@ def box(wires: Wires, clock: HeldClock) -> Iterator[Box]:
     made.pins.close()
 
 
+@pytest.mark.raises_fault("GPI-02")
 def test_a_door_that_opens_and_closes_is_a_fault_and_one_event(box: Box) -> None:
     for high in (True, False, True, False, True):  # it bounces
         box.touch(DOOR, high=high)
@@ -177,6 +178,7 @@ def test_a_door_that_opens_and_closes_is_a_fault_and_one_event(box: Box) -> None
     assert box.pins.health().door_open is False
 
 
+@pytest.mark.raises_fault("GPI-03")
 def test_a_blow_is_told_at_once_and_its_fault_stays_for_a_while(box: Box) -> None:
     box.touch(BLOW, high=False)
     box.touch(BLOW, high=True)
@@ -190,6 +192,7 @@ def test_a_blow_is_told_at_once_and_its_fault_stays_for_a_while(box: Box) -> Non
     assert box.told() == []
 
 
+@pytest.mark.raises_fault("GPI-04", "GPI-05")
 def test_mains_lost_and_back_is_an_event_and_an_empty_battery_a_fault(box: Box) -> None:
     box.touch(MAINS, high=False)
     box.turns(2)
@@ -335,6 +338,7 @@ def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(
     assert box.on() - {LED} == {FAN, LAMP, CUT}, "the siren stays off"
 
 
+@pytest.mark.raises_fault("GPI-01")
 def test_pins_that_cannot_be_opened_are_a_fault_and_are_tried_again(
     wires: Wires, clock: HeldClock
 ) -> None:

@@ -125,7 +125,7 @@ def test_what_is_not_there_is_told_kind_by_kind(
     (tmp_path / "picamera2.py").write_text("raise ImportError('No module named libcamera')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = vigie()
-    assert "camera modules: absent: needs Picamera2 and libcamera: No module named" in said
+    assert "camera modules: absent: needs Picamera2 and libcamera (apt-get install" in said
     assert "video devices" in said
     assert "serial ports" in said
     assert "pins" in said

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.detect.middle import median
 from agent.detect.rules.episode import NewId
 from agent.detect.rules.persistent import PersistentRule
 from agent.detect.rules.road_users import NS_PER_S
@@ -119,6 +120,12 @@ class ViewRule:
         return self._still_since_ns
 
 
+def judged_against(gate: Plane, usual: Plane) -> Verdict | None:
+    """What is wrong with a picture, held against one of the same size in which nothing was."""
+    small = _small(gate)
+    return _unlit(small) or _compare(_view(gate, small), _view(usual, _small(usual)))
+
+
 class _View(msgspec.Struct, frozen=True):
     """What is judged of one picture, or of the learnt one."""
 
@@ -147,14 +154,11 @@ class _Learnt:
 
     def judge(self, gate: Plane) -> Verdict | None:
         """What is wrong with a picture, which is then learnt a little."""
-        height, width = gate.shape
-        size = (WIDTH_PX, max(CELLS[1], round(height * WIDTH_PX / width)))
-        small = np.asarray(cv2.resize(gate, size, interpolation=cv2.INTER_AREA), np.uint8)
-        if np.count_nonzero(small >= DARK_LUMA) < BRIGHT_SHARE * small.size:
-            return "view_dark"
-        if small.std() < FLAT_LUMA:
-            return "view_blocked"
-        now = _View(_edges(small), _fine(gate), _coarse(small))
+        small = _small(gate)
+        unlit = _unlit(small)
+        if unlit is not None:
+            return unlit
+        now = _view(gate, small)
         usual = self._usual
         if usual is None or usual.edges.shape != now.edges.shape:
             self._samples, self._usual = 1, now
@@ -165,6 +169,23 @@ class _Learnt:
         slowness = LEARN_SAMPLES_IN_FAULT if verdict else min(self._samples, LEARN_SAMPLES)
         self._usual = usual.blend(now, 1 / slowness)
         return verdict
+
+
+def _small(gate: Plane) -> Plane:
+    height, width = gate.shape
+    size = (WIDTH_PX, max(CELLS[1], round(height * WIDTH_PX / width)))
+    return np.asarray(cv2.resize(gate, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _unlit(small: Plane) -> Verdict | None:
+    """Whether there is nothing in a picture to compare."""
+    if np.count_nonzero(small >= DARK_LUMA) < BRIGHT_SHARE * small.size:
+        return "view_dark"
+    return "view_blocked" if small.std() < FLAT_LUMA else None
+
+
+def _view(gate: Plane, small: Plane) -> _View:
+    return _View(_edges(small), _fine(gate), _coarse(small))
 
 
 def _edges(small: Plane) -> _Cells:
@@ -203,8 +224,8 @@ def _compare(now: _View, usual: _View) -> Verdict | None:
     left = ((mean_now / mean_usual) ** 2)[textured]
     contrast = float(now.coarse.std() / max(float(usual.coarse.std()), 1e-3))
     same_scene = np.corrcoef(now.coarse.ravel(), usual.coarse.ravel())[0, 1] >= SAME_SCENE
-    rich = usual.fine >= np.median(usual.fine)
-    fine = float(np.median(now.fine[rich] / np.maximum(usual.fine[rich], 1e-3)))
+    rich = usual.fine >= median(usual.fine.ravel())
+    fine = float(median(now.fine[rich] / np.maximum(usual.fine[rich], 1e-3)))
     if same_scene and fine < SOFT * contrast:
         return "view_blurred"
     if ((alike < KEPT) & (left < GONE)).mean() >= BLOCKED_SHARE:

@@ -6,9 +6,13 @@ import signal
 import socket
 import subprocess
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -100,6 +104,43 @@ class Certificates:
 
     def make(self, name: str) -> None:
         self._run(f"#{self._function}\ncertificate {name}")
+
+    def issue(self, name: str, *, subject: str | None = None, days: tuple[int, int]) -> None:
+        """A certificate of the authority that is good from one day to another, counted from now,
+        with another subject than its name where one is given.
+        """
+        self.make(name)
+        authority = x509.load_pem_x509_certificate((self.folder / "ca.crt").read_bytes())
+        signer = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        plain = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        now = datetime.now(UTC)
+        again = x509.CertificateBuilder(
+            authority.subject,
+            plain.subject if subject is None else x509.Name.from_rfc4514_string(subject),
+            plain.public_key(),
+            x509.random_serial_number(),
+            now + timedelta(days=days[0]),
+            now + timedelta(days=days[1]),
+            list(plain.extensions),
+        ).sign(signer, hashes.SHA256())
+        (self.folder / f"{name}.crt").write_bytes(again.public_bytes(serialization.Encoding.PEM))
+
+    def revoke(self, name: str) -> None:
+        """Writes the authority's list of revoked certificates, `ca.crl`, with this one in it."""
+        authority = x509.load_pem_x509_certificate((self.folder / "ca.crt").read_bytes())
+        signer = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        gone = x509.load_pem_x509_certificate((self.folder / f"{name}.crt").read_bytes())
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        now = datetime.now(UTC)
+        entry = x509.RevokedCertificateBuilder(gone.serial_number, now).build()
+        made = x509.CertificateRevocationListBuilder(
+            authority.subject,
+            now - timedelta(days=1),
+            now + timedelta(days=1),
+            revoked_certificates=[entry],
+        ).sign(signer, hashes.SHA256())
+        (self.folder / "ca.crl").write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def path(self, name: str) -> str:
         return str(self.folder / name)

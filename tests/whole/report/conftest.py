@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import SystemClock
+from agent.clock import Clock, SystemClock
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.model import Event
@@ -20,13 +20,15 @@ from tests.whole.report.broker import Mosquitto
 CLOCK = SystemClock()
 
 
-def open_outbox(folder: Path, max_bytes: int = 50_000_000, box: str = "pole-17") -> Outbox:
+def open_outbox(
+    folder: Path, max_bytes: int = 50_000_000, box: str = "pole-17", clock: Clock = CLOCK
+) -> Outbox:
     """An outbox as the agent opens it."""
     return Outbox.open(
         folder,
         box=box,
         boot="c0ffee00-0000-4000-8000-000000000000",
-        clock=CLOCK,
+        clock=clock,
         max_bytes=max_bytes,
         new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
         faults=FaultBoard(CLOCK.boottime_ns),

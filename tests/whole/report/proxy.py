@@ -121,9 +121,9 @@ class Proxy:
                 thread.start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, flight: set[int]) -> None:
-        outgoing = source.getpeername()[1] != self._to
         frames = Frames()
         try:
+            outgoing = source.getpeername()[1] != self._to
             while data := source.recv(65_536):
                 self._flowing.wait()
                 for first, body in frames.feed(data):

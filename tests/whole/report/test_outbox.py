@@ -238,6 +238,7 @@ def empty_it(file: Path) -> None:
         (damage_one_row, 19),
     ],
 )
+@pytest.mark.raises_fault("STO-01")
 def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_epoch(
     outboxes: Open, tmp_path: Path, damage: Callable[[Path], None], carried: int | None
 ) -> None:
@@ -339,6 +340,7 @@ def largest_file(size_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.raises_fault("STO-02")
 def test_a_full_disk_is_an_error_to_the_caller_and_it_goes_on_when_there_is_room(
     outboxes: Open, tmp_path: Path
 ) -> None:

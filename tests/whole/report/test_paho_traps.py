@@ -10,7 +10,8 @@ import pytest
 
 from agent.config import BrokerConfig
 from agent.report.connection import Birth
-from agent.report.transport import Accepted, Link, LinkError
+from agent.report.link_error import LinkError
+from agent.report.transport import Accepted, Link
 from agent.stage import StageThread
 from agent.watch import Heard, Watch
 from tests.whole.report.broker import Mosquitto
@@ -66,6 +67,7 @@ def test_nothing_is_published_without_a_connection(broker: Mosquitto) -> None:
         client.link.publish("t", b"")
 
 
+@pytest.mark.raises_fault("NET-02")
 def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
     brokers: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
@@ -74,7 +76,7 @@ def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
     acl.chmod(0o600)
     broker = brokers(config=f"allow_anonymous true\nacl_file {acl}\n")
     with Box(config(broker.url, ack="broker"), tmp_path / "outbox") as box:
-        box.outbox.put(event(1))
+        box.outbox.put(event(1)).wait(10)
         assert "Not authorized" in box.wait_for_fault("NET-02")
         assert box.outbox.depth == 1
 

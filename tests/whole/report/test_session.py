@@ -1,13 +1,19 @@
 """A box, a real mosquitto and a centre: what the box has taken arrives, and leaves the box."""
 
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from agent.config import BrokerConfig
+from agent.faults import FaultBoard
 from agent.report import topics
+from agent.report.connection import SILENT_CENTRE_S
+from agent.report.mqtt import Session
+from agent.report.outbox import Outbox
 from agent.report.payloads import (
     Ack,
     CentreState,
@@ -18,8 +24,8 @@ from agent.report.payloads import (
 )
 from agent.report.transport import Received
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import event
-from tests.whole.report.street import Box, Client, Listener, wait_until
+from tests.whole.report.conftest import CLOCK, event
+from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
 
 
 def config(broker: Mosquitto, **options: object) -> BrokerConfig:
@@ -231,3 +237,39 @@ def test_the_broker_goes_and_comes_back_and_nothing_is_missing(
             broker.start()
         centre.wait(lambda: set(centre.numbers()) == set(range(150)))
         wait_until(lambda: box.outbox.depth == 0)
+
+
+@pytest.mark.raises_fault("NET-03")
+def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does(
+    broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
+) -> None:
+    centre = Client(config(broker), "centre")
+    listening = msgspec.json.encode(CentreState(state="listening"))
+    centre.say(topics.CENTRE_STATE, listening, retained=True)
+    outbox = outboxes(tmp_path)
+    passed_s = 0.0
+    faults = FaultBoard(CLOCK.boottime_ns)
+
+    def now_ns() -> int:
+        return CLOCK.boottime_ns() + round(passed_s * 1e9)
+
+    session = Session(config(broker), outbox, faults, lambda: BIRTH, now_ns, Hasty(3))
+    never = threading.Event()
+    while not session.health().centre_listens:
+        session.run_once(never)
+    # Second by second: the broker answers meanwhile, so the connection is not given up.
+    while passed_s < SILENT_CENTRE_S + 5:
+        outbox.put(event(1)).wait(10)
+        session.run_once(never)
+        passed_s += 1
+    told = [(f.code, f.detail) for f in faults.active()]
+    assert told == [("NET-03", "the centre listens and does not acknowledge")]
+    last = outbox.put(event(2))
+    assert last.wait(10)
+    ack = Ack(epoch=outbox.epoch, upto=last.seq or 0)
+    centre.say("vigie/v1/pole-17/down/ack", msgspec.json.encode(ack))
+    while outbox.depth:
+        session.run_once(never)
+    assert faults.active() == ()
+    session.close()
+    centre.link.close()

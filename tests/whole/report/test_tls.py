@@ -1,20 +1,28 @@
 """TLS with the documented configuration: who belongs there comes in, nobody else does."""
 
 import re
+import shutil
 import signal
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.clock import ClockTrust, SystemClock
 from agent.config import BrokerConfig
 from agent.errors import BadInput
+from agent.faults import FaultBoard
 from agent.report import tls, transport
-from agent.report.transport import Link, LinkError
+from agent.report.link_error import LinkError
+from agent.report.mqtt import Session
+from agent.report.outbox import Outbox
+from agent.report.transport import Link
 from tests.whole.report.broker import Certificates, Mosquitto, block
 from tests.whole.report.conftest import event
-from tests.whole.report.street import Box, Client, Listener, wait_until
+from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
 
 
 class Secured:
@@ -22,14 +30,19 @@ class Secured:
 
     def __init__(self, folder: Path, start: Callable[..., Mosquitto]) -> None:
         self.certificates = Certificates(folder)
-        for name in ("localhost", "centre", "pole-17", "pole-18"):
+        for name in ("localhost", "centre", "pole-17", "pole-18", "revoked"):
             self.certificates.make(name)
+        self.certificates.revoke("revoked")
+        self.certificates.issue("expired", days=(-90, -1))
+        self.certificates.issue("early", days=(1, 90))
+        self.certificates.issue("nameless", subject="O=Somebody", days=(-1, 90))
         acl = folder / "vigie.acl"
         acl.write_text(block("centre.md", "vigie.acl"))
         acl.chmod(0o600)
         text = block("centre.md", "mosquitto.conf")
         text = text.replace("/etc/mosquitto/certs/broker.", f"{folder}/localhost.")
         text = text.replace("/etc/mosquitto/certs/", f"{folder}/")
+        text += f"crlfile {folder}/ca.crl\n"
         self.broker = start(config=text.replace("/etc/mosquitto/vigie.acl", str(acl)))
         self.url = f"mqtts://localhost:{self.broker.port}"
 
@@ -77,13 +90,15 @@ def test_a_box_and_a_centre_with_their_certificates_come_in(
         wait_until(lambda: box.outbox.depth == 0)
 
 
+@pytest.mark.raises_fault("NET-04")
 def test_a_box_without_a_certificate_is_told_that_it_needs_one(
     secured: Secured, tmp_path: Path
 ) -> None:
     with Box(secured.config(None), tmp_path) as box:
-        assert re.search("wants? a certificate: set", box.wait_for_fault("NET-02"))
+        assert re.search("wants? a certificate: set", box.wait_for_fault("NET-04"))
 
 
+@pytest.mark.raises_fault("NET-04")
 def test_a_certificate_of_an_unknown_authority_is_refused(
     secured: Secured, stranger: Certificates, tmp_path: Path
 ) -> None:
@@ -94,9 +109,64 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
         key=stranger.path("pole-17.key"),
     )
     with Box(config, tmp_path) as box:
-        assert "broker.certificate" in box.wait_for_fault("NET-02")
+        assert "broker.certificate" in box.wait_for_fault("NET-04")
 
 
+@pytest.mark.parametrize("name", ["expired", "early", "revoked", "nameless"])
+def test_a_certificate_that_the_broker_refuses_is_told_apart_from_all_else(
+    secured: Secured, tmp_path: Path, name: str
+) -> None:
+    with Box(secured.config(name), tmp_path, box=name) as box:
+        assert box.wait_for_fault("NET-04")
+        assert {f.code for f in box.faults.active()} <= {"NET-04", "NET-05"}
+
+
+def test_a_box_that_gets_a_good_certificate_comes_in_and_its_fault_goes(
+    secured: Secured, tmp_path: Path
+) -> None:
+    for suffix in ("crt", "key"):
+        shutil.copy(secured.certificates.path(f"expired.{suffix}"), tmp_path / f"box.{suffix}")
+    config = msgspec.structs.replace(
+        secured.config("pole-17"),
+        certificate=str(tmp_path / "box.crt"),
+        key=str(tmp_path / "box.key"),
+    )
+    with Box(config, tmp_path / "outbox") as box:
+        box.wait_for_fault("NET-04")
+        for suffix in ("key", "crt"):
+            shutil.copy(secured.certificates.path(f"pole-17.{suffix}"), tmp_path / f"new.{suffix}")
+            (tmp_path / f"new.{suffix}").replace(tmp_path / f"box.{suffix}")
+        wait_until(lambda: box.session.health().connected)
+        assert not [f for f in box.faults.active() if f.code.startswith("NET")]
+
+
+class Trusted(SystemClock):
+    """The machine's clock, taken for right."""
+
+    def trust(self) -> ClockTrust:
+        return ClockTrust(synced=True, source="test", error_s=0.1)
+
+
+@pytest.mark.raises_fault("NET-05")
+def test_a_box_whose_certificate_ends_soon_comes_in_and_says_so(
+    secured: Secured, outboxes: Callable[..., Outbox], tmp_path: Path
+) -> None:
+    secured.certificates.issue("pole-19", days=(-1, 12))
+    clock = Trusted()
+    faults = FaultBoard(clock.boottime_ns)
+    outbox = outboxes(tmp_path, box="pole-19", clock=clock)
+    session = Session(
+        secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock.boottime_ns, Hasty(3)
+    )
+    while not session.health().connected:
+        session.run_once(threading.Event())
+    (fault,) = faults.active()
+    assert (fault.code, fault.subject) == ("NET-05", "broker.certificate")
+    assert fault.detail.endswith(", in 11 days")
+    session.close()
+
+
+@pytest.mark.raises_fault("NET-02")
 def test_a_broker_of_an_unknown_authority_is_refused_by_the_box(
     secured: Secured, stranger: Certificates, tmp_path: Path
 ) -> None:
@@ -114,6 +184,7 @@ def test_a_broker_under_another_name_is_refused_by_the_box(
         assert "IP address mismatch" in box.wait_for_fault("NET-02")
 
 
+@pytest.mark.raises_fault("NET-01")
 def test_a_port_that_speaks_no_tls_is_told_as_that(
     secured: Secured, broker: Mosquitto, tmp_path: Path
 ) -> None:
