@@ -3,6 +3,7 @@
 PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS := 2
 
 .PHONY: help setup setup-test setup-crash setup-units setup-bench demo test test-crash test-units install lint bench docs lock clean
 
@@ -15,7 +16,7 @@ demo: setup ## play a street clip through the whole agent, and watch
 	@$(BIN)/vigie demo $(ARGS)
 
 test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
 	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)

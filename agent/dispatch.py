@@ -47,7 +47,7 @@ class Dispatch:
         data = topics.event_data(
             event,
             begin=self._clock.utc(event.begin_ns),
-            footage=None if held is None else self._span(held.begin_ns, held.end_ns),
+            footage=None if held is None else Span(begin=held.begin_time, end=held.end_time),
             thumbnail=None if jpeg is None else topics.sha256_hex(jpeg),
         )
         self._intake.put(topics.event_draft(data))
@@ -135,7 +135,3 @@ class Dispatch:
             camera=camera, begin_time=begin, end_time=end, by=by, purpose=purpose
         )
         self._append(viewed, self._clock.boottime_ns())
-
-    def _span(self, begin_ns: int, end_ns: int) -> Span:
-        begin, end = self._clock.utc(begin_ns), self._clock.utc(end_ns)
-        return Span(begin=topics.rfc3339(begin), end=topics.rfc3339(end))

@@ -20,10 +20,12 @@ OWNER = "event"
 
 
 class HeldSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an event, in boot time, as far as is known now."""
+    """What is kept of an event, as far as is known now, in RFC 3339: as the hold says it to the
+    millisecond, because a clock that is being set gives other times a moment later.
+    """
 
-    begin_ns: int
-    end_ns: int
+    begin_time: str
+    end_time: str
 
 
 class EventHolds:
@@ -52,19 +54,20 @@ class EventHolds:
         """Hold what the event needs, and tell the span; None for a kind that holds nothing."""
         if event.kind not in self._kinds:
             return None
-        span = HeldSpan(
-            begin_ns=max(0, event.begin_ns - self._pre_ns), end_ns=event.t_ns + self._post_ns
-        )
+        end_ns = event.t_ns + self._post_ns
         with self._lock:
             before = self._going_on.get(event.event)
-            hold = before or self._made(event, span)
+            hold = before or self._made(event, end_ns)
             over = event.phase in ("end", "moment")
             if over:
                 self._going_on.pop(event.event, None)
-                hold = ended(hold, span.end_ns, self._clock)
+                hold = ended(hold, end_ns, self._clock)
             else:
                 self._going_on[event.event] = hold
-            return span if self._keep(hold, before, over=over) else None
+            if not self._keep(hold, before, over=over):
+                return None
+            end_time = hold.end_time if over else rfc3339(self._clock.utc(end_ns))
+            return HeldSpan(begin_time=hold.begin_time, end_time=end_time)
 
     def _keep(self, hold: Hold, before: Hold | None, *, over: bool) -> bool:
         """Whether the event's hold stands; a person or a full ring may have ended it since."""
@@ -80,7 +83,8 @@ class EventHolds:
             self._faults.raise_fault("STO-04", "holds", str(error))
         return True
 
-    def _made(self, event: Event, span: HeldSpan) -> Hold:
+    def _made(self, event: Event, end_ns: int) -> Hold:
+        begin_ns = max(0, event.begin_ns - self._pre_ns)
         now_ns = self._clock.boottime_ns()
         made = self._clock.utc(now_ns)
         what = event.kind if event.name is None else f"{event.kind} {event.name}"
@@ -89,10 +93,10 @@ class EventHolds:
             kind="event",
             camera=event.camera,
             boot=self._boot,
-            begin_ns=span.begin_ns,
-            end_ns=span.end_ns,
-            begin_time=rfc3339(self._clock.utc(span.begin_ns)),
-            end_time=rfc3339(self._clock.utc(span.end_ns)),
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            begin_time=rfc3339(self._clock.utc(begin_ns)),
+            end_time=rfc3339(self._clock.utc(end_ns)),
             going_on=True,
             owner=OWNER,
             reason=what,

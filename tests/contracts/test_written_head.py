@@ -36,7 +36,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(
             ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "*.tflite")
         )
-    for file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
+    for file in (
+        "pyproject.toml",
+        "tests/__init__.py",
+        "tests/conftest.py",
+        "tests/fault_witness.py",
+    ):
         (tree / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, tree / file)
     (tree / "tests/pure").mkdir()

@@ -5,13 +5,16 @@ The pipeline is part of Debian's libcamera and sleeps until a file of root's des
 the product knows nothing of it.
 """
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 BOOT = Path(__file__).parent / "boot"
+LOCK = Path(tempfile.gettempdir()) / "vigie-virtual-camera.lock"
 PIPELINE = Path("/usr/share/libcamera/pipeline/virtual/virtual.yaml")
 
 CAMERA = """\
@@ -42,19 +45,23 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def installed(pictures: Path | None = None) -> Iterator[None]:
-    """The cameras `Virtual0`, which shows moving lines, and with `pictures` `Virtual1`, which shows
+    """One who asks at a time, on this machine: the file is the system's.
+
+    The cameras `Virtual0`, which shows moving lines, and with `pictures` `Virtual1`, which shows
     the JPEG files 0.jpg, 1.jpg, ... of that folder, each four times. What was there comes back.
     """
     text = "%YAML 1.1\n---\n" + CAMERA.format(name="Virtual0", shows='test_pattern: "lines"')
     if pictures is not None:
         text += CAMERA.format(name="Virtual1", shows=f'frames: {{path: "{pictures}/"}}')
-    before = PIPELINE.read_text() if PIPELINE.exists() else None
-    PIPELINE.parent.mkdir(parents=True, exist_ok=True)
-    PIPELINE.write_text(text)
-    try:
-        yield
-    finally:
-        if before is None:
-            PIPELINE.unlink()
-        else:
-            PIPELINE.write_text(before)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = PIPELINE.read_text() if PIPELINE.exists() else None
+        PIPELINE.parent.mkdir(parents=True, exist_ok=True)
+        PIPELINE.write_text(text)
+        try:
+            yield
+        finally:
+            if before is None:
+                PIPELINE.unlink()
+            else:
+                PIPELINE.write_text(before)

@@ -199,12 +199,16 @@ def test_footage_of_a_camera_that_is_no_more_grows_old_too(
     assert {(body.camera, body.why) for body in evicted} >= {("former", "age")}
 
 
+def held(begin: str, end: str) -> HeldSpan:
+    return HeldSpan(begin_time=f"2026-11-25T{begin}.000Z", end_time=f"2026-11-25T{end}.000Z")
+
+
 def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_path: Path) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(
         holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultBoard(clock.boottime_ns)
     )
-    assert events.on_event(event("begin", 100)) == HeldSpan(begin_ns=80 * 10**9, end_ns=105 * 10**9)
+    assert events.on_event(event("begin", 100)) == held("00:01:20", "00:01:45")
     (hold,) = holds_of(tmp_path, clock).active()
     assert (hold.id, hold.going_on, hold.owner, hold.reason) == (
         EVENT_ID,
@@ -212,10 +216,8 @@ def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_p
         "event",
         "stopped bay",
     )
-    assert events.on_event(event("update", 160)) == HeldSpan(
-        begin_ns=80 * 10**9, end_ns=165 * 10**9
-    )
-    assert events.on_event(event("end", 200)) == HeldSpan(begin_ns=80 * 10**9, end_ns=205 * 10**9)
+    assert events.on_event(event("update", 160)) == held("00:01:20", "00:02:45")
+    assert events.on_event(event("end", 200)) == held("00:01:20", "00:03:25")
     (hold,) = holds_of(tmp_path, clock).active()
     assert (hold.going_on, hold.begin_ns, hold.end_ns) == (False, 80 * 10**9, 205 * 10**9)
     assert (hold.begin_time, hold.end_time) == (
