@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agent.model import Level
+from agent.health_model import Level
 from drivers.contracts import Wanted
 
 

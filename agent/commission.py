@@ -31,8 +31,9 @@ from agent.detect import models
 from agent.detect import scene as scenes
 from agent.errors import BadInput
 from agent.health_file import LiveHealth, runtime_folder
+from agent.health_model import HealthReport
 from agent.identity import KEY_FILE, Identity
-from agent.model import CommandDone, HealthReport
+from agent.model import CommandDone
 from agent.record.custody import Custody
 from agent.record.receipts import Serviced, Viewed
 from agent.record.segment_name import rfc3339

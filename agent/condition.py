@@ -11,8 +11,7 @@ from agent.clock import Clock, kernel_offset_s
 from agent.faults import FaultBoard
 from agent.flight_recorder import FlightRecorder
 from agent.health_file import runtime_folder
-from agent.machine_faults import BOARD
-from agent.model import (
+from agent.health_model import (
     ClockHealth,
     Degradation,
     DiskHealth,
@@ -21,6 +20,7 @@ from agent.model import (
     LinkHealth,
     Vitals,
 )
+from agent.machine_faults import BOARD
 from agent.pulse import Pulse
 from agent.report.payloads import Restarted
 from agent.vitals.machine import Machine

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.model import Fault
+from agent.health_model import Fault
 
 FaultCode = Literal[
     "CAM-01",

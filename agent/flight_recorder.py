@@ -17,7 +17,7 @@ import msgspec
 from agent import flight_page
 from agent.clock import Clock
 from agent.flight_page import PAGE_BYTES, Mark, Page
-from agent.model import FlightSample
+from agent.health_model import FlightSample
 from agent.record.recovery import sync_folder
 from agent.record.segment_name import rfc3339
 

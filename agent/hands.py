@@ -15,7 +15,8 @@ from agent.control.local_desk import LocalDesk
 from agent.control.verbs.snapshot import SnapshotVerb
 from agent.faults import FaultBoard
 from agent.fittings import Fittings, PinFitting
-from agent.model import CommandHealth, HeadHealth, PinHealth, Sight
+from agent.health_model import CommandHealth, HeadHealth, PinHealth
+from agent.model import Sight
 from agent.pins_config import outputs, switchable
 from agent.report.connection import CommandReceived
 from agent.report.payloads import HeadAbility, PinAbility

@@ -8,7 +8,8 @@ from agent.control.head_stage import HeadStage
 from agent.control.verbs.ptz import Mounted, PtzVerb
 from agent.faults import FaultBoard
 from agent.fittings import Fittings
-from agent.model import HeadHealth, Sight
+from agent.health_model import HeadHealth
+from agent.model import Sight
 from agent.mounting import mount
 from agent.report.payloads import HeadAbility
 from agent.stage import Stage

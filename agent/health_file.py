@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import Clock, boot_id
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 
 NAME = "health.json"
 STALE_S = 5.0

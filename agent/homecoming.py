@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from agent.flight_recorder import Flight
-from agent.model import FlightSample
+from agent.health_model import FlightSample
 from agent.report.payloads import Restarted
 from agent.restart_cause import Ended, Evidence, judge
 from agent.vitals import words

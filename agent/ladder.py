@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.health_model import LEVELS, Degradation, Level
 from agent.latch import Latch, above, below
-from agent.model import LEVELS, Degradation, Level
 from agent.strain import Strain
 
 CALM_S = 120.0

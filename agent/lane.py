@@ -27,7 +27,8 @@ from agent.detect.viewpoint import Viewpoint
 from agent.faults import FaultBoard
 from agent.foreign_events import Feed, ForeignEvents
 from agent.handoff import LatestFrame, PacketQueue
-from agent.model import Event, Flow, Level, Segment, Sight
+from agent.health_model import Level
+from agent.model import Event, Flow, Segment, Sight
 from agent.record import masking
 from agent.record.custody import Custody
 from agent.record.keeper import Keeper

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.faults import FaultBoard, FaultCode
+from agent.health_model import CameraHealth, Degradation, DiskHealth
 from agent.latch import Latch, above, below
-from agent.model import CameraHealth, Degradation, DiskHealth
 from agent.strain import Strain
 
 BOARD, DISK = "board", "disk"

@@ -13,9 +13,9 @@ from agent import health_file
 from agent.clock import Clock
 from agent.faults import FaultBoard
 from agent.flight_recorder import FlightRecorder
+from agent.health_model import Degradation, FlightSample, HealthReport, Level
 from agent.ladder import Ladder
 from agent.machine_faults import MachineFaults
-from agent.model import Degradation, FlightSample, HealthReport, Level
 from agent.strain import strain
 from agent.vitals.machine import Machine
 

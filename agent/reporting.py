@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.report.health import Parts, assemble
 
 LIVE_SPAN = 10

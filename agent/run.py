@@ -25,11 +25,12 @@ from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.fittings import Fittings
 from agent.hands import Hands
+from agent.health_model import HealthReport, Level
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
 from agent.introductions import carried, shown, watched
 from agent.lane import Commons, Lane, Outlets, Source
-from agent.model import HealthReport, Level, Segment, Sight
+from agent.model import Segment, Sight
 from agent.record import receipts, terms
 from agent.record.chain import Head
 from agent.record.custody import Custody

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from agent.model import StageHealth, StageState
+from agent.health_model import StageHealth, StageState
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)

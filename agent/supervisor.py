@@ -9,7 +9,7 @@ because no other thing helps it.
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from agent.model import StageHealth
+from agent.health_model import StageHealth
 from agent.sd_notify import Notifier
 from agent.stage import StageThread
 

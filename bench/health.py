@@ -26,7 +26,7 @@ from agent import sources
 from agent.clock import ClockTrust, SystemClock
 from agent.flight_page import PAGE_BYTES
 from agent.flight_recorder import FlightRecorder
-from agent.model import FlightSample
+from agent.health_model import FlightSample
 from agent.run import Agent
 from agent.sd_notify import Notifier
 from bench import films

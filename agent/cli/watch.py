@@ -15,7 +15,7 @@ from agent.cli.commands import Commands
 from agent.clock import SystemClock
 from agent.config import BrokerConfig, check_broker
 from agent.errors import BadInput
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.report.board import Board, BoxView
 from agent.report.centre_store import CentreStore
 from agent.report.payloads import EventData

@@ -3,7 +3,7 @@
 import os
 
 from agent.config import Config
-from agent.model import PinHealth
+from agent.health_model import PinHealth
 from agent.pins_config import Pin, switchable
 from agent.service.box import PinTold, PortTold
 from drivers.serial_ports import find_ports

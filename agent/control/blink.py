@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from agent.model import Fault
+from agent.health_model import Fault
 
 FAMILIES = {
     "CAM": 1,

@@ -27,14 +27,8 @@ from agent.control.express import Express
 from agent.control.ledger import Final, Ledger, LedgerError, LedgerFull
 from agent.control.tally import Tally
 from agent.control.wishes import RefusalKind, Refused
-from agent.model import (
-    CommandAccepted,
-    CommandDone,
-    CommandHealth,
-    CommandProgress,
-    CommandRefused,
-    Reply,
-)
+from agent.health_model import CommandHealth
+from agent.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
 from agent.stage import Stage
 from drivers.errors import DriverError
 

@@ -46,16 +46,6 @@ def width_deg(fov: FieldOfView, zoom: float) -> float:
     return math.degrees(2 * math.atan(half))
 
 
-def zoom_for(fov: FieldOfView, wanted_deg: float) -> float:
-    """The zoom at which the picture is so wide, or the nearest that there is."""
-    half_wide, half_tele, half = (
-        math.tan(math.radians(angle / 2)) for angle in (fov.wide, fov.tele, wanted_deg)
-    )
-    if half_wide == half_tele:
-        return 0.0
-    return min(1.0, max(0.0, math.log(half / half_wide) / math.log(half_tele / half_wide)))
-
-
 def outlook(fov: FieldOfView, zoom: float) -> Outlook:
     """Half of the picture's width and height at a zoom."""
     half_width_deg = width_deg(fov, zoom) / 2

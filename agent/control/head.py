@@ -30,7 +30,7 @@ from agent.control.wishes import (
 )
 from agent.faults import FaultBoard
 from agent.heads_config import HeadConfig, Sector
-from agent.model import HeadHealth
+from agent.health_model import HeadHealth
 from drivers.contracts import Aux, Ptz, PtzAbilities, PtzPosition
 from drivers.errors import DriverError
 

@@ -15,7 +15,8 @@ from agent.control.relay import Relay
 from agent.control.thermostat import Thermostat
 from agent.control.wishes import Refused
 from agent.faults import FaultBoard
-from agent.model import Event, PinHealth
+from agent.health_model import PinHealth
+from agent.model import Event
 from agent.pins_config import (
     BeaconPin,
     DoorPin,

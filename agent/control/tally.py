@@ -5,7 +5,8 @@ import threading
 
 from agent.control.command import Order
 from agent.control.ledger import Final
-from agent.model import CommandHealth, CommandRefused
+from agent.health_model import CommandHealth
+from agent.model import CommandRefused
 
 log = logging.getLogger(__name__)
 

@@ -11,18 +11,10 @@ from agent.control.ptz_words import LeaseTold, PtzResult
 from agent.control.verbs.snapshot import SnapshotResult
 from agent.demo.ptz_script import Person, Step
 from agent.demo.sentences import sentence
-from agent.model import (
-    CommandAccepted,
-    CommandDone,
-    CommandProgress,
-    CommandRefused,
-    Event,
-    HeadHealth,
-    Reply,
-)
+from agent.health_model import HeadHealth
+from agent.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Event, Reply
 
 LineKind = Literal["head", "tour", "asks", "done", "refused", "lease", "event", "picture"]
-LINES_MOST = 500
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

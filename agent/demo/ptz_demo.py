@@ -29,7 +29,8 @@ from agent.demo.view import DemoView, view_on
 from agent.errors import BadInput
 from agent.fittings import fittings
 from agent.heads_config import FieldOfView
-from agent.model import Event, HeadHealth, Reply, Sight
+from agent.health_model import HeadHealth
+from agent.model import Event, Reply, Sight
 from agent.report.payloads import SnapshotHeader
 from agent.run import Agent
 from agent.sd_notify import Notifier

@@ -18,7 +18,7 @@ from agent.demo.screen import (
 from agent.demo.tally import View
 from agent.demo.tiny_picture import TinyPicture
 from agent.heads_config import FieldOfView, Sector
-from agent.model import HeadHealth
+from agent.health_model import HeadHealth
 from drivers.angles import wrap_deg
 
 STYLES: dict[LineKind, str] = {

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent.model import HeadHealth
+from agent.health_model import HeadHealth
 
 Holder = Literal["operator", "tour"]
 
@@ -176,11 +176,6 @@ class Prompter:
         self._since_s = 0.0
         self._ready_s: float | None = None
         self._stops = 0
-
-    @property
-    def waits_for_reply(self) -> bool:
-        """Whether the last step was not answered for good yet."""
-        return self._asked_s is not None
 
     def answered(self, t_s: float) -> None:
         """The last step got its last reply."""

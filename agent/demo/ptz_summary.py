@@ -9,7 +9,7 @@ from agent.demo.files import DemoFiles
 from agent.demo.screen import clock_text, megabytes
 from agent.demo.summary import FOOTAGE, LOG, MESSAGES, print_written
 from agent.demo.tally import View
-from agent.model import Fault, FootageHealth
+from agent.health_model import Fault, FootageHealth
 
 _STOPS_TOLD = 12
 

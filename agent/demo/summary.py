@@ -13,7 +13,7 @@ from agent.demo.film import Film
 from agent.demo.proof import Proof
 from agent.demo.screen import amount, megabytes
 from agent.demo.tally import View
-from agent.model import Fault, FootageHealth
+from agent.health_model import Fault, FootageHealth
 
 _MEANINGS = {
     "line": "somebody crossed a line",

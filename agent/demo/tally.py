@@ -6,7 +6,8 @@ from collections import Counter, deque
 import msgspec
 
 from agent.demo.sentences import sentence
-from agent.model import Event, HealthReport, Label, Sight, Track
+from agent.health_model import HealthReport
+from agent.model import Event, Label, Sight, Track
 from drivers.media import Plane
 
 LAST_EVENTS = 200

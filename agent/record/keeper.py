@@ -12,8 +12,8 @@ from types import MappingProxyType
 from agent.clock import Clock, boot_id
 from agent.config import HoldConfig, InstitutionConfig, RecordConfig
 from agent.faults import FaultBoard
+from agent.health_model import FootageHealth
 from agent.identifiers import uuid7_maker
-from agent.model import FootageHealth
 from agent.record.boots import Boots, Now, short_boot
 from agent.record.hold import Hold
 from agent.record.holds import Holds, Release

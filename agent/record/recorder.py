@@ -12,7 +12,8 @@ from agent.clock import Clock
 from agent.config import RecordConfig
 from agent.faults import FaultBoard
 from agent.handoff import PacketQueue
-from agent.model import FootageHealth, Segment
+from agent.health_model import FootageHealth
+from agent.model import Segment
 from agent.record.keeper import Keeper
 from agent.record.muxer import CannotRecord, check_stream
 from agent.record.ring import Provenance, Ring

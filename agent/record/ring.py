@@ -10,7 +10,8 @@ import msgspec
 
 from agent.clock import Clock, boot_id
 from agent.config import RecordConfig
-from agent.model import FootageHealth, Segment
+from agent.health_model import FootageHealth
+from agent.model import Segment
 from agent.record.boots import short_boot
 from agent.record.keeper import Keeper
 from agent.record.part import Finished, Part

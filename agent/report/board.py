@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from agent.model import Fault, HealthReport
+from agent.health_model import Fault, HealthReport
 from agent.report.payloads import (
     EventData,
     EventMessage,

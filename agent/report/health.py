@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent.model import (
+from agent.health_model import (
     CameraHealth,
     ClockHealth,
     CommandHealth,

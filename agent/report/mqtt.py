@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.config import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
-from agent.model import OutboxHealth
+from agent.health_model import OutboxHealth
 from agent.report import tls
 from agent.report.backoff import Backoff
 from agent.report.certificate_watch import CertificateWatch

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Fault, FlightSample, Flow, HealthReport, Label, Reply
+from agent.health_model import Fault, FlightSample, HealthReport
+from agent.model import Event, Flow, Label, Reply
 
 WIRE_VERSION: Literal[1] = 1
 

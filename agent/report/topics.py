@@ -12,7 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.model import Event, Flow, HealthReport, Reply
+from agent.health_model import HealthReport
+from agent.model import Event, Flow, Reply
 from agent.report.payloads import (
     CustodyHead,
     DeclarationData,

@@ -13,7 +13,8 @@ import msgspec
 
 from agent.clock import ClockTrust
 from agent.config import Config
-from agent.model import HealthReport, Reply
+from agent.health_model import HealthReport
+from agent.model import Reply
 from agent.service.aim import Aim
 from drivers.contracts import CameraReadings
 from drivers.media import Plane

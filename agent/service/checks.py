@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.service.box import Box, CannotDo, Verdict
 from agent.service.figures import age, bytes_told
 

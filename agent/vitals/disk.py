@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.model import DiskHealth
+from agent.health_model import DiskHealth
 from agent.vitals import words
 from agent.vitals.tree import Tree
 from agent.vitals.wear import Book, Count, Seen, outlook

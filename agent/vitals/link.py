@@ -1,6 +1,6 @@
 """The interface that leads to the broker, and how well it hears."""
 
-from agent.model import LinkHealth
+from agent.health_model import LinkHealth
 from agent.vitals import words
 from agent.vitals.tool import Tool
 from agent.vitals.tree import Tree

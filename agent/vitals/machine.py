@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.model import DiskHealth, LinkHealth, Vitals
+from agent.health_model import DiskHealth, LinkHealth, Vitals
 from agent.vitals import words
 from agent.vitals.disk import Disk, space
 from agent.vitals.link import Link

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.model import LinkKind
+from agent.health_model import LinkKind
 
 ALL_PERCENT = 100
 CORES_MOST = 4096

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from agent import flight_recorder
 from agent.errors import BadInput
-from agent.model import Event, FlightSample
+from agent.health_model import FlightSample
+from agent.model import Event
 from agent.record import custody
 from agent.record.receipts import Receipt, encode, receipt_hash
 from agent.report.outbox_writer import OutboxError

@@ -11,18 +11,15 @@ import numpy as np
 from agent.clock import ClockTrust
 from agent.config import Config
 from agent.faults import FAULTS
-from agent.model import (
+from agent.health_model import (
     CameraHealth,
-    CommandAccepted,
-    CommandDone,
-    CommandRefused,
     Fault,
     FootageHealth,
     HealthReport,
     OutboxHealth,
-    Reply,
     Vitals,
 )
+from agent.model import CommandAccepted, CommandDone, CommandRefused, Reply
 from agent.service.aim import measure, small
 from agent.service.box import (
     CannotDo,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.control import blink
 from agent.control.blink import Blinker, Flash
 from agent.faults import FAULTS
-from agent.model import Fault
+from agent.health_model import Fault
 
 CODES = sorted(FAULTS)
 

@@ -12,7 +12,7 @@ import pytest
 from agent import boot_good, health_file
 from agent.boot_good import Camera, Judge, Look, newest_footage
 from agent.health_file import LiveHealth
-from agent.model import CameraHealth, HealthReport, OutboxHealth, Vitals
+from agent.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
 from tests.conftest import HeldClock
 
 S = 1_000_000_000

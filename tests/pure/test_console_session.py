@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.service.checks import CHECKS
 from agent.service.session import split
 from agent.service.table import COMMANDS

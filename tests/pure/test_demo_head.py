@@ -15,7 +15,8 @@ from agent.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Scr
 from agent.demo.tally import Tally
 from agent.demo.turning_street import TurningStreet
 from agent.heads_config import FieldOfView, Sector
-from agent.model import CommandAccepted, CommandDone, CommandRefused, HeadHealth
+from agent.health_model import HeadHealth
+from agent.model import CommandAccepted, CommandDone, CommandRefused
 from drivers.contracts import Pose, Range, Wanted
 from drivers.errors import DriverError
 from drivers.simulated.motion import HeadMotion, Mechanics

@@ -13,7 +13,6 @@ from agent.control.field_of_view import (
     outlook,
     place_of,
     width_deg,
-    zoom_for,
 )
 from agent.heads_config import FieldOfView
 from drivers.angles import wrap_deg
@@ -87,18 +86,10 @@ def test_what_is_behind_is_nowhere_in_the_picture() -> None:
     assert beside.x > 1
 
 
-@given(zoom=st.floats(0, 1))
-def test_the_zoom_is_found_again_from_the_width(zoom: float) -> None:
-    assert zoom_for(FOV, width_deg(FOV, zoom)) == pytest.approx(zoom, abs=1e-9)
-
-
 def test_the_zoom_goes_from_wide_to_tele_and_not_beyond() -> None:
     assert width_deg(FOV, 0) == pytest.approx(60)
     assert width_deg(FOV, 1) == pytest.approx(3)
     assert width_deg(FOV, 2) == pytest.approx(3)
-    assert zoom_for(FOV, 90) == 0
-    assert zoom_for(FOV, 1) == 1
-    assert zoom_for(FieldOfView(wide=50, tele=50), 10) == 0
     # The same step magnifies by the same factor.
     focal = [1 / math.tan(math.radians(width_deg(FOV, z) / 2)) for z in (0, 0.5, 1)]
     assert focal[1] / focal[0] == pytest.approx(focal[2] / focal[1])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent import flight_page, homecoming
 from agent.flight_page import PAGE_BYTES, Mark, Page
 from agent.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
-from agent.model import FlightSample
+from agent.health_model import FlightSample
 from agent.restart_cause import Evidence, judge
 from agent.vitals.tree import Tree
 from tests.conftest import HeldClock

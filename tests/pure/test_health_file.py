@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent import health_file
 from agent.clock import boot_id
-from agent.model import HealthReport, OutboxHealth, Vitals
+from agent.health_model import HealthReport, OutboxHealth, Vitals
 from tests.conftest import HeldClock
 
 REPORT = HealthReport(

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.allowance import Allowance
+from agent.health_model import LEVELS, DiskHealth, Level, Vitals
 from agent.ladder import CALM_S, RUNGS, Ladder
 from agent.latch import Latch
-from agent.model import LEVELS, DiskHealth, Level, Vitals
 from agent.strain import Strain, strain
 from drivers.contracts import Wanted
 

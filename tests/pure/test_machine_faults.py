@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from agent.faults import FaultBoard
+from agent.health_model import CameraHealth, Degradation, DiskHealth, Level
 from agent.machine_faults import MachineFaults
-from agent.model import CameraHealth, Degradation, DiskHealth, Level
 from agent.strain import Strain
 from tests.conftest import HeldClock
 

@@ -10,7 +10,7 @@ from agent import health_file
 from agent.condition import RESTART_TOLD_NS, Condition
 from agent.faults import FaultBoard
 from agent.flight_recorder import NAME, FlightRecorder, read_pages
-from agent.model import CameraHealth, HealthReport, Level, OutboxHealth, StageHealth, Vitals
+from agent.health_model import CameraHealth, HealthReport, Level, OutboxHealth, StageHealth, Vitals
 from agent.report.health import CameraCounts, Parts
 from agent.reporting import LIVE_SPAN, Reporting
 from tests.conftest import HeldClock

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import DiskHealth, LinkHealth
+from agent.health_model import DiskHealth, LinkHealth
 from agent.vitals.machine import Machine, soc_celsius
 from agent.vitals.tool import EVERY_NS, TIMEOUT_NS, Tool
 from agent.vitals.wear import S_PER_DAY, Book, Count, Seen, outlook

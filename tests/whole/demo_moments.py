@@ -9,21 +9,16 @@ import av
 import numpy as np
 import paho.mqtt.client as paho
 
-from agent.model import (
-    Box,
+from agent.health_model import (
     CameraHealth,
     DetectorHealth,
-    Event,
-    EventKind,
-    EventPhase,
     Fault,
     FootageHealth,
     HealthReport,
     OutboxHealth,
-    Sight,
-    Track,
     Vitals,
 )
+from agent.model import Box, Event, EventKind, EventPhase, Sight, Track
 from drivers.media import Frame
 
 

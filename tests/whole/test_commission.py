@@ -21,8 +21,8 @@ from agent.clock import boot_id
 from agent.commission import COLUMNS, ROWS, Site
 from agent.control.verbs.snapshot import Shown
 from agent.errors import BadInput
+from agent.health_model import HealthReport, OutboxHealth, Vitals
 from agent.identity import Identity
-from agent.model import HealthReport, OutboxHealth, Vitals
 from agent.record.receipts import Serviced, Viewed, read_line
 from agent.selftest import pattern
 from agent.service_desk import ServiceDesk

@@ -14,7 +14,7 @@ from agent.clock import ClockTrust, SystemClock
 from agent.dispatch import RESTED
 from agent.flight_page import PAGE_BYTES
 from agent.flight_recorder import NAME, PAGES, read_pages
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.report.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
 from agent.run import Agent
 from agent.sd_notify import Notifier

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from agent.model import HealthReport
+from agent.health_model import HealthReport
 from agent.service.box import Box, Life
 from agent.service.figures import age, bytes_told, moment_told
 from agent.service.terminal import Terminal
