@@ -1,6 +1,6 @@
-"""What the box says of its own custody: that it has started, what it did not record, and once a
-minute the head of the chain, so that a chain that is cut short later shows. Receipts whose footage
-is long gone go too.
+"""What the box says of its own custody: that it has started, what it did not record, and the head of
+the chain within a minute of each receipt, so that a chain that is cut short later shows. Receipts whose
+footage is long gone go too.
 """
 
 import logging
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 TURN_S = 1.0
 HEAD_EVERY_NS = 60_000_000_000
+SAME_EVERY_NS = 3600 * 1_000_000_000
+"""Of a head that has gone out already: it says nothing new, and a message is a synced write of the disk."""
 FORGET_EVERY_NS = 6 * 3600 * 1_000_000_000
 WAITING_MOST = 1000
 """Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
@@ -70,7 +72,7 @@ class Attest:
             self._waiting.append(_Waiting(body=body, t_ns=t_ns))
 
     def look(self) -> None:
-        """Write what waits, and send the head where it is due: once a minute, and at an export."""
+        """Write what waits, and send the head where it is due: see `_is_due`."""
         try:
             self._write()
             self._forget()
@@ -80,8 +82,7 @@ class Attest:
             return
         self._faults.clear("CUS-01", SUBJECT)
         now_ns = self._clock.boottime_ns()
-        is_late = self._sent_ns is None or now_ns - self._sent_ns >= HEAD_EVERY_NS
-        if head.seq and (is_late or self._custody.exported_seq > self._sent_seq):
+        if head.seq and self._is_due(head, now_ns):
             self._send(head, now_ns)
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -99,6 +100,12 @@ class Attest:
             return
         if head.seq > self._sent_seq:
             self._send(head, self._clock.boottime_ns())
+
+    def _is_due(self, head: Head, now_ns: int) -> bool:
+        """At first, at an export, and once a minute where the chain has grown; else once an hour."""
+        if self._sent_ns is None or self._custody.exported_seq > self._sent_seq:
+            return True
+        return now_ns - self._sent_ns >= (SAME_EVERY_NS if head == self._sent else HEAD_EVERY_NS)
 
     @property
     def _sent_seq(self) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from agent import local_socket
+from agent.local_socket import Listener
 from agent.record.clip_request import (
     MOST_LINE_BYTES,
     MOST_SEGMENTS,
@@ -70,32 +71,22 @@ class ClipDesk:
         clock_ns: Callable[[], int],
         on_view: Callable[[ClipRequest, str], None],
     ) -> None:
-        self._state = state
         self._footage = footage
         self._keys = dict(keys)
         self._clock_ns = clock_ns
         self._on_view = on_view
-        self._listener: socket.socket | None = None
+        self._listener = Listener(state, SOCKET, _WAITING_MOST)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Answer one who asks, or wait a second for one."""
-        if self._listener is None:
-            self._listener = local_socket.listen(self._state, SOCKET, _WAITING_MOST)
-            self._listener.settimeout(TURN_S)
-        try:
-            connection, _ = self._listener.accept()
-        except TimeoutError:
-            return
-        with connection:
-            self._serve(connection, stopping)
+        connection = self._listener.accept(TURN_S)
+        if connection is not None:
+            with connection:
+                self._serve(connection, stopping)
 
     def close(self) -> None:
         """Nobody can ask from here on."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            with suppress(FileNotFoundError):
-                (self._state / SOCKET).unlink()
+        self._listener.close()
 
     def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
         answer: ClipAnswer

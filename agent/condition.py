@@ -23,6 +23,7 @@ from agent.health_model import (
 from agent.machine_faults import BOARD
 from agent.pulse import Pulse
 from agent.report.payloads import Restarted
+from agent.stuck_cameras import StuckCameras
 from agent.vitals.machine import Machine
 from agent.vitals.tree import ROOT, Tree
 
@@ -70,6 +71,7 @@ class Condition:
             on_look=self._on_look,
         )
         self.stages = (self._pulse, self._flight)
+        self.stuck_cameras = StuckCameras(state, self._runtime, clock, boot)
 
     @property
     def vitals(self) -> Vitals:
@@ -105,7 +107,8 @@ class Condition:
         before = self._flight.before
         if before is None:
             return None
-        evidence = homecoming.gather(before, self._boot, self._runtime, self._tree)
+        asked = self.stuck_cameras.reboot_before(before.last.boot, before.last.time)
+        evidence = homecoming.gather(before, self._boot, self._runtime, self._tree, asked)
         told = homecoming.restarted(before, evidence)
         log.info("the run before: %s (%s)", told.cause, told.detail)
         if told.cause != "asked":

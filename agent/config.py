@@ -16,6 +16,7 @@ from agent.heads_config import HeadConfig
 from agent.model import BOX, CameraEventKind
 from agent.names import Name
 from agent.pins_config import GpioConfig, Pin
+from agent.update_config import UpdateConfig
 
 MAX_AGE_DAYS = 90
 """No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
@@ -226,6 +227,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gpio: GpioConfig = GpioConfig()
     pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
     console: ConsoleConfig = ConsoleConfig()
+    update: UpdateConfig | None = None
 
 
 def load(path: Path) -> Config:
@@ -365,6 +367,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         msgspec.structs.replace(head, options=options(head.options)) for head in config.head
     )
     box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
+    update = config.update
     return msgspec.structs.replace(
         config,
         box=box,
@@ -372,6 +375,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         camera=cameras,
         head=heads,
         console=anchored_console(config.console, folder),
+        update=update and msgspec.structs.replace(update, ca=at(update.ca)),
     )
 
 

@@ -54,6 +54,7 @@ FaultCode = Literal[
     "SYS-05",
     "SYS-06",
     "SYS-07",
+    "SYS-08",
 ]
 
 
@@ -111,6 +112,7 @@ FAULTS: dict[FaultCode, FaultKind] = {
     "SYS-05": FaultKind("warning", "overloaded"),
     "SYS-06": FaultKind("warning", "restarted without being asked to"),
     "SYS-07": FaultKind("error", "does less than it should"),
+    "SYS-08": FaultKind("warning", "update fell back"),
 }
 
 

@@ -5,6 +5,7 @@ Part of the wiring. What the pure judgement (`restart_cause`) goes by is gathere
 
 import base64
 import logging
+import re
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +24,11 @@ from agent.vitals.tree import Tree
 log = logging.getLogger(__name__)
 
 SERVICE_RESULT = "service-result"
-"""In the runtime folder: systemd's SERVICE_RESULT of the last run, which the unit writes there."""
+"""In the runtime folder: systemd's SERVICE_RESULT of the last run, which the unit writes there, and how
+many of its processes the kernel had ever killed for want of memory: `signal\noom_kill 1\n`.
+"""
+OOM_KILLS = "oom-kills"
+"""Beside it: that number as of the start before. The control group, which counts, outlives a run."""
 RESET_REGISTER = "proc/device-tree/chosen/bootloader/rsts"
 PSTORE = "sys/fs/pstore"
 PSTORE_KEPT = "var/lib/systemd/pstore"
@@ -34,17 +39,18 @@ FLIGHT_MOST_BYTES = 48_000
 LAST_MINUTE = 60
 
 
-def gather(flight: Flight, boot: str, runtime: Path, tree: Tree) -> Evidence:
-    """What there is to go by. The service's result is taken away: it is of one run."""
-    result = None
-    with suppress(OSError, UnicodeDecodeError):
-        result = (runtime / SERVICE_RESULT).read_text(encoding="ascii").strip()[:40] or None
-        (runtime / SERVICE_RESULT).unlink()
+def gather(
+    flight: Flight, boot: str, runtime: Path, tree: Tree, asked_reboot: str | None = None
+) -> Evidence:
+    """What there is to go by. The service's result is taken away: it is of one run. `asked_reboot` is
+    why the agent itself had asked for a reboot.
+    """
     return Evidence(
         boot=boot,
-        service_result=result,
+        service_result=_service_result(runtime),
         reset=words.reset_cause(tree.read(RESET_REGISTER)),
         crash_records=_crash_records(tree, flight.last.time),
+        asked_reboot=asked_reboot,
     )
 
 
@@ -69,6 +75,28 @@ def unpacked(flight: str) -> tuple[FlightSample, ...]:
         return tuple(msgspec.json.decode(line, type=FlightSample) for line in lines)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"not a flight: {error}") from error
+
+
+def _service_result(runtime: Path) -> str | None:
+    """What systemd said. With OOMPolicy=continue it calls a process that the kernel killed for want of
+    memory one that a signal ended, as any other.
+    """
+    told = ""
+    with suppress(OSError, UnicodeDecodeError):
+        told = (runtime / SERVICE_RESULT).read_text(encoding="ascii")[:200]
+        (runtime / SERVICE_RESULT).unlink()
+    result = told.partition("\n")[0].strip()[:40] or None
+    counted = re.search(r"^oom_kill (\d{1,9})$", told, re.MULTILINE)
+    if counted is None:
+        return result
+    kills, before = int(counted[1]), 0
+    with suppress(OSError, ValueError):
+        before = int((runtime / OOM_KILLS).read_text(encoding="ascii"))
+    with suppress(OSError):
+        (runtime / OOM_KILLS).write_text(str(kills), encoding="ascii")
+    # A number that is less than before is of a new control group.
+    more = kills > before or 0 < kills < before
+    return "oom-kill" if result == "signal" and more else result
 
 
 def _was_not_asked(ended: Ended) -> bool:

@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 log = logging.getLogger(__name__)
 
 KEY_FILE = "box.key"
+STATE_LOST = "run/vigie-state-lost"
+"""Under the machine's root: there while the system runs whose state partition had to be made anew, and
+with it the key."""
 _MAKING = ".box.key.making"
 
 

@@ -16,104 +16,87 @@ CALM_S = 120.0
 """So long everything must be good before the box does more again."""
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason for one level: bad for `for_s` on end, until it was good for CALM_S."""
+class Sign(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a box may suffer from: where it stands in a strain, whether it is bad above its
+    mark or below, and how it is told. `why` may name the value, written in `form`, and both marks.
+    """
 
+    value: Callable[[Strain], float | None]
+    why: str
+    form: str = ""
+    bad_above: bool = True
+
+
+class Rung(msgspec.Struct, frozen=True):
+    """One reason for one level: bad from `at` on for `for_s` on end, until it was good, beyond `until`,
+    for CALM_S.
+    """
+
+    sign: Sign
     level: Level
-    bad: Callable[[Strain], bool | None]
-    good: Callable[[Strain], bool | None]
+    at: float
+    until: float
     for_s: float
-    why: Callable[[Strain], str]
+
+    def bad(self, strain: Strain) -> bool | None:
+        """Whether it is; None where nobody knows."""
+        return (above if self.sign.bad_above else below)(self.sign.value(strain), self.at)
+
+    def good(self, strain: Strain) -> bool | None:
+        """The same of the other mark."""
+        return (below if self.sign.bad_above else above)(self.sign.value(strain), self.until)
+
+    def why(self, strain: Strain) -> str:
+        """What is the matter, in words."""
+        value = self.sign.value(strain)
+        told = "unknown" if value is None else format(value, self.sign.form)
+        return self.sign.why.format(value=told, at=self.at, until=self.until)
 
 
-def _heat(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: above(s.celsius, at),
-        good=lambda s: below(s.celsius, until),
-        for_s=10.0,
-        why=lambda s: (
-            f"heat: {_told(s.celsius, '.0f')} °C, from {at:.0f} °C until below {until:.0f} °C"
-        ),
-    )
-
-
-def _voltage(level: Level, for_s: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: s.under_voltage,
-        good=lambda s: None if s.under_voltage is None else not s.under_voltage,
-        for_s=for_s,
-        why=lambda _: "voltage: the supply is too low",
-    )
-
-
-def _memory(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: below(s.memory_free, at),
-        good=lambda s: above(s.memory_free, until),
-        for_s=5.0,
-        why=lambda s: (
-            f"memory: {_told(s.memory_free, '.1%')} free, below {at:.0%} until {until:.0%}"
-        ),
-    )
-
-
-def _stalls(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: above(s.memory_pressure, at),
-        good=lambda s: below(s.memory_pressure, until),
-        for_s=20.0,
-        why=lambda s: f"memory: all wait for it {_told(s.memory_pressure, '.0%')} of the time",
-    )
-
-
-def _load(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: above(s.load_per_core, at),
-        good=lambda s: below(s.load_per_core, until),
-        for_s=120.0,
-        why=lambda s: f"load: {_told(s.load_per_core, '.1f')} a core, from {at:g} until {until:g}",
-    )
-
-
-def _slow_disk(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: above(s.write_ms, at),
-        good=lambda s: below(s.write_ms, until),
-        for_s=60.0,
-        why=lambda s: f"disk: a write takes {_told(s.write_ms, '.0f')} ms",
-    )
-
-
-def _full_disk(level: Level, at: float, until: float) -> Rung:
-    return Rung(
-        level=level,
-        bad=lambda s: below(s.room, at),
-        good=lambda s: above(s.room, until),
-        for_s=10.0,
-        why=lambda _: "disk: full, and no footage is left that may go",
-    )
-
+HEAT = Sign(
+    value=lambda s: s.celsius,
+    form=".0f",
+    why="heat: {value} °C, from {at:.0f} °C until below {until:.0f} °C",
+)
+VOLTAGE = Sign(value=lambda s: s.under_voltage, why="voltage: the supply is too low")
+MEMORY = Sign(
+    value=lambda s: s.memory_free,
+    form=".1%",
+    bad_above=False,
+    why="memory: {value} free, below {at:.0%} until {until:.0%}",
+)
+STALLS = Sign(
+    value=lambda s: s.memory_pressure,
+    form=".0%",
+    why="memory: all wait for it {value} of the time",
+)
+LOAD = Sign(
+    value=lambda s: s.load_per_core,
+    form=".1f",
+    why="load: {value} a core, from {at:g} until {until:g}",
+)
+SLOW_DISK = Sign(value=lambda s: s.write_ms, form=".0f", why="disk: a write takes {value} ms")
+FULL_DISK = Sign(
+    value=lambda s: s.room,
+    bad_above=False,
+    why="disk: full, and no footage is left that may go",
+)
 
 RUNGS: tuple[Rung, ...] = (
-    _heat("no_detection", 83, 76),
-    _heat("record_only", 88, 80),
-    _heat("heartbeat", 95, 85),
-    _voltage("no_detection", 10.0),
-    _voltage("record_only", 120.0),
-    _memory("no_detection", 0.06, 0.10),
-    _memory("record_only", 0.03, 0.08),
-    _stalls("no_detection", 0.25, 0.05),
-    _load("no_detection", 6.0, 3.0),
-    _load("record_only", 12.0, 5.0),
-    _slow_disk("record_only", 5000.0, 1000.0),
-    _full_disk("record_only", 0.5, 0.9),
-    _full_disk("heartbeat", 0.2, 0.5),
+    # of, leads to, at, until, for_s
+    Rung(HEAT, "no_detection", 83, 76, 10),
+    Rung(HEAT, "record_only", 88, 80, 10),
+    Rung(HEAT, "heartbeat", 95, 85, 10),
+    Rung(VOLTAGE, "no_detection", 1, 1, 10),
+    Rung(VOLTAGE, "record_only", 1, 1, 120),
+    Rung(MEMORY, "no_detection", 0.06, 0.10, 5),
+    Rung(MEMORY, "record_only", 0.03, 0.08, 5),
+    Rung(STALLS, "no_detection", 0.25, 0.05, 20),
+    Rung(LOAD, "no_detection", 6, 3, 120),
+    Rung(LOAD, "record_only", 12, 5, 120),
+    Rung(SLOW_DISK, "record_only", 5000, 1000, 60),
+    Rung(FULL_DISK, "record_only", 0.5, 0.9, 10),
+    Rung(FULL_DISK, "heartbeat", 0.2, 0.5, 10),
 )
 """The board slows itself down at 80 to 85 °C, so detection goes before recording suffers by that."""
 
@@ -144,7 +127,3 @@ class Ladder:
         if level != self._now.level:
             self._now = Degradation(level=level, why=why, since_ns=t_ns)
         return self._now
-
-
-def _told(value: float | None, form: str) -> str:
-    return "unknown" if value is None else format(value, form)

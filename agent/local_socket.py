@@ -34,22 +34,57 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
             return f"uid-{self.user}"
 
 
-def listen(folder: Path, name: str, waiting_most: int) -> socket.socket:
-    """Listen on a socket in a folder, in place of one that a killed process has left. Nobody can
-    connect before its mode is set. Raises OSError.
+class Listener:
+    """A door: a socket in a folder, which is there from the first wait for somebody until `close`.
+
+    Nobody can connect before its mode is set, and one that a killed process has left is replaced.
     """
-    with suppress(FileNotFoundError):
-        (folder / name).unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with address(folder, name) as where:
-            listener.bind(where)
-        (folder / name).chmod(0o600)
-        listener.listen(waiting_most)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+
+    def __init__(self, folder: Path, name: str, waiting_most: int) -> None:
+        self._folder = folder
+        self._name = name
+        self._waiting_most = waiting_most
+        self._socket: socket.socket | None = None
+
+    def opened(self) -> socket.socket:
+        """The socket that listens. Raises OSError."""
+        if self._socket is None:
+            self._socket = self._listen()
+        return self._socket
+
+    def accept(self, timeout_s: float) -> socket.socket | None:
+        """Who comes within `timeout_s` seconds, None where nobody does or he has gone again. Raises
+        OSError where there can be no door.
+        """
+        listening = self.opened()
+        listening.settimeout(timeout_s)
+        try:
+            connection, _ = listening.accept()
+        except (TimeoutError, BlockingIOError, ConnectionAbortedError):
+            return None
+        return connection
+
+    def close(self) -> None:
+        """Nobody can come from here on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            with suppress(FileNotFoundError):
+                (self._folder / self._name).unlink()
+
+    def _listen(self) -> socket.socket:
+        file = self._folder / self._name
+        file.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with address(self._folder, self._name) as where:
+                listening.bind(where)
+            file.chmod(0o600)
+            listening.listen(self._waiting_most)
+        except BaseException:
+            listening.close()
+            raise
+        return listening
 
 
 @contextmanager

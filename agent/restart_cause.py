@@ -1,42 +1,29 @@
 """Why the agent is starting: what the last run left behind, and what the board and systemd tell. Pure."""
 
-from typing import Literal
-
 import msgspec
 
 from agent.flight_page import Page
+from agent.report.payloads import RestartCause
 from agent.vitals.words import ResetCause
-
-Cause = Literal[
-    "asked", "crash", "watchdog", "memory", "power_cut", "kernel_crash", "board_watchdog"
-]
-"""Why a run has ended.
-
-asked           it was told to stop, and did: an update, a technician, an ordered restart of the board
-crash           the agent ended by itself, or was killed, and the board ran on
-watchdog        systemd ended it because a vital loop hung
-memory          the kernel ended it for want of memory
-power_cut       the board lost its power, or was started anew by nobody that left a trace
-kernel_crash    the kernel has left a record of its own crash
-board_watchdog  the board's watchdog has reset it: the whole system hung
-"""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to go by. `service_result` is systemd's SERVICE_RESULT of the last run, where
-    the unit has kept it; `crash_records` are the names of files in pstore.
+    the unit has kept it; `crash_records` are the names of files in pstore; `asked_reboot` says why the
+    agent had asked for a reboot, where it had.
     """
 
     boot: str
     service_result: str | None = None
     reset: ResetCause | None = None
     crash_records: tuple[str, ...] = ()
+    asked_reboot: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How the run before this one ended, and how we know, in one sentence."""
 
-    cause: Cause
+    cause: RestartCause
     detail: str
     new_boot: bool
 
@@ -45,10 +32,13 @@ def judge(last: Page, evidence: Evidence) -> Ended:
     """Out of the last page that was written before this run."""
     new_boot = last.boot != evidence.boot
     cause, detail = _judged(last, evidence, new_boot=new_boot)
+    if new_boot and evidence.asked_reboot is not None:
+        # Whether or not the board came to stop in order: a device that hangs may keep it from that.
+        cause, detail = "camera_stuck", evidence.asked_reboot
     return Ended(cause=cause, detail=detail, new_boot=new_boot)
 
 
-def _judged(last: Page, evidence: Evidence, *, new_boot: bool) -> tuple[Cause, str]:
+def _judged(last: Page, evidence: Evidence, *, new_boot: bool) -> tuple[RestartCause, str]:
     if last.mark == "stopped":
         return "asked", last.why or "it was asked to stop"
     if new_boot:
@@ -64,7 +54,7 @@ def _judged(last: Page, evidence: Evidence, *, new_boot: bool) -> tuple[Cause, s
             return "crash", f"it ended without a word, and systemd calls that {result!r}"
 
 
-def _board(evidence: Evidence) -> tuple[Cause, str]:
+def _board(evidence: Evidence) -> tuple[RestartCause, str]:
     if evidence.crash_records:
         names = ", ".join(evidence.crash_records[:3])
         return "kernel_crash", f"the kernel has left a record in pstore: {names}"

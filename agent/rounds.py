@@ -8,6 +8,7 @@ import msgspec
 from agent.capture import CaptureCounts
 from agent.clock import Clock
 from agent.faults import FaultBoard, FaultCode
+from agent.stuck_cameras import StuckCameras
 
 LOST_AFTER_S = 10.0
 ROUND_S = 1.0
@@ -30,7 +31,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rounds:
     """Raises and clears the cameras' faults, and sends health: every `every_s` seconds, and within
-    a second of a change of faults.
+    a second of a change of faults. `stuck_cameras` does what can be done about those that the kernel
+    holds.
     """
 
     name = "rounds"
@@ -42,12 +44,14 @@ class Rounds:
         clock: Clock,
         send_health: Callable[[], None],
         every_s: float,
+        stuck_cameras: StuckCameras | None = None,
     ) -> None:
         self._cameras = tuple(cameras)
         self._faults = faults
         self._clock = clock
         self._send_health = send_health
         self._every_ns = int(every_s * 1e9)
+        self._stuck_cameras = stuck_cameras
         self._began_ns = clock.boottime_ns()
         self._sent_ns: int | None = None
         self._lost: dict[str, FaultCode] = {}
@@ -86,8 +90,7 @@ class Rounds:
             return
         counts = camera.counts()
         camera.on_look(now_ns, counts.last_ns)
-        if counts.stuck:
-            self._faults.raise_fault("CAM-03", camera.name, counts.last_error or "stuck")
+        self._look_at_stuck(camera.name, counts)
         since_ns = self._began_ns if counts.last_ns is None else counts.last_ns
         silent_s = (now_ns - since_ns) / 1e9
         code = self._lost.get(camera.name)
@@ -100,6 +103,20 @@ class Rounds:
             code = self._lost[camera.name] = "CAM-02" if counts.open else "CAM-01"
         detail = counts.last_error or f"silent for {silent_s:.0f} s"
         self._faults.raise_fault(code, camera.name, detail)
+
+    def _look_at_stuck(self, name: str, counts: CaptureCounts) -> None:
+        """A camera that the kernel held in a run before is stuck still until it gives something."""
+        cameras = self._stuck_cameras
+        detail = counts.last_error or "gives nothing, and the kernel held it"
+        if cameras is None:
+            if counts.stuck:
+                self._faults.raise_fault("CAM-03", name, detail)
+        elif counts.stuck or (cameras.was_stuck(name) and name in self._lost):
+            told = cameras.look(name, stuck=counts.stuck)
+            self._faults.raise_fault("CAM-03", name, f"{detail}; {told}")
+        elif cameras.was_stuck(name) and counts.last_ns is not None:
+            cameras.freed(name)
+            self._faults.clear("CAM-03", name)
 
     def _clear_lost(self, name: str) -> None:
         code = self._lost.pop(name, None)

@@ -27,7 +27,7 @@ from agent.fittings import Fittings
 from agent.hands import Hands
 from agent.health_model import HealthReport, Level
 from agent.identifiers import uuid7_maker
-from agent.identity import Identity
+from agent.identity import STATE_LOST, Identity
 from agent.introductions import carried, shown, watched
 from agent.lane import Commons, Lane, Outlets, Source
 from agent.model import Segment, Sight
@@ -211,6 +211,7 @@ class Agent:
             clock,
             self._send_health,
             config.health.every_s,
+            self.condition.stuck_cameras,
         )
         self._site = config.box.site
         self.supervisor = Supervisor(
@@ -229,6 +230,8 @@ class Agent:
             raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
         if identity.set_aside:
             self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
+        elif (self._machine_root / STATE_LOST).exists():
+            self.faults.raise_fault("CUS-02", "identity", "the state partition was made anew")
         return base64.b64encode(identity.public_key_raw).decode(), custody
 
     def _keep_terms(self, footage: Path, config: Config) -> Terms:
@@ -322,7 +325,9 @@ class Agent:
             lane.shed(level)
 
     def _stuck(self) -> tuple[str, ...]:
-        return tuple(lane.name for lane in self.lanes if lane.counts().stuck)
+        """The cameras for which the agent is to start anew."""
+        again = self.condition.stuck_cameras.wants_restart
+        return tuple(lane.name for lane in self.lanes if lane.counts().stuck and again(lane.name))
 
     def _on_sight(
         self,

@@ -21,6 +21,7 @@ from agent.clock import Clock
 from agent.control.verbs.snapshot import Shown
 from agent.control.wishes import Asker, Refused
 from agent.faults import FaultBoard
+from agent.local_socket import Listener
 from agent.service.aim import Aim, measure, small
 from agent.service.lockout import Lockout
 from drivers.media import Frame, Plane
@@ -93,11 +94,10 @@ class ServiceDesk:
         boot: str,
         faults: FaultBoard,
     ) -> None:
-        self._state = state
         self._cameras = dict(cameras)
         self._faults = faults
         self._lockout = Lockout(state, clock, boot)
-        self._listener: socket.socket | None = None
+        self._listener = Listener(state, SOCKET, _WAITING_MOST)
         self._changed = threading.Condition()
         self._wanted: str | None = None
         self._frame: Frame | None = None
@@ -114,23 +114,14 @@ class ServiceDesk:
     def run_once(self, stopping: threading.Event) -> None:
         """Show one who asks, or wait a second for one."""
         self._tell_lock()
-        if self._listener is None:
-            self._listener = local_socket.listen(self._state, SOCKET, _WAITING_MOST)
-            self._listener.settimeout(TURN_S)
-        try:
-            connection, _ = self._listener.accept()
-        except TimeoutError:
-            return
-        with connection:
-            self._serve(connection)
+        connection = self._listener.accept(TURN_S)
+        if connection is not None:
+            with connection:
+                self._serve(connection)
 
     def close(self) -> None:
         """Nobody can ask from here on."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            with suppress(FileNotFoundError):
-                (self._state / SOCKET).unlink()
+        self._listener.close()
 
     def _tell_lock(self) -> None:
         self._lockout.refresh()

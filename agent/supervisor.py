@@ -2,8 +2,8 @@
 
 Liveness is that the loops turn; health is that useful work is done. Only a vital loop that hangs
 keeps the watchdog from being fed, so that systemd starts the agent anew. A camera that gives
-nothing is a fault in the report, and never a restart; but one whose process the kernel holds is,
-because no other thing helps it.
+nothing is a fault in the report, and never a restart; but one whose process the kernel holds is, a
+few times, see agent/stuck_cameras.py.
 """
 
 import logging
@@ -30,7 +30,7 @@ class Supervisor:
         *,
         stuck: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """`stuck` names the devices that only a restart of the board makes free."""
+        """`stuck` names the devices that the kernel holds, for which the agent is to start anew."""
         self._stuck = stuck
         self._groups = tuple(tuple(group) for group in groups)
         self._notifier = notifier

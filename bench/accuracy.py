@@ -156,14 +156,14 @@ def people(detector: Detector, settings: EyesSettings, name: str) -> dict[str, A
     rows = {}
     wanted = got = 0
     for title, labels in derived.items():
-        found = counter.found[title]
-        right = sum(1 for c in found if c.direction == SIDES[0])
+        crossed = counter.found[title]
+        right = sum(1 for c in crossed if c.direction == SIDES[0])
         rows[title] = {
             "left_to_right": [right, labels["left_to_right"]],
-            "right_to_left": [len(found) - right, labels["right_to_left"]],
+            "right_to_left": [len(crossed) - right, labels["right_to_left"]],
         }
         wanted += labels["left_to_right"] + labels["right_to_left"]
-        got += len(found)
+        got += len(crossed)
     wrong = sum(abs(a - b) for row in rows.values() for a, b in row.values())
     return _score_row(total) | {
         "passes": passes,
@@ -193,6 +193,7 @@ def pictures(detector: Detector) -> dict[str, Any]:
     }
     for entry in labels["images"]:
         bgr = cv2.imread(str(folder / "images" / entry["file_name"]))
+        assert bgr is not None
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         w, h = entry["width"], entry["height"]
         seen = {"product": detector.detect(rgb), "bare": _bare(detector, rgb)}

@@ -77,7 +77,7 @@ def fast_rows(main: Path, sub: Path, folder: Path) -> list[Row]:
     def dual() -> None:
         look(sub, films.SUB.fps)
         shutil.rmtree(ring, ignore_errors=True)
-        record.record(main, ring, 1.0)
+        record.Recorder(ring, 1.0, None).record(main)
 
     turns = in_turns({"one": lambda: look(main, FPS), "decode": lambda: bare(main)}, turns=5)
     others = in_turns(

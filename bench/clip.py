@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.clock import SystemClock
 from agent.config import Recipient
-from agent.record.cut import Source, boottime_source, cut
+from agent.record.cut import Source, cut
 from agent.record.keys import KeyRing, public_key_text
 from agent.record.part import Part
 from agent.record.seal import Sealer
@@ -58,7 +58,7 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
                 synced=True,
             )
             part = Part(folder, name, source.info, SystemClock(), 60.0, sealer)
-            sources.append(boottime_source(folder / str(name), name))
+            sources.append(Source(path=folder / str(name), begin_ns=name.begin_ms * 1_000_000))
         part.add(given)
     assert part is not None
     part.finish()

@@ -127,12 +127,12 @@ def _real(film: Film) -> Iterator[Planes]:
 
 def _enlarged(picture: av.VideoFrame, film: Film) -> Planes:
     """The middle of a picture in the film's shape and size."""
-    bgr = picture.to_ndarray(format="bgr24")
+    bgr: npt.NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
     height = bgr.shape[1] * film.height_px // film.width_px
     top = (bgr.shape[0] - height) // 2
     size = (film.width_px, film.height_px)
-    bgr = cv2.resize(bgr[top : top + height], size, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    scaled = cv2.resize(bgr[top : top + height], size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
 def _rendered(film: Film) -> Iterator[Planes]:

@@ -6,9 +6,11 @@ at a time by a clock that is moved on, each with its files, its JSON and its syn
 Bytes: what arrives at the disk, file system and all. Two ext4 on loop devices are written to as a
 recorder of one camera does, a synced write each second, and on one of them the flight recorder writes
 too; the difference is its own. Beside it stands what an agent says in its log. Reports of health are
-written to no disk, and the book of the disk's wear once an hour. This part needs root.
+written to no disk, and the book of the disk's wear once an hour. A third ext4 holds all the state of an
+agent that records nothing, with a broker and one camera: what a box writes while nothing happens. This
+part needs root.
 
-Run: `python -m bench health`; it takes about five minutes.
+Run: `python -m bench health`; it takes about six minutes.
 """
 
 import contextlib
@@ -35,7 +37,8 @@ from bench.mosquitto import mosquitto
 from bench.table import Row
 
 SECONDS = 1200
-SETTLED_S, WATCHED_S = 10, 240
+SETTLED_S, WATCHED_S = 60, 240
+"""What an agent writes at its start reaches the disk within half a minute."""
 DAY_S = 86_400.0
 RECORDED_BYTES = 60_000
 """A second of a camera of half a megabit."""
@@ -130,9 +133,9 @@ def looked(folder: Path, seconds: int) -> tuple[float, float, int]:
     taken = [0.0, 0.0]
     for _ in range(seconds):
         clock.pass_second()
-        for which, stage in enumerate((pulse, flight)):
+        for which, look in enumerate((pulse.look, flight.look)):
             began = cpu_s()
-            stage.look()
+            look()
             taken[which] += cpu_s() - began
     agent.outbox.close()
     return taken[0], taken[1], flight.pages_written
@@ -142,11 +145,12 @@ def byte_rows(folder: Path) -> list[Row]:
     """What logs and the flight recorder add in a day to what a recorder writes."""
     with (
         mosquitto(folder) as broker,
-        logging_agent(folder, broker) as log,
+        ext4(folder / "idle") as idle,
         ext4(folder / "without") as without,
         ext4(folder / "with") as beside,
+        logging_agent(folder, idle, broker) as log,
     ):
-        flown, log_bytes = flight_bytes(without, beside, log)
+        flown, log_bytes, idle_bytes = flight_bytes(without, beside, idle, log)
     per_day = DAY_S / WATCHED_S / 1e6
     return [
         Row(
@@ -156,20 +160,30 @@ def byte_rows(folder: Path) -> list[Row]:
             target="aim < 50",
             note=f"at the disk, beside a recorder's synced write each second; log "
             f"{log_bytes * per_day:.2f} MB, health on no disk",
-        )
+        ),
+        Row(
+            name="an agent that records nothing, bytes a day",
+            value=idle_bytes * per_day,
+            unit="MB",
+            target="-",
+            note="at the disk: flow once a minute through the outbox, the flight recorder, and the "
+            "journal of an ext4 that nothing else syncs",
+        ),
     ]
 
 
-def flight_bytes(without: Path, beside: Path, log: Path) -> tuple[int, int]:
-    """What the flight recorder adds at the disk, and what was logged meanwhile."""
+def flight_bytes(without: Path, beside: Path, idle: Path, log: Path) -> tuple[int, int, int]:
+    """What the flight recorder adds at the disk, and what was logged and written by an agent that
+    records nothing meanwhile.
+    """
     clock, noise = SystemClock(), random.Random(1)
     flight = FlightRecorder(beside, clock, "boot", "run")
     flight.begin()
     with (without / "film").open("ab") as plain, (beside / "film").open("ab") as film:
-        before = (0, 0, 0)
+        before = (0, 0, 0, 0)
         for second in range(SETTLED_S + WATCHED_S):
             if second == SETTLED_S:
-                before = (at_disk(without), at_disk(beside), log.stat().st_size)
+                before = _now(without, beside, idle, log)
             for file in (plain, film):
                 file.write(noise.randbytes(RECORDED_BYTES))
                 file.flush()
@@ -177,10 +191,14 @@ def flight_bytes(without: Path, beside: Path, log: Path) -> tuple[int, int]:
             flight.put(FlightSample(t_ns=clock.boottime_ns(), soc_celsius=noise.uniform(50, 60)))
             flight.look()
             time.sleep(1.0)
-        after = (at_disk(without), at_disk(beside), log.stat().st_size)
+        after = _now(without, beside, idle, log)
     flight.close()
     own = (after[1] - before[1]) - (after[0] - before[0])
-    return own, after[2] - before[2]
+    return own, after[3] - before[3], after[2] - before[2]
+
+
+def _now(without: Path, beside: Path, idle: Path, log: Path) -> tuple[int, int, int, int]:
+    return at_disk(without), at_disk(beside), at_disk(idle), log.stat().st_size
 
 
 def at_disk(folder: Path) -> int:
@@ -207,9 +225,9 @@ def ext4(point: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def logging_agent(folder: Path, broker: str) -> Iterator[Path]:
-    """An agent that runs meanwhile. Gives its log."""
-    file, log = configured(folder / "logged", broker, cameras=1), folder / "log"
+def logging_agent(folder: Path, disk: Path, broker: str) -> Iterator[Path]:
+    """An agent that runs meanwhile, with its state on a disk of its own. Gives its log."""
+    file, log = configured(disk / "logged", broker, cameras=1), folder / "log"
     with (
         log.open("wb") as said,
         subprocess.Popen(
@@ -217,6 +235,7 @@ def logging_agent(folder: Path, broker: str) -> Iterator[Path]:
             cwd=films.ROOT,
             stdout=said,
             stderr=said,
+            env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")},
         ) as process,
     ):
         try:

@@ -111,7 +111,7 @@ def keeper(
 def write_chain(folder: Path) -> None:
     """The receipts of all the segments. Nobody has signed them: listing does not look at that."""
     folder.mkdir()
-    lines = []
+    lines: list[bytes] = []
     for number in range(SEGMENTS):
         name = stored(number).name
         opened = Opened(camera="north", segment=str(name))

@@ -50,16 +50,6 @@ def pelco_query(address: int, axis: Literal["pan", "tilt"]) -> bytes:
     return encode("D", Telegram(address=address, message=Query(axis=axis)))
 
 
-def every_question(addresses: Sequence[int]) -> tuple[bytes, ...]:
-    """All that may ever be sent while heads of these addresses are searched."""
-    questions = [visca.ADDRESS_SET]
-    for address in VISCA_ADDRESSES:
-        questions += [visca.pan_tilt_inquiry(address), version_inquiry(address)]
-    for address in addresses:
-        questions += [pelco_query(address, "pan"), pelco_query(address, "tilt")]
-    return tuple(questions)
-
-
 def without_echo(heard: bytes, question: bytes) -> bytes:
     """What was heard, without the question itself: two-wire adapters hear what they send."""
     return heard.removeprefix(question)

@@ -24,6 +24,9 @@ COMMANDS = (
     "commission",
     "faults",
     "boot-good",
+    "provision",
+    "update",
+    "flash",
 )
 """In the order in which a newcomer meets them."""
 

@@ -1,4 +1,4 @@
-"""The one program of the system that the console has run for it: fixed words, and no shell."""
+"""The programs of the system that the console has run for it: fixed words, and no shell."""
 
 import subprocess
 from pathlib import Path
@@ -8,6 +8,8 @@ from agent.service.box import CannotDo
 JOURNALCTL = Path("/usr/bin/journalctl")
 UNIT = "vigie-agent.service"
 JOURNAL_S = 20.0
+MMCLI = Path("/usr/bin/mmcli")
+MODEM_S = 10.0
 
 
 def journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
@@ -22,10 +24,11 @@ def journal(lines: int, program: Path = JOURNALCTL) -> list[str]:
         "--output",
         "short-iso",
     )
-    return _ran(program, words, JOURNAL_S).splitlines()
+    return ran(program, words, JOURNAL_S).splitlines()
 
 
-def _ran(program: Path, words: tuple[str, ...], timeout_s: float) -> str:
+def ran(program: Path, words: tuple[str, ...], timeout_s: float) -> str:
+    """What it says. Raises CannotDo."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, and a number
             (str(program), *words),

@@ -11,15 +11,14 @@ from typing import Literal
 import msgspec
 
 from agent import __version__, fault_texts, health_file, local_socket, service_desk
-from agent import config as configuration
 from agent.clock import Clock, ClockTrust
 from agent.config import Config
-from agent.console import disks, eye, fitted, machine, network, ping, programs
-from agent.console.enrolment import Enrolment
+from agent.console import config_check, disks, eye, fitted, machine, modem, network, ping, programs
+from agent.console import settings as reading
+from agent.console.real_config_desk import RealConfigDesk
 from agent.console.settings import Settings
 from agent.console.toml_lines import lines as toml_lines
 from agent.control import local_desk
-from agent.errors import BadInput
 from agent.fault_texts import FaultTexts
 from agent.faults import FAULTS
 from agent.footage import Footage
@@ -42,6 +41,7 @@ from agent.service.box import (
     StretchTold,
     Verdict,
 )
+from agent.service.enrolment import Enrolment
 from agent.service_desk import NoPicture
 from agent.strict import read_toml
 from drivers.contracts import CameraReadings
@@ -64,6 +64,13 @@ class RealBox:
         self._boot = boot
         self._texts: FaultTexts | None = None
         self._custody: Custody | None = None
+        self.config_desk = RealConfigDesk(
+            settings.path, clock, boot, lambda: self.state, self._reread
+        )
+
+    def _reread(self) -> None:
+        self._settings = reading.read(self.config_path)
+        self._texts = None
 
     @property
     def id(self) -> str:
@@ -77,7 +84,7 @@ class RealBox:
 
     @property
     def config(self) -> Config | None:
-        """As it was when the console began."""
+        """As it was when the console began, or has changed it."""
         return self._settings.config
 
     @property
@@ -92,18 +99,7 @@ class RealBox:
 
     def config_problem(self, *, deep: bool = False) -> str | None:
         """What is wrong with it now."""
-        try:
-            config = configuration.load(self.config_path)
-            if deep:
-                # Here, because all drivers and the detector come with it.
-                from agent import sources  # noqa: PLC0415
-                from agent.fittings import fittings  # noqa: PLC0415
-
-                sources.sources(config, self._clock, str(self.config_path))
-                fittings(config, self._clock, str(self.config_path))
-        except BadInput as error:
-            return str(error)
-        return None
+        return config_check.problem(self.config_path, self._clock, deep=deep)
 
     def life(self) -> Life:
         """From the health file, and from whether the agent's door is open."""
@@ -242,6 +238,10 @@ class RealBox:
     def links(self) -> tuple[Verdict, ...]:
         """Interfaces."""
         return self._advised(network.links())
+
+    def modem(self) -> tuple[Verdict, ...]:
+        """As ModemManager tells."""
+        return self._advised(modem.look())
 
     def names(self) -> Verdict:
         """DNS."""

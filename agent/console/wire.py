@@ -84,6 +84,27 @@ class FdWire:
             return True
         return int(left) == 0
 
+    @contextlib.contextmanager
+    def clear(self) -> Iterator[None]:
+        """Without Ctrl-S and Ctrl-Q: a file has every byte in it. Raises HungUp."""
+        before = self._flow(on=False)
+        try:
+            yield
+        finally:
+            if before:
+                self._flow(on=True)
+
+    def _flow(self, *, on: bool) -> bool:
+        """Whether they held the output before."""
+        try:
+            settings = termios.tcgetattr(self._read_fd)
+            before = bool(settings[0] & termios.IXON)
+            settings[0] = settings[0] | FLOW if on else settings[0] & ~FLOW
+            termios.tcsetattr(self._read_fd, termios.TCSANOW, settings)
+        except termios.error as error:
+            raise HungUp from error
+        return before
+
 
 @contextlib.contextmanager
 def serial_line(path: str, baud: int) -> Iterator[FdWire]:

@@ -21,6 +21,7 @@ from agent.clock import Clock
 from agent.control.command import MOST_BYTES, CommandId
 from agent.control.desk import Arrival
 from agent.errors import BadInput
+from agent.local_socket import Listener
 from agent.model import CommandDone, CommandRefused, Reply
 
 log = logging.getLogger(__name__)
@@ -98,19 +99,18 @@ class LocalDesk:
         clock: Clock,
         new_id: Callable[[int], str],
     ) -> None:
-        self._state = state
         self._take = take
         self._clock = clock
         self._new_id = new_id
         self._selector: selectors.BaseSelector | None = None
-        self._listener: socket.socket | None = None
+        self._listener = Listener(state, SOCKET, CALLERS_MOST)
         self._callers: dict[socket.socket, _Caller] = {}
 
     def run_once(self, stopping: threading.Event) -> None:
         """Hear those who ask, or wait a second for one."""
         selector = self._opened()
         for key, _ in selector.select(TURN_S):
-            if key.fileobj is self._listener:
+            if key.data is None:
                 self._accept(selector)
             else:
                 self._read(selector, key.data)
@@ -128,27 +128,18 @@ class LocalDesk:
         if self._selector is not None:
             self._selector.close()
             self._selector = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            with suppress(FileNotFoundError):
-                (self._state / SOCKET).unlink()
+        self._listener.close()
 
     def _opened(self) -> selectors.BaseSelector:
-        if self._listener is None:
-            self._listener = local_socket.listen(self._state, SOCKET, CALLERS_MOST)
-            self._listener.setblocking(False)
+        listening = self._listener.opened()
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
-            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._selector.register(listening, selectors.EVENT_READ)
         return self._selector
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
-        if self._listener is None:
-            return
-        try:
-            connection, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        connection = self._listener.accept(0.0)
+        if connection is None:
             return
         connection.setblocking(False)
         end_ns = self._clock.boottime_ns() + int(LINE_S * 1e9)

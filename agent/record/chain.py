@@ -2,7 +2,7 @@
 
 A chain that was cut in the middle, put in another order, mixed with another box's or changed
 anywhere does not link any more. One that was cut at its end still links: that shows against a
-head that went out before, see `verify_head`.
+head that went out before, see `agent.record.verify`.
 """
 
 import base64
@@ -158,28 +158,3 @@ def _other_key(receipt: Receipt, public_key: str) -> tuple[Problem, str] | None:
     if isinstance(receipt.body, Started) and receipt.body.public_key != public_key:
         return "key", "it says that the agent started with another key"
     return None
-
-
-def verify_head(chain: Iterable[Line], head: Head) -> str | None:
-    """Whether a chain holds a head that went out before: None, or what is wrong, in one line.
-
-    `chain` has been checked, see `check`. A box whose chain was rewound, or written anew after its
-    head had gone out over MQTT, cannot show that head again.
-    """
-    first = last = 0
-    for line in chain:
-        seq = line.receipt.seq
-        first = first or seq
-        last = seq
-        if seq == head.seq:
-            if line.sha256 == head.sha256:
-                return None
-            return f"receipt {seq} is not the one whose hash was published at {head.time}"
-    if not last:
-        return "there is no receipt at all"
-    if head.seq < first:
-        return f"the chain begins at receipt {first}, after the published receipt {head.seq}"
-    return (
-        f"the chain ends at receipt {last}: it was rewound, "
-        f"receipt {head.seq} was published at {head.time}"
-    )

@@ -72,11 +72,6 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
     shift: int
 
 
-def boottime_source(path: Path, name: SegmentName) -> Source:
-    """A segment on the time line of its boot."""
-    return Source(path=path, begin_ns=name.begin_ms * 1_000_000)
-
-
 def utc_source(path: Path, name: SegmentName) -> Source:
     """A segment on that of UTC, in nanoseconds since 1970."""
     return Source(path=path, begin_ns=utc_ns(name.utc))

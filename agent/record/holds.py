@@ -23,7 +23,7 @@ import msgspec
 from agent.clock import Clock
 from agent.errors import BadInput
 from agent.record.hold import Hold
-from agent.record.recovery import SET_ASIDE, sync_folder
+from agent.record.recovery import SET_ASIDE, set_aside, sync_folder
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
@@ -247,7 +247,7 @@ class Holds:
             return
         except (ValueError, IsADirectoryError) as error:
             log.warning("%s is no hold, and is set aside: %s", path, error)
-            _set_aside(path)
+            set_aside(path)
 
     def _write(self, name: str, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -283,14 +283,3 @@ def _scan(folder: Path) -> dict[str, Signature]:
             return found
     except FileNotFoundError:
         return {}
-
-
-def _set_aside(path: Path) -> None:
-    aside = path.parent / SET_ASIDE
-    aside.mkdir(exist_ok=True)
-    target = aside / path.name
-    number = 0
-    while target.exists() or target.is_symlink():
-        number += 1
-        target = aside / f"{path.name}.{number}"
-    path.rename(target)

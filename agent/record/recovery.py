@@ -61,7 +61,7 @@ def recover(
             continue
         name = parse_segment_name(path.name.removesuffix(PART))
         if name is None or path.is_symlink() or not path.is_file():
-            _set_aside(path)
+            _no_footage(path)
             continue
         if path.name.endswith(PART):
             if not _mend(path):
@@ -73,7 +73,7 @@ def recover(
     segments = {str(segment.name) for segment in found}
     for path in keys:
         if path.name.removesuffix(KEYS) not in segments or path.is_symlink() or not path.is_file():
-            _set_aside(path)
+            _no_footage(path)
     sync_folder(folder)
     return sorted(found, key=lambda segment: segment.name.counter)
 
@@ -156,14 +156,21 @@ def _mend(part: Path) -> bool:
             file.truncate(whole_bytes)
             os.fsync(file.fileno())
     if not whole_bytes:
-        _set_aside(part)
+        _no_footage(part)
         return False
     log.warning("%s: recovered %d of %d bytes", part.name, whole_bytes, size_bytes)
     return True
 
 
-def _set_aside(path: Path) -> None:
-    """Move what is no footage out of the ring's way, under a name that is free."""
+def _no_footage(path: Path) -> None:
+    target = set_aside(path)
+    log.warning("%s: no footage, set aside as %s", path.name, target.name)
+
+
+def set_aside(path: Path) -> Path:
+    """Move a file that is not what its name says out of the way, under a name that is free: its new
+    place. Raises OSError.
+    """
     aside = path.parent / SET_ASIDE
     aside.mkdir(exist_ok=True)
     target = aside / path.name
@@ -172,4 +179,4 @@ def _set_aside(path: Path) -> None:
         number += 1
         target = aside / f"{path.name}.{number}"
     path.rename(target)
-    log.warning("%s: no footage, set aside as %s", path.name, target.name)
+    return target

@@ -1,8 +1,11 @@
-"""How long the box's own certificate is good for: the fault NET-05 comes before it ends."""
+"""How long the box's own certificate and the broker's authority are good for: the fault NET-05 comes
+before one of them ends.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
@@ -15,7 +18,9 @@ SOON = timedelta(days=30)
 LOOK_EVERY_S = 86_400.0
 LOOK_AGAIN_S = 60.0
 """While nobody knows what day it is."""
-_SUBJECT = "broker.certificate"
+
+Which = Literal["certificate", "ca"]
+"""The key in `[broker]` whose file is watched."""
 
 
 class Validity(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,27 +30,28 @@ class Validity(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
 
 
-def validity_of(broker: BrokerConfig) -> Validity | None:
-    """That of the box's certificate, read from its file now; None where it has none.
+def validity_of(broker: BrokerConfig, which: Which = "certificate") -> Validity | None:
+    """That of the box's certificate, or of the authority that ends last of those that it trusts, read
+    from its file now; None where the configuration names none.
 
-    Raises BadInput that names the key, the file and what is wrong with it.
+    A file of authorities holds the old one and the new one while a centre changes over: the old one
+    may end then. Raises BadInput that names the key, the file and what is wrong with it.
     """
-    if broker.certificate is None:
+    file: str | None = getattr(broker, which)
+    if file is None:
         return None
     # Here, because it takes its time at every start: it is for boxes that have a certificate.
     from cryptography import x509  # noqa: PLC0415
 
     try:
-        read = x509.load_pem_x509_certificate(Path(broker.certificate).read_bytes())
+        read = x509.load_pem_x509_certificates(Path(file).read_bytes())
     except OSError as error:
-        raise BadInput(
-            f"broker.certificate = {broker.certificate!r}: {error.strerror or error}"
-        ) from error
+        raise BadInput(f"broker.{which} = {file!r}: {error.strerror or error}") from error
     except ValueError as error:
-        raise BadInput(
-            f"broker.certificate = {broker.certificate!r}: holds no certificate in PEM form"
-        ) from error
-    return Validity(begin=read.not_valid_before_utc, end=read.not_valid_after_utc)
+        raise BadInput(f"broker.{which} = {file!r}: holds no certificate in PEM form") from error
+    # What follows the box's own are those that have signed it.
+    one = read[0] if which == "certificate" else max(read, key=lambda ca: ca.not_valid_after_utc)
+    return Validity(begin=one.not_valid_before_utc, end=one.not_valid_after_utc)
 
 
 def trouble_of(validity: Validity, now: datetime) -> str | None:
@@ -84,13 +90,17 @@ class CertificateWatch:
             self._due_s = now_s + LOOK_AGAIN_S
             return
         self._due_s = now_s + LOOK_EVERY_S
+        for which in get_args(Which):
+            self._judge(which, datetime.fromisoformat(stamp.time))
+
+    def _judge(self, which: Which, now: datetime) -> None:
         try:
-            validity = validity_of(self._broker)
+            validity = validity_of(self._broker, which)
         except BadInput:
             return
-        now = datetime.fromisoformat(stamp.time)
+        subject = f"broker.{which}"
         trouble = None if validity is None else trouble_of(validity, now)
         if trouble is None:
-            self._faults.clear("NET-05", _SUBJECT)
+            self._faults.clear("NET-05", subject)
         else:
-            self._faults.raise_fault("NET-05", _SUBJECT, f"broker.certificate {trouble}")
+            self._faults.raise_fault("NET-05", subject, f"{subject} {trouble}")

@@ -169,10 +169,19 @@ class Connection:
         self._send(self._window)
         self._judge_centre(self._window)
 
-    def farewell(self, deadline_s: float, reason: str) -> None:
-        """Flush until `deadline_s`, publish that the box has stopped, and disconnect."""
-        while self._now_s() < deadline_s and self._may_flush():
+    def farewell(self, quiet_s: float, longest_s: float, reason: str) -> None:
+        """Flush until nothing has left for `quiet_s`, for `longest_s` at most; publish that the box has
+        stopped, and disconnect.
+        """
+        now_s = self._now_s()
+        end_s, deadline_s, depth = now_s + longest_s, now_s + quiet_s, self._outbox.depth
+        while now_s < min(deadline_s, end_s) and self._may_flush():
             self.turn(0.05)
+            now_s = self._now_s()
+            if self._outbox.depth < depth:
+                deadline_s = now_s + quiet_s
+            depth = self._outbox.depth
+        deadline_s = min(deadline_s, end_s)
         if self._window is not None and self._subscribed_s is not None:
             self._await_room(self._window, deadline_s, 1)
             self._say_status(self._window, Stopped(session=self._session, reason=reason))
@@ -185,7 +194,9 @@ class Connection:
                 self._take(event)
 
     def _may_flush(self) -> bool:
-        return self._mode not in ("hold", "undecided") and self._outbox.depth > 0
+        # What was put last, as the chain's head at the end, may still be on its way to the disk.
+        waits = self._outbox.depth > 0 or self._outbox.is_writing
+        return waits and self._mode not in ("hold", "undecided")
 
     def _take(self, event: LinkEvent) -> None:
         match event:

@@ -22,14 +22,18 @@ from agent.report.topics import Draft
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
-CLOSE_S = 3.0
+CLOSE_S = 5.0
+CLOSE_MOST_S = 10.0
+"""At the end what waits is sent on, until for CLOSE_S nothing has left: a broker or a centre that does not
+answer must not keep a box from stopping.
+"""
 
 
 class Session:
     """Sends the outbox's messages to the broker, for as long as the box runs.
 
     `clock_ns` is the boot time. Network trouble is a fault on the board and another try, never an
-    exception. `close` flushes, says that the box has stopped, and disconnects, within CLOSE_S.
+    exception. `close` flushes, says that the box has stopped, and disconnects.
     `on_command`: see `Connection`.
     """
 
@@ -97,7 +101,7 @@ class Session:
         if connection is None:
             return
         try:
-            connection.farewell(self._now_s() + CLOSE_S, "asked to stop")
+            connection.farewell(CLOSE_S, CLOSE_MOST_S, "asked to stop")
         except LinkError as error:
             log.warning("the farewell did not reach the broker: %s", error)
             connection.abandon()

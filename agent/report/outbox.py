@@ -226,6 +226,11 @@ class Outbox:
         """How many messages wait, as of the last commit."""
         return self._writer.counts.depth
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether something was put that is not on the disk yet, and may still become a message."""
+        return self._writer.is_writing
+
     def stamp(self, t_ns: int, *, seq: int | None) -> topics.Stamp:
         """The envelope of a message that is made now and not kept."""
         return topics.Stamp(

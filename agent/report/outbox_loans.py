@@ -40,6 +40,11 @@ class LoanBook:
         """How many numbers a query may meet in vain."""
         return len(self._on_loan) + len(self._claimed) + len(self._settled)
 
+    @property
+    def settled_count(self) -> int:
+        """How many have arrived, were lent then, and are still on the disk as far as is known here."""
+        return len(self._settled)
+
     def is_claimed(self, seq: int) -> bool:
         """Whether to come back for it when the transaction is over."""
         return seq in self._claimed

@@ -81,7 +81,7 @@ class Reader:
     def oldest(self) -> Stored | None:
         """The message that has waited longest."""
         with self._book.lock:
-            return next(iter(self._query(_IN_ORDER, 0, 1)), None)
+            return next(iter(self._query(_IN_ORDER, self.floor(), 1)), None)
 
     def _floor_above(self, seq: int) -> int:
         for row in self._rows(_FLOOR, seq):

@@ -79,8 +79,9 @@ class Store:
         return self._now.unreported > 0
 
     def begin(self) -> None:
-        """Begin a transaction."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Begin a transaction, or go on with the one that is open."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make it durable: with synchronous=FULL the WAL is on the disk when this returns."""
@@ -113,8 +114,9 @@ class Store:
         self._set_state(last_seq=seq)
         return seq
 
-    def settle(self, ranges: tuple[SeqRange, ...]) -> None:
-        """Take away what has arrived."""
+    def settle(self, ranges: tuple[SeqRange, ...]) -> int:
+        """Take away what has arrived; how many messages that were."""
+        gone = 0
         for span in ranges:
             within = (span.first, span.last)
             count, total = self._one(
@@ -124,6 +126,8 @@ class Store:
             if count:
                 self._db.execute("DELETE FROM message WHERE seq BETWEEN ? AND ?", within)
                 self._set(depth=self.depth - count, bytes=self.bytes - total)
+                gone += count
+        return gone
 
     def take_losses(self) -> LostMessages | None:
         """What went and is not reported yet, for a receipt in this same transaction."""

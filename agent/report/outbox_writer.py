@@ -25,6 +25,12 @@ PENDING_MOST = 10_000
 ROOM_WAIT_S = 5.0
 RETRY_S = 1.0
 """After a failure: how long until deletions are tried again, where no message comes first."""
+DELETED_WAIT_S = 90.0
+DELETED_MOST = 500
+"""What has arrived is taken away in the same commit as the next message, or after so long, or so many:
+a commit is 10 to 40 kB at the disk, and a deletion that the power takes away costs a message that is
+sent twice, which the centre knows how to take. On a quiet box flow comes once a minute.
+"""
 
 Work = Callable[[Store], int | None]
 """What is done within the transaction. It gives the number of the message that it kept, 0 where
@@ -117,6 +123,9 @@ class Writer:
         self._damage: str | None = None
         self._urgent = 0
         self._stopping = False
+        self._writing = False
+        self._deleted: tuple[SeqRange, ...] = ()
+        self._deleted_count = 0
         self._last_counts = self._counts_of(self._store)
         self._thread = threading.Thread(target=self._run, name="outbox writer", daemon=True)
         self._thread.start()
@@ -131,6 +140,12 @@ class Writer:
         """Whether messages went that no receipt names yet."""
         store = self._store
         return store is not None and store.has_losses
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something was submitted that is neither committed nor refused yet."""
+        with self._changed:
+            return self._writing or bool(self._pending)
 
     def submit(self, work: Work, *, urgent: bool) -> Ticket:
         """Have `work` done and committed. Waits for room where the disk does not keep up.
@@ -182,9 +197,12 @@ class Writer:
         )
 
     def _run(self) -> None:
+        written = True
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work)
+                due = not self._changed.wait_for(
+                    self._has_work, DELETED_WAIT_S if self._deleted else None
+                )
                 self._changed.wait_for(self._is_due, GROUP_S)
                 group = [
                     self._pending.popleft() for _ in range(min(GROUP_MOST, len(self._pending)))
@@ -193,8 +211,11 @@ class Writer:
                 arrived, self._arrived = self._arrived, ()
                 damage, self._damage = self._damage, None
                 ended = self._stopping and not self._pending
+                self._writing = bool(group)
                 self._changed.notify_all()
-            written = self._write(group, arrived, damage)
+            written = self._write(group, arrived, damage, due=due or ended or not written)
+            with self._changed:
+                self._writing = False
             if ended:
                 return
             if not written:
@@ -202,38 +223,51 @@ class Writer:
                     self._changed.wait_for(lambda: self._pending or self._stopping, RETRY_S)
 
     def _write(
-        self, group: list[Ticket], arrived: tuple[SeqRange, ...], damage: str | None
+        self,
+        group: list[Ticket],
+        arrived: tuple[SeqRange, ...],
+        damage: str | None,
+        *,
+        due: bool,
     ) -> bool:
-        """Commit a group, on a new database where the old one turns out to be damaged."""
+        """Commit a group, on a new database where the old one turns out to be damaged. Deletions alone
+        are left uncommitted unless they are `due`.
+        """
         try:
             try:
                 if damage is not None:
                     self._replace(damage)
-                self._commit(group, arrived)
+                self._do(group, arrived, due=due)
             except (sqlite3.Error, Damaged) as error:
                 if not isinstance(error, Damaged) and not outbox_files.is_damage(error):
                     raise
                 self._replace(str(error))
-                self._commit(group, ())
+                self._do(group, (), due=due)
         except (sqlite3.Error, Damaged, OSError) as error:
             self._fail(group, arrived, f"cannot write to the outbox: {error}")
             return False
         return True
 
-    def _commit(self, group: list[Ticket], arrived: tuple[SeqRange, ...]) -> None:
+    def _do(self, group: list[Ticket], arrived: tuple[SeqRange, ...], *, due: bool) -> None:
         if self._store is None:
             self._store = self._open_store()
         store = self._store
         try:
             store.begin()
             numbers = [ticket.work(store) for ticket in group]
-            store.settle(arrived)
-            store.commit()
+            self._deleted_count += store.settle(arrived)
+            self._deleted = joined((*self._deleted, *arrived))
+            commits = due or bool(group) or not self._may_wait()
+            if commits:
+                store.commit()
         finally:
             # Whether it was committed or not, what it had taken may be lent again.
             self._book.end_claims()
-        self._book.deleted(arrived)
         self._last_counts = self._counts_of(store)
+        if not commits:
+            return
+        self._book.deleted(self._deleted)
+        self._deleted, self._deleted_count = (), 0
         with self._done:
             for ticket, seq in zip(group, numbers, strict=True):
                 full = "the outbox is full of messages of more worth" if seq is None else None
@@ -241,6 +275,12 @@ class Writer:
             self._done.notify_all()
         self._on_trouble(None)
         self._on_commit()
+
+    def _may_wait(self) -> bool:
+        """Whether the deletions so far may stay uncommitted: they are few, and each is of a message that
+        the book knows to have arrived. Any other would be lent again meanwhile.
+        """
+        return self._deleted_count <= min(DELETED_MOST, self._book.settled_count)
 
     def _fail(self, group: list[Ticket], arrived: tuple[SeqRange, ...], why: str) -> None:
         """Nothing of the group is kept. The connection is not used again: after a failed sync the
@@ -254,7 +294,8 @@ class Writer:
             except sqlite3.Error as error:
                 log.warning("closing the outbox after a failure: %s", error)
         with self._changed:
-            self._arrived = joined((*arrived, *self._arrived))
+            self._arrived = joined((*self._deleted, *arrived, *self._arrived))
+        self._deleted, self._deleted_count = (), 0
         with self._done:
             for ticket in group:
                 ticket.settle(None, why)
@@ -265,6 +306,7 @@ class Writer:
         if self._store is not None:
             store, self._store = self._store, None
             store.close()
+        self._deleted, self._deleted_count = (), 0
         self._set_aside(reason)
         self._store = self._open_store()
 

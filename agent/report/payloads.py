@@ -235,8 +235,26 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 RestartCause = Literal[
-    "asked", "crash", "watchdog", "memory", "power_cut", "kernel_crash", "board_watchdog"
+    "asked",
+    "crash",
+    "watchdog",
+    "memory",
+    "camera_stuck",
+    "power_cut",
+    "kernel_crash",
+    "board_watchdog",
 ]
+"""Why a run has ended.
+
+asked           it was told to stop, and did: an update, a technician, an ordered restart of the board
+crash           the agent ended by itself, or was killed, and the board ran on
+watchdog        systemd ended it because a vital loop hung
+memory          the kernel ended it for want of memory
+camera_stuck    the agent asked for a restart of the board, for a camera that the kernel held
+power_cut       the board lost its power, or was started anew by nobody that left a trace
+kernel_crash    the kernel has left a record of its own crash
+board_watchdog  the board's watchdog has reset it: the whole system hung
+"""
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="restarted"):

@@ -8,6 +8,7 @@ The only place that imports paho. What paho does badly is kept out by how it is 
   them while offline: a connection has a client of its own, and `publish` needs a connection.
 - Its `disconnect` and `loop_stop` may block: nothing is waited for here but in `turn`.
 - Its reconnect has no jitter: it never reconnects.
+- It binds each socket before it connects, which a service that may not listen is forbidden: `_Client`.
 - A PUBACK's reason code is seen in its callback alone: `Published` carries it.
 """
 
@@ -78,6 +79,16 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: str
     payload: bytes
+
+
+class _Client(paho.Client):
+    """paho's client, whose sockets get their own address from the kernel when they connect.
+
+    systemd.resource-control(5), SocketBindDeny=: what may not listen on TCP may not bind(2) either.
+    """
+
+    def _create_socket_connection(self) -> socket.socket:
+        return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
 
 
 class Link:
@@ -224,8 +235,8 @@ class Link:
         self._wake_in.close()
         self._wake_out.close()
 
-    def _new_client(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(
+    def _new_client(self, client_id: str, will: Will | None) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,

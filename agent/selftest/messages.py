@@ -6,7 +6,7 @@ starting while this process connects in its place.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -103,13 +103,7 @@ class Way:
         if told is not None:
             return "the agent has it and tells the centre", told.event
         try:
-            with _opened(
-                self._state / "outbox",
-                self._config.box.id,
-                self._clock,
-                self._new_id,
-                self._config.outbox.max_bytes,
-            ) as box:
+            with self._opened() as box:
                 box.put(topics.event_draft(_data(event, self._clock))).wait(WRITE_S)
         except (OutboxError, BadInput) as error:
             return f"nobody was told: {error}", None
@@ -133,19 +127,23 @@ class Way:
     def _alone(self) -> str:
         """With the box's own credentials. Only where no agent runs, nor can start meanwhile."""
         try:
-            with _opened(
-                self._state / "outbox",
-                self._config.box.id,
-                self._clock,
-                self._new_id,
-                self._config.outbox.max_bytes,
-            ) as box:
+            with self._opened() as box:
                 began_ns = self._clock.boottime_ns()
                 self._publish(box)
                 took_ms = (self._clock.boottime_ns() - began_ns) / 1e6
         except (OutboxError, BadInput, LinkError) as error:
             raise NotProven(str(error)) from error
         return f"no agent runs; the broker took the box's credentials and a message in {took_ms:.0f} ms"
+
+    def _opened(self) -> AbstractContextManager[Outbox]:
+        """The box's own outbox. Raises OutboxError, BadInput where an agent uses it."""
+        return _opened(
+            self._state / "outbox",
+            self._config.box.id,
+            self._clock,
+            self._new_id,
+            self._config.outbox.max_bytes,
+        )
 
     def _publish(self, box: Outbox) -> None:
         """Raises LinkError, BadInput and NotProven."""

@@ -47,6 +47,7 @@ PLAIN = frozenset(
         "head.driver",
         "head.camera",
         "head.options.device",
+        "head.options.port",
         "head.options.model",
         "head.tour.name",
         "head.tour.stop.preset",
@@ -133,7 +134,7 @@ def _shown(value: Any, place: str, listed: str) -> Any:
 
 def _text(value: str, place: str) -> str:
     if place in ADDRESSES:
-        return _address(value)
+        return shown_address(value)
     within = place.rpartition(".")[0] + ".*"
     harmless = value.isprintable() and len(value) <= _LONGEST and "PRIVATE KEY" not in value
     if (place in PLAIN or within in PLAIN) and harmless and "@" not in value:
@@ -141,7 +142,8 @@ def _text(value: str, place: str) -> str:
     return LEFT_OUT
 
 
-def _address(value: str) -> str:
+def shown_address(value: str) -> str:
+    """Its scheme, host and port."""
     try:
         url = urlsplit(value)
         port = f":{url.port}" if url.port else ""

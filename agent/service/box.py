@@ -16,6 +16,7 @@ from agent.config import Config
 from agent.health_model import HealthReport
 from agent.model import Reply
 from agent.service.aim import Aim
+from agent.service.config_desk import ConfigDesk
 from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
@@ -177,6 +178,11 @@ class Box(Protocol):
         """
         ...
 
+    @property
+    def config_desk(self) -> ConfigDesk:
+        """Where its file is changed."""
+        ...
+
     def life(self) -> Life:
         """How the agent is."""
         ...
@@ -233,6 +239,10 @@ class Box(Protocol):
 
     def links(self) -> tuple[Verdict, ...]:
         """The network's interfaces and the way out."""
+        ...
+
+    def modem(self) -> tuple[Verdict, ...]:
+        """A cellular modem: its SIM, its network and its signal; that there is none."""
         ...
 
     def names(self) -> Verdict:

@@ -180,8 +180,8 @@ def pins(box: Box) -> Iterator[Verdict]:
 
 
 def network(box: Box) -> Iterable[Verdict]:
-    """Interfaces, and the way out."""
-    return box.links()
+    """Interfaces, the modem, and the way out."""
+    return (*box.links(), *box.modem())
 
 
 def names(box: Box) -> Iterable[Verdict]:

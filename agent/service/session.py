@@ -7,13 +7,14 @@ into the chain of custody first, in the words in which it was typed.
 import difflib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from agent.errors import BadInput
 from agent.service.box import Box, CannotDo
+from agent.service.config_desk import reminder
 from agent.service.lockout import Lockout
 from agent.service.login import NAME, Gate
 from agent.service.terminal import (
@@ -41,15 +42,16 @@ class Run(Protocol):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A command. `receipted`: it is not done where that it was done cannot be written down. `whole`:
-    its name must be typed to the end.
+    """A command. `receipted`: whether it is not done where that it was done cannot be written down.
+    `told`: its words as they are written down. `whole`: its name must be typed to the end.
     """
 
     name: str
     help: str
     usage: tuple[str, ...]
     run: Run
-    receipted: bool = False
+    receipted: Callable[[Sequence[str]], bool]
+    told: Callable[[Sequence[str]], Sequence[str]]
     whole: bool = False
 
 
@@ -106,6 +108,7 @@ class Session:
         """Returns when somebody has logged in."""
         terminal = self._terminal
         terminal.idle_s = None
+        terminal.watch = self._watch
         terminal.forget()
         while True:
             try:
@@ -217,7 +220,9 @@ class Session:
         terminal, box = self._terminal, self._box
         self._history.clear()
         terminal.idle_s = self._idle_s
+        terminal.watch = box.config_desk.watch
         terminal.say(f"Welcome, {box.by}. Type status to begin, help for all commands.")
+        self._remind()
         try:
             while True:
                 try:
@@ -234,6 +239,20 @@ class Session:
         except HungUp:
             self._note("the line hung up")
             raise
+
+    def _watch(self) -> None:
+        """Before a login nobody is told what goes on."""
+        self._box.config_desk.watch()
+
+    def _remind(self) -> None:
+        """What somebody has left on trial."""
+        try:
+            standing = self._box.config_desk.standing()
+        except OSError as error:
+            log.error("console: the trial of a configuration: %s", error)
+        else:
+            if standing is not None:
+                self._terminal.say(reminder(standing))
 
     def _bye(self, how: str | None) -> None:
         if how is not None:
@@ -253,8 +272,8 @@ class Session:
         command = self._found(words[0])
         if command is None:
             return
-        kept = self._note(" ".join((command.name, *words[1:])))
-        if command.receipted and not kept:
+        kept = self._note(" ".join((command.name, *command.told(words[1:]))))
+        if command.receipted(words[1:]) and not kept:
             self._terminal.say("It is not done without a receipt.")
             return
         try:

@@ -1,5 +1,7 @@
 """The commands of the console, in the order in which help lists them."""
 
+from collections.abc import Sequence
+
 from agent.service.commands import (
     bundle,
     camera,
@@ -22,7 +24,20 @@ from agent.service.commands import (
 )
 from agent.service.session import Command
 
-_RECEIPTED = {"camera", "enrol", "footage", "gpio", "ptz"}
+
+def _always(_words: Sequence[str]) -> bool:
+    return True
+
+
+def _never(_words: Sequence[str]) -> bool:
+    return False
+
+
+_RECEIPTED = {
+    **dict.fromkeys(("camera", "enrol", "footage", "gpio", "ptz"), _always),
+    config.NAME: config.changes,
+}
+_TOLD = {config.NAME: config.told}
 _WHOLE = {"reboot"}
 
 COMMANDS = tuple(
@@ -31,7 +46,8 @@ COMMANDS = tuple(
         help=module.HELP,
         usage=module.USAGE,
         run=module.run,
-        receipted=module.NAME in _RECEIPTED,
+        receipted=_RECEIPTED.get(module.NAME, _never),
+        told=_TOLD.get(module.NAME, tuple),
         whole=module.NAME in _WHOLE,
     )
     for module in (

@@ -5,7 +5,8 @@ carriage return and a newline move the cursor. What is long stops at `-- more --
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from agent.service.keys import Key, Keys
@@ -15,6 +16,9 @@ ROWS = 24
 LONGEST_LINE = 200
 HISTORY = 20
 MORE = "-- more -- (space: page, enter: line, q: stop) "
+HUSH_S = 1.0
+HUSH_MOST_S = 20.0
+"""So long what a transfer leaves on the line may go on."""
 
 
 class HungUp(Exception):
@@ -48,6 +52,10 @@ class Wire(Protocol):
         """Whether what was written has left this end."""
         ...
 
+    def clear(self) -> AbstractContextManager[None]:
+        """Meanwhile every byte goes through: none holds the output or lets it go on."""
+        ...
+
 
 class Terminal:
     """One screen and keyboard. `idle_s` is how long nobody may press a key, None for ever."""
@@ -64,9 +72,11 @@ class Terminal:
         self.rows = rows
         self.idle_s: float | None = None
         self.paging = True
+        self.watch: Callable[[], str | None] = lambda: None
+        """Asked each second while nothing is typed: what he is to be told now."""
         self._utf8 = utf8
         self._wire = wire
-        self._clock_ns = clock_ns
+        self.clock_ns = clock_ns
         self._keys = Keys()
         self._waiting: list[Key] = []
         self._shown = 0
@@ -110,8 +120,8 @@ class Terminal:
 
     def settle(self, timeout_s: float = 5.0) -> None:
         """Wait until what was said has gone down the cable: a picture must not queue up."""
-        end_ns = self._clock_ns() + int(timeout_s * 1e9)
-        while not self._wire.drained() and self._clock_ns() < end_ns:
+        end_ns = self.clock_ns() + int(timeout_s * 1e9)
+        while not self._wire.drained() and self.clock_ns() < end_ns:
             self._waiting += self._keys.feed(self._wire.read(0.02))
 
     def new_page(self) -> None:
@@ -120,13 +130,13 @@ class Terminal:
 
     def key(self, timeout_s: float) -> Key | None:
         """The next key, None where none came in time. Raises HungUp and Idle."""
-        end_ns = self._clock_ns() + int(timeout_s * 1e9)
+        end_ns = self.clock_ns() + int(timeout_s * 1e9)
         while not self._waiting:
-            left_s = (end_ns - self._clock_ns()) / 1e9
+            left_s = (end_ns - self.clock_ns()) / 1e9
             data = self._wire.read(max(0.0, min(left_s, 1.0)))
             self._waiting += self._keys.feed(data)
             if data:
-                self._touched_ns = self._clock_ns()
+                self._touched_ns = self.clock_ns()
             elif self._idle():
                 raise Idle
             if not self._waiting and left_s <= 0:
@@ -141,6 +151,7 @@ class Terminal:
         while True:
             key = self.key(1.0)
             if key is None:
+                self._tell(prompt + line)
                 continue
             if key == "enter":
                 self._wire.write(b"\r\n")
@@ -171,15 +182,38 @@ class Terminal:
         """Whether he types exactly this word."""
         return self.ask(f"{question} Type {word} and enter: ") == word
 
+    @contextmanager
+    def clear_line(self) -> Iterator[Wire]:
+        """The bare line, for a file. What is still on it afterwards is no key of his."""
+        self.settle()
+        with self._wire.clear():
+            try:
+                yield self._wire
+            finally:
+                end_ns = self.clock_ns() + int(HUSH_MOST_S * 1e9)
+                while self._wire.read(HUSH_S) and self.clock_ns() < end_ns:
+                    pass
+                self._keys = Keys()
+                self.forget()
+
     def forget(self) -> None:
         """What was typed ahead is not for who comes next."""
         self._waiting.clear()
-        self._touched_ns = self._clock_ns()
+        self._touched_ns = self.clock_ns()
+
+    def _tell(self, standing: str) -> None:
+        """What the watch has to say, on lines of its own; then what stood on this one again."""
+        told = self.watch()
+        if told is not None:
+            self.new_page()
+            self._wire.write(b"\r\n")
+            self.say(told)
+            self.put(standing)
 
     def _idle(self) -> bool:
         return (
             self.idle_s is not None
-            and self._clock_ns() - self._touched_ns > self.idle_s * 1_000_000_000
+            and self.clock_ns() - self._touched_ns > self.idle_s * 1_000_000_000
         )
 
     def _page(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.record.cut import CannotCut, boottime_source, cut
+from agent.record.cut import CannotCut, Source, cut
 from agent.record.keys import KeyRing, make_private_key, read_private_key
 from agent.record.recovery import recover
 from agent.record.seal import open_sidecar
@@ -117,7 +117,7 @@ def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path
         for name in new:
             path = north / str(name)
             shown += decrypted(path, open_sidecar(Path(f"{path}{KEYS}"), private_key).key)
-            sources.append(boottime_source(path, name))
+            sources.append(Source(path=path, begin_ns=name.begin_ms * 1_000_000))
         assert len(shown) >= (taken - 1) // GOP * GOP
         assert shown == (one_loop * (len(shown) // FRAMES + 1))[: len(shown)]
         if sources:

@@ -1,7 +1,7 @@
 """A console without a cable: a wire in memory, and a box that answers as one does."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -35,9 +35,11 @@ from agent.service.box import (
     Verdict,
     View,
 )
+from agent.service.config_desk import TrialTold
 from agent.service.lockout import Lockout
 from agent.service.login import Gate, code_of, read_challenge
 from agent.service.session import Session
+from agent.service.settable import Change, changed, keys_of
 from agent.service.table import COMMANDS
 from agent.service.terminal import HungUp, Terminal
 from agent.strict import into
@@ -77,9 +79,14 @@ class MemoryWire:
     def drained(self) -> bool:
         return True
 
+    @contextmanager
+    def clear(self) -> Iterator[None]:
+        yield
+
     @property
     def screen(self) -> str:
-        return self.sent.decode().replace("\r\n", "\n")
+        # A file that goes over the line is no text.
+        return self.sent.decode(errors="replace").replace("\r\n", "\n")
 
 
 def street(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
@@ -175,6 +182,57 @@ CONFIG = into(
 )
 
 
+CONFIG_TEXT = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V"   # where it stands
+[broker]
+url = "mqtt://127.0.0.1"
+"""
+
+
+class FakeConfigDesk:
+    """A configuration in memory. `told` is what the watch says next."""
+
+    def __init__(self) -> None:
+        self.text = self.before = CONFIG_TEXT
+        self.trial: TrialTold | None = None
+        self.told: str | None = None
+        self.watched = 0
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        return keys_of(self.text)
+
+    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Change]:
+        return changed(self.text, pairs)
+
+    def begin(self, changes: Sequence[Change], by: str, minutes: float) -> bool:
+        if self.trial is not None:
+            raise CannotDo("a change is on trial already")
+        self.before, self.text = self.text, changes[-1].text
+        what = ", ".join(change.key for change in changes)
+        self.trial = TrialTold(what=what, by=by, left_s=minutes * 60)
+        return True
+
+    def standing(self) -> TrialTold | None:
+        return self.trial
+
+    def confirm(self) -> TrialTold:
+        trial, self.trial = self.trial, None
+        if trial is None:
+            raise CannotDo("nothing is on trial")
+        return trial
+
+    def undo(self) -> TrialTold:
+        self.text = self.before
+        return self.confirm()
+
+    def watch(self) -> str | None:
+        self.watched += 1
+        told, self.told = self.told, None
+        return told
+
+
 class FakeBox:
     """A box whose agent lives or not; everything that is done to it is written down."""
 
@@ -191,6 +249,7 @@ class FakeBox:
         self.eyes: list[FakeEye] = []
         self.pasted: list[str] = []
         self.stick: tuple[Path, ...] = (Path("/media/stick"),)
+        self.config_desk = FakeConfigDesk()
 
     id = "casa-0001"
     site = "Bd Mohammed V"
@@ -277,6 +336,9 @@ class FakeBox:
     def links(self) -> tuple[Verdict, ...]:
         return (Verdict(what="eth0", good=True, said="up"),)
 
+    def modem(self) -> tuple[Verdict, ...]:
+        return (Verdict(what="modem", good=None, said="none"),)
+
     def names(self) -> Verdict:
         return Verdict(what="names", good=True, said="found")
 
@@ -345,7 +407,10 @@ class FakeBox:
         return [StepTold(name="capture", good=True, said="50 frames")]
 
     def bundle(self, to: Path | None, progress: Progress) -> Path:
-        return (to or self.state) / "bundle.zip"
+        path = (to or self.state) / "bundle.tar.gz"
+        if to is not None and to.is_dir():
+            path.write_bytes(b"a bundle")
+        return path
 
     def reboot(self) -> None:
         self.rebooted += 1

@@ -1,7 +1,10 @@
-"""The box's own certificate: NET-05 says in time that it ends, and is silent where no date is known."""
+"""The box's own certificate and the broker's authority: NET-05 says in time that one of them ends, and
+is silent where no date is known.
+"""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cryptography import x509
@@ -13,7 +16,13 @@ from cryptography.x509.oid import NameOID
 from agent.config import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
-from agent.report.certificate_watch import LOOK_AGAIN_S, LOOK_EVERY_S, CertificateWatch, validity_of
+from agent.report.certificate_watch import (
+    LOOK_AGAIN_S,
+    LOOK_EVERY_S,
+    CertificateWatch,
+    Which,
+    validity_of,
+)
 from agent.report.topics import Stamp, rfc3339
 from tests.conftest import HeldClock
 
@@ -35,18 +44,18 @@ def write(file: Path, begin: datetime, end: datetime) -> Path:
     return file
 
 
-def broker(file: Path | None) -> BrokerConfig:
-    return BrokerConfig(url="mqtts://broker", certificate=file and str(file))
+def broker(file: Path | None, ca: Path | None = None) -> BrokerConfig:
+    return BrokerConfig(url="mqtts://broker", certificate=file and str(file), ca=ca and str(ca))
 
 
 class Watched:
-    """A watch on a file, at noon of a day."""
+    """A watch on one file or two, at noon of a day."""
 
-    def __init__(self, file: Path | None, clock: HeldClock) -> None:
+    def __init__(self, file: Path | None, clock: HeldClock, ca: Path | None = None) -> None:
         clock.boot_utc = NOW - timedelta(microseconds=clock.now_ns // 1000)
         self.clock = clock
         self.board = FaultBoard(clock.boottime_ns)
-        self.watch = CertificateWatch(broker(file), self.board, self._stamp)
+        self.watch = CertificateWatch(broker(file, ca), self.board, self._stamp)
 
     def look(self) -> None:
         self.watch.look(self.clock.now_ns / 1e9)
@@ -136,19 +145,65 @@ def test_a_box_without_a_certificate_has_none_that_ends(clock: HeldClock) -> Non
     assert watched.said() == []
 
 
+@pytest.mark.raises_fault("NET-05")
+def test_the_authority_that_signed_the_broker_is_watched_beside_it(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    own = write(tmp_path / "box.crt", NOW - DAY, NOW + 90 * DAY)
+    ca = write(tmp_path / "ca.pem", NOW - 900 * DAY, NOW + 12 * DAY)
+    watched = Watched(own, clock, ca)
+    watched.look()
+    (fault,) = watched.board.active()
+    assert (fault.code, fault.subject) == ("NET-05", "broker.ca")
+    assert watched.said() == ["broker.ca expires on 2026-12-07, in 12 days"]
+    write(own, NOW - 90 * DAY, NOW + DAY)
+    watched.look()
+    assert [fault.subject for fault in watched.board.active()] == [
+        "broker.ca",
+        "broker.certificate",
+    ]
+    write(ca, NOW - DAY, NOW + 900 * DAY)
+    watched.look()
+    assert watched.said() == ["broker.certificate expires on 2026-11-26, in 1 days"]
+
+
+def test_an_authority_may_end_once_the_next_one_stands_beside_it(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    ca, new = tmp_path / "ca.pem", tmp_path / "new.pem"
+    old = write(ca, NOW - 900 * DAY, NOW + DAY).read_bytes()
+    ca.write_bytes(old + write(new, NOW - DAY, NOW + 900 * DAY).read_bytes())
+    watched = Watched(None, clock, ca)
+    watched.look()
+    assert watched.said() == []
+
+
+def test_of_a_box_s_certificate_those_that_signed_it_are_not_looked_at(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    own, signer = tmp_path / "box.crt", tmp_path / "signer.pem"
+    leaf = write(own, NOW - DAY, NOW + DAY).read_bytes()
+    own.write_bytes(leaf + write(signer, NOW - DAY, NOW + 900 * DAY).read_bytes())
+    watched = Watched(own, clock)
+    watched.look()
+    assert watched.said() == ["broker.certificate expires on 2026-11-26, in 1 days"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "No such file"), (b"not PEM", "holds no certificate in PEM form")]
 )
+@pytest.mark.parametrize("which", get_args(Which))
 def test_a_file_that_holds_none_is_named_and_stops_no_watch(
-    content: bytes | None, said: str, tmp_path: Path, clock: HeldClock
+    which: Which, content: bytes | None, said: str, tmp_path: Path, clock: HeldClock
 ) -> None:
     file = tmp_path / "box.crt"
     if content is not None:
         file.write_bytes(content)
+    own, ca = (file, None) if which == "certificate" else (None, file)
     with pytest.raises(BadInput, match=said) as caught:
-        validity_of(broker(file))
+        validity_of(broker(own, ca), which)
     assert "\n" not in str(caught.value)
-    assert str(file) in str(caught.value)
-    watched = Watched(file, clock)
+    assert f"broker.{which} = '{file}'" in str(caught.value)
+    watched = Watched(own, clock, ca)
     watched.look()
     assert watched.said() == []

@@ -7,6 +7,8 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from agent.service.session import split
 from agent.service.table import COMMANDS
 from agent.service.terminal import HungUp
 from tests.conftest import HeldClock
-from tests.pure.console_rig import SECRET, Desk, MemoryWire, street
+from tests.pure.console_rig import CONFIG_TEXT, SECRET, Desk, MemoryWire, street
 
 NAMES = [command.name for command in COMMANDS]
 BEFORE = ("help", "about", "login")
@@ -125,7 +127,9 @@ def test_each_command_is_in_the_chain_before_it_is_done(desk: Desk) -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["camera", "ptz stop", "gpio siren on", "enrol request"])
+@pytest.mark.parametrize(
+    "line", ["camera", "ptz stop", "gpio siren on", "enrol request", "config set box.site x"]
+)
 def test_what_needs_a_receipt_is_not_done_without_one(desk: Desk, line: str) -> None:
     desk.box.can_note = False
     screen = desk.logged_in(line)
@@ -133,6 +137,7 @@ def test_what_needs_a_receipt_is_not_done_without_one(desk: Desk, line: str) -> 
     assert "It is not done without a receipt." in screen
     assert desk.box.orders == []
     assert desk.box.eyes == []
+    assert desk.box.config_desk.trial is None
 
 
 def test_a_box_without_a_disk_can_still_be_looked_at_and_restarted(desk: Desk) -> None:
@@ -250,6 +255,28 @@ def test_the_bar_climbs_as_the_lens_is_turned(desk: Desk) -> None:
     assert "\x1b" not in screen
 
 
+def test_the_level_follows_the_camera_as_it_is_turned(desk: Desk) -> None:
+    posts = np.full((720, 1280), 90, np.uint8)
+    for x in range(60, 1280, 130):
+        posts[:, x : x + 40] = 200
+    leaning = [
+        cv2.warpAffine(
+            posts,
+            cv2.getRotationMatrix2D((640, 360), -degrees, 1.0),
+            (1280, 720),
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for degrees in (6, -6, 0)
+    ]
+    desk.box.views = [np.asarray(picture, np.uint8) for picture in leaning]
+    screen = desk.logged_in("camera level", silence_s=3)
+    said = [line for line in screen.split("\r") if line.startswith("level")]
+    marks = [line.index("#") - line.index("[") for line in said[:3]]
+    assert marks[1] < marks[2] < marks[0]
+    ends = [line.partition("] ")[2].strip() for line in said[:3]]
+    assert ends == ["turn it clockwise", "turn it counter-clockwise", "good"]
+
+
 def test_a_camera_that_gives_nothing_says_so(desk: Desk) -> None:
     desk.box.views = []
     assert "No picture came within 10 s" in desk.logged_in("camera north")
@@ -288,6 +315,63 @@ def test_a_certificate_is_pasted_line_by_line(desk: Desk) -> None:
 
 def test_an_endless_paste_is_given_up(desk: Desk) -> None:
     assert "no end of a certificate" in desk.logged_in("enrol certificate", *["A" * 64] * 250)
+
+
+def test_a_key_is_shown_as_it_was_and_as_it_is_and_stays_once_it_is_confirmed(desk: Desk) -> None:
+    screen = desk.logged_in('config set box.site "Place Maarif"', "config", "config confirm")
+    assert "box.site: Bd Mohammed V -> Place Maarif" in screen
+    assert "On trial for 5 minutes." in screen
+    assert "ON TRIAL by amina: box.site." in screen
+    assert "Kept: box.site." in screen
+    assert 'site = "Place Maarif"   # where it stands' in desk.box.config_desk.text
+    assert desk.box.notes[1] == ("amina", "config set box.site Place Maarif")
+
+
+def test_what_is_on_trial_can_be_undone_at_once(desk: Desk) -> None:
+    screen = desk.logged_in("config set box.site x broker.url mqtt://h for 9", "config undo")
+    assert "On trial for 9 minutes." in screen
+    assert "Undone: box.site, broker.url." in screen
+    assert desk.box.config_desk.text == CONFIG_TEXT
+
+
+def test_who_logs_in_meanwhile_is_told_what_is_on_trial(desk: Desk) -> None:
+    desk.logged_in("config set box.site x", "logout")
+    assert "ON TRIAL by amina: box.site." in desk.logged_in()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("config set box.id x", "box.id: may not be set here; allowed: box.site"),
+        ("config set box.site", "allowed: KEY VALUE in pairs"),
+        ("config set box.site x for 99", "for 99: allowed: 1 to 60 minutes"),
+        ("config confirm", "nothing is on trial"),
+        ("config undo", "nothing is on trial"),
+        ("config sat", "config sat: allowed: show, check, set, confirm, undo"),
+    ],
+)
+def test_what_cannot_be_set_is_told_in_a_line(desk: Desk, line: str, said: str) -> None:
+    assert said in " ".join(desk.logged_in(line).split())
+    assert desk.box.config_desk.text == CONFIG_TEXT
+
+
+def test_a_password_in_an_address_is_neither_taken_nor_written_down(desk: Desk) -> None:
+    desk.logged_in("config set broker.url mqtt://u:hunter2@h/x?token=hunter2")
+    assert desk.box.notes[-2] == ("amina", "config set broker.url mqtt://h/(left out)")
+    assert desk.box.config_desk.trial is None
+
+
+def test_what_is_undone_while_he_types_is_told_and_his_line_stays(desk: Desk) -> None:
+    desk.box.config_desk.told = "box.site: nobody has confirmed it."
+    desk.wire.keep = 1 << 20
+    screen = desk.logged_in(keys=b"stat", silence_s=3)
+    assert "casa-0001> stat\nbox.site: nobody has confirmed it.\ncasa-0001> stat" in screen
+
+
+def test_before_the_login_it_is_watched_and_nothing_told(desk: Desk) -> None:
+    desk.box.config_desk.told = "box.site: nobody has confirmed it."
+    assert "nobody has confirmed" not in desk.type(silence_s=3)
+    assert desk.box.config_desk.watched > 0
 
 
 def test_footage_is_held_and_exported_in_his_name(desk: Desk) -> None:
@@ -334,6 +418,7 @@ def hostile(rng: random.Random, count: int, *, stays: bool = False) -> bytes:
     nothing that logs out.
     """
     words = [*NAMES, *BEFORE, "all", "ping", "focus", "live", "on", "off", "north", "mast", "-10m"]
+    words += ["xmodem", "certificate", "set", "confirm", "undo", "box.site"]
     out = bytearray()
     while len(out) < count:
         match rng.randrange(9):

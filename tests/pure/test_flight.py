@@ -174,6 +174,9 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: HeldClock) -
         (page("began"), Evidence(boot=BOOT, service_result="exit-code"), "crash", False),
         (page(), Evidence(boot=BOOT, service_result="watchdog"), "watchdog", False),
         (page(), Evidence(boot=BOOT, service_result="oom-kill"), "memory", False),
+        (page(), Evidence(boot=BOOT, service_result="signal"), "crash", False),
+        (page(), Evidence(boot=BOOT, asked_reboot="for a camera"), "crash", False),
+        (page(), Evidence(boot=NEXT_BOOT, asked_reboot="for a camera"), "camera_stuck", True),
         (page(), Evidence(boot=NEXT_BOOT), "power_cut", True),
         (page(), Evidence(boot=NEXT_BOOT, reset="power"), "power_cut", True),
         (page(), Evidence(boot=NEXT_BOOT, reset="watchdog"), "board_watchdog", True),
@@ -228,6 +231,51 @@ def test_a_stop_that_was_asked_for_is_told_without_its_flight(
     assert before is not None
     told = homecoming.restarted(before, Evidence(boot=BOOT))
     assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "cause", "detail"),
+    [
+        ("watchdog\n", "watchdog", "a vital loop did not turn"),
+        ("watchdog\noom_kill 0\n", "watchdog", "a vital loop did not turn"),
+        ("oom-kill\n", "memory", "for want of memory"),
+        ("signal\noom_kill 1\n", "memory", "for want of memory"),
+        ("signal\noom_kill 0\n", "crash", "systemd calls that 'signal'"),
+        ("signal\n", "crash", "systemd calls that 'signal'"),
+        ("core-dump\n", "crash", "systemd calls that 'core-dump'"),
+        ("exit-code\noom_kill 1\n", "crash", "systemd calls that 'exit-code'"),
+        ("success\n", "crash", "without a word"),
+        ("", "crash", "without a word"),
+        ("\xff\xfe", "crash", "without a word"),
+    ],
+)
+def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
+    written: str, cause: str, detail: str, tmp_path: Path, clock: HeldClock
+) -> None:
+    Flown(tmp_path, clock).fly(20)
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    assert before is not None
+    (tmp_path / homecoming.SERVICE_RESULT).write_bytes(written.encode("latin-1"))
+    evidence = homecoming.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+    told = homecoming.restarted(before, evidence)
+    assert (told.cause, told.new_boot) == (cause, False)
+    assert detail in told.detail
+
+
+def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    """The control group's count goes on over runs, and begins anew with a new group."""
+    Flown(tmp_path, clock).fly(20)
+    before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
+    assert before is not None
+    told = []
+    for kills in (1, 1, 2, 2, 1, 1, 0):
+        (tmp_path / homecoming.SERVICE_RESULT).write_text(f"signal\noom_kill {kills}\n")
+        evidence = homecoming.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+        told.append(evidence.service_result)
+    killed, signalled = "oom-kill", "signal"
+    assert told == [killed, signalled, killed, signalled, killed, signalled, signalled]
 
 
 def test_what_systemd_and_the_kernel_have_left_is_gathered_once(

@@ -4,43 +4,55 @@ Sony's EVI-D70 technical manual (pages 33 to 40).
 """
 
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import head_questions as questions
+from drivers import visca_codec as visca
 from drivers.pelco import PelcoDecoder, Query
 from drivers.visca_codec import Framer
 
 EVERYBODY = range(1, 256)
 
 
+def every_question(addresses: Iterable[int]) -> tuple[bytes, ...]:
+    """All that `head_search` sends while it looks for heads of these addresses."""
+    found = [visca.ADDRESS_SET]
+    for address in questions.VISCA_ADDRESSES:
+        found += [visca.pan_tilt_inquiry(address), questions.version_inquiry(address)]
+    for address in addresses:
+        found += [questions.pelco_query(address, "pan"), questions.pelco_query(address, "tilt")]
+    return tuple(found)
+
+
 def test_the_questions_are_the_makers() -> None:
     assert questions.pelco_query(1, "pan") == bytes.fromhex("FF 01 00 51 00 00 52")
     assert questions.pelco_query(1, "tilt") == bytes.fromhex("FF 01 00 53 00 00 54")
     assert questions.version_inquiry(1) == bytes.fromhex("81 09 00 02 FF")
-    asked = questions.every_question([1])
+    asked = every_question([1])
     assert bytes.fromhex("88 30 01 FF") in asked
     assert bytes.fromhex("87 09 06 12 FF") in asked
 
 
 def test_no_head_of_pelco_hears_anything_but_questions() -> None:
     for dialect in ("D", "P"):
-        heard = PelcoDecoder(dialect).feed(b"".join(questions.every_question(EVERYBODY)))
+        heard = PelcoDecoder(dialect).feed(b"".join(every_question(EVERYBODY)))
         assert all(isinstance(telegram.message, Query) for telegram in heard)
         assert bool(heard) == (dialect == "D")
 
 
 @pytest.mark.parametrize("dialect", ["D", "P"])
 def test_no_two_questions_in_a_row_are_an_order(dialect: str) -> None:
-    for pair in itertools.permutations(questions.every_question(range(1, 9)), 2):
+    for pair in itertools.permutations(every_question(range(1, 9)), 2):
         heard = PelcoDecoder(dialect).feed(b"".join(pair))  # type: ignore[arg-type]
         assert all(isinstance(telegram.message, Query) for telegram in heard)
 
 
 def test_no_camera_of_visca_hears_anything_but_inquiries_and_the_broadcast() -> None:
-    heard = Framer().feed(b"".join(questions.every_question(EVERYBODY)))
+    heard = Framer().feed(b"".join(every_question(EVERYBODY)))
     for_cameras = [frame for frame in heard if 0x81 <= frame[0] <= 0x88]
     assert len(for_cameras) == 1 + 2 * 7
     for frame in for_cameras:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import ClockTrust
-from agent.record.chain import BrokenChain, Head, check, read_public_key, verify_head
+from agent.record.chain import BrokenChain, check, read_public_key
 from agent.record.receipts import (
     FIRST_PREV,
     BadReceipt,
@@ -184,34 +184,3 @@ def test_no_other_order_and_no_hole_is_accepted(order: list[int], left_out: set[
 def test_what_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_public_key(text)
-
-
-def checked(lines: list[bytes]) -> list[Line]:
-    return list(check(lines, BOX, PUBLIC_KEY))
-
-
-def head(line: bytes) -> Head:
-    known = read_line(line)
-    return Head(seq=known.receipt.seq, sha256=known.sha256, time=known.receipt.time)
-
-
-def written_anew() -> list[bytes]:
-    lines = chain(3, body=GAP)
-    return [*lines, signed(encode(receipt(4, read_line(lines[-1]).sha256)))]
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (chain(5), None),
-        (chain(3), None),
-        (chain(2), "it was rewound"),
-        ([], "no receipt at all"),
-        (chain(5)[3:], "begins at receipt 4"),
-        (written_anew(), "receipt 3 is not the one"),
-    ],
-    ids=["longer", "as long", "shorter", "empty", "later", "written anew"],
-)
-def test_a_chain_that_lost_a_published_head_shows(lines: list[bytes], said: str | None) -> None:
-    found = verify_head(checked(lines), head(chain(3)[2]))
-    assert found is None if said is None else said in str(found)

@@ -91,13 +91,59 @@ def test_a_technician_logs_in_where_the_agent_is_dead_and_reads_why(
     technician: Technician, container: Container
 ) -> None:
     assert "not logged in" in technician.press_enter()
+    log_in(technician, container)
+    technician.type("pages off")
+    assert "Stopped vigie-agent.service" in technician.type("log")
+    assert re.search(r"pass disk of /var/lib/vigie", technician.type("check"))
+
+
+def test_a_change_on_trial_restarts_the_agent_and_is_confirmed(
+    technician: Technician, container: Container
+) -> None:
+    agent = "vigie-agent.service"
+    container.run("systemctl", "start", agent)
+    pid = container.pid(agent)
+    technician.press_enter()
+    log_in(technician, container)
+    said = technician.type("config set health.every_s 31", r"power cut\.\s+casa-0001> $")
+    assert "The agent restarts with it now." in said
+    container.wait_for(lambda: container.pid(agent) not in (None, pid), "agent anew")
+    assert "Kept: health.every_s." in technician.type("config confirm")
+    assert "every_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
+    technician.type("config set health.every_s 30", r"power cut\.\s+casa-0001> $")
+    assert "Undone: health.every_s." in technician.type("config undo")
+    assert "every_s = 31" in (container.root / "etc/vigie/vigie.toml").read_text()
+    technician.type("logout", "not logged in")
+
+
+def test_within_its_sandbox_the_agent_undoes_what_nobody_has_confirmed(
+    container: Container,
+) -> None:
+    agent, file = "vigie-agent.service", container.root / "etc/vigie/vigie.toml"
+    before, pid = file.read_text(), container.pid(agent)
+    as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
+    python = (f"{CHECKOUT}/.venv/bin/python", "-c", TRIED)
+    container.run("env", f"PYTHONPATH={CHECKOUT}", *as_vigie, *python)
+    container.wait_for(lambda: container.pid(agent) not in (None, pid), "agent anew")
+    assert file.read_text() == before
+    assert "undone, nobody has confirmed it" in container.journal(agent)
+
+
+TRIED = """
+from pathlib import Path
+from agent.clock import boot_id
+from agent.service.trial import Trial
+file = Path("/etc/vigie/vigie.toml")
+text = file.read_text().replace("casa-0001", "casa-0002")
+Trial(file).begin(text, "box.site", "amina", boot_id(), 0)
+"""
+
+
+def log_in(technician: Technician, container: Container) -> None:
     challenge = re.search(r"casa-0001 amina \S+", technician.type("login amina", "Answer: $"))
     assert challenge
     code = container.run(PROGRAM, "console-code", "--secret", KEPT_AT, *challenge[0].split())
     assert "Welcome, amina" in technician.type(code.strip())
-    technician.type("pages off")
-    assert "Stopped vigie-agent.service" in technician.type("log")
-    assert re.search(r"pass disk of /var/lib/vigie", technician.type("check"))
 
 
 def test_what_dies_at_the_line_comes_back(technician: Technician, container: Container) -> None:

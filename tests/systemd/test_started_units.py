@@ -6,8 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.health_file import LiveHealth
 from agent.record.segment_name import parse_segment_name
 from tests.systemd.container import Container, cannot
 from tests.systemd.starving import starved
@@ -52,6 +54,13 @@ def back_after_s(container: Container, since_s: float, before: tuple[str, int]) 
     return segment.begin_ms / 1e3 - since_s
 
 
+def why_restarted(container: Container) -> str:
+    """What the agent's report says of how the run before has ended."""
+    said = (container.root / "run/vigie/health.json").read_bytes()
+    live = msgspec.json.decode(said, type=LiveHealth)  # the container's boot has a name of its own
+    return "".join(fault.detail for fault in live.report.faults if fault.code == "SYS-06")
+
+
 def boot_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -81,12 +90,15 @@ def test_systemd_and_journald_know_every_setting(container: Container) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "noticed"),
-    [(signal.SIGKILL, "status=9/KILL"), (signal.SIGSTOP, "Watchdog timeout")],
+    ("number", "noticed", "cause"),
+    [
+        (signal.SIGKILL, "status=9/KILL", "crash: it ended without a word, and systemd calls that"),
+        (signal.SIGSTOP, "Watchdog timeout", "watchdog: systemd ended it"),
+    ],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_an_agent_that_is_killed_or_stopped_records_again_within_10_s_and_its_guard_has_acted(
-    container: Container, number: signal.Signals, noticed: str
+    container: Container, number: signal.Signals, noticed: str, cause: str
 ) -> None:
     pid, said = recording(container), container.journal(AGENT)
     since_s, before = boot_s(), newest(container)
@@ -97,6 +109,7 @@ def test_an_agent_that_is_killed_or_stopped_records_again_within_10_s_and_its_gu
     assert noticed in new
     assert "guard: head mast: stopped" in new
     assert "guard: pin fan: inactive" in new
+    container.wait_for(lambda: cause in why_restarted(container), f"report of {cause}")
     if number == signal.SIGSTOP:
         assert "Fatal Python error: Aborted" in new
         assert ", line " in new, "where the threads stood, as far as they could still be told"

@@ -4,10 +4,13 @@ import os
 import pty
 import re
 import select
+import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agent.service.login import code_of, read_challenge, read_secret, write_secret
@@ -78,11 +81,49 @@ class Technician:
         screen, _, self._unread = self._unread.partition(words)
         return screen + words
 
+    def wait_for(self, look: Callable[[], bool]) -> None:
+        """Sit there until something has happened."""
+        end_s = time.monotonic() + WAIT_S
+        while not look():
+            assert time.monotonic() < end_s, f"{self._unread!r}; {self.log}"
+            self._listen()
+
     def do(self, line: str, *ends: str) -> str:
         """Type a line, and read what comes of it, without the line and without the prompt."""
         self.send(line.encode() + b"\r")
         screen = self.until(*(ends or ("casa-0001> ", OUT)))
         return screen.partition("\n")[2].rpartition("\n")[0]
+
+    def transfer(self, *program: str, cancel_after_bytes: int | None = None) -> int:
+        """Have the terminal program start one of its own at the line, such as `rx`. Its exit code."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                program, cwd=self.folder, stdin=theirs, stdout=theirs, stderr=self._log
+            )
+        passed, end_s = 0, time.monotonic() + WAIT_S
+        # What the console has sent before the program was there.
+        ours.sendall(self._unread.encode())
+        self._unread = ""
+        with ours:
+            while True:
+                assert time.monotonic() < end_s, self.log
+                readable, _, _ = select.select([self.end, ours], [], [], 0.2)
+                if self.end in readable and process.poll() is None:
+                    data = self._take()
+                    passed += len(data)
+                    with suppress(BrokenPipeError, ConnectionResetError):
+                        ours.sendall(data)
+                if ours in readable:
+                    data = _received(ours)
+                    if not data:
+                        break
+                    passed += len(data)
+                    self.send(data)
+                if cancel_after_bytes is not None and passed > cancel_after_bytes:
+                    process.send_signal(signal.SIGINT)
+                    cancel_after_bytes = None
+        return process.wait(WAIT_S)
 
     def log_in(self, name: str = "amina") -> str:
         """As the office answers it."""
@@ -110,11 +151,14 @@ class Technician:
 
     def _listen(self) -> None:
         if select.select([self.end], [], [], 0.2)[0]:
-            most = 4096 if self._rate is None else max(1, int(self._rate / 50))
-            data = os.read(self.end, most)
-            self._pace(len(data))
-            self.received += len(data)
-            self._unread += data.decode("ascii")
+            self._unread += self._take().decode("ascii")
+
+    def _take(self) -> bytes:
+        most = 4096 if self._rate is None else max(1, int(self._rate / 50))
+        data = os.read(self.end, most)
+        self._pace(len(data))
+        self.received += len(data)
+        return data
 
     def _pace(self, count: int) -> None:
         """A byte that has passed has taken its time on the line."""
@@ -126,6 +170,13 @@ class Technician:
             select.select([], [], [], ahead_s)
         else:
             self._begun_s, self._passed = time.monotonic(), 0
+
+
+def _received(ours: socket.socket) -> bytes:
+    try:
+        return ours.recv(4096)
+    except ConnectionResetError:
+        return b""
 
 
 def make_box(folder: Path, text: str, *, secret: bool = True) -> Path:

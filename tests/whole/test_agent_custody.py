@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.record.chain import Head, check, verify_head
+from agent.record.chain import Head, check
 from agent.record.receipts import Line, Started
 from agent.report.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
 from agent.watch import Heard
@@ -35,6 +35,13 @@ def public_key(state: Path) -> str:
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()  # type: ignore[union-attr]
 
 
+def shown(lines: list[Line]) -> list[Head]:
+    """Every receipt as the head that it once was."""
+    return [
+        Head(seq=line.receipt.seq, sha256=line.sha256, time=line.receipt.time) for line in lines
+    ]
+
+
 def chain(state: Path, key: str) -> list[Line]:
     text = b"".join(path.read_bytes() for path in sorted((state / "custody").glob("*.chain")))
     return list(check(text.splitlines(), "casa-0001", key, first_seq=1))
@@ -58,7 +65,7 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
     key = births(heard)[0].public_key
     assert {birth.public_key for birth in births(heard)} == {key} == {public_key(state)}
     lines = chain(state, key)
-    assert all(verify_head(lines, head) is None for head in heads(heard))
+    assert all(head in shown(lines) for head in heads(heard))
     starts = [line for line in lines if isinstance(line.receipt.body, Started)]
     assert starts[0].receipt.seq == 1
     assert len(starts) == 2
@@ -66,7 +73,7 @@ def test_the_centre_hears_the_key_and_heads_that_the_chain_can_show(
     # A thief of the disk puts back the chain as it was: it verifies, and lacks what was published.
     newest = max(heads(heard), key=lambda head: head.seq)
     rewound = [line for line in lines if line.receipt.seq < newest.seq]
-    assert "rewound" in str(verify_head(rewound, newest))
+    assert newest not in shown(rewound)
 
 
 def test_a_box_whose_key_was_damaged_goes_on_with_another_and_says_so(

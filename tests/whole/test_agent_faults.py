@@ -12,22 +12,26 @@ from agent.condition import Condition
 from agent.detect import models
 from agent.faults import FaultBoard
 from agent.flight_recorder import FlightRecorder
+from agent.identity import STATE_LOST
 from agent.run import Agent
 from agent.sd_notify import Notifier
 from agent.service.lockout import FREE_TRIES, Lockout
 from agent.service_desk import ServiceDesk
+from agent.vitals.tree import ROOT
 from tests.conftest import HeldClock
 from tests.whole.rig import CLOCK, CONFIG, drawn
 
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 
-def built(folder: Path) -> Agent:
+def built(folder: Path, machine: Path = ROOT) -> Agent:
     """An agent that was not started yet."""
     (folder / "vigie.toml").write_text(CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn(ENDS)))
     (folder / "scene.toml").touch()
     config, cameras = sources.load(folder / "vigie.toml", CLOCK)
-    return Agent(config, cameras, CLOCK, random.Random(1), notifier=Notifier())
+    return Agent(
+        config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
+    )
 
 
 def told(agent: Agent) -> dict[str, str]:
@@ -45,6 +49,16 @@ def test_a_key_that_cannot_be_read_is_replaced_and_told(tmp_path: Path) -> None:
     second.start()
     second.stop()
     assert "set aside as" in told(second)["CUS-02"]
+
+
+@pytest.mark.raises_fault("CUS-02")
+def test_a_key_that_was_lost_with_its_partition_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / STATE_LOST).write_text("it could not be mended and was made anew\n")
+    agent = built(tmp_path, machine=tmp_path)
+    agent.start()
+    agent.stop()
+    assert "made anew" in told(agent)["CUS-02"]
 
 
 @pytest.mark.raises_fault("DET-01")

@@ -19,7 +19,6 @@ from agent.record.cut import (
     CannotCut,
     Clip,
     Source,
-    boottime_source,
     cut,
     cut_into,
     utc_ns,
@@ -84,6 +83,11 @@ def name_at(counter: int, t_ns: int) -> SegmentName:
     )
 
 
+def on_boot_time(path: Path, name: SegmentName) -> Source:
+    """A segment on the time line of its boot."""
+    return Source(path=path, begin_ns=name.begin_ms * 1_000_000)
+
+
 def record(
     folder: Path, stream: Stream, sealer: Sealer | None = None, pause_s: float = 0.0
 ) -> list[Source]:
@@ -99,7 +103,7 @@ def record(
             late_ns = round(pause_s * SECOND_NS) if len(sources) >= 2 else 0
             name = name_at(len(sources) + 1, BEGIN_NS + packet.dts_ns + late_ns)
             part = Part(folder, name, info, HeldClock(), 60.0, sealer)
-            sources.append(boottime_source(folder / str(name), name))
+            sources.append(on_boot_time(folder / str(name), name))
         part.add(packet)
     assert part is not None
     part.finish()
@@ -282,7 +286,7 @@ def test_the_file_that_is_being_written_can_be_cut(
     part = Part(tmp_path, name, info, HeldClock(), 0.0, sealer)
     for packet in packets[: 4 * GOP + 3]:
         part.add(packet)
-    source = boottime_source(tmp_path / (str(name) + PART), name)
+    source = on_boot_time(tmp_path / (str(name) + PART), name)
     clip = whole([source], tmp_path / "clip.mp4", keys)
     part.abandon()
     assert clip.pictures == 4 * GOP

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from agent.service.aim import RAMP
+from agent.service.settable import SETTABLE
 from agent.service.table import COMMANDS
 from tests.whole.rig import Box, Centre
 from tests.whole.technician import OUT, Technician, give_secret
@@ -22,6 +23,11 @@ detect = { enabled = false }
 def test_the_page_has_every_command_in_its_words() -> None:
     for command in COMMANDS:
         assert f"| `{command.name}` | {command.help} |" in PAGE, command.name
+
+
+def test_the_page_has_every_key_that_may_be_set() -> None:
+    section = PAGE.partition("## Changing the configuration")[2].partition("```")[0]
+    assert set(re.findall(r"`([a-z]+\.[A-Za-z_.]+)`", section)) == {one.key for one in SETTABLE}
 
 
 def block(name: str) -> list[str]:
@@ -55,13 +61,28 @@ def test_the_transcript_is_what_a_technician_sees(box: Box, centre: Centre) -> N
         seat.log_in()
         while "pass camera north" not in seat.do("check 6") or "CAM-01" not in seat.do("check 6"):
             assert seat.process.poll() is None
-        lines = block("transcript")
-        begins = [at for at, line in enumerate(lines) if line.startswith(PROMPT)]
-        assert len(begins) > 5
-        for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
-            command = lines[begin].removeprefix(PROMPT)
-            screen = seat.do(command)
-            assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
+        says(seat, block("transcript"), 8)
+    finally:
+        seat.leave()
+
+
+def says(seat: Technician, lines: list[str], commands: int) -> None:
+    begins = [at for at, line in enumerate(lines) if line.startswith(PROMPT)]
+    assert len(begins) == commands
+    for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
+        command = lines[begin].removeprefix(PROMPT)
+        screen = seat.do(command)
+        assert told(screen.splitlines()) == told(lines[begin + 1 : end]), (command, screen)
+
+
+def test_a_change_is_tried_and_kept_as_on_the_page(box: Box, centre: Centre) -> None:
+    assert centre
+    give_secret(box.folder)
+    box.start()
+    seat = Technician(box.folder)
+    try:
+        seat.log_in()
+        says(seat, block("set"), 2)
     finally:
         seat.leave()
 

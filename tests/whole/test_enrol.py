@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.config import BrokerConfig
-from agent.console.enrolment import Enrolment
 from agent.service.box import CannotDo
+from agent.service.enrolment import Enrolment
 from tests.whole.technician import OUT, Technician, make_box
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -13,6 +13,7 @@ HELP = "what a camera sees; help to aim, level and focus it"
 USAGE = (
     "camera [NAME]         one picture in characters, focus, light, level, glass",
     "camera [NAME] focus   a bar that climbs as you turn the lens (q ends)",
+    "camera [NAME] level   how far upright lines lean, as you turn the camera (q ends)",
     "camera [NAME] live    picture after picture (q ends)",
 )
 
@@ -20,6 +21,8 @@ LOOK_S = 10.0
 EVERY_S = 0.25
 LIVE_EVERY_S = 1.0
 LEVEL_DEG = 1.0
+LEVEL_MOST_DEG, LEVEL_CELLS = 15.0, 15
+_HOW = ("focus", "level", "live")
 _LEAVE = ("q", "Q", "cancel", "end")
 _TEXT_ROWS = 8
 
@@ -27,16 +30,18 @@ _TEXT_ROWS = 8
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Look."""
     names = box.cameras()
-    how = [word for word in words if word in ("focus", "live") and word not in names]
+    how = [word for word in words if word in _HOW and word not in names]
     given = [word for word in words if word not in how]
     if len(how) > 1 or len(given) > 1:
-        raise BadInput(f"camera {' '.join(words)}: allowed: camera [NAME] [focus or live]")
+        raise BadInput(f"camera {' '.join(words)}: allowed: camera [NAME] [focus, level or live]")
     name = one_of("camera", given[0] if given else None, names)
     terminal.say(f"Camera {name}: waiting for a picture ...")
     eye = box.open_eye(name)
     try:
         if how == ["focus"]:
             _focus(terminal, eye)
+        elif how == ["level"]:
+            _levelled(terminal, eye)
         elif how == ["live"]:
             _live(terminal, eye)
         else:
@@ -129,6 +134,34 @@ def _focus(terminal: Terminal, eye: Eye) -> None:
             terminal.say()
             terminal.new_page()
             _picture(terminal, view)
+
+
+def _levelled(terminal: Terminal, eye: Eye) -> None:
+    terminal.say("Turn the camera slowly, and stop at 0. q ends.")
+    while True:
+        view = eye.look(LOOK_S)
+        if view is None:
+            terminal.rewrite(f"no picture for {LOOK_S:.0f} s")
+        else:
+            terminal.rewrite(f"level {_level_in_short(view.aim.lean_deg)}")
+        terminal.settle()
+        if terminal.key(EVERY_S) in _LEAVE:
+            terminal.say()
+            return
+
+
+def _level_in_short(lean_deg: float | None) -> str:
+    """On one line: which way, and how far."""
+    if lean_deg is None:
+        return "  --- too few upright lines: poles, walls, doors"
+    cells = ["."] * (2 * LEVEL_CELLS + 1)
+    cells[LEVEL_CELLS] = "0"
+    at = LEVEL_CELLS + round(max(-1.0, min(1.0, lean_deg / LEVEL_MOST_DEG)) * LEVEL_CELLS)
+    cells[at] = "#"
+    turn = "good"
+    if abs(lean_deg) >= LEVEL_DEG:
+        turn = "turn it clockwise" if lean_deg > 0 else "turn it counter-clockwise"
+    return f"{lean_deg:5.1f} [{''.join(cells)}] {turn}"
 
 
 def _live(terminal: Terminal, eye: Eye) -> None:

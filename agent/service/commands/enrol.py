@@ -1,31 +1,49 @@
-"""`enrol`: a request for a certificate goes out, and the certificate comes in, both by copy and paste."""
+"""`enrol`: a request for a certificate goes out, and the certificate comes in: by copy and paste, or as
+files over the cable.
+"""
 
 from collections.abc import Sequence
 
 from agent.errors import BadInput
+from agent.service import files_over_line
 from agent.service.box import Box
 from agent.service.terminal import Terminal
 
 NAME = "enrol"
-HELP = "a new certificate: request out, certificate in, by copy and paste"
+HELP = "a new certificate: request out, certificate in, by paste or XMODEM"
 USAGE = (
-    "enrol request       a request, to be signed by the centre; its key stays in the box",
-    "enrol certificate   paste what the centre has signed",
+    "enrol request              a request, for the centre to sign; its key stays in the box",
+    "enrol certificate          paste what the centre has signed",
+    "enrol request xmodem       the request as a file over this cable",
+    "enrol certificate xmodem   the certificate as a file over this cable",
 )
 
 MOST_LINES = 200
+MOST_BYTES = 32_000
+PEM_FILL = b"\n"
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """One or the other."""
-    if list(words) == ["request"]:
-        terminal.say(*box.certificate_request().splitlines())
-        terminal.say("Have the centre sign it, then: enrol certificate.")
-    elif list(words) == ["certificate"]:
-        terminal.say(*box.install_certificate(_pasted(terminal)))
-    else:
-        raise BadInput(f"enrol {' '.join(words)}: allowed: enrol request, enrol certificate")
+    match list(words):
+        case ["request"]:
+            terminal.say(*box.certificate_request().splitlines())
+            terminal.say("Have the centre sign it, then: enrol certificate.")
+        case ["request", "xmodem"]:
+            request = box.certificate_request().encode()
+            files_over_line.send(terminal, f"{box.id}.csr.pem", request, PEM_FILL)
+            terminal.say("Have the centre sign it, then: enrol certificate xmodem.")
+        case ["certificate"]:
+            terminal.say(*box.install_certificate(_pasted(terminal)))
+        case ["certificate", "xmodem"]:
+            pem = files_over_line.receive(terminal, "the certificate", MOST_BYTES)
+            terminal.say(*box.install_certificate(pem.decode("ascii", "replace")))
+        case _:
+            raise BadInput(
+                f"enrol {' '.join(words)}: allowed: enrol request, enrol certificate, "
+                "either with xmodem after it"
+            )
 
 
 def _pasted(terminal: Terminal) -> str:

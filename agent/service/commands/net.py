@@ -9,7 +9,7 @@ from agent.service.verdicts import show
 from agent.service.words import refuse_more
 
 NAME = "net"
-HELP = "interfaces, names, time, broker, certificates: each with a verdict"
+HELP = "interfaces, modem, names, certificates, broker, time: each with a verdict"
 USAGE = ("net",)
 
 
@@ -18,6 +18,7 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     refuse_more(NAME, words)
     steps: tuple[tuple[str, Callable[[], Iterable[Verdict]]], ...] = (
         ("interfaces", box.links),
+        ("modem", box.modem),
         ("names", lambda: (box.names(),)),
         ("certificates", box.certificates),
         ("broker", box.reach_broker),

@@ -2,6 +2,7 @@
 
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import threading
@@ -13,12 +14,13 @@ import msgspec
 import pytest
 
 from agent.errors import BadInput
-from agent.report import outbox_files
+from agent.report import outbox_files, outbox_writer
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
 from agent.report.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
 from agent.report.topics import snapshot_draft
 from tests.whole.report.conftest import event, number_of, open_outbox
+from tests.whole.report.street import wait_until
 
 Open = Callable[..., Outbox]
 
@@ -134,6 +136,79 @@ def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
     assert numbers(outbox) == [3, 5]
     outbox.settle("another epoch", (SeqRange(1, 5),))
     assert numbers(outbox) == [3, 5]
+
+
+def on_disk(folder: Path) -> list[int]:
+    """The numbers of the messages that another process would find there."""
+    with sqlite3.connect(outbox_files.database(folder)) as other:
+        found = [row[0] for row in other.execute("SELECT seq FROM message ORDER BY seq")]
+    other.close()
+    return found
+
+
+def lent_and_arrived(outbox: Outbox, upto: int) -> None:
+    """So many messages were put and sent, and have arrived."""
+    for number in range(1, upto + 1):
+        assert outbox.put(event(number)).wait(10)
+    assert len(outbox.lend(100)) == upto
+    outbox.settle(outbox.epoch, (SeqRange(1, upto),))
+    wait_until(lambda: outbox.depth == 0)
+
+
+def test_what_has_arrived_goes_in_the_commit_of_the_next_message(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    lent_and_arrived(outbox, 3)
+    assert on_disk(tmp_path) == [1, 2, 3]
+    assert outbox.settled_upto() == 3
+    outbox.take_back()
+    assert outbox.lend(100) == []
+    assert outbox.put(event(4)).wait(10)
+    assert on_disk(tmp_path) == [4]
+    assert (outbox.depth, outbox.counts().depth) == (1, 1)
+
+
+def test_a_power_cut_before_that_costs_a_message_that_is_sent_twice_and_none_that_is_lost(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path / "box")
+    lent_and_arrived(outbox, 3)
+    shutil.copytree(tmp_path / "box", tmp_path / "after the cut")
+    after = outboxes(tmp_path / "after the cut")
+    assert numbers(after) == [1, 2, 3]
+    after.settle(after.epoch, (SeqRange(1, 3),))
+    assert after.put(event(4)).wait(10)
+    wait_until(lambda: numbers(after) == [4])
+
+
+def test_what_has_arrived_is_gone_when_the_outbox_is_closed(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    lent_and_arrived(outbox, 3)
+    outbox.close()
+    assert on_disk(tmp_path) == []
+
+
+def test_where_no_message_comes_or_many_have_arrived_it_goes_all_the_same(
+    outboxes: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_writer, "DELETED_MOST", 2)
+    lent_and_arrived(outboxes(tmp_path / "many"), 3)
+    wait_until(lambda: on_disk(tmp_path / "many") == [])
+    monkeypatch.setattr(outbox_writer, "DELETED_WAIT_S", 0.01)
+    lent_and_arrived(outboxes(tmp_path / "late"), 2)
+    wait_until(lambda: on_disk(tmp_path / "late") == [])
+
+
+def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent_again(
+    outboxes: Open, tmp_path: Path
+) -> None:
+    outbox = outboxes(tmp_path)
+    for number in (1, 2, 3):
+        assert outbox.put(event(number)).wait(10)
+    outbox.settle(outbox.epoch, (SeqRange(1, 3),))
+    wait_until(lambda: on_disk(tmp_path) == [])
+    assert outbox.lend(100) == []
 
 
 def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_path: Path) -> None:

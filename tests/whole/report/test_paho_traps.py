@@ -185,3 +185,19 @@ def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
     link._client._last_mid = 65_534
     assert [link.publish("t", b"") for _ in range(3)] == [65_535, 1, 2]
     link.close()
+
+
+def test_a_service_that_may_not_listen_reaches_its_broker_all_the_same(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel answers under SocketBindDeny=tcp, which the units set."""
+
+    def forbidden(_self: socket.socket, _address: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(socket.socket, "bind", forbidden, raising=False)
+    link = Link(config(broker.url), "x", None)
+    link.connect()
+    while not any(isinstance(e, Accepted) for e in link.turn(1)):
+        pass
+    link.close()

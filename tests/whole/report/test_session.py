@@ -1,6 +1,7 @@
 """A box, a real mosquitto and a centre: what the box has taken arrives, and leaves the box."""
 
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,15 @@ import pytest
 
 from agent.config import BrokerConfig
 from agent.faults import FaultBoard
-from agent.report import topics
-from agent.report.connection import SILENT_CENTRE_S
-from agent.report.mqtt import Session
+from agent.report import outbox_files, topics
+from agent.report.connection import FAREWELL_S, SILENT_CENTRE_S
+from agent.report.mqtt import CLOSE_MOST_S, Session
 from agent.report.outbox import Outbox
 from agent.report.payloads import (
     Ack,
     CentreState,
     Lost,
+    SeqRange,
     SnapshotHeader,
     StatusMessage,
     Stopped,
@@ -61,6 +63,70 @@ def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> N
     with Listener(config(broker)) as late:
         late.wait(lambda: late.states() == ["Stopped"])
         assert late.heard[0].retained
+
+
+def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
+    broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
+) -> None:
+    outbox, faults = outboxes(tmp_path), FaultBoard(CLOCK.boottime_ns)
+    held = sqlite3.connect(outbox_files.database(tmp_path), isolation_level=None)
+    looks = 0
+
+    def clock_ns() -> int:
+        nonlocal looks
+        looks += 1
+        if held.in_transaction and looks == 5:
+            held.execute("ROLLBACK")
+        return CLOCK.boottime_ns()
+
+    with Listener(config(broker)) as watcher:
+        session = Session(
+            config(broker, ack="broker"), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3)
+        )
+        while not session.health().connected:
+            session.run_once(threading.Event())
+        looks = 0
+        held.execute("BEGIN IMMEDIATE")
+        ticket = outbox.put(event(7))
+        assert outbox.is_writing
+        session.close()
+        held.close()
+        assert ticket.durable
+        assert not outbox.is_writing
+        watcher.wait(lambda: watcher.states()[-1] == "Stopped")
+        assert watcher.numbers() == [7]
+        assert outbox.depth == 0
+
+
+def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
+    broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
+) -> None:
+    centre = Client(config(broker), "centre")
+    listening = msgspec.json.encode(CentreState(state="listening"))
+    centre.say(topics.CENTRE_STATE, listening, retained=True)
+    outbox, faults = outboxes(tmp_path), FaultBoard(CLOCK.boottime_ns)
+    closes, passed_s = False, 0.0
+
+    def clock_ns() -> int:
+        """While it closes each look is a tenth of a second later, and each 4 s a message arrives."""
+        nonlocal passed_s
+        if closes:
+            passed_s += 0.1
+            arrived = int(passed_s / 4)
+            outbox.settle(outbox.epoch, (SeqRange(1, arrived),))
+            wait_until(lambda: outbox.depth == 5 - arrived)
+        return CLOCK.boottime_ns() + round(passed_s * 1e9)
+
+    session = Session(config(broker), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3))
+    while not session.health().centre_listens:
+        session.run_once(threading.Event())
+    for number in range(5):
+        assert outbox.put(event(number)).wait(10)
+    closes = True
+    session.close()
+    assert 2 * 4 < passed_s < CLOSE_MOST_S + FAREWELL_S + 1
+    assert outbox.depth == 3
+    centre.link.close()
 
 
 def test_the_broker_tells_of_a_box_that_is_lost_and_by_its_session_a_stale_will_is_known(

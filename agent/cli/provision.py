@@ -1,0 +1,74 @@
+"""`vigie provision`: a settings file on the card becomes a box; run by systemd at each boot, as root."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from agent.cli.commands import Commands
+from agent.provision import first_boot, settings
+from agent.provision.first_boot import Given
+from agent.provision.settings import BadSettings
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "provision",
+        help="set a box up by the settings file on its card; check such a file",
+        description="Takes in vigie-settings.toml from the card: writes the configuration, makes the "
+        "box's keys and the certificate request, sets network and host name, and takes the secrets "
+        "out of the file. Settings that are wrong change nothing. Exit code 2: they are wrong.",
+    )
+    parser.add_argument(
+        "--check", metavar="FILE", type=Path, help="only say whether a settings file is good"
+    )
+    for name, value, what in (
+        ("--select", "/select", "where the card's first partition is mounted"),
+        ("--config-dir", "/etc/vigie", "where the configuration is to lie"),
+        ("--state", settings.STATE, "the agent's state folder"),
+        ("--root", "/", "where the machine's dev, proc, run and sys are"),
+    ):
+        parser.add_argument(
+            name,
+            metavar="FOLDER",
+            type=Path,
+            default=Path(value),
+            help=f"{what} (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        default="vigie",
+        help="whose configuration and state that are (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check a file, or set the box up. Raises BadInput."""
+    if args.check is not None:
+        return _check(args.check)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    return first_boot.boot(
+        Given(
+            card=args.select,
+            folder=args.config_dir,
+            state=args.state,
+            user=args.user,
+            root=args.root,
+        )
+    )
+
+
+def _check(path: Path) -> int:
+    try:
+        good = settings.read(path)
+    except BadSettings as error:
+        for problem in error.problems:
+            print(f"vigie: {problem}", file=sys.stderr)
+        return 2
+    for note in good.notes:
+        print(f"note: {note}")
+    print(f"{path}: good; box {good.box} reports to {good.broker}")
+    return 0

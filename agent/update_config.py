@@ -1,0 +1,51 @@
+"""`[update]` of the configuration: where new versions are told, and when they may be installed."""
+
+import zoneinfo
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+
+SHORTEST = timedelta(hours=1)
+"""Of a window: the timer looks once an hour."""
+
+
+class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[update]`: the feed of the centre and the key that it is signed with, the base64 of an Ed25519
+    public key's 32 bytes. `ca` are the authorities that the feed's server is believed by, the system's
+    where it is left out. Only within `window` is anything installed.
+    """
+
+    feed: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$", max_length=2000)]
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+    ca: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    window: Annotated[str, msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$")] = "01:30-04:30"
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Refuse what no pattern tells."""
+        try:
+            begin, end = self.span()
+        except ValueError:
+            raise ValueError(f"window = {self.window!r}: allowed: such as 01:30-04:30") from None
+        if timedelta(minutes=(end - begin) % (24 * 60)) < SHORTEST:
+            raise ValueError(f"window = {self.window!r}: allowed: an hour or longer")
+        try:
+            zoneinfo.ZoneInfo(self.time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"time_zone = {self.time_zone!r}: not known; allowed: such as Africa/Casablanca"
+            ) from None
+
+    def span(self) -> tuple[int, int]:
+        """The window's begin and end, in minutes of the day."""
+        first, _, last = self.window.partition("-")
+        begin, end = (datetime.strptime(word, "%H:%M") for word in (first, last))  # noqa: DTZ007
+        return begin.hour * 60 + begin.minute, end.hour * 60 + end.minute
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether a moment lies within the window; one over midnight ends before it begins."""
+        local = now.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+        minute = local.hour * 60 + local.minute
+        begin, end = self.span()
+        return begin <= minute < end if begin < end else minute >= begin or minute < end

@@ -1,0 +1,172 @@
+"""What `net` says of a modem, from what ModemManager tells of it."""
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.console import modem
+from agent.service.box import Verdict
+from agent.service.terminal import plain
+
+SIM = "/org/freedesktop/ModemManager1/SIM/0"
+GENERIC: dict[str, Any] = {
+    "access-technologies": ["lte"],
+    "current-modes": "allowed: 2g, 3g, 4g; preferred: 4g",
+    "manufacturer": "QUALCOMM INCORPORATED",
+    "model": "EC25",
+    "power-state": "on",
+    "signal-quality": {"recent": "yes", "value": "67"},
+    "sim": SIM,
+    "state": "connected",
+    "state-failed-reason": "--",
+    "unlock-required": "sim-pin2",
+    "unlock-retries": ["sim-pin (3)", "sim-pin2 (0)"],
+}
+CELL = {"operator-code": "60401", "operator-name": "IAM", "registration-state": "home"}
+
+
+def told(generic: Mapping[str, Any] = {}, cell: Mapping[str, Any] = {}) -> bytes:
+    inner = {"3gpp": {**CELL, **cell}, "generic": {**GENERIC, **generic}, "dbus-path": "/x"}
+    return json.dumps({"modem": inner}).encode()
+
+
+def shown(verdicts: list[Verdict]) -> list[tuple[str, bool | None, str]]:
+    return [(one.what.split()[0], one.good, one.said) for one in verdicts]
+
+
+def test_a_good_modem_passes_each_step() -> None:
+    found = list(modem.judged(told()))
+    assert found[0].what == "modem QUALCOMM INCORPORATED EC25"
+    assert shown(found) == [
+        ("modem", True, "connected"),
+        ("SIM", True, "ready"),
+        ("network", True, "IAM, lte, home"),
+        ("signal", True, "67%"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generic", "cell", "what", "said"),
+    [
+        ({"state": "failed", "state-failed-reason": "sim-missing", "sim": "--"}, {}, "SIM", "none"),
+        ({"state": "locked", "unlock-required": "sim-pin"}, {}, "SIM", "locked: sim-pin"),
+        ({"state": "locked", "unlock-required": "sim-puk"}, {}, "SIM", "locked: sim-puk"),
+        ({"state": "failed", "state-failed-reason": "sim-error"}, {}, "SIM", "cannot be read"),
+        ({"state": "searching"}, {"registration-state": "searching"}, "network", "searching"),
+        ({"state": "enabled"}, {"registration-state": "denied"}, "network", "denied"),
+        ({"state": "registered"}, {}, "modem", "registered, and not connected"),
+        ({"state": "disabled", "power-state": "low"}, {}, "modem", "switched off"),
+        ({"signal-quality": {"recent": "yes", "value": "4"}}, {}, "signal", "4%"),
+    ],
+)
+def test_what_is_wrong_fails_and_says_what_to_do(
+    generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, said: str
+) -> None:
+    bad = [one for one in modem.judged(told(generic, cell)) if one.good is False]
+    (found,) = (one for one in bad if one.what.split()[0] == what)
+    assert said in found.said
+    assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("generic", "cell", "expected"),
+    [
+        ({"signal-quality": {"value": "20"}}, {}, ("signal", True, "20%, weak")),
+        (
+            {"signal-quality": {"value": "--"}, "access-technologies": []},
+            {},
+            ("signal", None, "unknown"),
+        ),
+        (
+            {},
+            {"registration-state": "roaming", "operator-name": "--"},
+            ("network", True, "60401, lte, roaming"),
+        ),
+        ({"unlock-required": "none"}, {}, ("SIM", True, "ready")),
+        ({"unlock-required": "--"}, {}, ("SIM", True, "ready")),
+        ({}, {"registration-state": "--"}, ("network", None, "IAM, lte")),
+    ],
+)
+def test_what_is_not_told_is_unknown_and_what_is_weak_is_said(
+    generic: Mapping[str, Any], cell: Mapping[str, Any], expected: tuple[str, bool | None, str]
+) -> None:
+    assert expected in shown(list(modem.judged(told(generic, cell))))
+
+
+def program(folder: Path, text: str) -> Path:
+    """What stands for mmcli."""
+    file = folder / "mmcli"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize("names", [[], ["eth0", "wlan0"]])
+def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / "sys/class/net" / name).mkdir(parents=True)
+    none = [("modem", None, "none")]
+    assert shown(list(modem.look(tmp_path, tmp_path / "not-there"))) == none
+    asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
+    assert shown(list(modem.look(tmp_path, asked))) == none
+
+
+def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
+    (verdict,) = modem.look(tmp_path, tmp_path / "not-there")
+    assert verdict.said == "wwan0: there is no ModemManager on this box to ask it"
+    asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
+    (verdict,) = modem.look(tmp_path, asked)
+    assert verdict.said == "wwan0: ModemManager knows no modem behind it"
+
+
+def test_what_the_program_says_is_judged_and_its_failure_told(tmp_path: Path) -> None:
+    (tmp_path / "said").write_bytes(told())
+    good = modem.look(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
+    assert [one.good for one in good] == [True] * 4
+    (verdict,) = modem.look(tmp_path, program(tmp_path, "echo 'error: no manager' >&2; exit 1"))
+    assert (verdict.good, verdict.said) == (None, "mmcli: error: no manager")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*GENERIC, *CELL, "value", "x"]), inner, max_size=6)
+    ),
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        JSON.map(lambda value: json.dumps(value).encode()),
+        JSON.map(lambda value: json.dumps({"modem": {"generic": value, "3gpp": value}}).encode()),
+        st.dictionaries(st.sampled_from(list(GENERIC)), st.text(max_size=80)).map(told),
+        st.dictionaries(st.sampled_from(list(CELL)), st.text(max_size=80)).map(
+            lambda cell: told({}, cell)
+        ),
+    )
+)
+def test_whatever_comes_gives_verdicts_that_fit_a_screen(data: bytes) -> None:
+    found = list(modem.judged(data))
+    assert found
+    assert all(len(one.what) + len(one.said) < 600 for one in found)
+    assert all(plain(one.said).isprintable() for one in found)
+
+
+def test_what_is_torn_and_spoiled_gives_verdicts() -> None:
+    rng = random.Random(8)
+    good = told()
+    for _ in range(20_000):
+        data = bytearray(good[: rng.randrange(len(good))] if rng.random() < 0.3 else good)
+        for _ in range(rng.randrange(1, 6)):
+            if data:
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        assert list(modem.judged(bytes(data)))

@@ -1,0 +1,153 @@
+"""The keys that may be set at the console, and that nothing else of the file changes with them."""
+
+import difflib
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import BadInput
+from agent.service.settable import changed, keys_of
+
+EXAMPLE = (Path(__file__).parents[2] / "docs" / "vigie.example.toml").read_text()
+INLINE = """# the box
+[box]
+id = "casa-0001"  # its name
+site = '''a
+# no comment
+b'''
+broker = { url = "mqtt://h" }
+[broker]
+url = "mqtt://h"
+
+[[camera]]
+name = "yard"
+options = { device = "/dev/video0", path = "x" } # here
+"""
+
+
+def lines_changed(before: str, after: str) -> list[str]:
+    found = difflib.ndiff(before.splitlines(), after.splitlines())
+    return [line for line in found if line[0] in "+-"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "after"),
+    [
+        ("box.site", "Place Maarif", '+ site = "Place Maarif"'),
+        ("box.site", 'a "b" \\ #', '+ site = "a \\"b\\" \\\\ #"'),
+        (
+            "broker.url",
+            "mqtts://b.example",
+            '+ url = "mqtts://b.example"   # mqtts://HOST[:8883] or mqtt://HOST[:1883]',
+        ),
+        ("camera.north.options.url", "rtsp://10.0.0.9/x", '+ url = "rtsp://10.0.0.9/x"'),
+        ("head.mast.options.port", "/dev/ttyUSB1", '+ port = "/dev/ttyUSB1"'),
+    ],
+)
+def test_one_line_changes_and_the_rest_stays_as_it_was(key: str, value: str, after: str) -> None:
+    (change,) = changed(EXAMPLE, [(key, value)])
+    found = lines_changed(EXAMPLE, change.text)
+    assert [line for line in found if line[0] == "+"] == [after]
+    assert len(found) == 2
+
+
+def test_a_key_inside_of_a_line_changes_there() -> None:
+    (change,) = changed(INLINE, [("camera.yard.options.device", "/dev/video2")])
+    assert 'options = { device = "/dev/video2", path = "x" } # here' in change.text
+    assert len(lines_changed(INLINE, change.text)) == 2
+
+
+def test_a_table_that_is_not_there_is_added() -> None:
+    changes = changed(INLINE, [("console.language", "fr"), ("health.every_s", "9.5")])
+    tables = tomllib.loads(changes[-1].text)
+    assert (tables["console"], tables["health"]) == ({"language": "fr"}, {"every_s": 9.5})
+    assert [(one.old, one.new) for one in changes] == [
+        ("the default", "fr"),
+        ("the default", "9.5"),
+    ]
+    assert all(line in changes[-1].text for line in INLINE.splitlines())
+
+
+def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
+    assert dict(keys_of(EXAMPLE)) == {
+        "box.site": "Bd Mohammed V / Rue Chaouia",
+        "broker.url": "mqtts://centre.example:8883",
+        "health.every_s": "30.0",
+        "console.language": "en",
+        "console.idle_logout_s": "600.0",
+        "camera.north.options.url": "rtsp://10.0.0.21/(left out)",
+        "camera.north.detect_options.url": "rtsp://10.0.0.21/(left out)",
+        "head.mast.options.port": "/dev/serial/by-id/usb-FTDI_USB-RS485_Cable_FT4WQA-if00-port0",
+    }
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "box.id",
+        "box.state",
+        "broker.ca",
+        "broker.password_file",
+        "record.max_age_h",
+        "camera.north.record",
+        "camera.north.detect.scene",
+        "camera.north.options.password_file",
+        "console.secret_file",
+        "console.technician",
+        "",
+        ".",
+        "camera",
+        "camera.north.options.url.x",
+    ],
+)
+def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> None:
+    with pytest.raises(BadInput, match=r"may not be set here; allowed: box\.site"):
+        changed(EXAMPLE, [(key, "x")])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("camera.south.options.url", "rtsp://h", "no such camera; there are: north, yard"),
+        ("camera.yard.options.url", "rtsp://h", "is not in the configuration"),
+        ("camera.north.options.device", "/dev/video0", "is not in the configuration"),
+        ("camera.north.options.url", "rtsp://u:p@h/x", "without a user, a password or a query"),
+        ("broker.url", "mqtt://h", "allowed: mqtts://..., as it is"),
+        ("health.every_s", "soon", "allowed: a number"),
+        ("box.site", " ", "not empty"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(key: str, value: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        changed(EXAMPLE, [(key, value)])
+
+
+def test_an_address_that_holds_a_password_is_left_to_the_centre() -> None:
+    text = EXAMPLE.replace("rtsp://10.0.0.21/main", "rtsp://u:hunter2@10.0.0.21/main")
+    with pytest.raises(BadInput, match="the centre changes it") as refused:
+        changed(text, [("camera.north.options.url", "rtsp://10.0.0.22/main")])
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["[box", "box = 3", "box = []", "box = ''"])
+def test_a_broken_file_gives_a_line_and_no_more(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        changed(text, [("box.site", "x")])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "camera = [1]", "camera = 1", "[[camera]]\nname = []"])
+def test_a_camera_that_nobody_can_name_is_no_camera(text: str) -> None:
+    with pytest.raises(BadInput, match="no such camera"):
+        changed(text, [("camera.north.options.url", "x")])
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
+def test_whatever_is_typed_stands_in_the_file_and_nothing_else_differs(value: str) -> None:
+    (change,) = changed(EXAMPLE, [("box.site", value)])
+    wanted = tomllib.loads(EXAMPLE)
+    wanted["box"]["site"] = value
+    assert tomllib.loads(change.text) == wanted

@@ -1,0 +1,73 @@
+"""docs/flash.md shows what there is: its commands are understood, and what it names exists."""
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from agent import cli
+from agent.cli import flash
+from agent.flash import refusals, unpacking
+from agent.provision import settings
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")
+PLAIN = " ".join(PAGE.split())
+BLOCKS = dict(re.findall(r"^```sh (\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+COMMANDS = [
+    (name, line.split(" # ")[0].strip())
+    for name, text in BLOCKS.items()
+    for line in text.replace("\\\n", " ").splitlines()
+    if "bin/vigie " in line
+]
+
+
+def flags() -> set[str]:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    flash.add_parser(commands)
+    return {
+        option for option in commands.choices["flash"].format_help().split() if option[:2] == "--"
+    }
+
+
+@pytest.mark.parametrize(("block", "line"), COMMANDS)
+def test_each_command_is_understood(block: str, line: str) -> None:
+    words = shlex.split(line.partition("bin/vigie ")[2])
+    parser = argparse.ArgumentParser()
+    cli.add_parsers(parser.add_subparsers(), words[0])
+    assert callable(parser.parse_args(words).run), block
+
+
+def test_each_flag_against_a_refusal_is_in_the_table() -> None:
+    overriding = {flag.strip("[],") for flag in flags() if flag.startswith("--even")}
+    assert overriding == set(re.findall(r"`(--even[a-z-]+)`", PAGE))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"less than {refusals.LEAST_FOOTAGE_BYTES // 10**9} GB left for footage | `{refusals.SMALL}`",
+        f"nor an SD card | `{refusals.NOT_REMOVABLE}`",
+        f"the card has no `{settings.FILE_NAME}`",
+        f"vigie-pi-arm64-0.1.0.disk{unpacking.KINDS[0]}{unpacking.PACKED[0]}",
+    ],
+)
+def test_its_numbers_and_names_are_the_codes(words: str) -> None:
+    assert words in PLAIN
+
+
+@pytest.mark.parametrize("said", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
+def test_what_the_box_says_is_what_it_says(said: str) -> None:
+    assert said in PAGE
+    assert said in (ROOT / "agent" / "provision" / "first_boot.py").read_text(encoding="utf-8")
+
+
+def test_what_could_not_be_tried_stands_in_one_list_with_steps_and_an_end() -> None:
+    _, _, rest = PAGE.partition("## What could not be tried without a board")
+    rows = [line.split("|")[1:-1] for line in rest.splitlines() if line.startswith("| ")]
+    assert [title.strip() for title in rows[0]] == ["What", "Steps", "Good when"]
+    assert len(rows) > 10
+    assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)

@@ -1,0 +1,67 @@
+"""docs/update.md: its commands exist, its configuration and its feed are good, its shell lines sign one."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import strict
+from agent.__main__ import main
+from agent.update import feed
+from agent.update.feed import Feed
+from agent.update_config import UpdateConfig
+
+PAGE = (Path(__file__).parents[2] / "docs/update.md").read_text(encoding="utf-8")
+
+
+def block(kind: str) -> str:
+    found = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1
+    return str(found[0])
+
+
+def test_every_order_and_option_that_is_shown_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = set(re.findall(r"vigie update ([a-z]+)", PAGE))
+    with pytest.raises(SystemExit):
+        main(["update", "--help"])
+    there = set(re.findall(r"^    ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE))
+    assert shown == there == {"status", "install", "mark", "rollback", "check"}
+    said = ""
+    for order in sorted(shown):
+        with pytest.raises(SystemExit):
+            main(["update", order, "--help"])
+        said += capsys.readouterr().out
+    options = set(re.findall(r"(?<=[ `])--[a-z0-9]+", PAGE))
+    assert {option for option in options if option not in said} == set()
+
+
+def test_the_configuration_that_is_shown_is_good() -> None:
+    shown = tomllib.loads(block("toml"))
+    assert strict.into(shown["update"], UpdateConfig, "update.md").window == "01:30-04:30"
+
+
+def test_the_feed_that_is_shown_is_good() -> None:
+    shown = msgspec.json.decode(block("json feed"), type=Feed)
+    assert shown.releases[0].version == "2.0.0"
+    keys = {key for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for key in key_of(row)}
+    assert {field.name for field in msgspec.structs.fields(feed.Release)} - {"url"} <= keys
+
+
+def key_of(row: str) -> list[str]:
+    return re.findall(r"`([a-z0-9_]+)`", row)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_the_lines_that_are_shown_make_a_key_and_sign_a_feed(tmp_path: Path) -> None:
+    (tmp_path / "feed.json").write_text(block("json feed"))
+    done = subprocess.run(
+        ["sh", "-euc", block("sh")], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    public_key = done.stdout.strip()
+    told = feed.read((tmp_path / "feed").read_bytes(), public_key)
+    assert told.releases[0].compatible == "vigie-pi-arm64"
+    msgspec.convert({"feed": "https://h/f", "public_key": public_key}, UpdateConfig)

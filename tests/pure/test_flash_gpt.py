@@ -1,0 +1,103 @@
+"""The partition table of an image, read and moved to the end of a larger card."""
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.flash import gpt
+
+SECTORS = 4096
+LABELS = ("select", "boot_a", "boot_b")
+
+
+def table(sectors: int = SECTORS, labels: tuple[str, ...] = LABELS, entries_at: int = 2) -> bytes:
+    """The begin of a disk, as the UEFI specification has it, chapter 5.3."""
+    entries = b"".join(
+        b"T" * 16
+        + bytes([number]) * 16
+        + struct.pack("<QQQ", 100 * (number + 1), 100 * (number + 1) + 49, 0)
+        + label.encode("utf-16-le").ljust(72, b"\0")
+        for number, label in enumerate(labels)
+    ).ljust(128 * 128, b"\0")
+
+    def header(crc: int) -> bytes:
+        places = (1, sectors - 1, 34, sectors - 34)
+        return (
+            b"EFI PART"
+            + struct.pack("<IIII", 0x10000, 92, crc, 0)
+            + struct.pack("<QQQQ", *places)
+            + b"D" * 16
+            + struct.pack("<QIII", entries_at, 128, 128, zlib.crc32(entries))
+        )
+
+    boot = bytearray(512)
+    boot[446:462] = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, sectors - 1)
+    boot[510:] = b"\x55\xaa"
+    return bytes(boot) + header(zlib.crc32(header(0))).ljust(512, b"\0") + entries
+
+
+def test_its_partitions_have_labels_places_and_sizes_in_bytes() -> None:
+    found = gpt.read(table())
+    assert found.disk_bytes == SECTORS * 512
+    assert found.labels == LABELS
+    assert found.partition("boot_a") == gpt.Partition(
+        label="boot_a", begin=200 * 512, size=50 * 512
+    )
+
+
+@given(at=st.integers(min_value=512, max_value=34 * 512 - 1), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_header_or_entries_is_noticed(at: int, bit: int) -> None:
+    spoilt = bytearray(table())
+    spoilt[at] ^= 1 << bit
+    if 512 + 92 <= at < 1024:  # behind the header, where nothing stands
+        assert gpt.read(bytes(spoilt)) == gpt.read(table())
+        return
+    with pytest.raises(gpt.NoTable):
+        gpt.read(bytes(spoilt))
+
+
+@given(st.binary(max_size=2000))
+def test_other_bytes_are_no_table(some: bytes) -> None:
+    with pytest.raises(gpt.NoTable):
+        gpt.read(some.ljust(gpt.HEAD_BYTES, b"\0"))
+    with pytest.raises(gpt.NoTable):
+        gpt.read(table()[:512] + b"EFI PART" + some.ljust(gpt.HEAD_BYTES, b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (table(entries_at=3), "unusual form"),
+        (table(sectors=150), "outside the disk"),
+        (table()[: gpt.HEAD_BYTES - 1], "no GUID partition table"),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_refused(head: bytes, said: str) -> None:
+    with pytest.raises(gpt.NoTable, match=said):
+        gpt.read(head)
+
+
+@given(st.integers(min_value=SECTORS + 1, max_value=2**34))
+def test_moved_it_is_the_same_table_of_the_larger_disk_at_both_ends(sectors: int) -> None:
+    changes = gpt.moved(table(), sectors * 512)
+    old, behind, front = changes.items()
+    head = front[1] + table()[len(front[1]) :]
+    assert front[0] == 0
+    assert gpt.read(head).disk_bytes == sectors * 512
+    assert gpt.read(head).partitions == gpt.read(table()).partitions
+    assert behind[0] + len(behind[1]) == sectors * 512
+    assert behind[1][: 128 * 128] == table()[1024:]
+    mine, other, _, last_usable = struct.unpack_from("<QQQQ", behind[1], 128 * 128 + 24)
+    assert (mine, other, last_usable) == (sectors - 1, 1, sectors - 34)
+    assert struct.unpack_from("<Q", behind[1], 128 * 128 + 72) == (sectors - 33,)
+    assert (old[0] + len(old[1]), any(old[1])) == (SECTORS * 512, False)
+
+
+def test_the_record_that_keeps_older_systems_away_covers_the_larger_disk() -> None:
+    for sectors, covered in ((SECTORS * 2, SECTORS * 2 - 1), (2**34, 0xFFFF_FFFF)):
+        front = gpt.moved(table(), sectors * 512)[0]
+        assert struct.unpack_from("<I", front, 446 + 12) == (covered,)
+        assert front[510:512] == b"\x55\xaa"

@@ -1,0 +1,347 @@
+"""The recipe of the images, read without building one: what it names exists, and agrees with itself."""
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.update import autoboot
+from images import apt_sources, bundles, image, image_files
+from images.target import ARCHITECTURES, MKOSI, Target
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "images" / "recipe"
+PROFILES = RECIPE / "mkosi.profiles"
+EXTRA = RECIPE / "mkosi.extra"
+LAYOUT = ["select", "boot_a", "boot_b", "root_a", "root_b", "state"]
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+TARGETS = [(profile, one) for profile, able in ARCHITECTURES.items() for one in able]
+
+
+def needs(program: str) -> str:
+    found = shutil.which(program, path=PATH)
+    if found is None:
+        pytest.skip(f"needs {program}: make setup-image")
+    return found
+
+
+def scripts() -> Iterator[Path]:
+    for path in sorted(RECIPE.rglob("*")):
+        if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh"):
+            yield path
+
+
+def partitions(profile: str) -> list[configparser.SectionProxy]:
+    files = [*(RECIPE / "mkosi.repart").iterdir(), *(PROFILES / profile / "mkosi.repart").iterdir()]
+    found = []
+    for file in sorted(files, key=lambda one: one.name):
+        parsed = configparser.ConfigParser()
+        parsed.read(file)
+        found.append(parsed["Partition"])
+    return found
+
+
+def command_lines() -> dict[str, str]:
+    """By name, what kernels are given."""
+    found = {
+        one.name: one.read_text() for one in sorted((PROFILES / "pi" / "boot").glob("cmdline_*"))
+    }
+    slot = (PROFILES / "virt" / "boot" / "slot.cfg").read_text()
+    found["slot.cfg"] = next(one for one in slot.splitlines() if one.startswith("if linux"))
+    return found
+
+
+def sections(config: str) -> list[tuple[str, list[str]]]:
+    """Of a config.txt: each filter, and the settings under it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in config.splitlines():
+        if line.startswith("["):
+            found.append((line.strip("[]"), []))
+        elif line and not line.startswith("#"):
+            found[-1][1].append(line)
+    return found
+
+
+@pytest.mark.parametrize(("profile", "architecture"), TARGETS)
+def test_mkosi_understands_the_recipe_and_it_opens_no_door(profile: str, architecture: str) -> None:
+    told = subprocess.run(
+        [
+            needs("mkosi"),
+            *("--directory", RECIPE, "--profile", profile),
+            *(f"--architecture={MKOSI[architecture]}", "--json", "summary"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stderr == ""
+    summary: dict[str, Any] = json.loads(told.stdout)["Images"][0]
+    assert summary["Profiles"] == [profile]
+    assert summary["Architecture"] == MKOSI[architecture]
+    assert (summary["RootPassword"], summary["RootShell"]) == (None, None)
+    assert not summary["Autologin"]
+    assert summary["Ssh"] in (False, "never", "disabled", "auto")
+
+
+@pytest.mark.parametrize("profile", ARCHITECTURES)
+def test_partitions_lie_where_the_firmware_counts_them(profile: str) -> None:
+    assert [one["Label"] for one in partitions(profile)] == LAYOUT
+
+
+@pytest.mark.parametrize("profile", ARCHITECTURES)
+def test_both_slots_are_of_one_size_and_kind(profile: str) -> None:
+    made = {one["Label"]: one for one in partitions(profile)}
+    for kind in ("boot", "root"):
+        a, b = made[f"{kind}_a"], made[f"{kind}_b"]
+        assert (a["Type"], a["SizeMaxBytes"]) == (b["Type"], b["SizeMaxBytes"])
+
+
+@pytest.mark.parametrize("profile", ARCHITECTURES)
+def test_the_data_partition_has_a_type_of_its_own_or_the_box_would_not_make_it(
+    profile: str,
+) -> None:
+    parsed = configparser.ConfigParser()
+    parsed.read(EXTRA / "usr" / "lib" / "repart.d" / "50-data.conf")
+    assert parsed["Partition"]["Label"] == "data"
+    assert parsed["Partition"]["Type"] not in {one["Type"] for one in partitions(profile)}
+
+
+def test_what_is_enabled_exists_and_nothing_else_is_enabled() -> None:
+    presets = EXTRA / "usr" / "lib" / "systemd" / "system-preset" / "60-vigie-image.preset"
+    lines = [one for one in presets.read_text().splitlines() if one and not one.startswith("#")]
+    lines += (ROOT / "systemd" / "system-preset" / "50-vigie.preset").read_text().splitlines()
+    ours = {one.name for one in (ROOT / "systemd").iterdir()} | {
+        one.name for one in (EXTRA / "usr" / "lib" / "systemd" / "system").iterdir()
+    }
+    enabled = [one.removeprefix("enable ") for one in lines if one.startswith("enable vigie")]
+    assert enabled
+    assert set(enabled) <= ours
+    assert presets.read_text().endswith("\ndisable *\n")
+
+
+def test_no_getty_and_no_shell_can_be_started() -> None:
+    masked = EXTRA / "etc" / "systemd" / "system"
+    for unit in ("getty@.service", "serial-getty@.service", "debug-shell.service"):
+        assert str((masked / unit).readlink()) == "/dev/null"
+    for unit in ("emergency", "rescue"):
+        drop_in = EXTRA / f"usr/lib/systemd/system/{unit}.service.d/50-vigie.conf"
+        assert "ExecStart=\n" in drop_in.read_text()
+        assert "reboot" in drop_in.read_text()
+
+
+@pytest.mark.parametrize("name", list(command_lines()))
+def test_every_kernel_comes_back_by_itself_and_has_no_login(name: str) -> None:
+    words = command_lines()[name].split()
+    wanted = {"ro", "panic=10", "systemd.gpt_auto=0", "systemd.getty_auto=0", "rootfstype=squashfs"}
+    assert wanted <= {one.rstrip(";") for one in words}
+
+
+@pytest.mark.parametrize(("partition", "slot"), [(2, "a"), (3, "b")])
+def test_a_raspberry_pi_boots_the_root_beside_the_boot_partition(partition: int, slot: str) -> None:
+    boot = PROFILES / "pi" / "boot"
+    chosen = dict(sections((boot / "config.txt").read_text()))[f"boot_partition={partition}"]
+    assert chosen == [f"cmdline=cmdline_{slot}.txt"]
+    words = (boot / f"cmdline_{slot}.txt").read_text().split()
+    assert f"rauc.slot={slot.upper()}" in words
+    assert f"root=/dev/disk/by-partlabel/root_{slot}" in words
+    assert LAYOUT.index(f"boot_{slot}") + 1 == partition
+
+
+def test_a_raspberry_pis_serial_port_is_the_technicians_and_not_the_kernels() -> None:
+    for slot in "ab":
+        words = (PROFILES / "pi" / "boot" / f"cmdline_{slot}.txt").read_text().split()
+        assert [one for one in words if one.startswith("console=")] == ["console=tty1"]
+    rules = PROFILES / "pi" / "mkosi.extra" / "usr/lib/udev/rules.d/72-vigie-console.rules"
+    assert 'KERNEL=="ttyAMA0"' in rules.read_text()
+
+
+def test_every_setting_of_config_txt_has_a_form_the_firmware_reads() -> None:
+    text = (PROFILES / "pi" / "boot" / "config.txt").read_text()
+    for name, settings in sections(text):
+        assert re.fullmatch(r"all|pi[45]|boot_partition=[23]", name)
+        for setting in settings:
+            assert re.fullmatch(r"[a-z0-9_]+=[^ ]+|initramfs \w+ followkernel", setting)
+
+
+def test_autoboot_is_word_for_word_what_an_update_writes() -> None:
+    text = (PROFILES / "pi" / "boot" / "autoboot.txt").read_bytes()
+    assert text.ljust(autoboot.SIZE_BYTES, b"\n") == autoboot.encode(2, 3)
+
+
+@pytest.mark.parametrize("name", ["grub.cfg", "slot.cfg"])
+def test_grub_can_read_its_configuration(name: str) -> None:
+    file = PROFILES / "virt" / "boot" / name
+    subprocess.run([needs("grub-script-check"), file], check=True)
+
+
+def test_grub_forgets_a_try_before_it_starts_it() -> None:
+    text = (PROFILES / "virt" / "boot" / "grub.cfg").read_text()
+    forgotten = text.index('save_env --file "$env" try')
+    assert text.index("set try=\n    #") < forgotten < text.index('start "$tried" try')
+
+
+@pytest.mark.parametrize("script", list(scripts()), ids=lambda one: str(one.relative_to(RECIPE)))
+def test_scripts_can_be_read_by_sh_and_run(script: Path) -> None:
+    subprocess.run(["sh", "-n", script], check=True)
+    assert script.stat().st_mode & 0o111
+
+
+def test_every_file_that_the_build_copies_from_the_recipe_is_there() -> None:
+    places = {"SRCDIR": RECIPE}
+    named = 0
+    for script in scripts():
+        text = script.read_text()
+        for variable, path in re.findall(r"\$(SRCDIR|here)/([\w./$-]+)", text):
+            where = places.get(variable, script.parent)
+            for profile in ARCHITECTURES:
+                assert (where / path.replace("$PROFILES", profile)).exists(), path
+            named += 1
+    assert named >= 8
+
+
+def test_the_agents_number_is_the_same_wherever_it_is_written() -> None:
+    users = (EXTRA / "usr/lib/sysusers.d/00-vigie-image.conf").read_text()
+    start = RECIPE / "mkosi.skeleton/etc/initramfs-tools/scripts/init-bottom/vigie"
+    (owner,) = re.findall(r"^owner=(\d+)", start.read_text(), re.MULTILINE)
+    assert f"u! vigie {owner}:{owner} " in users
+    assert f"g vigie {owner}" in users
+    sticks = (EXTRA / "usr/lib/udev/rules.d/73-vigie-sticks.rules").read_text()
+    assert set(re.findall(r"[ug]id=(\d+)", sticks)) == {owner}
+
+
+def test_udev_can_read_every_rule() -> None:
+    rules = sorted(RECIPE.rglob("*.rules"))
+    assert len(rules) >= 4
+    subprocess.run([needs("udevadm"), "verify", *rules], check=True, stdout=subprocess.DEVNULL)
+
+
+STATUS = """Package: e2fsprogs
+Status: install ok installed
+Maintainer: Theodore Y. Ts'o <tytso@mit.edu>
+Architecture: arm64
+Version: 1.47.2-3
+
+Package: gone
+Status: deinstall ok config-files
+Maintainer: Nobody <nobody@example.org>
+Architecture: all
+Version: 1
+"""
+
+
+def a_root(folder: Path) -> Path:
+    """A root file system with one Debian and two Python packages."""
+    site = folder / "opt/vigie/lib/python3.13/site-packages"
+    for name, more in (
+        ("vigie-1.2.3", "License-Expression: Apache-2.0"),
+        ("Old-1", "License: BSD"),
+    ):
+        package = site / f"{name}.dist-info"
+        (package / "licenses").mkdir(parents=True)
+        (package / "licenses" / "LICENSE").write_text(f"the licence of {name}")
+        title, version = name.split("-")
+        (package / "METADATA").write_text(
+            f"Metadata-Version: 2.4\nName: {title}\nVersion: {version}\n{more}\n"
+        )
+    (folder / "var/lib/dpkg").mkdir(parents=True)
+    (folder / "var/lib/dpkg/status").write_text(STATUS)
+    (folder / "usr/share/doc/e2fsprogs").mkdir(parents=True)
+    (folder / "usr/share/doc/e2fsprogs/copyright").write_text("GPL-2")
+    return folder
+
+
+def test_an_image_tells_what_it_consists_of_and_its_licences(tmp_path: Path) -> None:
+    root = a_root(tmp_path)
+    subprocess.run([sys.executable, RECIPE / "inventory.py", root, "1.2.3"], check=True)
+    place = root / "usr/share/vigie"
+    told = json.loads((place / "sbom.cdx.json").read_text())
+    assert (told["bomFormat"], told["metadata"]["component"]["version"]) == ("CycloneDX", "1.2.3")
+    assert [one["purl"] for one in told["components"]] == [
+        "pkg:deb/debian/e2fsprogs@1.47.2-3?arch=arm64&distro=trixie",
+        "pkg:pypi/old@1",
+        "pkg:pypi/vigie@1.2.3",
+    ]
+    assert told["components"][2]["licenses"] == [{"expression": "Apache-2.0"}]
+    assert (place / "licences/debian/e2fsprogs").read_text() == "GPL-2"
+    assert (place / "licences/python/vigie-1.2.3/LICENSE").is_file()
+
+
+def test_a_box_gets_the_packages_that_were_tested_and_none_of_the_developers() -> None:
+    box, all_of_them = (
+        re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE)
+        for name in ("images/requirements-box.lock", "requirements.lock")
+    )
+    assert set(box) <= set(all_of_them)
+    assert not {name for name, _ in box} & {"pytest", "mypy", "ruff", "iotcore", "hypothesis"}
+    text = (ROOT / "images/requirements-box.lock").read_text()
+    assert text.count("--hash=sha256:") >= len(box)
+
+
+def test_sources_are_the_machines_own_of_debian_alone(tmp_path: Path) -> None:
+    (tmp_path / "debian.sources").write_text(
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie trixie-updates\n"
+        "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n"
+    )
+    (tmp_path / "other.sources").write_text("Types: deb\nURIs: file:/srv/own\nSuites: ./\n")
+    (tmp_path / "old.sources").write_text(
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
+    )
+    told = apt_sources.of_machine(tmp_path)
+    assert "mirror.example" in told
+    assert "file:" not in told
+    assert "bookworm" not in told
+
+
+def test_without_sources_of_debian_a_mirror_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="MIRROR"):
+        apt_sources.of_machine(tmp_path)
+
+
+def test_a_pi_image_without_raspberry_pis_archive_is_refused_in_a_line(tmp_path: Path) -> None:
+    nowhere = image.Sources(
+        mirror="http://mirror.example/debian",
+        security_mirror="http://mirror.example/debian-security",
+        board_mirror=None,
+        board_keyring=None,
+        board_packages=image.PI_PACKAGES,
+    )
+    target = Target(profile="pi", architecture="arm64", version="1.0.0")
+    with pytest.raises(SystemExit, match="RASPBERRYPI_MIRROR"):
+        image.lay_sources(target, nowhere, tmp_path / "sandbox")
+
+
+def test_the_pi_profile_takes_both_kernels_the_firmware_and_the_camera() -> None:
+    named = image.board_packages(image.PI_PACKAGES)
+    assert {"linux-image-rpi-v8", "linux-image-rpi-2712", "raspi-firmware"} <= set(named)
+    assert {"python3-picamera2", "rpi-eeprom"} <= set(named)
+
+
+@pytest.mark.parametrize("downgrade", [True, False])
+def test_only_a_bundle_that_says_so_may_go_back(downgrade: bool) -> None:
+    target = Target(profile="virt", architecture="arm64", version="1.2.3")
+    parsed = configparser.ConfigParser()
+    parsed.read_string(bundles.manifest(target, downgrade=downgrade))
+    assert dict(parsed["update"]) == {"compatible": "vigie-virt-arm64", "version": "1.2.3"}
+    assert parsed["bundle"]["format"] == "verity"
+    assert parsed.has_section("meta.vigie") == downgrade
+
+
+def test_a_root_image_ends_where_its_file_system_does(tmp_path: Path) -> None:
+    file = tmp_path / "root.img"
+    file.write_bytes(b"hsqs" + bytes(36) + (5000).to_bytes(8, "little") + bytes(10_000))
+    assert image_files.squashfs_bytes(file) == 8192
+
+
+def test_what_is_no_squashfs_is_no_root_image(tmp_path: Path) -> None:
+    file = tmp_path / "root.img"
+    file.write_bytes(bytes(100))
+    with pytest.raises(SystemExit, match="no squashfs"):
+        image_files.squashfs_bytes(file)

@@ -1,0 +1,114 @@
+"""[network] of a settings file becomes files of systemd-networkd; what is no address is told."""
+
+import configparser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.provision.network import MINE, OTHERS, Network, problems, rendered
+
+
+def test_where_nothing_is_said_every_port_asks_dhcp() -> None:
+    (text,) = rendered(Network()).values()
+    assert text.splitlines()[1:] == [
+        "[Match]",
+        "Type=ether",
+        "Kind=!*",
+        "",
+        "[Network]",
+        "DHCP=yes",
+    ]
+
+
+def test_a_fixed_address_asks_nobody() -> None:
+    network = Network(address="10.4.0.17/24", gateway="10.4.0.1", dns=("10.4.0.1", "9.9.9.9"))
+    (text,) = rendered(network).values()
+    assert text.splitlines()[5:] == [
+        "[Network]",
+        "DHCP=no",
+        "Address=10.4.0.17/24",
+        "Gateway=10.4.0.1",
+        "DNS=10.4.0.1",
+        "DNS=9.9.9.9",
+    ]
+
+
+def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
+    (text,) = rendered(Network(dns=("10.4.0.1",), ntp=("pool.ntp.org",))).values()
+    assert "DNS=10.4.0.1\nNTP=pool.ntp.org\n" in text
+    assert "[DHCPv4]\nUseDNS=no\nUseNTP=no\n" in text
+    assert "[IPv6AcceptRA]\nUseDNS=no\n" in text
+
+
+def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
+    files = rendered(Network(interface="end0", address="10.4.0.17/24"))
+    assert "[Match]\nName=end0\n" in files[MINE]
+    assert "Type=ether" in files[OTHERS]
+    assert "RouteMetric=2048" in files[OTHERS]
+    assert "10.4.0.17" not in files[OTHERS]
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Network(address="10.4.0.17/24", gateway="10.4.0.1"), ""),
+        (Network(address="2001:db8::17/64", gateway="fe80::1"), ""),
+        (Network(address="10.4.0.0/31", gateway="10.4.0.1"), ""),
+        (Network(ntp=("10.4.0.1", "pool.ntp.org", "time")), ""),
+        (Network(address="10.4.0.17"), "network.address = '10.4.0.17': no address of a host"),
+        (Network(address="10.4.0.0/24"), "no address of a host with the length of its network"),
+        (Network(address="10.4.0.255/24"), "no address of a host"),
+        (Network(address="127.0.0.1/8"), "no address of a host"),
+        (Network(address="10.4.0.17/0"), "no address of a host"),
+        (Network(address="10.4.0.17/24\n"), "no address of a host"),
+        (Network(address="fe80::1%eth0/64"), "no address of a host"),
+        (Network(gateway="10.4.0.1"), "DHCP tells the gateway; allowed: with network.address"),
+        (
+            Network(address="10.4.0.17/24", gateway="10.5.0.1"),
+            "is not the next hop of 10.4.0.17/24; allowed: another address in 10.4.0.0/24",
+        ),
+        (Network(address="10.4.0.17/24", gateway="10.4.0.17"), "is not the next hop of"),
+        (
+            Network(address="10.4.0.17/24", gateway="router"),
+            "'router': no address; allowed: such as",
+        ),
+        (
+            Network(dns=("dns.example",)),
+            "network.dns[0] = 'dns.example': no address; allowed: such",
+        ),
+        (Network(dns=("10.4.0.1\nDHCP=no",)), "no address"),
+        (Network(ntp=("a\nb",)), "network.ntp[0] = 'a\\nb': no server"),
+        (Network(ntp=("pool.ntp.org\n",)), "no server"),
+    ],
+)
+def test_what_is_no_address_is_told(network: Network, said: str) -> None:
+    told = list(problems(network, "x"))
+    assert len(told) == bool(said)
+    assert said in "".join(told)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=20), st.from_regex(r"[a-z0-9./:%\n\[\]=-]{1,20}"), st.ip_addresses().map(str)
+)
+
+
+@given(
+    address=st.one_of(st.none(), TEXTS),
+    gateway=st.one_of(st.none(), TEXTS),
+    dns=st.lists(TEXTS, max_size=2),
+    ntp=st.lists(TEXTS, max_size=2),
+)
+def test_nothing_that_is_accepted_says_more_than_its_own_line(
+    address: str | None, gateway: str | None, dns: list[str], ntp: list[str]
+) -> None:
+    network = Network(address=address, gateway=gateway, dns=tuple(dns), ntp=tuple(ntp))
+    if list(problems(network, "x")):
+        return
+    (text,) = rendered(network).values()
+    keys = [line.split("=")[0] for line in text.splitlines() if "=" in line and line[0] != "#"]
+    given_lines = bool(address) + bool(gateway) + len(dns) + len(ntp)
+    assert sum(key in ("Address", "Gateway", "DNS", "NTP") for key in keys) == given_lines
+    read = configparser.ConfigParser(strict=False, allow_no_value=False, interpolation=None)
+    read.read_string(text)
+    assert set(read.sections()) <= {"Match", "Network", "DHCPv4", "IPv6AcceptRA"}

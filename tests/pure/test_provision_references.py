@@ -1,0 +1,96 @@
+"""Every file that a configuration names is known to be one, so that none is missing on the box."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent import config, strict
+from agent.config import Config
+from agent.provision.references import name_of, references
+
+EVERY = """
+[box]
+id = "casa-0001"
+site = "x"
+[broker]
+url = "mqtts://centre.example"
+ca = "F"
+certificate = "F"
+key = "F"
+username = "x"
+password_file = "F"
+[console]
+secret_file = "F"
+[update]
+feed = "https://centre.example/feed"
+public_key = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+ca = "F"
+[[camera]]
+name = "north"
+driver = "rtsp"
+options = { path = "F", password_file = "F", url = "x" }
+detect_options = { path = "F" }
+[camera.detect]
+scenes = { gate = "F" }
+[camera.onvif]
+url = "http://10.0.0.31"
+username = "x"
+password_file = "F"
+[[camera]]
+name = "south"
+driver = "rtsp"
+options = {}
+detect = { scene = "F" }
+[[head]]
+name = "mast"
+driver = "onvif"
+camera = "north"
+options = { password_file = "F" }
+"""
+
+
+def leaves(value: Any, under: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{under}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, f"{under}[{index}]")
+    else:
+        yield under, value
+
+
+def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None:
+    file = tmp_path / "vigie.toml"
+    file.write_text(EVERY)
+    plain = strict.into(tomllib.loads(EVERY), Config, "x")
+    anchored = dict(leaves(msgspec.to_builtins(config.load(file))))
+    paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
+    assert {one.key for one in references(plain)} == paths
+    # And the configuration above has all of them: every key of a path that has no default.
+    moved = {key for key, value in leaves(msgspec.to_builtins(plain)) if anchored[key] != value}
+    assert moved == paths
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("ca.pem", "ca.pem"),
+        ("./ca.pem", "ca.pem"),
+        ("/etc/vigie/ca.pem", "ca.pem"),
+        ("/etc/vigie/../shadow", None),
+        ("/etc/shadow", None),
+        ("/", None),
+        ("..", None),
+        ("", None),
+        ("keys/ca.pem", None),
+        ("ca.pem\n", None),
+        (".hidden", None),
+    ],
+)
+def test_only_a_name_beside_the_configuration_is_one(value: str, name: str | None) -> None:
+    assert name_of(value) == name

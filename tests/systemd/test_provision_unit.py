@@ -1,0 +1,64 @@
+"""The first boot's unit: what it may do in its sandbox is enough to make a box, and no more."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.settings_files import CONSOLE_SECRET, GOOD, PASSWORD
+from tests.systemd.container import Container, cannot
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+
+UNIT = "vigie-provision.service"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """A container that nobody has configured; its card is a folder."""
+    made = Container(tmp_path_factory.mktemp("container"), {})
+    try:
+        made.run("mkdir", "-m", "700", "/select")
+        yield made
+    finally:
+        made.close()
+
+
+def test_without_settings_it_says_so_and_ends_well(fresh: Container) -> None:
+    fresh.run("systemctl", "start", UNIT)
+    assert fresh.shown(UNIT, "Result") == "success"
+    assert "VIGIE: NO SETTINGS" in fresh.journal(UNIT)
+    assert "DHCP=yes" in fresh.run("cat", "/run/systemd/network/50-vigie.network")
+
+
+def test_with_wrong_settings_it_fails_and_says_why(fresh: Container) -> None:
+    (fresh.root / "select/vigie-settings.toml").write_text(GOOD.replace("rtsp:", "http:"))
+    fresh.run("systemctl", "restart", UNIT, check=False)
+    assert fresh.shown(UNIT, "ExecMainStatus") == "2"
+    assert "camera[0].options.url = 'http://10.0.0.21/main'" in fresh.journal(UNIT)
+
+
+def test_with_good_settings_it_makes_a_box_that_the_agents_user_can_read(fresh: Container) -> None:
+    (fresh.root / "select/vigie-settings.toml").write_text(GOOD)
+    fresh.run("systemctl", "restart", UNIT, check=False)
+    journal = fresh.journal(UNIT)
+    assert fresh.shown(UNIT, "Result") == "success", journal
+    assert "VIGIE: box casa-0001 is set up" in journal
+    owners = fresh.run("stat", "-c", "%U:%G %a %n", "/etc/vigie/vigie.toml", "/etc/vigie/box.key")
+    assert owners.split("\n")[:2] == [
+        "vigie:vigie 640 /etc/vigie/vigie.toml",
+        "vigie:vigie 600 /etc/vigie/box.key",
+    ]
+    assert fresh.run("stat", "-c", "%U %a", "/select/casa-0001.csr.pem").strip() == "root 600"
+    assert "NTP=pool.ntp.org" in fresh.run("cat", "/run/systemd/network/50-vigie.network")
+    for secret in (PASSWORD, CONSOLE_SECRET):
+        assert secret not in journal
+        assert secret not in (fresh.root / "select/vigie-settings.toml").read_text()
+    as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
+    told = fresh.run(*as_vigie, "/opt/vigie/bin/vigie", "check-config", "/etc/vigie/vigie.toml")
+    assert "good; box casa-0001" in told
+
+
+def test_it_ends_before_anything_has_a_network_or_a_configuration(fresh: Container) -> None:
+    before = fresh.shown(UNIT, "Before").split()
+    for other in ("systemd-networkd.service", "network-pre.target", "vigie-agent.service"):
+        assert other in before

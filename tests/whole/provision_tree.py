@@ -1,0 +1,87 @@
+"""A box's folders in a temporary place, and the real command that sets it up."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+from agent.__main__ import __file__ as program
+from tests.settings_files import GOOD
+
+CHECKOUT = Path(program).parents[1]
+USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+"""Whose the configuration is: another's than ours where we are root and can choose."""
+
+
+class Tree:
+    """The card, the configuration, the state, and a machine's dev, proc, run and sys."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.card, self.config, self.state = root / "select", root / "etc", root / "state"
+        self.made = False
+
+    def make(self) -> "Tree":
+        """As the image mounts them before the first boot."""
+        led = self.root / "sys/class/leds/ACT"
+        for folder in ("dev", "run", "proc/sys/kernel", led, self.card, self.config, self.state):
+            (self.root / folder).mkdir(parents=True)
+        self.root.chmod(0o755)
+        self.card.chmod(0o700)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(USER)
+            for folder in (self.config, self.state):
+                os.chown(folder, user.pw_uid, user.pw_gid)
+        (self.root / "dev/console").touch()
+        (self.root / "proc/sys/kernel/hostname").write_text("vigie\n")
+        (led / "trigger").write_text("none [mmc0] timer\n")
+        return self
+
+    @property
+    def words(self) -> list[str]:
+        """Those of the command."""
+        places = ["--select", self.card, "--config-dir", self.config, "--state", self.state]
+        return ["provision", *map(str, places), "--root", str(self.root), "--user", USER]
+
+    def put(self, settings: str | bytes = GOOD) -> None:
+        """A technician puts his card into the box."""
+        data = settings.encode() if isinstance(settings, str) else settings
+        (self.card / "vigie-settings.toml").write_bytes(data)
+
+    def boot(self, expect: int = 0) -> str:
+        """Run the command; what it says at the console of a system that has just started."""
+        (self.root / "dev/console").write_text("")
+        done = subprocess.run(
+            [sys.executable, "-m", "agent", *self.words],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect, done.stderr
+        assert "Traceback" not in done.stderr
+        self.said = done.stdout + done.stderr
+        return self.console
+
+    @property
+    def console(self) -> str:
+        return " ".join((self.root / "dev/console").read_text().replace("\n*  ", "").split())
+
+    def everything_told(self) -> str:
+        """All that a stranger could read of it."""
+        told = [self.said, (self.root / "dev/console").read_text()]
+        told += [path.read_text() for path in self.card.iterdir()]
+        return "\n".join(told)
+
+    @property
+    def light(self) -> tuple[str, str]:
+        led = self.root / "sys/class/leds/ACT"
+        on = led / "delay_on"
+        return (led / "trigger").read_text().strip(), on.read_text() if on.exists() else ""
+
+    def contents(self) -> dict[str, bytes]:
+        """The configuration as it lies there."""
+        return {
+            path.name: path.read_bytes() for path in sorted(self.config.iterdir()) if path.is_file()
+        }

@@ -1,0 +1,222 @@
+"""A configuration that is changed at the console stays if somebody confirms it, and is undone by itself
+otherwise: the console may be killed meanwhile, the agent too, and the box may lose its power.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.record.receipts import Serviced, read_line
+from agent.service.trial import MOST_STARTS, Standing, Trial
+from agent.watch import Heard
+from tests.whole.rig import WAIT_S, Box, Centre
+from tests.whole.technician import Technician, give_secret, make_box
+
+WRONG = "mqtt://127.0.0.1:1"
+DEAD = """
+# Who this is.
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V"   # as the sign says
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+"""
+
+Sit = Callable[[Path], Technician]
+
+
+@pytest.fixture
+def sit() -> Iterator[Sit]:
+    """Sits down at consoles, and leaves them."""
+    sitting: list[Technician] = []
+
+    def down(folder: Path) -> Technician:
+        sitting.append(Technician(folder))
+        sitting[-1].log_in()
+        return sitting[-1]
+
+    yield down
+    for technician in sitting:
+        technician.leave()
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Path:
+    return make_box(tmp_path / "box", DEAD)
+
+
+@pytest.fixture
+def alive(box: Box, centre: Centre) -> Box:
+    assert centre
+    give_secret(box.folder)
+    box.start()
+    return box
+
+
+def serviced(folder: Path) -> list[str]:
+    lines = [
+        line
+        for file in sorted((folder / "state" / "custody").glob("*.chain"))
+        for line in file.read_bytes().splitlines()
+    ]
+    bodies = [read_line(line).receipt.body for line in lines]
+    return [f"{body.by}: {body.what}" for body in bodies if isinstance(body, Serviced)]
+
+
+def text(folder: Path) -> str:
+    return (folder / "vigie.toml").read_text()
+
+
+def time_is_over(folder: Path) -> None:
+    """As if the minutes had passed."""
+    _change(folder, until_ns=0)
+
+
+def power_was_cut(folder: Path) -> None:
+    """As if the box had booted since."""
+    _change(folder, boot="another boot")
+
+
+def _change(folder: Path, **fields: object) -> None:
+    file = folder / "vigie.toml.trial"
+    standing = msgspec.json.decode(file.read_bytes(), type=Standing)
+    aside = file.with_name("aside")
+    aside.write_bytes(msgspec.json.encode(msgspec.structs.replace(standing, **fields)))
+    aside.replace(file)
+
+
+def ended(box: Box) -> int:
+    """The exit code of an agent that ends by itself, for systemd to start it anew."""
+    assert box._process is not None
+    process, box._process = box._process, None
+    code = process.wait(WAIT_S)
+    box._manager.close()
+    return code
+
+
+def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    assert "box.site" in seat.do("config set")
+    told = seat.do('config set box.site "Place Maarif"')
+    assert "box.site: Bd Mohammed V -> Place Maarif" in told
+    assert "The agent does not run just now." in told
+    assert text(dead) == DEAD.replace("Bd Mohammed V", "Place Maarif")
+    assert "ON TRIAL by amina: box.site." in seat.do("config")
+    assert "Place Maarif" in seat.do("logout")
+    assert "ON TRIAL by amina: box.site." in sit(dead).do("config")
+    seat.answer("brahim")
+    assert "Kept: box.site." in seat.do("config confirm")
+    assert Trial(dead / "vigie.toml").standing() is None
+    assert (dead / "vigie.toml.before").read_text() == DEAD
+    done = serviced(dead)
+    assert "amina: config set box.site Place Maarif" in done
+    assert "brahim: config confirm" in done
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("config set console.language de", "console.language = 'de'"),
+        ("config set health.every_s 0", "health.every_s = 0"),
+        ("config set broker.url http://x", "broker.url = 'http://x': not a broker's address"),
+    ],
+)
+def test_what_the_agent_would_refuse_is_not_tried(
+    dead: Path, sit: Sit, line: str, why: str
+) -> None:
+    said = " ".join(sit(dead).do(line).split())
+    assert why in said
+    assert "vigie.toml.new" not in said
+    assert sorted(path.name for path in dead.glob("vigie*")) == ["vigie.toml"]
+    assert text(dead) == DEAD
+
+
+def test_with_the_agent_dead_the_console_undoes_it_and_says_so(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.do("config set box.site x")
+    time_is_over(dead)
+    seat.until_seen("box.site: nobody has confirmed it, so the configuration is as it was before.")
+    assert text(dead) == DEAD
+    assert "amina: config set box.site: undone, nobody has confirmed it" in serviced(dead)
+
+
+def test_at_a_console_where_nobody_has_logged_in_it_is_undone_too(dead: Path, sit: Sit) -> None:
+    seat = sit(dead)
+    seat.do("config set box.site x")
+    seat.do("logout")
+    power_was_cut(dead)
+    seat.wait_for(lambda: text(dead) == DEAD)
+    assert "nobody has confirmed" not in seat.do("help")
+
+
+def test_a_wrong_broker_is_undone_by_the_agent_though_the_console_is_killed(
+    alive: Box, centre: Centre, sit: Sit
+) -> None:
+    right = text(alive.folder)
+    seat = sit(alive.folder)
+    assert "The agent restarts with it now." in seat.do(f"config set broker.url {WRONG}")
+    assert ended(alive) == 0
+    alive.start()
+    assert WRONG in text(alive.folder)
+    seat.process.kill()
+    time_is_over(alive.folder)
+    assert ended(alive) == 0
+    assert text(alive.folder) == right
+    heard = len(centre.wait_for(lambda _heard: True, "anything"))
+    alive.start()
+    centre.wait_for(lambda now: _lives(now[heard:]), "the box at the right broker")
+    assert "amina: config set broker.url: undone, nobody has confirmed it" in serviced(alive.folder)
+
+
+def _lives(heard: list[Heard]) -> bool:
+    return any("health" in str(item) for item in heard)
+
+
+def test_after_a_boot_the_agent_begins_with_what_was_before(alive: Box, sit: Sit) -> None:
+    right = text(alive.folder)
+    seat = sit(alive.folder)
+    seat.do(f"config set broker.url {WRONG}")
+    seat.process.kill()
+    assert ended(alive) == 0
+    power_was_cut(alive.folder)
+    alive.start()
+    assert text(alive.folder) == right
+    assert "undone, nobody has confirmed it" in alive.log
+
+
+def test_an_agent_that_cannot_live_with_it_gets_the_one_before_within_seconds(
+    alive: Box, sit: Sit
+) -> None:
+    right = text(alive.folder)
+    seat = sit(alive.folder)
+    seat.do(f"config set broker.url {WRONG}")
+    assert ended(alive) == 0
+    for _ in range(MOST_STARTS):
+        alive.start()
+        assert WRONG in text(alive.folder)
+        alive.end(signal.SIGKILL)
+    alive.start()
+    assert text(alive.folder) == right
+    seat.until_seen("broker.url: nobody has confirmed it")
+
+
+def test_the_console_tries_the_new_broker_at_once_and_the_old_one_after_an_undo(
+    alive: Box, sit: Sit
+) -> None:
+    seat = sit(alive.folder)
+    seat.do(f"config set broker.url {WRONG}")
+    assert ended(alive) == 0
+    alive.start()
+    assert "FAIL NET-01 TCP" in seat.do("net")
+    assert "Undone: broker.url." in seat.do("config undo")
+    assert ended(alive) == 0
+    alive.start()
+    assert "pass TCP" in seat.do("net")

@@ -1,0 +1,112 @@
+"""Somebody who has never seen the box, with a cable and the first screen's help alone: he finds out why a
+camera is dark, aims another, proves the link and takes a support bundle away.
+
+What he types is what a screen before has told him, and the test holds him to it.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from agent.__main__ import main
+from tests.whole.rig import Box, Centre
+from tests.whole.technician import OUT, Technician, give_secret
+
+pytestmark = pytest.mark.skipif(shutil.which("rx") is None, reason="needs rx: lrzsz")
+
+PROMPT = "casa-0001> "
+DARK = """
+[[camera]]
+name = "yard"
+driver = "v4l2"
+options = { device = "/dev/v4l/by-id/yard" }
+detect = { enabled = false }
+"""
+
+
+class Stranger:
+    """He types only words that he has read on this screen, but for what is his own: his name, the
+    office's answer, and single keys.
+    """
+
+    def __init__(self, seat: Technician) -> None:
+        self.seat = seat
+        self.read = seat.until(OUT)
+
+    def types(self, line: str) -> str:
+        for word in line.split():
+            assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", self.read), (word, self.read)
+        screen = self.seat.do(line)
+        self.read += screen
+        return screen
+
+    def logs_in(self) -> None:
+        assert "login" in self.read
+        self.read += self.seat.answer()
+
+    def begins(self, line: str, words: str) -> str:
+        """What goes on until he ends it."""
+        assert all(word in self.read for word in line.split()), self.read
+        self.seat.send(line.encode() + b"\r")
+        screen = self.seat.until_seen(words)
+        self.read += screen
+        return screen
+
+    def presses(self, key: str) -> None:
+        assert re.search(rf"\b{key} ends", self.read)
+        self.seat.send(key.encode())
+        self.read += self.seat.until(PROMPT)
+
+
+@pytest.fixture
+def stranger(box: Box, centre: Centre) -> Iterator[Stranger]:
+    """At a cable of 115200 to a box that runs, with one camera that is not plugged in."""
+    assert centre
+    toml = box.folder / "vigie.toml"
+    toml.write_text(toml.read_text() + DARK)
+    give_secret(box.folder)
+    box.start()
+    seat = Technician(box.folder, baud=115_200)
+    yield Stranger(seat)
+    seat.leave()
+
+
+def test_a_stranger_does_all_that_he_came_for(stranger: Stranger, box: Box) -> None:
+    stranger.types("help")
+    stranger.logs_in()
+    stranger.types("help")
+
+    while "not open yet" in (checked := stranger.types("check")) or "none yet" in checked:
+        assert "camera yard" in checked
+    assert "pass camera north" in checked
+    assert "FAIL CAM-01 camera yard" in checked
+    assert "/dev/v4l/by-id/yard" in checked
+    assert "Check the camera's cable" in stranger.types("faults CAM-01")
+
+    stranger.types("help camera")
+    assert "shown by the agent" in stranger.types("camera north")
+    assert "[" in stranger.begins("camera north focus", "] best ")
+    stranger.presses("q")
+    stranger.begins("camera north level", "level ")
+    stranger.presses("q")
+
+    assert "pass TCP to" in stranger.types("net")
+    assert "pass greeting" in stranger.types("mqtt ping")
+    assert "listens" in stranger.types("status")
+
+    stranger.types("help bundle")
+    told = stranger.begins("bundle xmodem", "Ctrl-C gives up.\r\n")
+    name = re.search(r"vigie-bundle-\S+\.tar\.gz", told)
+    summed = re.search(r"sha256 ([0-9a-f]{64})", told)
+    assert name
+    assert summed
+    assert stranger.seat.transfer("rx", "-c", "-q", name[0]) == 0
+    stranger.read += stranger.seat.until(PROMPT)
+    taken = box.folder / name[0]
+    assert hashlib.sha256(taken.read_bytes()).hexdigest() == summed[1]
+    assert main(["bundle", "verify", str(taken)]) == 0
+
+    assert "You are logged out." in stranger.types("logout")

@@ -1,0 +1,411 @@
+"""`vigie flash` onto files: all is looked at before a byte is written, and read back after."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.__main__ import main
+from agent.flash import gpt, select_partition
+from agent.flash.target import Target
+from agent.provision.settings import FILE_NAME
+from tests.whole import flash_image
+from tests.whole.flash_image import MIB, SETTINGS
+
+Told = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flash_image.skip_without_tools()
+    return flash_image.make(tmp_path_factory.mktemp("image") / "vigie-virt-amd64.raw")
+
+
+@pytest.fixture
+def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an image and settings, which is where we are."""
+    for name in (made.name, f"{made.name}.sha256"):
+        flash_image.run("cp", "--sparse=always", made.parent / name, tmp_path / name)
+    (tmp_path / "casa-0001.toml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def flash(*words: str, image: str = "vigie-virt-amd64.raw", to: str = "card.raw") -> int:
+    return main(["flash", "--settings", "casa-0001.toml", *words, image, to])
+
+
+def settings_on(card: Path) -> bytes:
+    return select_partition.file_in(flash_image.select_of(card), FILE_NAME)
+
+
+def test_what_is_on_the_card_is_the_image_and_the_settings(bench: Path, capsys: Told) -> None:
+    assert flash() == 0
+    card, image = bench / "card.raw", bench / "vigie-virt-amd64.raw"
+    assert settings_on(card).decode() == SETTINGS
+    behind = MIB + flash_image.SIZES["select"]
+    assert card.read_bytes()[:MIB] == image.read_bytes()[:MIB]
+    assert card.read_bytes()[behind:] == image.read_bytes()[behind:]
+    assert flash_image.select_of(card) != flash_image.select_of(image)
+    said = capsys.readouterr().out
+    assert "settings: box casa-0001, Bd Mohammed V, reports to mqtt://centre.example" in said
+    assert "for UEFI, x86-64; its checksum is right" in said
+    assert "card.raw: good: 26.2 MB of box casa-0001 written and read back" in said
+
+
+@pytest.mark.parametrize("kind", ["zst", "xz", "gz"])
+def test_a_packed_image_gives_the_same_card(bench: Path, kind: str) -> None:
+    packed = flash_image.packed(bench / "vigie-virt-amd64.raw", kind)
+    assert flash() == 0
+    assert flash(image=packed.name, to="other.raw") == 0
+    behind = MIB + flash_image.SIZES["select"]
+    card, other = ((bench / name).read_bytes() for name in ("card.raw", "other.raw"))
+    assert other[behind:] == card[behind:]
+    assert settings_on(bench / "other.raw").decode() == SETTINGS
+
+
+def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
+    # As truncate makes it: of holes, which stands for a card of that size.
+    with (bench / "card.raw").open("wb") as file:
+        file.truncate(64 * MIB)
+    assert flash() == 0
+    said = flash_image.run("sfdisk", "--verify", bench / "card.raw")
+    assert "No errors detected" in said
+    image = gpt.read((bench / "vigie-virt-amd64.raw").read_bytes()[: gpt.HEAD_BYTES])
+    card = gpt.read((bench / "card.raw").read_bytes()[: gpt.HEAD_BYTES])
+    assert card.partitions == image.partitions
+    assert card.disk_bytes == 64 * MIB
+    dumped = flash_image.run("sfdisk", "--dump", bench / "card.raw")
+    assert f"last-lba: {64 * MIB // 512 - 34}" in dumped
+
+
+def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage_begin(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flash.flashing.Target", UsedBefore)
+    with (bench / "card.raw").open("wb") as file:
+        file.truncate(64 * MIB)
+    assert flash() == 0
+    card, image = ((bench / name).read_bytes() for name in ("card.raw", "vigie-virt-amd64.raw"))
+    begin, end = MIB + flash_image.SIZES["select"], len(image) - MIB
+    assert card[begin:end] == image[begin:end]
+    assert not any(card[len(image) : len(image) + 4 * MIB])
+    assert card[40 * MIB] == UsedBefore.FILLED, "the rest is left as it is"
+
+
+class UsedBefore(Target):
+    """A card that is full of what was on it."""
+
+    FILLED = 0xA5
+
+    def __init__(self, path: Path, handle: int, size_bytes: int) -> None:
+        super().__init__(path, handle, size_bytes)
+        self.write(0, bytes([self.FILLED]) * size_bytes)
+
+
+def test_a_file_with_secrets_is_its_owners_alone(bench: Path) -> None:
+    assert flash() == 0
+    assert (bench / "card.raw").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("bench")
+def test_what_is_told_to_machines(capsys: Told) -> None:
+    assert flash("--json") == 0
+    told = msgspec.json.decode(capsys.readouterr().out)
+    assert (told["target"], told["box"]) == ("card.raw", "casa-0001")
+    assert told["size_bytes"] == sum(flash_image.SIZES.values()) + 2 * MIB
+    assert told["write_s"] > 0
+
+
+def spoil(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def damage(bench: Path) -> None:
+    spoil(bench / "vigie-virt-amd64.raw", 20 * MIB)
+
+
+def without_sum(bench: Path) -> None:
+    (bench / "vigie-virt-amd64.raw.sha256").unlink()
+
+
+def empty_sum(bench: Path) -> None:
+    (bench / "vigie-virt-amd64.raw.sha256").write_text("\n")
+
+
+def summed_but_spoilt_table(bench: Path) -> None:
+    spoil(bench / "vigie-virt-amd64.raw", 512 + 60)
+    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+
+
+def other_labels(bench: Path) -> None:
+    image = bench / "vigie-virt-amd64.raw"
+    flash_image.run("sfdisk", "--quiet", "--part-label", image, "6", "home")
+    flash_image.write_sum(image)
+
+
+def put_select(bench: Path, data: bytes) -> None:
+    with (bench / "vigie-virt-amd64.raw").open("r+b") as file:
+        file.seek(MIB)
+        file.write(data)
+    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+
+
+def nothing_starts_it(bench: Path) -> None:
+    put_select(bench, flash_image.fat(bench / "fat", flash_image.SIZES["select"], ()))
+
+
+def no_fat(bench: Path) -> None:
+    put_select(bench, bytes(flash_image.SIZES["select"]))
+
+
+def broken_fat(bench: Path) -> None:
+    data = bytearray(flash_image.select_of(bench / "vigie-virt-amd64.raw"))
+    data[512:] = b"\xee" * (len(data) - 512)
+    put_select(bench, bytes(data))
+
+
+def big_sectors(bench: Path) -> None:
+    size = flash_image.SIZES["select"]
+    put_select(bench, flash_image.fat(bench / "fat", size, ("autoboot.txt",), "-S", "4096"))
+
+
+def too_small_for_fat32(bench: Path) -> None:
+    size = flash_image.SIZES["select"]
+    put_select(bench, flash_image.fat(bench / "fat", size, ("autoboot.txt",), "-F", "32"))
+
+
+def cut_short(bench: Path) -> None:
+    with (bench / "vigie-virt-amd64.raw").open("r+b") as file:
+        file.truncate(3 * MIB)
+    flash_image.write_sum(bench / "vigie-virt-amd64.raw")
+
+
+def wrong_key(bench: Path) -> None:
+    (bench / "casa-0001.toml").write_text(SETTINGS.replace("site", "sight"))
+
+
+def two_mistakes(bench: Path) -> None:
+    (bench / "casa-0001.toml").write_text(
+        SETTINGS.replace("site", "sight").replace('"fake"', '"film"')
+    )
+
+
+def no_settings(bench: Path) -> None:
+    (bench / "casa-0001.toml").unlink()
+
+
+def csi_camera(bench: Path) -> None:
+    (bench / "casa-0001.toml").write_text(SETTINGS.replace('"fake"', '"csi"'))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (damage, "damaged: its checksum is not the one in vigie-virt-amd64.raw.sha256"),
+        (without_sum, "raw.sha256: not there, so nobody knows whether the image is whole"),
+        (empty_sum, "no checksum; allowed: what sha256sum writes"),
+        (summed_but_spoilt_table, "no image of Vigie: its partition table is damaged"),
+        (
+            other_labels,
+            "its partitions are 'select', 'boot_a', 'boot_b', 'root_a', 'root_b', 'home'",
+        ),
+        (nothing_starts_it, "no box starts from it: nothing is there to start"),
+        (no_fat, "no box starts from it: its select partition is no FAT"),
+        (broken_fat, "no box starts from it: mdir: "),
+        (big_sectors, "its FAT has sectors of 4096 bytes, and firmware reads 512"),
+        (
+            too_small_for_fat32,
+            "its FAT32 is too small to be one, and firmware takes it for a FAT16",
+        ),
+        (cut_short, "ends too early; allowed: the whole image"),
+        (wrong_key, "casa-0001.toml: box.sight"),
+        (no_settings, "casa-0001.toml: No such file"),
+        (csi_camera, "camera 'north': driver 'csi' is a Raspberry Pi's"),
+    ],
+)
+def test_what_could_not_boot_into_service_is_refused_before_a_byte_is_written(
+    bench: Path, capsys: Told, what: object, said: str
+) -> None:
+    assert callable(what)
+    what(bench)
+    assert flash() == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert all(line.startswith("vigie: ") for line in told.splitlines())
+    assert not (bench / "card.raw").exists()
+
+
+def test_an_image_for_raspberry_pi_takes_its_camera_modules(bench: Path, capsys: Told) -> None:
+    csi_camera(bench)
+    files = ("autoboot.txt", "a long name.txt")
+    put_select(bench, flash_image.fat(bench / "fat", flash_image.SIZES["select"], files))
+    assert flash() == 0
+    assert "for Raspberry Pi; its checksum is right" in capsys.readouterr().out
+
+
+def test_each_mistake_in_the_settings_is_a_line(bench: Path, capsys: Told) -> None:
+    two_mistakes(bench)
+    assert flash() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith("vigie: casa-0001.toml: ") for line in lines)
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["vigie-virt-amd64.raw"], "onto which disk? allowed: a file, or "),
+        ([], "what is to be written? allowed: --settings FILE IMAGE DEVICE-OR-FILE"),
+        (["vigie-virt-amd64.raw", "/dev/sdzz"], "/dev/sdzz: is not there; allowed: a file, or "),
+        (["vigie-virt-amd64.raw", "/dev/null"], "/dev/null: neither a disk nor a file"),
+        (["vigie-virt-amd64.raw", "."], ".: neither a disk nor a file"),
+        (["vigie-virt-amd64.raw", "no/card.raw"], "no/card.raw: its folder is not there"),
+        (["vigie-virt-amd64.raw", "vigie-virt-amd64.raw"], "is what is to be written"),
+        (["vigie-virt-amd64.raw", "casa-0001.toml"], "is what is to be written"),
+        (
+            ["vigie-virt-amd64.iso", "card.raw"],
+            "allowed: an image of Vigie, .img or .raw, also with .zst, .xz, .gz",
+        ),
+        (["vigie.raw", "card.raw"], "vigie.raw"),
+    ],
+)
+def test_what_is_given_wrong_is_one_line(capsys: Told, words: list[str], said: str) -> None:
+    assert main(["flash", "--settings", "casa-0001.toml", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_holds_something_is_left_as_it_is(bench: Path, capsys: Told) -> None:
+    (bench / "card.raw").write_text("my letters")
+    assert flash() == 2
+    assert "card.raw: is not empty; allowed: " in capsys.readouterr().err
+    assert (bench / "card.raw").read_text() == "my letters"
+
+
+def test_an_image_without_a_checksum_is_taken_where_it_is_said_and_told(
+    bench: Path, capsys: Told
+) -> None:
+    without_sum(bench)
+    assert flash("--even-without-checksum") == 0
+    assert "NOT CHECKED" in capsys.readouterr().out
+
+
+def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
+    bench: Path, capsys: Told
+) -> None:
+    packed = flash_image.packed(bench / "vigie-virt-amd64.raw", "zst")
+    with packed.open("r+b") as file:
+        file.truncate(packed.stat().st_size // 2)
+    flash_image.write_sum(packed)
+    assert flash(image=packed.name) == 1
+    told = capsys.readouterr().err
+    assert "vigie-virt-amd64.raw.zst: damaged: " in told
+    assert "card.raw: it is half written and starts no box: flash it again" in told
+    assert_no_table(bench / "card.raw")
+
+
+class WornOut(Target):
+    """A card that keeps one bit as it likes."""
+
+    AT = 12 * MIB + 77
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset <= self.AT < offset + len(data):
+            changed = bytearray(data)
+            changed[self.AT - offset] ^= 0x10
+            data = bytes(changed)
+        super().write(offset, data)
+
+
+def test_one_bit_that_is_not_as_it_was_written_is_found(
+    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flash.flashing.Target", WornOut)
+    assert flash() == 1
+    told = capsys.readouterr().err
+    assert f"holds something else than was written, between byte {12 * MIB} and {16 * MIB}" in told
+    assert "it is half written and starts no box" in told
+    assert_no_table(bench / "card.raw")
+
+
+class Smaller(Target):
+    """A card that says 64 MiB and has 32: what is behind lands at the begin again."""
+
+    REAL = 32 * MIB
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset % self.REAL, data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return super().read(offset % self.REAL, size)
+
+
+def test_a_card_that_is_smaller_than_it_says_is_found(
+    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flash.flashing.Target", Smaller)
+    with (bench / "card.raw").open("wb") as file:
+        file.truncate(56 * MIB)
+    assert flash() == 1
+    assert "not as large as it says" in capsys.readouterr().err
+
+
+class PulledOut(Target):
+    """A card that is pulled out of its reader."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset >= 12 * MIB and any(data):
+            raise OSError(5, "Input/output error")
+        super().write(offset, data)
+
+
+def test_a_card_that_is_pulled_out_is_told_to_be_half_written(
+    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flash.flashing.Target", PulledOut)
+    assert flash() == 1
+    told = capsys.readouterr().err
+    assert "card.raw: Input/output error; it is half written and starts no box" in told
+    assert_no_table(bench / "card.raw")
+
+
+class Interrupting(Target):
+    """Somebody presses Ctrl-C meanwhile."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset >= 12 * MIB and any(data):
+            raise KeyboardInterrupt
+        super().write(offset, data)
+
+
+def test_ctrl_c_leaves_a_clear_word_and_no_table(
+    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.flash.flashing.Target", Interrupting)
+    assert flash() == 130
+    told = capsys.readouterr().err
+    assert "card.raw: stopped; it is half written and starts no box: flash it again" in told
+    assert_no_table(bench / "card.raw")
+
+
+def test_the_secrets_touch_no_disk_but_the_card(
+    bench: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    before = {path.name for path in bench.iterdir()}
+    assert flash() == 0
+    assert {path.name for path in bench.iterdir()} - before == {"card.raw"}
+    assert not list(scratch.iterdir())
+
+
+def assert_no_table(card: Path) -> None:
+    data = card.read_bytes()
+    assert b"EFI PART" not in data
+    with pytest.raises(gpt.NoTable):
+        gpt.read(data[: gpt.HEAD_BYTES])

@@ -1,0 +1,174 @@
+"""`vigie flash` onto real block devices, which are loop devices here."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.flash import select_partition, writing
+from agent.flash.disks import disk
+from agent.flash.image import CHUNK_BYTES
+from agent.flash.target import Target
+from agent.flash.writing import NotAsWritten, Piece
+from agent.provision.settings import FILE_NAME
+from agent.vitals.tree import Tree
+from tests.whole import flash_image
+from tests.whole.flash_image import MIB, SETTINGS, run
+
+Told = pytest.CaptureFixture[str]
+OVERRIDE = ("--even-if-not-removable", "--even-if-small", "--yes")
+
+
+class Loop:
+    """A disk whose medium is a file."""
+
+    def __init__(self, device: Path, medium: Path) -> None:
+        self.device = device
+        self.medium = medium
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Loop]:
+    """A disk of 64 MB."""
+    flash_image.skip_without_tools()
+    medium = tmp_path / "medium"
+    with medium.open("wb") as file:
+        file.truncate(64 * MIB)
+    losetup = shutil.which("losetup", path=flash_image.PATH)
+    if losetup is None or os.geteuid():
+        pytest.skip("needs root and losetup: a loop device")
+    words = [losetup, "--find", "--show", "--partscan", medium]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop device here: {done.stderr.strip()}")
+    device = Path(done.stdout.strip())
+    try:
+        yield Loop(device, medium)
+    finally:
+        run("losetup", "--detach", device)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    flash_image.skip_without_tools()
+    flash_image.make(tmp_path / "vigie.raw")
+    (tmp_path / "casa-0001.toml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def flash(loop: Loop, *words: str) -> int:
+    return main(["flash", "--settings", "casa-0001.toml", *words, "vigie.raw", str(loop.device)])
+
+
+def test_a_disk_gets_image_settings_and_a_table_that_reaches_to_its_end(
+    loop: Loop, bench: Path, capsys: Told
+) -> None:
+    assert flash(loop, *OVERRIDE) == 0
+    assert "written and read back" in capsys.readouterr().out
+    on_it = select_partition.file_in(flash_image.select_of(loop.medium), FILE_NAME)
+    assert on_it.decode() == SETTINGS
+    behind = MIB + flash_image.SIZES["select"]
+    root = slice(behind, 24 * MIB)
+    assert loop.medium.read_bytes()[root] == (bench / "vigie.raw").read_bytes()[root]
+    assert "No errors detected" in run("sfdisk", "--verify", loop.device)
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_disk_that_is_built_in_or_small_is_refused_and_the_flag_is_named(
+    loop: Loop, capsys: Told
+) -> None:
+    named = f"vigie: {loop.device} ({loop.medium}"[:60]
+    assert flash(loop) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(named)
+    assert "67.1 MB, virtual): leaves 40.9 MB for footage; allowed: 4.0 GB or more" in told
+    assert "or --even-if-small" in told
+    assert flash(loop, "--even-if-small") == 2
+    told = capsys.readouterr().err
+    assert "is not removable; allowed: a card, a USB disk, or a board by its USB cable" in told
+    assert "or --even-if-not-removable" in told
+    assert not loop.medium.stat().st_blocks
+
+
+@pytest.mark.usefixtures("bench")
+def test_nobody_at_the_terminal_means_no(loop: Loop, capsys: Told) -> None:
+    assert flash(loop, "--even-if-not-removable", "--even-if-small") == 2
+    assert "nobody is there to answer; allowed: at a terminal, or --yes" in capsys.readouterr().err
+    assert not loop.medium.stat().st_blocks
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_mounted_disk_is_refused_whatever_the_flags(
+    loop: Loop, tmp_path: Path, capsys: Told
+) -> None:
+    run("mkfs.ext4", "-q", loop.device)
+    point = tmp_path / "a letter box"
+    point.mkdir()
+    run("mount", loop.device, point)
+    before = loop.medium.read_bytes()
+    try:
+        assert flash(loop, *OVERRIDE) == 2
+    finally:
+        run("umount", point)
+    told = capsys.readouterr().err
+    assert f"{loop.device} is mounted at {point}; allowed: after umount {point}" in told
+    assert loop.medium.read_bytes()[4096:] == before[4096:]
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_partition_is_refused_and_its_disk_is_named(loop: Loop, capsys: Told) -> None:
+    assert flash(loop, *OVERRIDE) == 0
+    part = Path(f"{loop.device}p6")
+    run("blockdev", "--rereadpt", loop.device)
+    if not part.exists():
+        pytest.skip("this kernel makes no partitions of loop devices")
+    words = ["flash", "--settings", "casa-0001.toml", *OVERRIDE, "vigie.raw", str(part)]
+    assert main(words) == 2
+    assert f"is a partition; allowed: the whole disk, {loop.device}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("bench")
+def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
+    loop: Loop, capsys: Told
+) -> None:
+    holder = os.open(loop.device, os.O_RDWR | os.O_EXCL)
+    try:
+        assert flash(loop, *OVERRIDE) == 2
+    finally:
+        os.close(holder)
+    assert f"{loop.device}: the kernel says that it is in use" in capsys.readouterr().err
+
+
+def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:
+    found = disk(loop.device.name, Tree())
+    assert found is not None
+    assert (found.size_bytes, found.attached) == (64 * MIB, "virtual")
+    assert (found.removable, found.read_only, found.uses) == (False, False, ())
+    assert stat.S_ISBLK(Path(found.path).stat().st_mode)
+
+
+def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop) -> None:
+    data = os.urandom(3 * CHUNK_BYTES)
+    stream = [
+        Piece(offset=at, data=data[at : at + CHUNK_BYTES])
+        for at in range(0, len(data), CHUNK_BYTES)
+    ]
+    at = CHUNK_BYTES + 77
+    with Target.open_disk(loop.device) as target, loop.device.open("rb") as cached:
+        written = writing.write(target, stream, len(data), lambda _done, _total: None)
+        writing.read_back(target, written, len(data), lambda _done, _total: None)
+        cached.seek(at)
+        cached.read(1)
+        with loop.medium.open("r+b") as behind:
+            behind.seek(at)
+            behind.write(bytes([data[at] ^ 1]))
+        cached.seek(at)
+        assert cached.read(1) == data[at : at + 1], "memory still gives what was written"
+        with pytest.raises(NotAsWritten, match=f"between byte {CHUNK_BYTES} and {2 * CHUNK_BYTES}"):
+            writing.read_back(target, written, len(data), lambda _done, _total: None)

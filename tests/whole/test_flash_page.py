@@ -1,0 +1,69 @@
+"""docs/flash.md as a technician follows it: its commands are run, with a file for a card."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.flash import select_partition
+from agent.provision.settings import FILE_NAME
+from tests.pure.test_docs_flash import BLOCKS, PAGE, ROOT
+from tests.whole import flash_image
+
+pytestmark = pytest.mark.skipif(
+    Path(sys.executable).parent != ROOT / ".venv" / "bin", reason="needs the command in .venv"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """As a clone with its set-up done, where we may write."""
+    flash_image.skip_without_tools()
+    for name in (".venv", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def do(folder: Path, commands: str) -> str:
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    done = subprocess.run(
+        ["sh", "-eu", "-c", commands],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_settings_are_made_checked_and_flashed(folder: Path) -> None:
+    # Nobody is here to edit; the example is good as it is.
+    said = do(folder, BLOCKS["settings"].replace("editor ", "true "))
+    assert "good; box casa-0001 reports to mqtts://centre.example:8883" in said
+    flash_image.packed(flash_image.make(folder / "vigie-pi-arm64-0.1.0.disk.img"), "zst")
+    do(folder, BLOCKS["flash"].replace("sudo ", "").replace("/dev/sdb", "card.raw"))
+    on_it = select_partition.file_in(flash_image.select_of(folder / "card.raw"), FILE_NAME)
+    assert on_it == (folder / "casa-0001.toml").read_bytes()
+
+
+def test_a_request_comes_off_the_card_and_is_signed(folder: Path) -> None:
+    do(
+        folder,
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=casa-0001 "
+        "-keyout box.key -out casa-0001.csr.pem && "
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 "
+        '-addext "keyUsage=critical,keyCertSign,cRLSign" -subj "/CN=Vigie authority" '
+        "-keyout ca.key -out ca.crt && truncate -s 4M part && mkfs.vfat part && "
+        "mcopy -i part casa-0001.csr.pem :: && rm casa-0001.csr.pem",
+    )
+    (taking,) = (one for one in " ".join(PAGE.split()).split("`") if one.startswith("mcopy "))
+    do(folder, taking.replace("/dev/sdb1", "part"))
+    do(folder, BLOCKS["sign"])
+    assert "casa-0001.pem: OK" in do(folder, "openssl verify -CAfile ca.crt casa-0001.pem")
+    assert "CN=casa-0001" in do(folder, "openssl x509 -in casa-0001.pem -noout -subject").replace(
+        " ", ""
+    )

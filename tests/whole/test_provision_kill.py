@@ -1,0 +1,35 @@
+"""A boot that takes settings in may be killed anywhere, and again while it mends that: the box is what it
+was or what it is to be, and becomes the latter.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from tests.whole.provision_tree import CHECKOUT
+
+pytestmark = pytest.mark.slow
+
+EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 5
+
+
+@pytest.mark.parametrize("scenario", ["first", "change"])
+def test_wherever_it_is_killed_all_is_old_or_all_is_new(scenario: str) -> None:
+    folder = tempfile.mkdtemp(prefix="vigie-kills-")
+    os.chmod(folder, 0o711)  # noqa: PTH101, S103 - another user has to go through it
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.whole.provision_kills", folder, scenario, str(EVERY)],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.startswith(f"{scenario}: ")

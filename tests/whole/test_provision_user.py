@@ -1,0 +1,56 @@
+"""What root has done by another user is done with nothing of root's, and cannot keep root waiting."""
+
+import os
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+from tests.whole.provision_tree import CHECKOUT
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
+
+BEGIN = "import os, signal\nfrom agent.provision.as_user import as_user\n"
+ASK = """
+def work():
+    try:
+        os.setuid(0)
+    except PermissionError:
+        pass
+    status = open("/proc/self/status").read()
+    kept = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
+    return repr((os.getresuid(), os.getgroups(), kept)).encode()
+print(as_user("nobody", work, 60).decode())
+"""
+
+
+def said(script: str) -> str:
+    words = [sys.executable, "-c", BEGIN + script]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_nothing_of_root_is_left() -> None:
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert said(ASK).strip() == f"(({uid}, {uid}, {uid}), [], ['0000000000000000'])"
+
+
+@pytest.mark.parametrize(
+    ("work", "why"),
+    [
+        ("signal.pause()", "ended with code -14"),
+        ("os.kill(os.getpid(), 9)", "ended with code -9"),
+        ("1 / 0", "ended with code 1"),
+        ("open('/etc/shadow')", "/etc/shadow: Permission denied"),
+        ("open('/etc/shadow')", "ended with code 1"),
+    ],
+)
+def test_work_that_comes_to_no_end_is_a_failure(work: str, why: str) -> None:
+    assert why in said(f"as_user('nobody', lambda: {work}, 1)")
+
+
+def test_a_user_that_is_not_there_is_told() -> None:
+    assert "--user 'nemo': no such user; allowed: the agent's user" in said(
+        "as_user('nemo', bytes, 1)"
+    )

@@ -1,0 +1,127 @@
+"""The whole agent and a camera that the kernel holds: a few new starts, a reboot that is asked for, and
+what the next boot says of it.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import run, sources
+from agent.clock import ClockTrust, SystemClock
+from agent.health_model import HealthReport
+from agent.run import Agent
+from agent.sd_notify import Notifier
+from agent.stuck_cameras import BOOT_AT_LEAST_S, REBOOT, RUNS_MOST
+from drivers.contracts import Camera, Wanted
+from drivers.errors import DriverError
+from tests.machine_tree import MachineTree
+from tests.whole.report.street import wait_until
+from tests.whole.rig import CONFIG, SCENE, drawn
+
+SAID = "process 812 is still there after SIGKILL"
+
+
+class OldBoot:
+    """The machine's clock, of a boot that is old enough to be ended."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._older_ns = int(BOOT_AT_LEAST_S * 1e9)
+
+    def boottime_ns(self) -> int:
+        return self._clock.boottime_ns() + self._older_ns
+
+    def utc(self, t_ns: int) -> datetime:
+        return self._clock.utc(t_ns - self._older_ns)
+
+    def trust(self) -> ClockTrust:
+        return self._clock.trust()
+
+
+class Watchdog(Notifier):
+    """systemd's end, which hears whether it is fed."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.lines: list[str] = []
+
+    def _send(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def held(_wanted: Wanted) -> Camera:
+    """What the driver of a camera module says of a child that SIGKILL does not end: how it comes to
+    that is tests/contracts/test_camera_csi.py's.
+    """
+    raise DriverError("stuck", f"camera 'north': csi 0: {SAID}")
+
+
+class Box:
+    """The agent, as often as it starts."""
+
+    def __init__(self, folder: Path) -> None:
+        text = CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn())
+        (folder / "vigie.toml").write_text(text)
+        (folder / "scene.toml").write_text(SCENE)
+        self.runtime, self.state = folder / "run", folder / "state"
+        self.state.mkdir()
+        self._file = folder / "vigie.toml"
+        self._machine = MachineTree(folder / "machine", self.state)
+
+    def live(self, until: Callable[[Agent], bool]) -> tuple[HealthReport, list[str]]:
+        """One run: what it reports once `until` says so, and what it told systemd then."""
+        clock, watchdog = OldBoot(), Watchdog()
+        config, cameras = sources.load(self._file, clock)
+        agent = Agent(
+            config,
+            [msgspec.structs.replace(cameras[0], open_main=held)],
+            clock,
+            random.Random(1),
+            notifier=watchdog,
+            machine_root=self._machine.root,
+        )
+        agent.start()
+        try:
+            wait_until(lambda: until(agent))
+            watchdog.lines.clear()
+            agent.supervisor.check()
+            return agent.health(), list(watchdog.lines)
+        finally:
+            assert agent.stop()
+
+
+def told(report: HealthReport, code: str) -> str:
+    return " / ".join(fault.detail for fault in report.faults if fault.code == code)
+
+
+def is_told(agent: Agent) -> bool:
+    return any(fault.code == "CAM-03" for fault in agent.faults.active())
+
+
+@pytest.mark.raises_fault("CAM-03", "SYS-06")
+def test_a_camera_that_the_kernel_holds_costs_three_runs_and_then_a_reboot_that_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    box = Box(tmp_path)
+    for number in range(1, RUNS_MOST + 1):
+        report, lines = box.live(is_told)
+        assert told(report, "CAM-03").endswith(
+            f"{SAID}; the agent is to start anew, {number} of {RUNS_MOST}"
+        )
+        assert lines == ["STATUS=stuck, and waits for a restart: north"]
+        assert not (box.runtime / REBOOT).exists()
+    report, lines = box.live(is_told)
+    assert "a reboot of the board was asked for" in told(report, "CAM-03")
+    assert lines == ["WATCHDOG=1", "STATUS=running"]
+    assert (box.runtime / REBOOT).exists()
+
+    monkeypatch.setattr(run, "boot_id", lambda: "the next boot")
+    report, _ = box.live(is_told)
+    cause = "camera_stuck: the agent asked for a reboot: the kernel held camera north"
+    assert told(report, "SYS-06") == cause
+    assert "the agent is to start anew, 1 of" in told(report, "CAM-03")
