@@ -45,6 +45,10 @@ lock: ## resolve requirements.lock anew from pyproject.toml, with hashes
 	.cache/lock/bin/pip install --quiet uv==0.13.8
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 	  --python-version 3.11 --extra demo --extra dev --output-file requirements.lock pyproject.toml
+	# What a box has of it, on the Python of its image.
+	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+	  --python-version 3.13 --constraint requirements.lock \
+	  --output-file images/requirements-box.lock pyproject.toml
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .cache build demo-out demo-ptz *.egg-info
@@ -58,10 +62,12 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	touch $@
 
 setup-test: setup .cache/test-peers/.done $(VENV)/.virtual-camera
-	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg \
-	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 iproute2 \
+	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 \
+	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-	  gstreamer1.0-plugins-ugly
+	  gstreamer1.0-plugins-ugly \
+	  mtools dosfstools fdisk zstd \
+	  rauc dbus-daemon squashfs-tools libglib2.0-bin grub-common cryptsetup-bin
 
 # A camera that speaks ONVIF. It brings an OpenCV, which must not be mixed with that in .venv.
 .cache/test-peers/.done: tests/contracts/ipycam.lock

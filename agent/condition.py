@@ -24,6 +24,7 @@ from agent.machine_faults import BOARD
 from agent.pulse import Pulse
 from agent.report.payloads import Restarted
 from agent.stuck_cameras import StuckCameras
+from agent.update_watch import UpdateWatch
 from agent.vitals.machine import Machine
 from agent.vitals.tree import ROOT, Tree
 
@@ -71,6 +72,7 @@ class Condition:
             on_look=self._on_look,
         )
         self.stages = (self._pulse, self._flight)
+        self._update_watch = UpdateWatch(root, faults)
         self.stuck_cameras = StuckCameras(state, self._runtime, clock, boot)
 
     @property
@@ -118,3 +120,4 @@ class Condition:
     def _on_look(self, t_ns: int) -> None:
         if t_ns - self._began_ns >= RESTART_TOLD_NS:
             self._faults.clear("SYS-06", BOARD)
+        self._update_watch.look(t_ns)

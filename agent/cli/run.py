@@ -4,12 +4,14 @@ import argparse
 import logging
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
 from agent import sources
 from agent.cli.commands import Commands
-from agent.clock import SystemClock
+from agent.clock import SystemClock, boot_id
+from agent.console.probation import Probation
 from agent.fittings import fittings
 from agent.run import Agent
 from agent.sd_notify import Notifier
@@ -37,12 +39,17 @@ def run(args: argparse.Namespace) -> int:
     # journald adds the time; below the terminal's level there is only noise.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
+    probation = Probation(args.config, clock, boot_id())
+    # Before anything of it is read: a boot ends a trial that nobody has confirmed.
+    probation.start()
     config, cameras = sources.load(args.config, clock, on_bad_scene="close")
     fitted = fittings(config, clock, str(args.config))
     rng = random.Random()  # noqa: S311 - jitter, not secrets
     with StopSignals() as signals:
         agent = Agent(config, cameras, clock, rng, fittings=fitted, notifier=Notifier())
         agent.start()
+        # Started anew, it has the configuration from before.
+        probation.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
         while not signals.wait(agent.supervisor.check_every_s):
             agent.supervisor.check()
         stopped = agent.stop()

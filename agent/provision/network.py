@@ -21,16 +21,16 @@ _PORTS = "Type=ether\nKind=!*"
 _LATER = 2048
 """The metric of a way out that is taken where there is no other; DHCP's own is 1024."""
 
-Interface = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}\Z")]
+Adapter = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}\Z")]
 Few = msgspec.Meta(max_length=4)
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[network]`. `address` with the length of its network, such as 10.4.0.17/24, instead of DHCP;
-    `interface` is the port that this is about, every one where it is left out.
+    `adapter` is the port that this is about, every one where it is left out.
     """
 
-    interface: Interface | None = None
+    adapter: Adapter | None = None
     address: str | None = None
     gateway: str | None = None
     dns: Annotated[tuple[str, ...], Few] = ()
@@ -41,7 +41,7 @@ def problems(network: Network, where: str) -> Iterator[str]:
     """A line for each thing that no single key can tell, or that is no address."""
     mine = None
     if network.address is not None:
-        mine = _interface(network.address)
+        mine = _parsed(network.address)
         if mine is None:
             yield (
                 f"{where}: network.address = {network.address!r}: no address of a host with the length "
@@ -88,11 +88,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # A zone is a name of an interface, which may be anything.
+    # A zone is a name of an adapter, which may be anything.
     return None if "%" in text else found
 
 
-def _interface(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+def _parsed(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
     if "/" not in text or "%" in text:
         return None
     try:
@@ -108,9 +108,9 @@ def _interface(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface |
 
 def rendered(network: Network) -> Mapping[str, str]:
     """The files of /run/systemd/network by their names."""
-    match = _PORTS if network.interface is None else f"Name={network.interface}"
+    match = _PORTS if network.adapter is None else f"Name={network.adapter}"
     files = {MINE: _file(match, network, None)}
-    if network.interface is not None:
+    if network.adapter is not None:
         # What else is plugged in, such as a modem for when the cable is cut.
         files[OTHERS] = _file(_PORTS, Network(ntp=network.ntp), _LATER)
     return files

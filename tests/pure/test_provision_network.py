@@ -42,7 +42,7 @@ def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
 
 
 def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
-    files = rendered(Network(interface="end0", address="10.4.0.17/24"))
+    files = rendered(Network(adapter="end0", address="10.4.0.17/24"))
     assert "[Match]\nName=end0\n" in files[MINE]
     assert "Type=ether" in files[OTHERS]
     assert "RouteMetric=2048" in files[OTHERS]

@@ -174,7 +174,7 @@ WRONG: list[tuple[bytes, str]] = [
         "secrets: no table; allowed: [secrets]",
     ),
     (changed(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
-    (changed(network={"adress": "x"}), "network.adress: unknown key; allowed: interface, address"),
+    (changed(network={"adress": "x"}), "network.adress: unknown key; allowed: adapter, address"),
     (
         changed(network={"address": "10.0.0.4"}),
         "network.address = '10.0.0.4': no address of a host",

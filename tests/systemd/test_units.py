@@ -12,7 +12,14 @@ SERVICES = sorted(HOME.glob("*.service"))
 UNITS = sorted([*SERVICES, *HOME.glob("*.timer"), *HOME.glob("*.path")])
 HIGHEST_EXPOSURE = 20  # tenths
 SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
-PROGRAMS = ("opt/vigie/bin/vigie", "usr/bin/journalctl", "usr/bin/systemctl")
+MOMENTS = {"OnCalendar": "calendar", "OnBootSec": "timespan"}
+"""A timer's setting, and what systemd-analyze calls such a moment."""
+PROGRAMS = (
+    "opt/vigie/bin/vigie",
+    "opt/vigie/bin/python",
+    "usr/bin/journalctl",
+    "usr/bin/systemctl",
+)
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
@@ -81,12 +88,9 @@ def test_every_unit_and_every_setting_is_installed(tree: Path) -> None:
 @pytest.mark.parametrize("timer", sorted(HOME.glob("*.timer")), ids=lambda unit: unit.name)
 def test_a_timer_names_a_moment_and_has_its_service(timer: Path) -> None:
     assert timer.with_suffix(".service") in SERVICES
-    (moment,) = (
-        line.partition("=")[2]
-        for line in timer.read_text().splitlines()
-        if line.startswith("OnCalendar=")
-    )
-    code, told = said("systemd-analyze", "calendar", moment)
+    lines = (line.partition("=") for line in timer.read_text().splitlines())
+    ((kind, moment),) = ((name, value) for name, _, value in lines if name in MOMENTS)
+    code, told = said("systemd-analyze", MOMENTS[kind], moment)
     assert code == 0, told
 
 

@@ -1,0 +1,206 @@
+"""`vigie update`: how the system stands, a new one, and the one before."""
+
+import argparse
+import getpass
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent import config as configuration
+from agent.cli.commands import Commands
+from agent.cli.footage_output import print_json, progress_bar
+from agent.clock import SystemClock
+from agent.update import download, told, web
+from agent.update.download import Download, Wanted
+from agent.update.failure import CannotUpdate
+from agent.update.follow import Means, follow
+from agent.update.rauc import Rauc
+from agent.update.work import Steps, Updater, on_sticks
+
+ALL_PERCENT = 100
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "update",
+        help="the system's own updates: see, install, mark, go back",
+        description="Updates of the whole system, which lies in two slots: the new one is written "
+        "beside the one that runs, tried once, and kept if it proves itself. Root's.",
+    )
+    parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
+    orders = parser.add_subparsers(metavar="ORDER", required=True)
+
+    status = orders.add_parser("status", help="which slots there are, and which one boots")
+    status.add_argument("--json", action="store_true", help="one line of JSON, for machines")
+    status.set_defaults(run=_status)
+
+    install = orders.add_parser(
+        "install",
+        help="check a bundle, and write it into the slot that does not run",
+        description="Fetches it where it is an address, checks signature, version and all of its "
+        "payload, and only then writes. 0: installed; 1: not installed; 2: a wrong word.",
+    )
+    install.add_argument(
+        "bundle", metavar="FILE|URL|usb", help="a bundle, its address, or `usb`: the one on a stick"
+    )
+    install.add_argument("--sha256", metavar="HEX", help="what the whole file must be")
+    install.add_argument(
+        "--again", action="store_true", help="although this version fell back here before"
+    )
+    _add_reboot(install)
+    install.set_defaults(run=_install)
+
+    mark = orders.add_parser("mark", help="say of the system that runs that it is good, or bad")
+    mark.add_argument("word", choices=("good", "bad"))
+    mark.set_defaults(run=_mark)
+
+    rollback = orders.add_parser(
+        "rollback", help="go back to the system before, or take back what is installed"
+    )
+    _add_reboot(rollback)
+    rollback.set_defaults(run=_rollback)
+
+    check = orders.add_parser(
+        "check",
+        help="ask the feed of [update], and do what it offers: the timer's order",
+        description="Asks the feed. What is for this box is fetched at once, and installed within "
+        "the window of [update].",
+    )
+    check.add_argument(
+        "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"
+    )
+    check.add_argument("--now", action="store_true", help="do not wait for the window")
+    check.set_defaults(run=_check)
+
+
+def _add_reboot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reboot", action="store_true", help="and reboot into it")
+
+
+def _updater(args: argparse.Namespace) -> Updater:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    conf = args.root / "etc/rauc/system.conf"
+    return Updater(args.root, Rauc() if args.root == Path("/") else Rauc(("-c", str(conf))))
+
+
+def _status(args: argparse.Namespace) -> int:
+    def tell() -> str:
+        status = _updater(args).status()
+        if args.json:
+            print_json(status)
+            return ""
+        return "\n".join(told.lines(status))
+
+    return _done("", tell)
+
+
+def _install(args: argparse.Namespace) -> int:
+    sha256 = None if args.sha256 is None else download.check_sha256(args.sha256)
+
+    def install() -> str:
+        updater = _updater(args)
+        updater.refuse_on_trial()
+        with updater.alone(), _steps() as steps:
+            path, fetched = _bundle(args, updater, sha256, steps)
+            try:
+                bundle = updater.check(path, steps, again=args.again)
+                slot = updater.install(path, bundle, steps)
+            finally:
+                if fetched is not None:
+                    fetched.forget()
+            updater.tell(_who(), f"version {bundle.version} installed into slot {slot}")
+        return f"version {bundle.version} is in slot {slot}, and is tried " + (
+            "now: rebooting" if args.reboot else "at the next reboot"
+        )
+
+    code = _done("not installed", install)
+    return _reboot() if args.reboot and code == 0 else code
+
+
+def _bundle(
+    args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps
+) -> tuple[Path, Download | None]:
+    if "://" in args.bundle:
+        web.check_url(args.bundle)
+        wanted = Wanted(url=args.bundle, sha256=sha256)
+        return updater.fetch(wanted, web.context(None), steps, threading.Event().wait)
+    path = on_sticks(args.root) if args.bundle == "usb" else Path(args.bundle)
+    if sha256 is not None:
+        download.compare(path, sha256)
+    return path, None
+
+
+def _mark(args: argparse.Namespace) -> int:
+    def mark() -> str:
+        updater = _updater(args)
+        said = updater.mark(args.word)
+        updater.tell(_who(), f"what runs was marked {args.word}")
+        return said
+
+    return _done("not marked", mark)
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    def rollback() -> str:
+        updater = _updater(args)
+        with updater.alone():
+            said = updater.rollback()
+            updater.tell(_who(), f"rollback: {said}")
+        return said
+
+    code = _done("not rolled back", rollback)
+    return _reboot() if args.reboot and code == 0 else code
+
+
+def _check(args: argparse.Namespace) -> int:
+    def check() -> str:
+        config = configuration.load(args.config)
+        clock = SystemClock()
+        updater = _updater(args)
+        with updater.alone(), _steps() as steps:
+            means = Means(
+                now=clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
+                steps=steps,
+                wait=threading.Event().wait,
+                reboot=_reboot,
+            )
+            return follow(updater, config, means, hurry=args.now)
+
+    return _done("nothing updated", check)
+
+
+def _done(failed: str, do: Callable[[], str]) -> int:
+    """Say what was done, or in one line why it was not."""
+    try:
+        said = do()
+    except (CannotUpdate, OSError) as error:
+        why = f"{failed}: {error}" if failed else str(error)
+        print(f"vigie: {why}", file=sys.stderr)
+        return 1
+    if said:
+        print(said)
+    return 0
+
+
+@contextmanager
+def _steps() -> Iterator[Steps]:
+    with progress_bar("updating") as bar:
+        yield Steps(
+            fetched=bar, checked=bar, installed=lambda percent, _step: bar(percent, ALL_PERCENT)
+        )
+
+
+def _who() -> str:
+    """Who stands behind root, as far as it is known."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _reboot() -> int:
+    done = subprocess.run(["systemctl", "--no-block", "reboot"], check=False)  # noqa: S607
+    return 1 if done.returncode else 0

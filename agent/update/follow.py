@@ -1,0 +1,89 @@
+"""What the timer does, once an hour: see what the centre offers, fetch it by day, install it by night."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from agent.config import Config
+from agent.update import feed, versions, web
+from agent.update.download import Wait, Wanted, fetch_small
+from agent.update.failure import CannotUpdate
+from agent.update.feed import Release, Situation
+from agent.update.work import Steps, Updater
+from agent.update_config import UpdateConfig
+
+BY = "feed"
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What it works with. `now` is None while the clock is not to be trusted."""
+
+    now: datetime | None
+    steps: Steps
+    wait: Wait
+    reboot: Callable[[], object]
+
+
+def follow(updater: Updater, config: Config, means: Means, *, hurry: bool = False) -> str:
+    """One look at the feed, and what it asks for. What was done, in one sentence.
+
+    With `hurry` the window is not waited for. Raises CannotUpdate, BadInput or OSError.
+    """
+    settings = config.update
+    if settings is None:
+        return "no [update] in the configuration: nothing is looked for"
+    slots = updater.slots
+    if slots.on_trial():
+        return f"slot {slots.current} is on trial: nothing is looked for"
+    is_open = hurry or (means.now is not None and settings.is_open(means.now))
+    choice = slots.choice()
+    waiting = choice.pending if choice.pending and not choice.tried else None
+    release, why = _offered(updater, config, settings, means.now)
+    if waiting is not None:
+        held = slots.book().slot(waiting).version
+        if release is None or held is None or release.version == held:
+            return _reboot(updater, means, held, is_open=is_open)
+    if release is None:
+        updater.tidy()
+        return why
+    trust = web.context(None if settings.ca is None else Path(settings.ca))
+    wanted = Wanted(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
+    path, download = updater.fetch(wanted, trust, means.steps, means.wait)
+    if not is_open:
+        return f"version {release.version} lies ready; it is installed within {settings.window}"
+    # Whatever is wrong with it, it is what the feed names: it stays, and is not fetched again each hour.
+    bundle = updater.check(path, means.steps, again=False)
+    if versions.key(bundle.version) != versions.key(release.version):
+        raise CannotUpdate(f"version {bundle.version}, and not the {release.version} of the feed")
+    slot = updater.install(path, bundle, means.steps)
+    download.forget()
+    updater.tell(BY, f"version {bundle.version} installed into slot {slot}")
+    return _reboot(updater, means, bundle.version, is_open=is_open)
+
+
+def _offered(
+    updater: Updater, config: Config, settings: UpdateConfig, now: datetime | None
+) -> tuple[Release | None, str]:
+    trust = web.context(None if settings.ca is None else Path(settings.ca))
+    found = feed.read(fetch_small(settings.feed, feed.MOST_BYTES, trust), settings.public_key)
+    if updater.version is None:
+        raise CannotUpdate("os-release has no IMAGE_VERSION: what runs has no version")
+    box = Situation(
+        box=config.box.id,
+        compatible=updater.compatible(),
+        version=updater.version,
+        refused=updater.slots.book().refused,
+        now=now,
+    )
+    verdict = feed.choose(found, box)
+    return verdict.release, verdict.why
+
+
+def _reboot(updater: Updater, means: Means, version: str | None, *, is_open: bool) -> str:
+    if not is_open:
+        return f"version {version or '(unknown)'} is installed; the reboot waits for the window"
+    updater.tell(BY, f"reboot into version {version or '(unknown)'}")
+    means.reboot()
+    return f"version {version or '(unknown)'} is installed; rebooting into it"

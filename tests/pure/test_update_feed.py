@@ -1,0 +1,231 @@
+"""Who may have which version, and when; which version is newer; when it is night."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+
+from agent.update import feed, pre_install, versions
+from agent.update.feed import BadFeed, Feed, Release, Situation
+from agent.update_config import UpdateConfig
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
+PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
+
+ORDERED = [
+    *("0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2"),
+    *("1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2", "1.10", "2026.11.25"),
+]
+VERSIONS = st.sampled_from(ORDERED)
+
+
+def test_versions_stand_in_the_order_of_semver() -> None:
+    assert sorted(set(ORDERED), key=versions.key) == ORDERED
+    assert versions.key("1.0") == versions.key("1.0.0") == versions.key("1+build.7")
+
+
+@given(VERSIONS, VERSIONS)
+def test_one_of_two_versions_goes_back_unless_they_are_the_same(one: str, two: str) -> None:
+    assert versions.goes_back(one, two) + versions.goes_back(two, one) == (one != two)
+
+
+@pytest.mark.parametrize("word", ["", "v1", "1.", "1..2", "1.2.3.4.5", "1-", "٣", "1 ", "1" * 70])
+def test_what_is_no_version_goes_back(word: str) -> None:
+    with pytest.raises(ValueError, match="not a version"):
+        versions.key(word)
+    assert versions.goes_back("1.0.0", word)
+    assert versions.goes_back(word, "1.0.0")
+    assert versions.goes_back(None, "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("now", "to", "downgrade", "may"),
+    [
+        ("1.0.0", "1.0.1", False, True),
+        ("1.0.0", "1.0.0", False, True),
+        ("1.0.1", "1.0.0", False, False),
+        ("1.0.1", "1.0.0", True, True),
+        ("1.0.0", "1.0.0-rc.1", False, False),
+        (None, "1.0.0", False, False),
+        (None, "1.0.0", True, True),
+    ],
+)
+def test_a_version_goes_back_only_where_it_was_signed_to(
+    now: str | None, to: str, *, downgrade: bool, may: bool
+) -> None:
+    if may:
+        pre_install.permits(now, to, downgrade=downgrade)
+    else:
+        with pytest.raises(pre_install.Held, match="downgrade=yes"):
+            pre_install.permits(now, to, downgrade=downgrade)
+
+
+def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> Release:
+    given: dict[str, Any] = {
+        "compatible": "vigie-pi-arm64",
+        "url": "https://example.org/x.raucb",
+        "sha256": "0" * 64,
+        "bytes": 1000,
+    }
+    return Release(version=version, share_percent=share_percent, **given | more)
+
+
+def situation(box: str = "casa-0001", **more: Any) -> Situation:
+    given: dict[str, Any] = {
+        "compatible": "vigie-pi-arm64",
+        "version": "1.0.0",
+        "refused": (),
+        "now": NOW,
+    }
+    return Situation(box=box, **given | more)
+
+
+def listed(*releases: Release) -> Feed:
+    return Feed(v=1, kind="vigie-feed", releases=releases)
+
+
+BOXES = [f"casa-{number:04}" for number in range(4000)]
+
+
+@pytest.mark.parametrize("share_percent", [1, 10, 50, 90])
+def test_a_share_is_that_share_of_the_boxes(share_percent: float) -> None:
+    for version in ("2.0.0", "2.0.1"):
+        taken = sum(feed.takes_part(box, version, share_percent) for box in BOXES)
+        # Four standard deviations of as many throws.
+        spread = (len(BOXES) * share_percent * (100 - share_percent)) ** 0.5 / 100
+        assert abs(taken - len(BOXES) * share_percent / 100) < 4 * spread
+
+
+@given(st.text(min_size=1), VERSIONS, st.floats(0, 100), st.floats(0, 100))
+def test_a_larger_share_keeps_those_that_were_in(
+    box: str, version: str, one: float, two: float
+) -> None:
+    small, large = sorted((one, two))
+    assert feed.takes_part(box, version, small) <= feed.takes_part(box, version, large)
+    assert feed.takes_part(box, version, 100)
+    assert not feed.takes_part(box, version, 0)
+
+
+def test_not_always_the_same_boxes_go_first() -> None:
+    first = {box for box in BOXES if feed.takes_part(box, "2.0.0", 10)}
+    second = {box for box in BOXES if feed.takes_part(box, "2.0.1", 10)}
+    assert len(first & second) < len(first) / 4
+
+
+@pytest.mark.parametrize(
+    ("offered", "box", "version", "why"),
+    [
+        ([release("2.0.0"), release("2.1.0")], situation(), "2.1.0", ""),
+        ([release("2.0.0"), release("2.1.0", 0)], situation(), "2.0.0", ""),
+        ([release("2.0.0")], situation(version="2.0.0"), None, "nothing newer than 2.0.0"),
+        ([release("2.0.0")], situation(version="3.0.0"), None, "nothing newer than 3.0.0"),
+        ([release("2.0.0")], situation(refused=("2.0.0",)), None, "2.0.0: fell back here before"),
+        ([release(compatible="x")], situation(), None, "nothing for vigie-pi-arm64"),
+        ([], situation(), None, "nothing for vigie-pi-arm64"),
+        ([release(share_percent=0)], situation(), None, "2.0.0: for 0 % of the boxes"),
+        ([release(not_before=datetime(2026, 11, 25, 1, tzinfo=UTC))], situation(), "2.0.0", ""),
+        ([release(not_before=datetime(2026, 11, 26, tzinfo=UTC))], situation(), None, "not before"),
+        (
+            [release(not_before=datetime(2026, 11, 25, 1, tzinfo=UTC))],
+            situation(now=None),
+            None,
+            "waits for a clock",
+        ),
+    ],
+)
+def test_the_newest_that_is_for_the_box_is_chosen_and_never_an_older_one(
+    offered: list[Release], box: Situation, version: str | None, why: str
+) -> None:
+    verdict = feed.choose(listed(*offered), box)
+    assert (verdict.release.version if verdict.release else None) == version
+    assert why in verdict.why
+
+
+def signed(text: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
+    return base64.b64encode(key.sign(text)) + b"\n" + text
+
+
+def text(**more: Any) -> bytes:
+    entry = msgspec.to_builtins(release()) | more
+    return msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [entry]})
+
+
+def test_a_signed_feed_is_read() -> None:
+    assert feed.read(signed(text(not_before="2026-11-25T02:00:00Z")), PUBLIC) == listed(
+        release(not_before=NOW)
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "not signed with"),
+        (text(), "signature"),
+        (signed(text()) + b" ", "not signed with"),
+        (signed(text(), STRANGER), "not signed with"),
+        (signed(b"{}"), "not a feed"),
+        (signed(b"\xff"), "not a feed"),
+        (signed(text(url="http://example.org/x")), "not a feed"),
+        (signed(text(url="https://u@example.org/x")), "not a feed"),
+        (signed(text(share_percent=101)), "not a feed"),
+        (signed(text(bytes=0)), "not a feed"),
+        (signed(text(version="next")), "not a feed"),
+        (signed(text(extra=1)), "not a feed"),
+        (signed(text(not_before="2026-11-25T02:00:00")), "not a feed"),
+        (bytes(feed.MOST_BYTES + 1), "more than"),
+    ],
+)
+def test_what_is_not_the_centres_feed_is_refused_in_one_line(data: bytes, why: str) -> None:
+    with pytest.raises(BadFeed, match=why) as told:
+        feed.read(data, PUBLIC)
+    assert "\n" not in str(told.value)
+
+
+def settings(**more: str) -> UpdateConfig:
+    given = {"feed": "https://example.org/feed", "public_key": PUBLIC}
+    return msgspec.convert(given | more, UpdateConfig)
+
+
+@pytest.mark.parametrize(
+    ("window", "time_zone", "moment", "is_open"),
+    [
+        ("01:30-04:30", "UTC", "2026-11-25T01:30:00Z", True),
+        ("01:30-04:30", "UTC", "2026-11-25T04:29:59Z", True),
+        ("01:30-04:30", "UTC", "2026-11-25T04:30:00Z", False),
+        ("01:30-04:30", "UTC", "2026-11-25T01:29:59Z", False),
+        ("23:00-02:00", "UTC", "2026-11-25T23:30:00Z", True),
+        ("23:00-02:00", "UTC", "2026-11-25T01:59:00Z", True),
+        ("23:00-02:00", "UTC", "2026-11-25T12:00:00Z", False),
+        ("01:30-04:30", "Africa/Casablanca", "2026-11-25T00:30:00Z", True),
+        ("01:30-04:30", "Africa/Casablanca", "2026-11-25T03:30:00Z", False),
+    ],
+)
+def test_the_window_is_of_the_clock_on_the_wall(
+    window: str, time_zone: str, moment: str, *, is_open: bool
+) -> None:
+    given = settings(window=window, time_zone=time_zone)
+    assert given.is_open(datetime.fromisoformat(moment)) is is_open
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("window", "1-4"),
+        ("window", "25:00-26:00"),
+        ("window", "02:00-02:59"),
+        ("window", "02:00-02:00"),
+        ("time_zone", "Mars/Olympus"),
+        ("feed", "http://example.org/feed"),
+        ("public_key", "abc"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(key: str, value: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=key):
+        settings(**{key: value})

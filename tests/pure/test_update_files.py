@@ -1,0 +1,175 @@
+"""What the firmwares read, and what is written so that a cut leaves it old or new."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from agent.update import autoboot, backend, durable, grubenv
+from agent.update.firmware import Grub, RaspberryPi
+
+NAMES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=8))
+def test_a_block_is_read_as_it_was_written(variables: dict[str, str]) -> None:
+    block = grubenv.encode(variables)
+    assert len(block) == 1024
+    assert grubenv.decode(block) == variables
+
+
+@pytest.mark.skipif(shutil.which("grub-editenv") is None, reason="needs grub-common")
+def test_grubs_own_tool_reads_ours_and_we_read_its(tmp_path: Path) -> None:
+    path = tmp_path / "grubenv"
+    path.write_bytes(grubenv.encode({"default": "A", "try": "B", "odd": r"a\b =c"}))
+
+    def tool(*words: str) -> str:
+        done = subprocess.run(
+            ["grub-editenv", path, *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert tool("list").splitlines() == ["default=A", "try=B", r"odd=a\b =c"]
+    tool("set", "try=", "new=1")
+    assert grubenv.decode(path.read_bytes()) == {
+        "default": "A",
+        "try": "",
+        "odd": r"a\b =c",
+        "new": "1",
+    }
+    tool("create")
+    assert grubenv.decode(path.read_bytes()) == {}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"# GRUB Environment Block\n", bytes(1024), grubenv.encode({})[:-1] + b"\xff"]
+)
+def test_what_is_no_block_is_told(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"block|ASCII"):
+        grubenv.decode(data)
+
+
+def test_what_does_not_fit_into_a_block_is_told() -> None:
+    with pytest.raises(ValueError, match="more than 1024"):
+        grubenv.encode({"x": "y" * 1000})
+
+
+def test_what_decides_lies_within_one_sector() -> None:
+    one, two = (
+        grubenv.encode({"default": a, "try": b, "pending": b}) for a, b in (("A", "B"), ("B", ""))
+    )
+    assert one[512:] == two[512:]
+    boots = [autoboot.encode(2, 3), autoboot.encode(3, 2)]
+    assert {len(data) for data in boots} == {128}
+    assert sum(a != b for a, b in zip(*boots, strict=True)) == 2
+
+
+@pytest.mark.parametrize("partition", [2, 3])
+def test_autoboot_says_which_partition_boots(partition: int) -> None:
+    data = autoboot.encode(partition, 5 - partition)
+    assert autoboot.decode(data) == partition
+    assert data.decode().split() == [
+        *("[all]", "tryboot_a_b=1", f"boot_partition={partition}"),
+        *("[tryboot]", f"boot_partition={5 - partition}"),
+    ]
+
+
+def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
+    text = b"[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
+    assert autoboot.decode(text) == 2
+    assert autoboot.decode(b"boot_partition=3\r\n") == 3
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[tryboot]\nboot_partition=3\n", b"boot_partition=x", bytes(513)]
+)
+def test_an_autoboot_that_says_nothing_is_told(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"boot_partition|bytes"):
+        autoboot.decode(data)
+
+
+def test_a_file_of_the_same_length_is_written_in_place_and_any_other_is_replaced(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "grubenv"
+    durable.overwrite(path, b"one")
+    number = path.stat().st_ino
+    durable.overwrite(path, b"two")
+    assert (path.read_bytes(), path.stat().st_ino) == (b"two", number)
+    durable.overwrite(path, b"three")
+    assert (path.read_bytes(), path.stat().st_ino == number) == (b"three", False)
+    assert [file.name for file in tmp_path.iterdir()] == ["grubenv"]
+
+
+@pytest.mark.parametrize("line", ["", "rauc.slot=C", "rauc.slot=", "rauc.slot=A rauc.slot=B"])
+def test_a_system_that_was_not_booted_from_a_slot_has_none(line: str) -> None:
+    with pytest.raises(backend.NoSlots, match=r"rauc\.slot=A or B"):
+        backend.current(f"quiet {line} ro")
+    assert backend.current("quiet rauc.slot=B ro\n") == "B"
+
+
+def test_the_firmware_is_known_by_what_it_reads(tmp_path: Path) -> None:
+    with pytest.raises(backend.NoSlots, match=r"neither grubenv nor autoboot\.txt"):
+        backend.firmware(tmp_path, tmp_path)
+    (tmp_path / "autoboot.txt").touch()
+    assert isinstance(backend.firmware(tmp_path, tmp_path), RaspberryPi)
+    (tmp_path / "grubenv").touch()
+    assert isinstance(backend.firmware(tmp_path, tmp_path), Grub)
+
+
+def box(tmp_path: Path) -> Path:
+    for folder in ("proc", "select", "state/rauc", "etc"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "proc/cmdline").write_text("rauc.slot=A")
+    (tmp_path / "etc/os-release").write_text("ID=debian\nIMAGE_VERSION=1.2.3\n")
+    (tmp_path / "select/autoboot.txt").write_bytes(autoboot.encode(2, 3))
+    return tmp_path
+
+
+def ask(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = backend.main(["--root", str(root), *words])
+    return code, capsys.readouterr().out
+
+
+def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = box(tmp_path)
+    assert ask(root, capsys, "settle") == (0, "")
+    for words, said in (
+        (("get-current",), "A\n"),
+        (("get-primary",), "A\n"),
+        (("get-state", "A"), "good\n"),
+        (("get-state", "B"), "bad\n"),
+        (("set-state", "B", "bad"), ""),
+        (("set-primary", "B"), ""),
+        (("get-primary",), "B\n"),
+        (("get-state", "B"), "good\n"),
+        (("set-state", "A", "good"), ""),
+    ):
+        assert ask(root, capsys, *words) == (0, said)
+    assert backend.open_slots(root).book().slot("A").version == "1.2.3"
+    assert ask(root, capsys, "on-trial") == (1, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["get-state", "C"], ["set-state", "A", "x"], ["set-state", "A", "bad"], ["hello"]]
+)
+def test_what_is_no_question_or_not_to_be_is_a_no(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert ask(box(tmp_path), capsys, *words) == (1, "")
+
+
+def test_a_poweroff_is_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = box(tmp_path)
+    ask(root, capsys, "set-primary", "B")
+    assert ask(root, capsys, "leave") == (0, "")
+    assert not (root / "run/systemd/reboot-param").exists()
+    assert backend.open_slots(root).choice().pending == "B"
+    assert not backend.open_slots(root).choice().tried
+    assert backend.open_slots(root).leave()
+    assert (root / "run/systemd/reboot-param").read_text() == "0 tryboot\n"
+    assert backend.open_slots(root).choice().tried

@@ -1,0 +1,451 @@
+"""Two slots under a simulated firmware, with the power cut before any write: old or new, never half."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agent.update import autoboot, book, durable, firmware, grubenv
+from agent.update.book import Book, Slot
+from agent.update.firmware import Choice, Firmware, Grub, RaspberryPi, other
+from agent.update.slots import Refused, Slots
+
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of small writes
+NOW = "2026-11-25T02:00:00Z"
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+class Board:
+    """A box: its partitions, its firmware, and what lies in its slots."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder = folder
+        self.kind = kind
+        self.select, self.state = folder / "select", folder / "state"
+        self.reboot_param = folder / "run/systemd/reboot-param"
+        self.select.mkdir()
+        self.state.mkdir()
+        self.writes_left: int | None = None
+        self.whole: dict[Slot, str | None] = {"A": "1", "B": None}
+        self.running: Slot = "A"
+        if kind == "grub":
+            block = grubenv.encode({"default": "A", "try": "", "other": "kept"})
+            (self.select / "grubenv").write_bytes(block)
+        else:
+            (self.select / "autoboot.txt").write_bytes(autoboot.encode(2, 3))
+        self.slots = self._slots()
+
+    def _count(self) -> None:
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise Cut
+            self.writes_left -= 1
+
+    def _put(self, path: Path, data: bytes) -> None:
+        self._count()
+        durable.overwrite(path, data)
+
+    def _write(self, folder: Path, kept: Book) -> None:
+        self._count()
+        book.write(folder, kept)
+
+    def _slots(self) -> Slots:
+        way: Firmware
+        if self.kind == "grub":
+            way = Grub(self.select, self._put)
+        else:
+            way = RaspberryPi(self.select, self.reboot_param, self.folder / "none", self._put)
+        return Slots(way, self.state, self.running, self._write)
+
+    def boot(self, *, orderly: bool) -> Slot:
+        """What the firmware does: choose, and forget the trial."""
+        if self.kind == "grub":
+            variables = grubenv.decode((self.select / "grubenv").read_bytes())
+            chosen = variables["try"] or variables["default"]
+            variables["try"] = ""
+            (self.select / "grubenv").write_bytes(grubenv.encode(variables))
+        else:
+            armed = orderly and self.reboot_param.exists()
+            text = (self.select / "autoboot.txt").read_text()
+            assert len(text) <= 512
+            boots, tries = (
+                line.partition("=")[2] for line in text.split() if "boot_partition" in line
+            )
+            chosen = {"2": "A", "3": "B"}[tries if armed else boots]
+        self.reboot_param.unlink(missing_ok=True)
+        self.running = "A" if chosen == "A" else "B"
+        self.writes_left = None
+        self.slots = self._slots()
+        return self.running
+
+    def write_slot(self, slot: Slot, version: str) -> None:
+        """The images, in two halves."""
+        self._count()
+        self.whole[slot] = None
+        self._count()
+        self.whole[slot] = version
+
+
+class Life(RuleBasedStateMachine):
+    """All that may happen to a box in any order, cut anywhere."""
+
+    kind = "grub"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp(dir=IN_MEMORY))
+        self.committed: set[Slot] = {"A"}
+        self.installs = 0
+        self.trials: dict[int, int] = {}
+        self.settled = True
+
+    @initialize()
+    def flashed(self) -> None:
+        self.board = Board(self.home, self.kind)
+        self.board.slots.settle("1", NOW)
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.home)
+
+    def boot(self, *, orderly: bool = False) -> None:
+        slot = self.board.boot(orderly=orderly)
+        assert self.board.whole[slot] is not None, "a slot that is not whole was booted"
+        if slot not in self.committed:
+            self.trials[self.installs] = self.trials.get(self.installs, 0) + 1
+            assert self.trials[self.installs] == 1, "tried twice"
+        elif len(self.committed) > 1:
+            # Cut while it became the default: from here on it is one of the two.
+            self.committed = {self.board.slots.choice().default}
+        self.settled = False
+
+    @rule(cut=st.none() | st.integers(0, 5))
+    def settle(self, cut: int | None) -> None:
+        self.board.writes_left = cut
+        try:
+            self.board.slots.settle(self.board.whole[self.board.running], NOW)
+        except Cut:
+            self.boot()
+            return
+        self.board.writes_left = None
+        self.settled = True
+
+    @precondition(lambda self: self.settled)
+    @rule(cut=st.none() | st.integers(0, 9))
+    def install(self, cut: int | None) -> None:
+        slots, target = self.board.slots, other(self.board.running)
+        self.board.writes_left = cut
+        try:
+            slots.installing("2")
+            slots.set_state(target, good=False)
+            self.board.write_slot(target, "2")
+            self.installs += 1
+            slots.set_primary(target)
+        except Refused:
+            assert target in self.committed
+            self.board.writes_left = None
+        except Cut:
+            self.boot()
+        else:
+            self.board.writes_left = None
+
+    @precondition(lambda self: self.settled)
+    @rule(cut=st.none() | st.integers(0, 4))
+    def found_good(self, cut: int | None) -> None:
+        running = self.board.running
+        self.board.writes_left = cut
+        try:
+            self.board.slots.set_state(running, good=True)
+        except Cut:
+            self.committed.add(running)
+            self.boot()
+            return
+        self.board.writes_left = None
+        self.committed = {running}
+        assert self.board.slots.choice() in (
+            Choice(default=running),
+            Choice(default=running, pending=other(running)),
+        )
+
+    @rule(cut=st.none() | st.integers(0, 4))
+    def reboot(self, cut: int | None) -> None:
+        self.board.writes_left = cut
+        try:
+            self.board.slots.leave()
+        except Cut:
+            self.boot()
+            return
+        self.boot(orderly=True)
+
+    @rule()
+    def power_cut(self) -> None:
+        self.boot()
+
+    @precondition(lambda self: self.settled and self.board.whole[other(self.board.running)])
+    @rule()
+    def go_back(self) -> None:
+        if not self.board.slots.on_trial():
+            self.installs += 1
+            self.board.slots.set_primary(other(self.board.running))
+
+    @rule()
+    def take_back(self) -> None:
+        self.board.slots.set_primary(self.board.slots.choice().default)
+        assert self.board.slots.primary() == self.board.slots.choice().default
+
+    @invariant()
+    def the_default_is_whole_and_was_found_good(self) -> None:
+        if hasattr(self, "board"):
+            default = self.board.slots.choice().default
+            assert default in self.committed
+            assert self.board.whole[default] is not None
+
+    @invariant()
+    def what_is_about_to_be_tried_is_whole(self) -> None:
+        if hasattr(self, "board"):
+            assert self.board.whole[self.board.slots.primary()] is not None
+
+
+class LifeWithGrub(Life):
+    kind = "grub"
+
+
+class LifeOfARaspberryPi(Life):
+    kind = "raspberry pi"
+
+
+TestLifeWithGrub = LifeWithGrub.TestCase
+TestLifeOfARaspberryPi = LifeOfARaspberryPi.TestCase
+TestLifeWithGrub.settings = TestLifeOfARaspberryPi.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None
+)
+
+
+def lives() -> Iterator[tuple[str, ...]]:
+    """All that may happen in three steps, the last of which may be cut."""
+    steps = ("install", "found_good", "reboot", "settle", "power_cut")
+    for first in itertools.product(steps, repeat=2):
+        yield from ((*first, last) for last in steps[:-1])
+
+
+@pytest.mark.parametrize("life", [LifeWithGrub, LifeOfARaspberryPi], ids=lambda one: one.kind)
+def test_every_short_life_with_a_cut_before_any_write_ends_with_a_system_that_works(
+    life: type[Life],
+) -> None:
+    ended = 0
+    for steps in lives():
+        for cut in range(8):
+            box = life()
+            box.flashed()
+            for step in steps[:-1]:
+                act(box, step, None)
+            act(box, steps[-1], cut)
+            box.the_default_is_whole_and_was_found_good()
+            box.what_is_about_to_be_tried_is_whole()
+            for orderly in (True, False):
+                box.boot(orderly=orderly)
+                box.settle(cut=None)
+            box.teardown()
+            ended += 1
+    assert ended == 5**2 * 4 * 8
+
+
+def act(box: Life, step: str, cut: int | None) -> None:
+    if step in ("install", "found_good") and not box.settled:
+        box.settle(cut=None)
+    if step == "power_cut":
+        box.power_cut()
+    else:
+        getattr(box, step)(cut=cut)
+
+
+KINDS = pytest.mark.parametrize("kind", ["grub", "raspberry pi"])
+
+
+def installed(tmp_path: Path, kind: str) -> Board:
+    board = Board(tmp_path, kind)
+    board.slots.settle("1.0.0", NOW)
+    board.slots.installing("2.0.0")
+    board.slots.set_state("B", good=False)
+    assert board.slots.book().slot("B").state == "bad"
+    assert board.slots.book().slot("B").version is None
+    board.write_slot("B", "2.0.0")
+    board.slots.set_primary("B")
+    return board
+
+
+@KINDS
+def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
+    tmp_path: Path, kind: str
+) -> None:
+    board = installed(tmp_path, kind)
+    assert board.slots.primary() == "B"
+    assert not board.slots.on_trial()
+    assert board.slots.leave()
+    assert board.boot(orderly=True) == "B"
+    board.slots.settle("2.0.0", NOW)
+    assert board.slots.on_trial()
+    assert board.slots.primary() == "A"
+    board.slots.set_state("B", good=True)
+    assert not board.slots.on_trial()
+    assert board.boot(orderly=False) == "B"
+    assert board.slots.settle("2.0.0", NOW) is None
+    kept = board.slots.book()
+    assert (kept.slot("A").version, kept.slot("A").state) == ("1.0.0", "good")
+    assert (kept.slot("B").version, kept.slot("B").state) == ("2.0.0", "good")
+    assert kept.fell_back is None
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("came_up", "why"),
+    [
+        (True, "it came up and did not prove itself"),
+        (False, "it did not come up, or the power was cut"),
+    ],
+)
+def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
+    tmp_path: Path, kind: str, why: str, *, came_up: bool
+) -> None:
+    board = installed(tmp_path, kind)
+    board.slots.leave()
+    board.boot(orderly=True)
+    if came_up:
+        board.slots.settle("2.0.0", NOW)
+    assert board.boot(orderly=False) == "A"
+    found = board.slots.settle("1.0.0", NOW)
+    assert found is not None
+    assert (found.version, found.slot, found.why) == ("2.0.0", "B", why)
+    kept = board.slots.book()
+    assert kept.refused == ("2.0.0",)
+    assert kept.slot("B").state == "bad"
+    assert board.slots.choice() == Choice(default="A")
+    assert board.slots.settle("1.0.0", NOW) is None
+    board.slots.set_state("A", good=True)
+    assert board.slots.book().fell_back == found, "that the old one works does not mend the new one"
+    board.slots.accept()
+    assert (board.slots.book().fell_back, board.slots.book().refused) == (None, ())
+
+
+@KINDS
+def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
+    tmp_path: Path, kind: str
+) -> None:
+    board = installed(tmp_path, kind)
+    for good in (False, True):
+        board.slots.leave()
+        assert board.boot(orderly=True) == "B"
+        board.slots.settle("2.0.0", NOW)
+        if good:
+            board.slots.set_state("B", good=True)
+        else:
+            board.boot(orderly=True)
+            board.slots.settle("1.0.0", NOW)
+            board.slots.set_primary("B")
+    assert board.slots.book().refused == ()
+    assert board.slots.book().fell_back is None
+
+
+@KINDS
+def test_a_power_cut_before_the_reboot_loses_no_trial_or_loses_only_the_trial(
+    tmp_path: Path, kind: str
+) -> None:
+    board = installed(tmp_path, kind)
+    booted = board.boot(orderly=False)
+    # GRUB tries at whatever boot comes; a Raspberry Pi forgets with the power, and tries later.
+    assert booted == ("B" if kind == "grub" else "A")
+    if kind != "grub":
+        assert board.slots.settle("1.0.0", NOW) is None
+        board.slots.leave()
+        assert board.boot(orderly=True) == "B"
+
+
+@KINDS
+def test_the_default_is_not_to_be_written_over_while_another_is_on_trial(
+    tmp_path: Path, kind: str
+) -> None:
+    board = installed(tmp_path, kind)
+    board.slots.leave()
+    board.boot(orderly=True)
+    with pytest.raises(Refused, match="slot A is the default"):
+        board.slots.set_state("A", good=False)
+
+
+@KINDS
+def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
+    tmp_path: Path, kind: str
+) -> None:
+    board = installed(tmp_path, kind)
+    board.slots.leave()
+    board.boot(orderly=True)
+    board.slots.settle("2.0.0", NOW)
+    board.slots.set_state("B", good=False)
+    assert board.slots.on_trial()
+    board.boot(orderly=True)
+    found = board.slots.settle("1.0.0", NOW)
+    assert found is not None
+    assert found.version == "2.0.0"
+
+
+@KINDS
+def test_what_waits_can_be_taken_back(tmp_path: Path, kind: str) -> None:
+    board = installed(tmp_path, kind)
+    board.slots.set_primary("A")
+    board.slots.leave()
+    assert board.boot(orderly=True) == "A"
+    assert board.slots.settle("1.0.0", NOW) is None
+
+
+@KINDS
+def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
+    tmp_path: Path, kind: str
+) -> None:
+    board = Board(tmp_path, kind)
+    path = board.select / ("grubenv" if kind == "grub" else "autoboot.txt")
+    path.write_bytes(b"\xff\x00 rubbish")
+    assert board.slots.choice() == Choice(default="A")
+    board.slots.settle("1.0.0", NOW)
+    assert board.boot(orderly=False) == "A"
+
+
+@pytest.mark.parametrize("kept", [b"", b"{", b'{"v":2}', b"\xff", b"[]"])
+def test_a_book_that_cannot_be_read_is_an_empty_one(tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / book.NAME).write_bytes(kept)
+    assert book.read(tmp_path) == Book()
+
+
+def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_word(
+    tmp_path: Path,
+) -> None:
+    board = installed(tmp_path, "raspberry pi")
+    board.slots.leave()
+    board.boot(orderly=True)
+    (board.state / book.NAME).unlink()
+    assert not board.slots.on_trial()
+    word = tmp_path / "none/chosen/bootloader/tryboot"
+    word.parent.mkdir(parents=True)
+    word.write_bytes(b"\0\0\0\1")
+    assert board.slots.on_trial()
+
+
+def test_a_slot_that_stands_in_for_a_broken_default_is_not_on_trial(tmp_path: Path) -> None:
+    board = Board(tmp_path, "grub")
+    board.running, board.whole["B"] = "B", "1.0.0"
+    stands_in = board._slots()
+    assert not stands_in.on_trial()
+    assert stands_in.settle("1.0.0", NOW) is None
+    stands_in.set_state("B", good=True)
+    assert stands_in.choice() == Choice(default="B")
+
+
+def test_the_two_partitions_are_those_of_the_layout() -> None:
+    assert RaspberryPi.PARTITIONS == (("A", 2), ("B", 3))
+    assert firmware.SLOTS == ("A", "B")

@@ -1,0 +1,73 @@
+"""What was done is kept for the chain of custody: the newest of it, whatever becomes of the file."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.update import story
+from agent.update.pre_install import Held, bundle_version, read_through
+
+
+def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
+    for what in ("one", "two"):
+        story.add(tmp_path, "amina", what)
+    assert [(entry.by, entry.what) for entry in story.read(tmp_path)] == [
+        ("amina", "one"),
+        ("amina", "two"),
+    ]
+    assert (tmp_path / story.NAME).stat().st_mode & 0o777 == 0o644
+
+
+def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
+    for number in range(story.KEPT + 5):
+        story.add(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
+    entries = story.read(tmp_path)
+    assert len(entries) == story.KEPT
+    assert entries[0].what.startswith("5 ")
+    assert (tmp_path / story.NAME).stat().st_size < 200_000
+
+
+def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
+    story.add(tmp_path, "amina", "one")
+    path = tmp_path / story.NAME
+    path.write_bytes(b"\xff\n{}\n" + path.read_bytes() + b'{"id":')
+    assert [entry.what for entry in story.read(tmp_path)] == ["one"]
+    story.add(tmp_path, "amina", "two")
+    assert [entry.what for entry in story.read(tmp_path)] == ["one", "two"]
+
+
+def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
+    for what in ("one", "two", "three"):
+        story.add(tmp_path, "amina", what)
+    entries = story.read(tmp_path)
+    assert story.after(entries, entries[0].id) == entries[1:]
+    assert story.after(entries, entries[2].id) == ()
+    assert story.after(entries, "") == story.after(entries, "of another file") == entries
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, b"", b"[update]\ncompatible=x\n", b"\xff", b"version=2\n", b"[update\nversion=2\n"],
+)
+def test_a_bundle_whose_version_cannot_be_read_is_held(tmp_path: Path, text: bytes | None) -> None:
+    if text is not None:
+        (tmp_path / "manifest.raucm").write_bytes(text)
+    with pytest.raises(Held, match="no version"):
+        bundle_version(tmp_path)
+
+
+def test_a_bundles_version_is_the_manifests(tmp_path: Path) -> None:
+    (tmp_path / "manifest.raucm").write_text(
+        "[update]\ncompatible=a%b\nversion=2.0.0\n\n[meta.vigie]\nversion=9\n"
+    )
+    assert bundle_version(tmp_path) == "2.0.0"
+
+
+def test_a_payload_that_the_disk_does_not_give_is_held(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/root.img").write_bytes(bytes(3_000_000))
+    (tmp_path / "nowhere").symlink_to("absent")
+    read_through(tmp_path)
+    # The kernel gives no byte at address 0 of a process: an error in the midst of a read.
+    with pytest.raises(Held, match="the payload is damaged: "):
+        read_through(Path("/proc/self/task"))

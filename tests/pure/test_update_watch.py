@@ -1,0 +1,50 @@
+"""An update that fell back is a fault until it is mended or accepted."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.faults import FaultBoard
+from agent.update import backend, grubenv
+from agent.update.firmware import Grub
+from agent.update.slots import Slots
+from agent.update_watch import BOOK, LOOK_NS, UpdateWatch
+from tests.conftest import HeldClock
+
+
+def test_the_book_is_where_root_writes_it() -> None:
+    assert Path("/", BOOK).parent == backend.STATE
+
+
+@pytest.mark.raises_fault("SYS-08")
+def test_a_fall_back_is_a_fault_until_somebody_accepts_it(tmp_path: Path, clock: HeldClock) -> None:
+    faults = FaultBoard(clock.boottime_ns)
+    watch = UpdateWatch(tmp_path, faults)
+    watch.look(0)
+    assert faults.active() == ()
+    path = tmp_path / "grubenv"
+    path.write_bytes(grubenv.encode({"default": "A", "pending": "B"}))
+    slots = Slots(Grub(tmp_path), tmp_path / "state/rauc", "A")
+    slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    watch.look(LOOK_NS - 1)
+    assert faults.active() == ()
+    watch.look(LOOK_NS)
+    (fault,) = faults.active()
+    assert (fault.code, fault.subject) == ("SYS-08", "update")
+    assert fault.detail == (
+        "version (unknown): it did not come up, or the power was cut (2026-11-25T02:00:00Z)"
+    )
+    slots.accept()
+    watch.look(2 * LOOK_NS)
+    assert faults.active() == ()
+
+
+@pytest.mark.parametrize("kept", [b"", b"[]", b"\xff", b'{"fell_back":1}'])
+def test_a_book_that_cannot_be_read_is_no_fault(
+    tmp_path: Path, clock: HeldClock, kept: bytes
+) -> None:
+    (tmp_path / BOOK).parent.mkdir(parents=True)
+    (tmp_path / BOOK).write_bytes(kept)
+    faults = FaultBoard(clock.boottime_ns)
+    UpdateWatch(tmp_path, faults).look(0)
+    assert faults.active() == ()

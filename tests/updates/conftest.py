@@ -1,0 +1,259 @@
+"""A box of files for the real RAUC: its own D-Bus, its service, a test authority, tiny bundles."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.update import grubenv
+from agent.update.backend import open_slots
+from agent.update.slots import Slots
+from tests.updates.file_server import FileServer
+
+COMPATIBLE = "vigie-virt-amd64"
+NEEDS = ("rauc", "dbus-daemon", "mksquashfs")
+WRAPPER = """#!/bin/sh
+{before}
+exec {python} -P -m {module} "$@"
+"""
+BUS = """<busconfig><type>system</type><listen>unix:path={path}</listen>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+<allow receive_sender="*"/></policy></busconfig>
+"""
+SYSTEM = """[system]
+compatible={compatible}
+bootloader=custom
+bundle-formats=verity plain
+data-directory={root}/state/rauc
+mountprefix={root}/mounts
+[handlers]
+bootloader-custom-backend={root}/slots
+pre-install={root}/pre-install
+[keyring]
+path={root}/keyring.pem
+"""
+SLOT = """[slot.rootfs.{n}]
+device={root}/root_{s}
+type=raw
+bootname={S}
+[slot.boot.{n}]
+device={root}/boot_{s}
+type=raw
+parent=rootfs.{n}
+"""
+
+
+class Authority:
+    """Who signs bundles."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.cert, self.key = folder / f"{name}.pem", folder / f"{name}.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.now(UTC)
+        usage = {
+            field: field in ("digital_signature", "key_cert_sign")
+            for field in (
+                *("digital_signature", "content_commitment", "key_encipherment", "crl_sign"),
+                *("data_encipherment", "key_agreement", "key_cert_sign"),
+                *("encipher_only", "decipher_only"),
+            )
+        }
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        self.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+
+    def bundle(
+        self,
+        path: Path,
+        version: str,
+        *,
+        form: str = "verity",
+        compatible: str = COMPATIBLE,
+        meta: str = "",
+        size_bytes: int = 600_000,
+    ) -> Path:
+        """A bundle whose images are the version's name, again and again."""
+        content = path.with_suffix(".content")
+        content.mkdir()
+        for name, size in (("root.img", size_bytes), ("boot.img", 40_000)):
+            (content / name).write_bytes(image(name, version, size))
+        (content / "manifest.raucm").write_text(
+            f"[update]\ncompatible={compatible}\nversion={version}\n[bundle]\nformat={form}\n{meta}"
+            "[image.rootfs]\nfilename=root.img\n[image.boot]\nfilename=boot.img\n"
+        )
+        words = ["rauc", "bundle", f"--cert={self.cert}", f"--key={self.key}", content, path]
+        subprocess.run(words, check=True, capture_output=True)
+        shutil.rmtree(content)
+        return path
+
+
+def image(name: str, version: str, size_bytes: int = 600_000) -> bytes:
+    """What is in a slot after a version was installed; no two blocks of it are the same."""
+    lines = (f"{name} {version} {line}\n".encode() for line in range(size_bytes // 8))
+    return b"".join(lines)[:size_bytes]
+
+
+class Box:
+    """A box whose files begin at `root`, and the service that runs for it."""
+
+    def __init__(self, root: Path, authority: Authority) -> None:
+        self.root = root
+        for folder in ("proc", "select", "state/rauc", "etc/rauc", "mounts", "run"):
+            (root / folder).mkdir(parents=True)
+        block = grubenv.encode({"default": "A", "try": "", "pending": ""})
+        (root / "select/grubenv").write_bytes(block)
+        for name in ("root_a", "root_b", "boot_a", "boot_b"):
+            (root / name).write_bytes(bytes(1 << 20))
+        self.runs("A", "1.0.0")
+        shutil.copy(authority.cert, root / "keyring.pem")
+        conf = SYSTEM.format(compatible=COMPATIBLE, root=root)
+        conf += "".join(SLOT.format(n=n, s="ab"[n], S="AB"[n], root=root) for n in (0, 1))
+        self.conf = root / "etc/rauc/system.conf"
+        self.conf.write_text(conf)
+        self.wrap()
+        bus = root / "bus"
+        (root / "bus.conf").write_text(BUS.format(path=bus))
+        self.environ = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus}"}
+        self._bus = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={root / 'bus.conf'}", "--nofork", "--print-address=1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._bus.stdout
+        assert self._bus.stdout.readline()
+        self.log = root / "rauc.log"
+        self._service: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def wrap(self, before: str = "") -> None:
+        """The programs that RAUC starts. `before` is shell, done first by the backend."""
+        for name, module, first in (
+            ("slots", f"agent.update.backend --root {self.root}", before),
+            ("pre-install", f"agent.update.pre_install {self.root}", ""),
+        ):
+            path = self.root / name
+            path.write_text(WRAPPER.format(before=first, python=sys.executable, module=module))
+            path.chmod(0o755)
+
+    def runs(self, slot: str, version: str) -> None:
+        """It was booted from there."""
+        (self.root / "proc/cmdline").write_text(f"quiet root=/dev/vda4 rauc.slot={slot}\n")
+        (self.root / "etc/os-release").write_text(f'ID=debian\nIMAGE_VERSION="{version}"\n')
+
+    def start(self) -> None:
+        """RAUC's service, which asks what runs when it begins."""
+        with self.log.open("ab") as log:
+            self._service = subprocess.Popen(
+                ["rauc", "-c", self.conf, "service"],
+                env=self.environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        waiting = ["gdbus", "wait", "--system", "--timeout", "30", "de.pengutronix.rauc"]
+        subprocess.run(waiting, env=self.environ, check=True)
+
+    def stop(self) -> None:
+        """The service ends."""
+        assert self._service
+        self._service.kill()
+        self._service.wait()
+
+    def reboot(self, version: str, slot: str = "") -> None:
+        """What GRUB does, and the unit that settles."""
+        self.stop()
+        path = self.root / "select/grubenv"
+        variables = grubenv.decode(path.read_bytes())
+        chosen = slot or variables["try"] or variables["default"]
+        path.write_bytes(grubenv.encode({**variables, "try": ""}))
+        self.runs(chosen, version)
+        self.slots.settle(version, "2026-11-25T02:00:00Z")
+        self.start()
+
+    @property
+    def slots(self) -> Slots:
+        """As they stand."""
+        return open_slots(self.root)
+
+    def rauc(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """The command line, as a technician has it."""
+        asked = ["rauc", "-c", self.conf, *words]
+        return subprocess.run(asked, env=self.environ, capture_output=True, text=True, check=False)
+
+    def vigie(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """`vigie update`."""
+        asked = [sys.executable, "-m", "agent", "update", "--root", self.root, *words]
+        environ = {**self.environ, "COLUMNS": "80"}
+        return subprocess.run(asked, env=environ, capture_output=True, text=True, check=False)
+
+    def holds(self, slot: str, version: str) -> bool:
+        """Whether the whole of a version's images lie in a slot."""
+        wanted = {"root": image("root.img", version), "boot": image("boot.img", version, 40_000)}
+        return all(
+            (self.root / f"{name}_{slot.lower()}").read_bytes().startswith(data)
+            for name, data in wanted.items()
+        )
+
+    def is_empty(self, slot: str) -> bool:
+        """Whether nothing was ever written into it."""
+        return not any((self.root / f"root_{slot.lower()}").read_bytes())
+
+    def close(self) -> None:
+        """All of it ends."""
+        self.stop()
+        self._bus.terminate()
+        self._bus.wait()
+        if self._bus.stdout:
+            self._bus.stdout.close()
+        # A service that was killed leaves its bundle mounted, as a power cut does not.
+        for line in Path("/proc/mounts").read_text().splitlines():
+            if line.split()[1].startswith(f"{self.root}/"):
+                subprocess.run(["umount", line.split()[1]], check=True)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"), "centre")
+
+
+@pytest.fixture
+def box(tmp_path: Path, authority: Authority) -> Iterator[Box]:
+    missing = [name for name in NEEDS if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: apt-get install rauc dbus squashfs-tools")
+    made = Box(tmp_path / "box", authority)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    made = FileServer()
+    yield made
+    made.close()

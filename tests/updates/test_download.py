@@ -1,0 +1,190 @@
+"""Downloads from a real server: what is resumed, what is begun anew, what is not taken."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.update import download, web
+from agent.update.download import Download, Gone, Wanted
+from agent.update.web import WebError
+from tests.updates.file_server import FileServer
+
+DATA = random.Random(5).randbytes(700_000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def file(server: FileServer) -> Iterator[str]:
+    server.files["/a.raucb"], server.tags["/a.raucb"] = DATA, '"one"'
+    return server.url("/a.raucb")
+
+
+class Waits:
+    """Waiting takes no time here; it is counted."""
+
+    def __init__(self, stop_after: int = 100) -> None:
+        self.seconds: list[float] = []
+        self._stop_after = stop_after
+
+    def __call__(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return len(self.seconds) >= self._stop_after
+
+
+def fetch(wanted: Wanted, folder: Path, waits: Waits | None = None) -> bytes:
+    steps: list[tuple[int, int]] = []
+    path = Download(wanted, folder, web.context(None)).fetch(
+        lambda done, total: steps.append((done, total)), waits or Waits()
+    )
+    assert all(total == len(DATA) for _, total in steps)
+    assert steps == sorted(steps)
+    return path.read_bytes()
+
+
+def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    wanted = Wanted(url=file, sha256=SHA256, size_bytes=len(DATA))
+    assert fetch(wanted, tmp_path) == DATA
+    assert [path.name for path in tmp_path.iterdir()] == [wanted.name]
+    assert fetch(wanted, tmp_path) == DATA
+    assert server.ranges == [None]
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.cuts = [100_000, 250_000, 10]
+    waits = Waits()
+    assert fetch(Wanted(url=file), tmp_path, waits) == DATA
+    assert server.ranges == [None, "bytes=100000-", "bytes=350000-", "bytes=350010-"]
+    assert server.sent_bytes == len(DATA)
+    assert waits.seconds == [1.0, 1.0, 1.0]
+
+
+def test_what_has_come_is_kept_over_a_restart(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.cuts = [300_000]
+    with pytest.raises(WebError, match="400000 bytes are missing"):
+        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
+    assert fetch(Wanted(url=file), tmp_path) == DATA
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+@pytest.mark.parametrize("how", ["another file", "no ranges", "no tag"])
+def test_it_begins_anew_where_it_cannot_be_sure(
+    server: FileServer, file: str, tmp_path: Path, how: str
+) -> None:
+    server.cuts = [300_000]
+    if how == "no tag":
+        server.tags.clear()
+    with pytest.raises(WebError):
+        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
+    fresh = DATA
+    if how == "another file":
+        fresh = DATA[::-1]
+        server.files["/a.raucb"], server.tags["/a.raucb"] = fresh, '"two"'
+    server.knows_ranges = how != "no ranges"
+    assert fetch(Wanted(url=file), tmp_path) == fresh
+
+
+def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.tags.clear()
+    server.cuts = [300_000]
+    assert fetch(Wanted(url=file, sha256=SHA256), tmp_path) == DATA
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.status = [503] * 20
+    waits = Waits()
+    with pytest.raises(WebError, match="503"):
+        fetch(Wanted(url=file), tmp_path, waits)
+    assert waits.seconds == [1.0, 4.0, 16.0, 60.0, 60.0]
+    assert len(server.ranges) == download.TRIES
+
+
+def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_same_day(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    wanted = Wanted(url=file, sha256="0" * 64)
+    with pytest.raises(Gone, match="its SHA-256 is another"):
+        fetch(wanted, tmp_path)
+    assert not list(tmp_path.glob("*.raucb"))
+    with pytest.raises(Gone, match="less than a day ago"):
+        fetch(wanted, tmp_path)
+    assert len(server.ranges) == 1
+    made_s = (tmp_path / f"{wanted.name}.wrong").stat().st_mtime
+    tomorrow = Download(wanted, tmp_path, web.context(None), lambda: made_s + 86_401)
+    with pytest.raises(Gone, match="its SHA-256 is another"):
+        tomorrow.fetch(lambda _done, _total: None, Waits())
+    assert len(server.ranges) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size_bytes": 5}, "700000 bytes, and not the 5 of the feed"),
+        ({"path": "/b.raucb"}, "404"),
+        ({"says_length": False}, "does not say how long it is"),
+        ({"huge": True}, "MB free"),
+    ],
+    ids=["size", "absent", "no length", "no room"],
+)
+def test_what_cannot_be_is_not_begun(
+    server: FileServer,
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+    said: str,
+) -> None:
+    server.says_length = bool(change.get("says_length", True))
+    if change.get("huge"):
+        monkeypatch.setattr(download, "RESERVE_BYTES", 1 << 60)
+    size = change.get("size_bytes")
+    url = server.url(str(change.get("path", "/a.raucb")))
+    wanted = Wanted(url=url, size_bytes=size if isinstance(size, int) else None)
+    with pytest.raises(Gone, match=said):
+        fetch(wanted, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert file
+
+
+def test_a_redirect_is_followed_but_not_for_ever(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.moved["/moved"] = file
+    assert fetch(Wanted(url=server.url("/moved")), tmp_path) == DATA
+    server.moved["/round"] = server.url("/round")
+    with pytest.raises(WebError, match="more than 3 times"):
+        fetch(Wanted(url=server.url("/round")), tmp_path, Waits(stop_after=1))
+    server.moved["/file"] = "file:///etc/passwd"
+    with pytest.raises(WebError, match="not an address"):
+        fetch(Wanted(url=server.url("/file")), tmp_path, Waits(stop_after=1))
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(
+    server: FileServer, file: str, tmp_path: Path
+) -> None:
+    server.cuts = [300_000]
+    with pytest.raises(WebError):
+        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
+    (part,) = tmp_path.glob("*.part")
+    part.write_bytes(bytes(len(DATA) + 1))
+    assert fetch(Wanted(url=file), tmp_path) == DATA
+
+
+def test_a_small_file_has_a_bound(server: FileServer) -> None:
+    server.files["/feed"] = bytes(1000)
+    assert len(download.fetch_small(server.url("/feed"), 1000, web.context(None))) == 1000
+    with pytest.raises(WebError, match="more than 999 bytes"):
+        download.fetch_small(server.url("/feed"), 999, web.context(None))

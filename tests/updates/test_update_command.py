@@ -1,0 +1,484 @@
+"""`vigie update` on a box of files: status, install, mark, rollback, check; every refusal is one line."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+from agent import config as configuration
+from agent.update import receipt, story
+from agent.update.follow import Means, follow
+from agent.update.rauc import Rauc
+from agent.update.work import Steps, Updater
+from tests.updates.conftest import COMPATIBLE, Authority, Box
+from tests.updates.file_server import FileServer
+from tests.updates.test_rauc import tamper
+
+CAN_MOUNT_VERITY = os.geteuid() == 0 and Path("/dev/mapper/control").exists()
+KEY = Ed25519PrivateKey.generate()
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "x"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {{}}
+"""
+UPDATE = """
+[update]
+feed = "{feed}"
+public_key = "{key}"
+ca = "{ca}"
+"""
+
+
+@pytest.fixture
+def newer(tmp_path: Path, authority: Authority) -> Path:
+    return authority.bundle(tmp_path / "newer.raucb", "2.0.0")
+
+
+def was_installed(box: Box, code: int, said: str) -> None:
+    """It went through all checks; the kernel has dm-verity, or not, and then says so itself."""
+    if CAN_MOUNT_VERITY:
+        assert code == 0, said
+        assert box.holds("B", "2.0.0")
+        assert box.slots.choice().pending == "B"
+    else:
+        assert code == 1
+        assert said.splitlines()[-1] == (
+            "vigie: not installed: Failed mounting bundle: "
+            "Failed to open /dev/mapper/control: No such file or directory"
+        )
+        assert box.is_empty("B")
+
+
+def was_refused(box: Box, code: int, said: str, why: str, wanted_code: int = 1) -> None:
+    assert code == wanted_code, said
+    (line,) = [line for line in said.splitlines() if line.startswith("vigie: ")]
+    assert why in line
+    assert "Traceback" not in said
+    assert box.is_empty("B")
+    assert box.slots.choice().pending is None
+    assert not list((box.root / "data/update").glob("*.raucb"))
+
+
+def test_the_status_is_told_to_people_and_to_machines(box: Box) -> None:
+    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    done = box.vigie("status")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
+        "  A  1.0.0             good  (runs, default)",
+        "  B  (unknown)         nothing in it that works",
+    ]
+    told = json.loads(box.vigie("status", "--json").stdout)
+    assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
+    assert told["compatible"] == COMPATIBLE
+    assert told["slots"]["A"] == {"state": "good", "version": "1.0.0", "runs": True}
+    assert told["slots"]["B"] == {"state": "bad", "version": None, "runs": False}
+
+
+def test_a_good_bundle_is_installed_from_a_file(box: Box, newer: Path) -> None:
+    done = box.vigie("install", newer)
+    was_installed(box, done.returncode, done.stdout + done.stderr)
+
+
+def test_a_good_bundle_is_installed_from_an_address(
+    box: Box, newer: Path, server: FileServer
+) -> None:
+    server.files["/new.raucb"] = newer.read_bytes()
+    digest = hashlib.sha256(newer.read_bytes()).hexdigest()
+    done = box.vigie("install", server.url("/new.raucb"), "--sha256", digest)
+    was_installed(box, done.returncode, done.stdout + done.stderr)
+    assert not list((box.root / "data/update").iterdir())
+
+
+def test_a_good_bundle_is_installed_from_a_stick(box: Box, newer: Path) -> None:
+    stick = box.root / "run/media/stick"
+    stick.mkdir(parents=True)
+    newer.rename(stick / "vigie-2.0.0.raucb")
+    done = box.vigie("install", "usb")
+    was_installed(box, done.returncode, done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_stick_without_a_bundle_or_with_two_is_told(box: Box, newer: Path, count: int) -> None:
+    for number in range(count):
+        stick = box.root / f"mnt/stick{number}"
+        stick.mkdir(parents=True)
+        shutil.copy(newer, stick / "x.raucb")
+    done = box.vigie("install", "usb")
+    was_refused(box, done.returncode, done.stderr, "usb: ", 2)
+
+
+@pytest.mark.parametrize(
+    ("version", "compatible", "why"),
+    [
+        ("0.9.0", COMPATIBLE, "version 0.9.0 is older than 1.0.0, which runs"),
+        ("2.0.0", "vigie-pi-arm64", f"for vigie-pi-arm64; this box is {COMPATIBLE}"),
+        ("next", COMPATIBLE, "version next is older than 1.0.0"),
+    ],
+)
+def test_what_is_not_for_this_box_is_told_before_anything_is_written(
+    box: Box, tmp_path: Path, authority: Authority, version: str, compatible: str, why: str
+) -> None:
+    bad = authority.bundle(tmp_path / "bad.raucb", version, compatible=compatible)
+    done = box.vigie("install", bad)
+    was_refused(box, done.returncode, done.stderr, why)
+
+
+def test_an_older_version_that_was_signed_to_be_one_passes(
+    box: Box, tmp_path: Path, authority: Authority
+) -> None:
+    meta = "[meta.vigie]\ndowngrade=yes\n"
+    older = authority.bundle(tmp_path / "old.raucb", "0.9.0", meta=meta)
+    done = box.vigie("install", older)
+    assert "is older" not in done.stderr
+    assert done.returncode == 0 or "/dev/mapper/control" in done.stderr
+
+
+def test_a_payload_that_was_tampered_with_is_found_though_its_signature_is_good(
+    box: Box, newer: Path
+) -> None:
+    tamper(newer)
+    assert box.rauc("info", newer).returncode == 0
+    done = box.vigie("install", newer)
+    was_refused(box, done.returncode, done.stderr, "the payload is not the one that was signed")
+
+
+def test_another_signer_is_refused(box: Box, tmp_path: Path) -> None:
+    bad = Authority(tmp_path, "stranger").bundle(tmp_path / "bad.raucb", "2.0.0")
+    done = box.vigie("install", bad)
+    was_refused(box, done.returncode, done.stderr, "signature verification failed")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["/nowhere.raucb"], "/nowhere.raucb: no such file"),
+        (["ftp://host/x.raucb"], "'ftp://host/x.raucb': not an address; allowed: https://"),
+        (["https:///x.raucb"], "not an address"),
+        (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_line(box: Box, words: list[str], why: str) -> None:
+    done = box.vigie("install", *words)
+    was_refused(box, done.returncode, done.stderr, why, 2)
+
+
+def test_a_file_that_is_no_bundle_is_told(box: Box, tmp_path: Path) -> None:
+    path = tmp_path / "x.raucb"
+    path.write_bytes(bytes(9000))
+    done = box.vigie("install", path)
+    was_refused(box, done.returncode, done.stderr, "not installed: ")
+
+
+def test_the_hash_of_a_file_is_compared(box: Box, newer: Path) -> None:
+    done = box.vigie("install", newer, "--sha256", "0" * 64)
+    was_refused(box, done.returncode, done.stderr, "its SHA-256 is ")
+
+
+def installed(box: Box, version: str = "2.0.0") -> None:
+    """As RAUC leaves it, without a kernel that mounts."""
+    box.slots.installing(version)
+    box.slots.set_state("B", good=False)
+    box.slots.set_primary("B")
+
+
+def test_what_is_installed_can_be_taken_back(box: Box) -> None:
+    installed(box)
+    assert "tried at the next reboot" in box.vigie("status").stdout
+    done = box.vigie("rollback")
+    assert (done.returncode, done.stdout) == (0, "slot B is not tried; slot A stays\n")
+    assert box.slots.choice().pending is None
+
+
+def test_a_trial_is_told_marked_good_and_gone_back_from(box: Box, newer: Path) -> None:
+    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    installed(box)
+    box.reboot("2.0.0")
+    assert "on trial: slot A comes back" in box.vigie("status").stdout
+    done = box.vigie("install", newer)
+    assert "this system is on trial" in done.stderr
+    assert box.vigie("mark", "good").returncode == 0
+    assert box.slots.choice().default == "B"
+    done = box.vigie("rollback")
+    assert done.stdout == (
+        "version 1.0.0 in slot A is tried at the next reboot, and stays if it proves itself\n"
+    )
+    box.reboot("1.0.0")
+    assert box.slots.current == "A"
+    assert box.slots.on_trial()
+    assert [entry.what for entry in story.read(box.root / "state/rauc")] == [
+        "update: what runs was marked good",
+        f"update: rollback: {done.stdout.strip()}",
+    ]
+
+
+def test_a_trial_that_is_gone_back_from_is_over_with_the_next_boot(box: Box) -> None:
+    installed(box)
+    box.reboot("2.0.0")
+    done = box.vigie("rollback")
+    assert "the next boot is slot A again" in done.stdout
+    box.reboot("1.0.0")
+    assert box.slots.current == "A"
+    told = box.vigie("status").stdout
+    assert "version 2.0.0 fell back" in told
+    assert all(len(line) < 80 for line in told.splitlines())
+
+
+def test_a_box_with_nothing_to_go_back_to_says_so(box: Box) -> None:
+    done = box.vigie("rollback")
+    was_refused(box, done.returncode, done.stderr, "nothing to go back to")
+
+
+def test_a_version_that_fell_back_is_installed_when_somebody_asks_for_it(
+    box: Box, newer: Path
+) -> None:
+    installed(box)
+    box.reboot("2.0.0")
+    box.reboot("1.0.0")
+    done = box.vigie("install", newer)
+    was_refused(box, done.returncode, done.stderr, "--again tries it once more")
+    done = box.vigie("install", newer, "--again")
+    was_installed(box, done.returncode, done.stdout + done.stderr)
+
+
+def test_two_updates_at_once_are_one_too_many(box: Box, newer: Path) -> None:
+    with Updater(box.root, Rauc()).alone():
+        done = box.vigie("install", newer)
+    was_refused(box, done.returncode, done.stderr, "another update is under way", 2)
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
+    """A server with a certificate of its own, and the file that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, key_file = tmp_path / "server.pem", tmp_path / "server.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    server = FileServer((certificate, key_file))
+    yield server, certificate
+    server.close()
+
+
+class Centre:
+    """The centre's feed, and the configuration of a box that asks it."""
+
+    def __init__(self, server: FileServer, ca: Path, folder: Path) -> None:
+        self.server = server
+        self.config = folder / "vigie.toml"
+        key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+        self.config.write_text(
+            CONFIG.format() + UPDATE.format(feed=server.url("/feed"), key=key, ca=ca.name)
+        )
+
+    def offers(self, bundle: Path, signer: Ed25519PrivateKey = KEY, **more: object) -> None:
+        data = bundle.read_bytes()
+        self.server.files["/new.raucb"] = data
+        release = {
+            "version": "2.0.0",
+            "compatible": COMPATIBLE,
+            "url": self.server.url("/new.raucb"),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "share_percent": 100,
+            **more,
+        }
+        text = msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [release]})
+        line = base64.b64encode(signer.sign(text)) + b"\n"
+        self.server.files["/feed"] = line + text
+
+
+@pytest.fixture
+def centre(https: tuple[FileServer, Path], tmp_path: Path) -> Centre:
+    return Centre(*https, tmp_path)
+
+
+def test_what_the_feed_offers_is_fetched_checked_and_installed(
+    box: Box, centre: Centre, newer: Path
+) -> None:
+    centre.offers(newer)
+    done = box.vigie("check", "--config", centre.config, "--now")
+    said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
+    if CAN_MOUNT_VERITY:
+        assert box.holds("B", "2.0.0")
+    else:
+        was_installed(box, done.returncode, said)
+
+
+def test_a_bundle_that_cannot_be_installed_is_not_fetched_again_each_hour(
+    box: Box, centre: Centre, tmp_path: Path, authority: Authority
+) -> None:
+    centre.offers(authority.bundle(tmp_path / "bad.raucb", "2.0.0", compatible="other"))
+    for _ in range(2):
+        done = box.vigie("check", "--config", centre.config, "--now")
+        assert done.returncode == 1
+        assert f"for other; this box is {COMPATIBLE}" in done.stderr
+    assert len(centre.server.ranges) == 3, "two feeds and one bundle"
+
+
+class Reboots:
+    """The board is asked to reboot; how often."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self) -> None:
+        self.asked += 1
+
+
+NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
+DAY = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+def looks(box: Box, centre: Centre, now: datetime | None, reboots: Reboots) -> str:
+    """What the timer does."""
+    steps = Steps(
+        fetched=lambda _done, _total: None,
+        checked=lambda _done, _total: None,
+        installed=lambda _percent, _step: None,
+    )
+    means = Means(now=now, steps=steps, wait=lambda _seconds: True, reboot=reboots)
+    return follow(
+        Updater(box.root, Rauc(("-c", str(box.conf)))), configuration.load(centre.config), means
+    )
+
+
+@pytest.mark.parametrize("now", [DAY, None], ids=["by day", "without a clock"])
+def test_outside_the_window_it_is_fetched_once_and_not_installed(
+    box: Box,
+    centre: Centre,
+    newer: Path,
+    now: datetime | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    centre.offers(newer)
+    reboots = Reboots()
+    for _ in range(2):
+        told = looks(box, centre, now, reboots)
+        assert told == "version 2.0.0 lies ready; it is installed within 01:30-04:30"
+    assert len(centre.server.ranges) == 3, "two feeds and one bundle"
+    assert box.is_empty("B")
+    assert reboots.asked == 0
+
+
+def test_what_is_installed_waits_for_the_window_to_reboot(
+    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    centre.offers(newer)
+    installed(box)
+    reboots = Reboots()
+    told = looks(box, centre, DAY, reboots)
+    assert (told, reboots.asked) == (
+        "version 2.0.0 is installed; the reboot waits for the window",
+        0,
+    )
+    told = looks(box, centre, NIGHT, reboots)
+    assert (told, reboots.asked) == ("version 2.0.0 is installed; rebooting into it", 1)
+    box.reboot("2.0.0")
+    assert looks(box, centre, NIGHT, reboots) == "slot B is on trial: nothing is looked for"
+    box.reboot("1.0.0")
+    assert looks(box, centre, NIGHT, reboots) == "2.0.0: fell back here before"
+    assert reboots.asked == 1
+    assert len(centre.server.ranges) == 3, "three feeds and no bundle"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"share_percent": 0}, "2.0.0: for 0 % of the boxes, and not yet for this one"),
+        ({"version": "1.0.0"}, "nothing newer than 1.0.0"),
+        ({"compatible": "vigie-pi-arm64"}, f"nothing for {COMPATIBLE}"),
+    ],
+)
+def test_what_is_not_for_this_box_is_left_alone(
+    box: Box, centre: Centre, newer: Path, more: dict[str, object], said: str
+) -> None:
+    centre.offers(newer, **more)
+    done = box.vigie("check", "--config", centre.config, "--now")
+    assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
+    assert len(centre.server.ranges) == 1
+
+
+def test_a_feed_of_somebody_else_is_not_believed(box: Box, centre: Centre, newer: Path) -> None:
+    centre.offers(newer, Ed25519PrivateKey.generate())
+    done = box.vigie("check", "--config", centre.config, "--now")
+    was_refused(box, done.returncode, done.stderr, "not signed with the key of [update]")
+
+
+def test_a_server_that_nobody_vouches_for_is_not_believed(
+    box: Box, centre: Centre, newer: Path
+) -> None:
+    centre.offers(newer)
+    text = centre.config.read_text()
+    centre.config.write_text(
+        "\n".join(line for line in text.splitlines() if not line.startswith("ca = "))
+    )
+    done = box.vigie("check", "--config", centre.config, "--now")
+    was_refused(box, done.returncode, done.stderr, "certificate")
+
+
+def test_a_box_without_a_feed_looks_for_nothing(box: Box, tmp_path: Path) -> None:
+    config = tmp_path / "vigie.toml"
+    config.write_text(CONFIG.format())
+    done = box.vigie("check", "--config", config)
+    assert done.stdout == "no [update] in the configuration: nothing is looked for\n"
+
+
+def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
+    config, folder = tmp_path / "vigie.toml", tmp_path / "rauc"
+    config.write_text(CONFIG.format())
+    (tmp_path / "state").mkdir()
+    assert receipt.main(config, folder) == 0
+    story.add(folder, "amina", "update: version 2.0.0 installed into slot B")
+    story.add(folder, "feed", "update: reboot into version 2.0.0")
+    assert receipt.tell(config, folder) == 2
+    assert receipt.tell(config, folder) == 0
+    story.add(folder, "amina", "update: what runs was marked good")
+    assert receipt.tell(config, folder) == 1
+    chain = (tmp_path / "state/custody/0000000001.chain").read_text()
+    assert [what in chain for what in ("slot B", "reboot into", "marked good")] == [True] * 3
+    assert chain.count("\n") == 3
+    assert receipt.main(tmp_path / "none.toml", folder) == 1
