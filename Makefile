@@ -5,7 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := 2
 
-.PHONY: help setup setup-test setup-crash setup-units setup-bench demo test test-crash test-units install lint bench docs lock clean
+# The image: which, and what differs from the defaults, images/README.md.
+PROFILE := virt
+ARCH := amd64
+OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
+
+.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image demo test test-crash test-units \
+  image bundle image-test install lint bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +26,20 @@ test: setup-test setup-crash setup-units lint ## all tests but the long ones, wi
 
 test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
 	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)
+
+image: setup-image ## the image that is flashed, as root: make image PROFILE=virt ARCH=arm64
+	$(BIN)/python -m images build $(OF_IMAGE) $(if $(COLD),--cold) \
+	  $(if $(MIRROR),--mirror $(MIRROR)) $(if $(SECURITY_MIRROR),--security-mirror $(SECURITY_MIRROR)) \
+	  $(if $(RASPBERRYPI_MIRROR),--raspberrypi-mirror $(RASPBERRYPI_MIRROR)) \
+	  $(if $(RASPBERRYPI_KEYRING),--raspberrypi-keyring $(RASPBERRYPI_KEYRING)) \
+	  $(if $(RASPBERRYPI_PACKAGES),--raspberrypi-packages $(RASPBERRYPI_PACKAGES))
+
+bundle: setup-image ## the signed update to the image that was built last
+	$(BIN)/python -m images bundle $(OF_IMAGE) \
+	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE) --key $(KEY)) $(if $(DOWNGRADE),--downgrade)
+
+image-test: setup-test setup-units image bundle ## build, boot, update and cut the image in a virtual machine
+	VIGIE_IMAGE=$(or $(FORM),full) $(BIN)/pytest tests/image $(ARGS)
 
 install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
 	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"
@@ -84,6 +104,14 @@ setup-crash:
 
 setup-units:
 	@scripts/apt-packages systemd systemd-container udev mosquitto util-linux
+
+# libsystemd-shared: some machines have one of the same version that systemd-repart does not run with.
+setup-image: setup
+	@scripts/apt-packages mkosi systemd-repart systemd-container systemd-ukify squashfs-tools dosfstools mtools \
+	  e2fsprogs fdisk zstd cpio bubblewrap uidmap debian-archive-keyring openssl rauc grub-common \
+	  qemu-system-x86 qemu-system-arm qemu-user qemu-user-binfmt qemu-utils ovmf qemu-efi-aarch64 \
+	  python3-dev gcc libcap-dev socat
+	@systemd-repart --version >/dev/null 2>&1 || apt-get install -qq -y --reinstall libsystemd-shared
 
 setup-bench: setup-test .cache/bench-peers/.done
 	@scripts/apt-packages motion

@@ -1,0 +1,66 @@
+"""The signed bundle that updates a box: what RAUC writes into the slot that does not run."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from images.target import Target
+
+SQUASHFS = "-comp zstd -Xcompression-level 3"
+"""The root is compressed already; the boot image is mostly empty."""
+
+
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who signs, and what a box will check it against."""
+
+    certificate: Path
+    key: Path
+    keyring: Path
+
+
+def manifest(target: Target, *, downgrade: bool) -> str:
+    """What RAUC reads first. The signature covers all of it."""
+    text = (
+        f"[update]\ncompatible={target.compatible}\nversion={target.version}\n\n"
+        "[bundle]\nformat=verity\n\n"
+        "[image.rootfs]\nfilename=root.img\n\n"
+        "[image.boot]\nfilename=boot.img\n"
+    )
+    return text + "\n[meta.vigie]\ndowngrade=yes\n" if downgrade else text
+
+
+def make(
+    target: Target, root: Path, boot: Path, signer: Signer, output: Path, *, downgrade: bool
+) -> None:
+    """Write the bundle, and read it back as a box would."""
+    for file in (root, boot, signer.certificate, signer.key, signer.keyring):
+        if not file.exists():
+            raise SystemExit(f"{file} is not there")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = output.with_suffix(".new")
+    made.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as name:
+        folder = Path(name)
+        (folder / "manifest.raucm").write_text(manifest(target, downgrade=downgrade))
+        for source, inside in ((root, "root.img"), (boot, "boot.img")):
+            try:
+                os.link(source, folder / inside)
+            except OSError:
+                shutil.copyfile(source, folder / inside)
+        subprocess.run(
+            [
+                *("rauc", "bundle", f"--cert={signer.certificate}", f"--key={signer.key}"),
+                *(f"--keyring={signer.keyring}", f"--mksquashfs-args={SQUASHFS}"),
+                *(folder, made),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    subprocess.run(
+        ["rauc", "info", f"--keyring={signer.keyring}", made], check=True, stdout=subprocess.DEVNULL
+    )
+    made.replace(output)

@@ -1,0 +1,28 @@
+"""What a build needs of the machine it runs on, and a machine that has just been set up may not have."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+from images.target import MACHINE
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+
+def prepare(architecture: str) -> None:
+    """Let programs of another architecture run here: qemu-user, told to the kernel."""
+    tried = subprocess.run(["systemd-repart", "--version"], capture_output=True, check=False)
+    if tried.returncode:
+        raise SystemExit(
+            "systemd-repart does not run: apt-get install --reinstall systemd-repart libsystemd-shared"
+        )
+    machine = MACHINE[architecture]
+    if machine == platform.machine():
+        return
+    name = f"qemu-{machine}"
+    if not (BINFMT / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT], check=True)
+    if not (BINFMT / name).exists():
+        subprocess.run(["/usr/lib/systemd/systemd-binfmt", f"{name}.conf"], check=True)
+    if not (BINFMT / name).exists():
+        raise SystemExit(f"no emulation of {machine}: apt-get install qemu-user-binfmt")
