@@ -1,5 +1,6 @@
 """What mkosi leaves behind, under the names that the rest goes by."""
 
+import hashlib
 import shutil
 import struct
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 BLOCK = 4096
 BOM = "usr/share/vigie/sbom.cdx.json"
 LICENCES = "usr/share/vigie/licences"
+PACKED = ".zst"
+SUM = ".sha256"
 
 
 def squashfs_bytes(image: Path) -> int:
@@ -41,4 +44,21 @@ def settle(stem: str, version: str, made: Path, output: Path) -> list[Path]:
     )
     shutil.move(unpacked / LICENCES, licences)
     shutil.rmtree(made)
-    return [disk, root, boot, bom, licences]
+    packed = pack(disk)
+    for one in (disk, packed):
+        write_sum(one)
+    return [disk, packed, root, boot, bom, licences]
+
+
+def pack(disk: Path) -> Path:
+    """A disk as it is carried about, beside it: zstd, of which `vigie flash` needs no copy unpacked."""
+    packed = disk.with_name(disk.name + PACKED)
+    subprocess.run(["zstd", "--quiet", "--force", "-T0", "-12", disk, "-o", packed], check=True)
+    return packed
+
+
+def write_sum(file: Path) -> None:
+    """Write what `sha256sum --check` and `vigie flash` compare, beside a file."""
+    with file.open("rb") as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+    file.with_name(file.name + SUM).write_text(f"{digest}  {file.name}\n")

@@ -1,0 +1,135 @@
+"""The image: how large it is, how soon it records, what it keeps busy where nothing happens.
+
+A box is flashed, switched on and left alone in QEMU, its processors emulated (TCG) where nobody asks for
+KVM: seconds here are those of a slow board at best, and are there to be compared with each other. The
+box records a small drawn street and has no detection.
+
+Bytes written: what the disk's partitions were given in some minutes of this, made into an hour. Film is
+not counted: how much of it there is, is the camera's business.
+
+Run: `python -m bench image`, after `make image`; it takes about a quarter of an hour.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.table import Row
+from tests.image import life as lives
+from tests.image.box_settings import new_secret, settings
+from tests.image.built import Built, find
+from tests.image.guest import Guest
+from tests.image.life import SAVED, Life
+from tests.image.outside import outside
+
+SETTLED_S, WATCHED_S = 120, 600
+HOUR_S = 3600
+SECTOR_BYTES = 512
+MB = 1e6
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    built = find()
+    # On a disk, not in memory: it is a gigabyte or two.
+    with tempfile.TemporaryDirectory(prefix="vigie-image-", dir="/var/tmp") as name:
+        folder = Path(name)
+        new_secret(folder / "console.secret")
+        text = settings((folder / "console.secret").read_text().strip())
+        with outside(folder / "outside") as world:
+            guest = Guest(
+                folder / "box", lives.card(folder, built, text), world, built.architecture
+            )
+            try:
+                life = lives.live(guest, world)
+                guest.switch_on(SAVED)
+                return [*size_rows(built), *time_rows(built, life), *idle_rows(guest)]
+            finally:
+                guest.close()
+
+
+def size_rows(built: Built) -> list[Row]:
+    """What is carried to a box, by hand and over the air."""
+    return [
+        Row(name=f"image: {what}", value=file.stat().st_size / MB, unit="MB", target="-", note=note)
+        for what, file, note in (
+            ("to be flashed, compressed", built.packed, "zstd"),
+            ("bundle of an update", built.bundle, "RAUC, verity"),
+            ("root file system", built.root, "squashfs, zstd"),
+        )
+        if file.exists()
+    ]
+
+
+def time_rows(built: Built, life: Life) -> list[Row]:
+    """The first boot, from the power on, with the state and data partitions made."""
+    note = f"first boot, {built.architecture} emulated, 2 cores"
+    return [
+        Row(name="image: power on to READY", value=life.ready_s, unit="s", target="-", note=note),
+        Row(
+            name="image: power on to the first recorded frame",
+            value=life.recording_s,
+            unit="s",
+            target="-",
+            note=note,
+        ),
+        Row(
+            name="image: power on to a boot found good",
+            value=life.good_s,
+            unit="s",
+            target="-",
+            note=note,
+        ),
+    ]
+
+
+def idle_rows(guest: Guest) -> list[Row]:
+    """Memory and writes of a box that nobody asks anything."""
+    time.sleep(SETTLED_S)
+    before = written(guest)
+    time.sleep(WATCHED_S)
+    after = written(guest)
+    per_hour = HOUR_S / WATCHED_S / MB
+    memory = dict(
+        line.split(":") for line in guest.run("cat /proc/meminfo").splitlines() if ":" in line
+    )
+    used_kb = kilobytes(memory["MemTotal"]) - kilobytes(memory["MemAvailable"])
+    others = sum(after[name] - before[name] for name in after if name != "data")
+    return [
+        Row(
+            name="image: memory of the whole system",
+            value=used_kb / 1000,
+            unit="MB",
+            target="-",
+            note=f"of {kilobytes(memory['MemTotal']) / 1000:.0f}; one camera recorded, no detection",
+        ),
+        Row(
+            name="image: bytes written in an idle hour, film left out",
+            value=others * per_hour,
+            unit="MB",
+            target="-",
+            note=f"from {WATCHED_S // 60} minutes; "
+            + ", ".join(
+                f"{name} {(after[name] - before[name]) * per_hour:.2f}" for name in sorted(after)
+            ),
+        ),
+    ]
+
+
+def written(guest: Guest) -> Mapping[str, int]:
+    """Bytes that each partition was given to write since the boot (sysfs-block, `stat`)."""
+    found: dict[str, int] = {}
+    told = guest.run(
+        "for one in /dev/disk/by-partlabel/*; do "
+        'echo "$(basename $one) $(cat /sys/class/block/$(basename $(readlink -f $one))/stat)"; done'
+    )
+    for line in told.splitlines():
+        name, *numbers = line.split()
+        found[name] = int(numbers[6]) * SECTOR_BYTES
+    return found
+
+
+def kilobytes(text: str) -> int:
+    """A figure of /proc/meminfo."""
+    return int(text.split(maxsplit=1)[0])

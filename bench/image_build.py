@@ -1,0 +1,41 @@
+"""How long an image takes to be made: of nothing, and again after a change of the agent.
+
+Cold is with an empty cache of mkosi; packages that apt has fetched before are not fetched again. Both as
+root, by the same command as `make image`.
+
+Run: `python -m bench image_build`.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+
+from bench.table import Row
+
+BUILD = (sys.executable, "-m", "images", "build", "virt", "amd64")
+
+
+def rows() -> list[Row]:
+    """The rows for the table."""
+    return [built("cold", "--cold"), built("warm")]
+
+
+def built(what: str, *words: str) -> Row:
+    """One build: by the clock, and of the processor."""
+    began_s, used_s = time.monotonic(), children_s()
+    subprocess.run([*BUILD, *words], check=True, stdout=subprocess.DEVNULL)
+    note = f"{children_s() - used_s:.0f} s of processor time"
+    return Row(
+        name=f"image: build, {what}",
+        value=time.monotonic() - began_s,
+        unit="s",
+        target="-",
+        note=note,
+    )
+
+
+def children_s() -> float:
+    """Processor time of all that was started and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,84 @@
+"""What `make image` has left in build/image, and whose signature its bundles carry."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import __version__
+from tests.image.disk import FatPart
+from tests.image.form import ROOT
+
+OUTPUT = ROOT / "build" / "image"
+AUTHORITY = ROOT / ".cache" / "image" / "test-ca"
+KERNEL, SLOT_FILE = "vmlinuz", "slot.cfg"
+"""Within a boot slot."""
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """An image, and the slot images that a bundle is made of."""
+
+    folder: Path
+    profile: str
+    architecture: str
+    version: str
+    certificate: Path = AUTHORITY / "signer.pem"
+    key: Path = AUTHORITY / "signer.key"
+
+    @property
+    def compatible(self) -> str:
+        """What bundles for it are for."""
+        return f"vigie-{self.profile}-{self.architecture}"
+
+    @property
+    def disk(self) -> Path:
+        """As it is flashed."""
+        return self._file("disk.img")
+
+    @property
+    def packed(self) -> Path:
+        """The same as it is carried about."""
+        return self._file("disk.img.zst")
+
+    @property
+    def root(self) -> Path:
+        """The root file system of a slot."""
+        return self._file("root.img")
+
+    @property
+    def boot(self) -> Path:
+        """The boot partition of a slot."""
+        return self._file("boot.img")
+
+    @property
+    def bundle(self) -> Path:
+        """The two as an update."""
+        return self._file("raucb")
+
+    def _file(self, what: str) -> Path:
+        return self.folder / f"{self.compatible}-{self.version}.{what}"
+
+    def slot_file_with(self, words: str) -> Mapping[str, bytes]:
+        """The slot's own boot configuration, with more words for the kernel."""
+        text = (FatPart(self.boot).read(SLOT_FILE) or b"").decode()
+        assert " panic=" in text, text
+        return {SLOT_FILE: text.replace(" panic=", f" {words} panic=").encode()}
+
+
+def find() -> Built:
+    """The image to be tested: of `VIGIE_IMAGE_TARGET`, such as virt-arm64 (virt-amd64 where nothing is
+    said), in `VIGIE_IMAGE_FOLDER` or where `make image` puts it.
+    """
+    target = os.environ.get("VIGIE_IMAGE_TARGET", "virt-amd64")
+    profile, _, architecture = target.partition("-")
+    built = Built(
+        folder=Path(os.environ.get("VIGIE_IMAGE_FOLDER", OUTPUT / target)),
+        profile=profile,
+        architecture=architecture,
+        version=__version__,
+    )
+    if not built.disk.exists():
+        pytest.fail(f"{built.disk}: not there: make image PROFILE={profile} ARCH={architecture}")
+    return built

@@ -1,0 +1,125 @@
+"""Bundles that a box may meet: a good one, and those that it must survive or refuse.
+
+Only the good one has a system of its own. What does not boot is small: the box finds out by trying,
+and a file of nonsense fails as surely as one of half a gigabyte.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from tests.image.built import Built
+from tests.image.disk import FatPart, ran
+
+OS_RELEASE = "usr/lib/os-release"
+NONSENSE_BYTES = 1 << 20
+
+
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose signature a bundle gets."""
+
+    certificate: Path
+    key: Path
+
+
+class Kitchen:
+    """Makes bundles of a built image's slots, in a folder. What was made is not made twice."""
+
+    def __init__(self, folder: Path, built: Built) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._built = built
+
+    def bundle(
+        self,
+        name: str,
+        version: str,
+        *,
+        root: Path | None = None,
+        boot: Path | None = None,
+        signer: Signer | None = None,
+        compatible: str | None = None,
+        meta: str = "",
+    ) -> Path:
+        """One of these two images; of nonsense where none is given."""
+        file = self.folder / f"{name}.raucb"
+        if file.exists():
+            return file
+        content = self.folder / f"{name}.content"
+        content.mkdir()
+        for target, image in (("root.img", root), ("boot.img", boot)):
+            if image is None:
+                (content / target).write_bytes(bytes(NONSENSE_BYTES))
+            else:
+                ran("cp", "--sparse=always", image, content / target)
+        (content / "manifest.raucm").write_text(
+            f"[update]\ncompatible={compatible or self._built.compatible}\nversion={version}\n"
+            "[bundle]\nformat=verity\n"
+            f"[image.rootfs]\nfilename=root.img\n[image.boot]\nfilename=boot.img\n{meta}"
+        )
+        signer = signer or Signer(certificate=self._built.certificate, key=self._built.key)
+        ran(
+            *("rauc", "bundle", "--cert", signer.certificate, "--key", signer.key),
+            *(content, file),
+        )
+        shutil.rmtree(content)
+        return file
+
+    def root(self, version: str) -> Path:
+        """The built system under another version. Compressed lightly: it is soon thrown away."""
+        file = self.folder / f"root-{version}.img"
+        if file.exists():
+            return file
+        tree = self.folder / "tree"
+        ran("unsquashfs", "-q", "-no-progress", "-d", tree, self._built.root)
+        release = tree / OS_RELEASE
+        release.write_text(
+            "".join(
+                f"IMAGE_VERSION={version}\n" if line.startswith("IMAGE_VERSION=") else line
+                for line in release.read_text().splitlines(keepends=True)
+            )
+        )
+        light = ("-comp", "zstd", "-Xcompression-level", "1")
+        ran("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend", *light)
+        shutil.rmtree(tree)
+        return file
+
+    def empty_root(self) -> Path:
+        """A file system without anything in it: no init."""
+        file, tree = self.folder / "empty.img", self.folder / "empty"
+        if not file.exists():
+            tree.mkdir()
+            ran("mksquashfs", tree, file, "-quiet", "-no-progress", "-noappend")
+        return file
+
+    def boot(self, name: str, changes: Mapping[str, bytes]) -> Path:
+        """The built boot partition with other files in it."""
+        file = self.folder / f"boot-{name}.img"
+        ran("cp", "--sparse=always", self._built.boot, file)
+        part = FatPart(file)
+        for changed, data in changes.items():
+            part.write(changed, data)
+        return file
+
+    def stranger(self) -> Signer:
+        """Somebody whose authority the box does not know."""
+        key, certificate = self.folder / "stranger.key", self.folder / "stranger.crt"
+        if not key.exists():
+            ran(
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
+                *("-keyout", key, "-out", certificate, "-subj", "/CN=stranger"),
+            )
+        return Signer(certificate=certificate, key=key)
+
+
+def tampered(bundle: Path, to: Path) -> Path:
+    """A bundle with a byte of its payload turned. Its signature is over the manifest, and holds."""
+    shutil.copyfile(bundle, to)
+    with to.open("r+b") as file:
+        file.seek(bundle.stat().st_size // 3)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 0x01]))
+    return to

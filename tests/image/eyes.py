@@ -1,0 +1,103 @@
+"""Looking inside a running image that nobody can log in to, without changing a byte of it.
+
+The image is tested as it is shipped. What looks inside is a unit that the *machine* hands to systemd,
+as it hands it the machine's name: a credential in the firmware's tables (SMBIOS type 11), see
+systemd.system-credentials(7) and systemd-debug-generator(8). It reads commands from a serial line of
+its own. Whoever can write a machine's firmware tables has the machine anyway; a Raspberry Pi has none.
+"""
+
+import base64
+import re
+import threading
+from collections.abc import Mapping
+
+from tests.image.line import Line
+
+UNIT = """[Unit]
+Description=Eyes of the tests of the image
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+ImportCredential=image-test.eyes
+ExecStart=/bin/sh ${{CREDENTIALS_DIRECTORY}}/image-test.eyes
+StandardInput=tty-force
+StandardOutput=tty
+TTYPath={port}
+Environment=TERM=dumb
+Restart=always
+RestartSec=1
+OOMScoreAdjust=-999
+"""
+
+SCRIPT = """stty raw -echo
+echo "eyes open $(cat /proc/sys/kernel/random/boot_id)"
+while read -r word command; do
+  sh -c "$(echo "$command" | base64 -d)" 2>&1 </dev/null
+  echo "eyes $word $?"
+done
+"""
+
+WANTED = "[Unit]\nWants=image-test-eyes.service\n"
+PORTS = {"amd64": "/dev/ttyS2", "arm64": "/dev/ttyS0"}
+COMMAND_S = 300.0
+"""For a command whose end must come: long, because a machine may be slow."""
+
+
+def credentials(architecture: str) -> Mapping[str, str]:
+    """What the machine hands to systemd."""
+    return {
+        "systemd.extra-unit.image-test-eyes.service": UNIT.format(port=PORTS[architecture]),
+        "systemd.unit-dropin.sysinit.target~image-test": WANTED,
+        "image-test.eyes": SCRIPT,
+    }
+
+
+class Eyes:
+    """A shell of root's in the guest, one command at a time."""
+
+    def __init__(self, line: Line, *, open_already: bool = False) -> None:
+        self._line = line
+        self._turn = threading.Lock()
+        self._number = 0
+        self._begin = 0
+        self._open = open_already
+
+    def wait_until_open(self, within_s: float, begin: int = 0) -> str:
+        """The boot's id, once systemd has brought the eyes up. `begin`: after this much was said."""
+        found = self._line.until(r"eyes open (\S+)\n", within_s, begin)
+        self._begin, self._open = found.end(), True
+        return found[1]
+
+    @property
+    def said(self) -> int:
+        """How much was said through them so far."""
+        return len(self._line.text)
+
+    def run(self, command: str, *, check: bool = True, within_s: float = COMMAND_S) -> str:
+        """What a command of the shell prints. Raises AssertionError where it fails and `check`."""
+        code, said = self.tried(command, within_s=within_s)
+        assert not check or code == 0, f"{command}: exit code {code}:\n{said}"
+        return said
+
+    def tried(self, command: str, *, within_s: float = COMMAND_S) -> tuple[int, str]:
+        """Its exit code, and what it prints."""
+        with self._turn:
+            begin = self.begin(command)
+            return self.end(begin, within_s)
+
+    def begin(self, command: str) -> int:
+        """Start one, and do not wait for it. `end` does."""
+        assert self._open, "the eyes are not open"
+        self._number += 1
+        begin = len(self._line.text)
+        word = f"{begin}-{self._number}"
+        self._word = word
+        self._line.send(f"{word} {base64.b64encode(command.encode()).decode()}\n")
+        return begin
+
+    def end(self, begin: int, within_s: float = COMMAND_S) -> tuple[int, str]:
+        """The exit code and the output of what was begun last."""
+        found = self._line.until(rf"eyes {re.escape(self._word)} (\d+)\n", within_s, begin)
+        return int(found[1]), self._line.text[begin : found.start()]

@@ -1,0 +1,62 @@
+"""Whether the image is to be tested here, and how long: `VIGIE_IMAGE=short|full|long`."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+CUTS = {"short": 3, "full": 20, "long": 50}
+"""Of each form, at how many random moments of an update and of recording the power is cut."""
+
+SEED = int(os.environ.get("VIGIE_IMAGE_SEED", random.randrange(1 << 32)))
+"""Of every random moment."""
+
+NEEDED = {
+    "mosquitto": "mosquitto",
+    "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
+    "socat": "socat",
+    "mcopy": "mtools",
+    "e2fsck": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "rauc": "rauc",
+    "mksquashfs": "squashfs-tools",
+}
+"""Programs, and the packages that they are in."""
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def form() -> str:
+    """Which form was asked for; empty where none was."""
+    asked = os.environ.get("VIGIE_IMAGE", "")
+    if asked and asked not in CUTS:
+        raise pytest.UsageError(f"VIGIE_IMAGE={asked}: not one of {', '.join(CUTS)}")
+    return asked
+
+
+def cuts() -> int:
+    """How often the power is cut."""
+    return CUTS[form()]
+
+
+def why_not(*more: str) -> str | None:
+    """Why nothing of this runs here; None where it does. `more` are programs beyond the usual."""
+    if not form():
+        return "boots the built image: make image-test"
+    missing = [name for name in (*NEEDED, *more) if shutil.which(name, path=PATH) is None]
+    if missing:
+        packages = sorted({NEEDED.get(name, name) for name in missing})
+        return f"needs {', '.join(missing)}: apt-get install {' '.join(packages)}"
+    return None
+
+
+def program(name: str) -> str:
+    """Where it is; some users do not have sbin on their path."""
+    found = shutil.which(name, path=PATH)
+    assert found is not None, f"needs {name}"
+    return found
+
+
+ROOT = Path(__file__).parents[2]

@@ -1,0 +1,80 @@
+"""A serial line of the guest: all that came over it, and what is typed into it."""
+
+import contextlib
+import re
+import socket
+import threading
+from pathlib import Path
+
+from tests.image.qmp import connect
+
+
+class Line:
+    """Reads from the beginning, so that nothing is missed however late somebody asks. `log` gets a
+    copy; after the guest's end the text stays.
+    """
+
+    def __init__(self, path: Path, log: Path, within_s: float) -> None:
+        self._socket = connect(path, within_s)
+        self._log = log
+        self._changed = threading.Condition()
+        self._seen = ""
+        self._ended = False
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        """All so far, without carriage returns."""
+        return self._seen
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can come."""
+        return self._ended
+
+    def send(self, text: str) -> None:
+        """Type it."""
+        self._socket.sendall(text.encode())
+
+    def until(self, pattern: str, within_s: float, begin: int = 0) -> re.Match[str]:
+        """The first match at or after a place in the text, as soon as it is there."""
+        found: re.Match[str] | None = None
+        compiled = re.compile(pattern, re.MULTILINE)
+
+        def is_there() -> bool:
+            nonlocal found
+            found = compiled.search(self._seen, begin)
+            return found is not None or self._ended
+
+        with self._changed:
+            self._changed.wait_for(is_there, within_s)
+        if found is None:
+            why = "the guest has ended" if self._ended else f"not within {within_s:g} s"
+            raise AssertionError(f"no {pattern!r}, {why}; the end of it:\n{self._seen[-3000:]}")
+        return found
+
+    def close(self) -> None:
+        """Let go; what was read stays."""
+        with contextlib.suppress(OSError):  # the guest was first
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        with self._log.open("ab") as log:
+            while True:
+                try:
+                    data = self._socket.recv(65536)
+                except OSError:
+                    data = b""
+                if not data:
+                    break
+                log.write(data)
+                log.flush()
+                with self._changed:
+                    self._seen += data.decode(errors="replace").replace("\r", "")
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()

@@ -1,0 +1,30 @@
+"""A panic and a hang of a system that was good: it comes back by itself, in the same slot."""
+
+import pytest
+
+from tests.image.guest import Guest
+
+pytestmark = pytest.mark.slow
+
+BACK_S = 300.0
+HOG = "chrt -f 99 sh -c 'while :; do :; done'"
+BLOWS = {
+    "the kernel panics": "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger",
+    "the first process crashes": "kill -SEGV 1",
+    # Before everything else, on each processor, and no share is left to others: nothing goes on.
+    "something takes all processors": "echo -1 >/proc/sys/kernel/sched_rt_runtime_us; "
+    f"{HOG} & {HOG} & {HOG}",
+}
+
+
+@pytest.mark.parametrize("blow", BLOWS)
+def test_it_comes_back_by_itself_where(blow: str, guest: Guest) -> None:
+    before, resets = guest.boot, guest.machine.resets()
+    guest.expect_boot()
+    guest.eyes.begin(BLOWS[blow])
+    guest.machine.wait_for_reset(resets, BACK_S)
+    assert guest.wait_until_up() != before
+    assert guest.slot() == "A"
+    guest.wait_until_recording()
+    if blow == "something takes all processors":
+        assert "WATCHDOG" in guest.machine.qmp.events

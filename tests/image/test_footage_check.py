@@ -1,0 +1,49 @@
+"""That the tests' own look at footage finds what is wrong with it."""
+
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.image.footage import CAMERA, FPS, HEIGHT_PX, WIDTH_PX, Street, broken, holes, play_all
+
+BOOT = "00000001_1f155cfd"
+
+
+def name(counter: int, begin_ms: int) -> str:
+    return f"{counter:010d}_1f155cfd_{begin_ms:012d}_20261125T013215.250Z.mp4"
+
+
+def film(file: Path, first: int, count: int, *, swapped: bool = False) -> None:
+    """Some of the street as a recorder keeps it; `swapped`: two pictures have changed places."""
+    pictures = [*Street.pictures()][first : first + count]
+    if swapped:
+        pictures[3], pictures[20] = pictures[20], pictures[3]
+    file.parent.mkdir(exist_ok=True)
+    with av.open(str(file), "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=FPS, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
+        for index, luma in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(format="yuv420p")
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+@pytest.mark.slow
+def test_a_film_that_goes_on_is_whole_and_one_that_does_not_is_not(
+    street: Street, tmp_path: Path
+) -> None:
+    folder = tmp_path / CAMERA
+    film(folder / name(1, 1000), 0, 50)
+    film(folder / name(2, 11000), 50, 50)
+    assert holes([*play_all(street, tmp_path)]) == []
+    assert [one.wrong for one in play_all(street, tmp_path)] == [0, 0]
+    film(folder / name(2, 11000), 65, 50)
+    assert len(holes([*play_all(street, tmp_path)])) == 1
+    film(folder / name(2, 15000), 50, 50)
+    assert len(holes([*play_all(street, tmp_path)])) == 2
+    film(folder / name(1, 1000), 100, 50, swapped=True)
+    (first, *_) = play_all(street, tmp_path)
+    assert first.wrong > 0
+    assert "without a receipt" in broken(street, tmp_path, tmp_path, "casa-0001")[0]

@@ -1,0 +1,137 @@
+"""What the running system is: nothing failed, nothing to write to, nobody to log in, nothing listening."""
+
+import re
+
+import pytest
+
+from tests.image.built import Built
+from tests.image.guest import Guest
+
+pytestmark = pytest.mark.slow
+
+HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd asks of the units
+LISTENING = "0A"
+DHCP_CLIENT = 68
+ALLOWED_UDP = {DHCP_CLIENT, 546}
+"""DHCP for IPv4 and IPv6, of systemd-networkd."""
+EXPOSED = {"vigie-data.service"}
+"""Which mounts, and whose mounts everybody has to see: it runs once at the start and hears nobody."""
+
+
+def test_nothing_has_failed(running: Guest) -> None:
+    failed = running.run("systemctl list-units --failed --plain --no-legend")
+    assert failed == ""
+    assert running.run("systemctl is-system-running").strip() == "running"
+
+
+def test_it_says_what_it_is(running: Guest, built: Built) -> None:
+    release = dict(
+        line.split("=", 1) for line in running.run("cat /etc/os-release").splitlines() if line
+    )
+    assert release["IMAGE_ID"].strip('"') == "vigie"
+    assert release["IMAGE_VERSION"].strip('"') == built.version
+    assert release["VARIANT_ID"].strip('"') == built.profile
+    assert f"compatible={built.compatible}\n" in running.run("cat /etc/rauc/system.conf")
+
+
+@pytest.mark.parametrize("folder", ["/", "/usr", "/opt/vigie", "/usr/lib/systemd/system"])
+def test_the_system_cannot_be_written_to(running: Guest, folder: str) -> None:
+    code, said = running.tried(f"touch {folder}/x")
+    assert code != 0
+    assert "Read-only file system" in said
+    code, said = running.tried("mount -o remount,rw /")
+    assert "squashfs" in running.run("findmnt -no FSTYPE /")
+    assert running.tried("touch /usr/x")[0] != 0
+
+
+def test_nobody_can_log_in(running: Guest) -> None:
+    for line in running.run("cat /etc/shadow").splitlines():
+        assert line.split(":")[1][:1] in ("!", "*"), line
+    units = running.run("systemctl list-units --plain --no-legend --state=running,listening")
+    assert not re.search(r"getty|ssh|telnet|cockpit", units)
+
+
+def test_nothing_listens_but_what_asks_for_an_address(running: Guest) -> None:
+    for table in ("tcp", "tcp6"):
+        assert [port for state, port in sockets(running, table) if state == LISTENING] == []
+    for table in ("udp", "udp6"):
+        assert {port for _, port in sockets(running, table)} <= ALLOWED_UDP
+    assert [*sockets(running, "raw")] == []
+
+
+def sockets(guest: Guest, table: str) -> list[tuple[str, int]]:
+    """State and port of each that is not bound to this machine alone (proc_net_tcp.rst)."""
+    found = []
+    for line in guest.run(f"cat /proc/net/{table}").splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        address, port = local.split(":")
+        if not address.endswith("7F") and not address.endswith("0100007F"):
+            found.append((state, int(port, 16)))
+    return found
+
+
+def test_a_unit_of_ours_is_exposed_little(running: Guest) -> None:
+    units = running.run(
+        "systemctl list-unit-files --plain --no-legend 'vigie-*.service' | cut -d' ' -f1"
+    ).split()
+    assert "vigie-agent.service" in units
+    exposed = [
+        unit
+        for unit in units
+        if running.tried(
+            f"systemd-analyze security --no-pager --threshold={HIGHEST_EXPOSURE} "
+            + unit.replace("@.", "@ttyS1.")
+        )[0]
+    ]
+    assert set(exposed) == EXPOSED
+
+
+def test_systemd_understands_every_line_of_our_units(running: Guest) -> None:
+    units = running.run(
+        "cd /usr/lib/systemd/system; ls -d vigie-*.service vigie-*.timer vigie-*.path"
+    )
+    for unit in units.split():
+        named = unit.replace("@.", "@ttyS1.")
+        code, said = running.tried(
+            f"systemd-analyze verify --man=no --recursive-errors=yes {named}"
+        )
+        assert (code, said) == (0, ""), unit
+
+
+def test_who_the_box_is_lies_apart_from_its_footage(running: Guest) -> None:
+    def device(folder: str) -> str:
+        return running.run(f"findmnt -no SOURCE --target {folder}").split("[")[0].strip()
+
+    def label(folder: str) -> str:
+        return running.run(f"lsblk -no PARTLABEL {device(folder)}").strip()
+
+    assert label("/var/lib/vigie/identity") == "state"
+    assert label("/etc/vigie") == "state"
+    assert label("/var/lib/vigie/footage") == "data"
+    assert "noatime" in running.run("findmnt -no OPTIONS /data")
+    assert "noatime" in running.run("findmnt -no OPTIONS /state")
+
+
+def test_what_is_not_the_boxs_own_is_gone_after_a_boot(running: Guest) -> None:
+    for folder in ("/etc", "/var", "/tmp"):  # noqa: S108 - the guest's
+        assert running.run(f"findmnt -no FSTYPE --target {folder}").strip() in (
+            "tmpfs",
+            "overlay",
+        )
+    assert running.run("tail -n +2 /proc/swaps | grep -v zram; true") == ""
+
+
+def test_a_hang_is_noticed_by_the_boards_watchdog(running: Guest) -> None:
+    assert running.run("systemctl show --value -p RuntimeWatchdogUSec").strip() not in ("", "0")
+    assert running.run("cat /sys/class/watchdog/watchdog0/state").strip() == "active"
+
+
+def test_the_card_was_grown_to_its_full_size(running: Guest) -> None:
+    size = int(running.run("df --output=size -B1 /data | tail -1"))
+    assert size > 1 << 30
+
+
+def test_the_report_of_what_is_in_it_is_in_it(running: Guest) -> None:
+    found = running.run("find /usr/share -name '*.cdx.json' -o -name '*.spdx.json'").split()
+    assert found
+    assert running.run("ls /usr/share/doc/vigie*/*LICEN* /usr/share/licenses 2>/dev/null | head -1")

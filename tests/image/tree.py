@@ -1,0 +1,72 @@
+"""The built system in a container: the tree of the image itself, where tests/systemd has the machine's own."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.image.disk import ran
+from tests.systemd.container import HIERARCHY, WITHIN, Container
+
+FOLDERS = {
+    "state/vigie": "/var/lib/vigie",
+    "state/config": "/etc/vigie",
+    "data/footage": "/var/lib/vigie/footage",
+}
+"""What a box has on partitions of its own is folders of the test here."""
+
+
+class Tree(Container):
+    """A booted one, of a squashfs. Nothing of it is written to but these folders."""
+
+    def __init__(self, folder: Path, squashfs: Path, files: dict[str, str]) -> None:
+        assert HIERARCHY is not None
+        folder.mkdir(parents=True)
+        tree = folder / "tree"
+        ran("unsquashfs", "-q", "-no-progress", "-d", tree, squashfs)
+        binds: list[str] = []
+        owner = self._owner(tree)
+        for name, inside in FOLDERS.items():
+            (folder / name).mkdir(parents=True)
+            os.chown(folder / name, *owner)
+            binds.append(f"--bind={folder / name}:{inside}")
+        for name, text in files.items():
+            file = folder / "state/config" / name
+            file.write_text(text)
+            os.chown(file, *owner)
+        self.name = f"vigie-image-{os.getpid()}"
+        self._group = HIERARCHY / self.name
+        self._group.mkdir()
+        self._log = (folder / "console.log").open("wb+")
+        self._nspawn = subprocess.Popen(
+            [
+                *("sh", "-c", WITHIN, self._group, "systemd-nspawn", "--quiet", "-D", tree),
+                *("--volatile=overlay", "--boot", "--register=no", "--keep-unit"),
+                *("--private-network", "--console=pipe", "--link-journal=no"),
+                *("--resolv-conf=off", "--timezone=off", f"--machine={self.name}", *binds),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            start_new_session=True,
+        )
+        try:
+            self.leader = self.wait_for(self._leader, "first process")
+            self.wait_for(self._is_up, "agent")
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_up(self) -> bool:
+        # Not multi-user.target: without a broker here, whether the boot is good stays open.
+        told = self.run("systemctl", "is-active", "vigie-agent.service", check=False)
+        return told.strip() == "active"
+
+    @staticmethod
+    def _owner(tree: Path) -> tuple[int, int]:
+        """The agent's user in the image."""
+        for line in (tree / "etc/passwd").read_text().splitlines():
+            name, _, user, group, *_ = line.split(":")
+            if name == "vigie":
+                return int(user), int(group)
+        raise AssertionError("the image has no user vigie")
