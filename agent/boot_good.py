@@ -26,6 +26,7 @@ GROWS_WITHIN_S = 15.0
 OPENS_WITHIN_S = 60.0
 """So long a camera may take to open. One that is closed then is cut off or broken, which is a fault of
 the street and not of what has been booted: it is named, and not waited for."""
+SLOTS = Path("/etc/rauc/system.conf")
 RAUC_S = 60.0
 
 
@@ -142,12 +143,12 @@ def wait(
             return missing
 
 
-def mark_good(program: str = "rauc") -> str | None:
-    """Tell RAUC that this system is good; what it said, or None where there is no RAUC. Raises
-    OSError where it does not do it.
+def mark_good(program: str = "rauc", slots: Path = SLOTS) -> str | None:
+    """Tell RAUC that this system is good; what it said, or None where there is no RAUC, or it has no
+    `slots` to know of. Raises OSError where it does not do it.
     """
     rauc = shutil.which(program)
-    if rauc is None:
+    if rauc is None or not slots.exists():
         return None
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program and fixed words

@@ -15,12 +15,12 @@ from agent import config as configuration
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json, progress_bar
 from agent.clock import SystemClock
-from agent.update import download, told, web
-from agent.update.download import Download, Wanted
+from agent.update import download, orders, stick, told, web
+from agent.update.download import Wanted
 from agent.update.failure import CannotUpdate
 from agent.update.follow import Means, follow
-from agent.update.rauc import Rauc
-from agent.update.work import Steps, Updater, on_sticks
+from agent.update.orders import Got
+from agent.update.work import FellBackBefore, Steps, Updater, updater_of
 
 ALL_PERCENT = 100
 
@@ -34,13 +34,13 @@ def add_parser(commands: Commands) -> None:
         "beside the one that runs, tried once, and kept if it proves itself. Root's.",
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    orders = parser.add_subparsers(metavar="ORDER", required=True)
+    words = parser.add_subparsers(metavar="ORDER", required=True)
 
-    status = orders.add_parser("status", help="which slots there are, and which one boots")
+    status = words.add_parser("status", help="which slots there are, and which one boots")
     status.add_argument("--json", action="store_true", help="one line of JSON, for machines")
     status.set_defaults(run=_status)
 
-    install = orders.add_parser(
+    install = words.add_parser(
         "install",
         help="check a bundle, and write it into the slot that does not run",
         description="Fetches it where it is an address, checks signature, version and all of its "
@@ -56,17 +56,17 @@ def add_parser(commands: Commands) -> None:
     _add_reboot(install)
     install.set_defaults(run=_install)
 
-    mark = orders.add_parser("mark", help="say of the system that runs that it is good, or bad")
+    mark = words.add_parser("mark", help="say of the system that runs that it is good, or bad")
     mark.add_argument("word", choices=("good", "bad"))
     mark.set_defaults(run=_mark)
 
-    rollback = orders.add_parser(
+    rollback = words.add_parser(
         "rollback", help="go back to the system before, or take back what is installed"
     )
     _add_reboot(rollback)
     rollback.set_defaults(run=_rollback)
 
-    check = orders.add_parser(
+    check = words.add_parser(
         "check",
         help="ask the feed of [update], and do what it offers: the timer's order",
         description="Asks the feed. What is for this box is fetched at once, and installed within "
@@ -85,8 +85,7 @@ def _add_reboot(parser: argparse.ArgumentParser) -> None:
 
 def _updater(args: argparse.Namespace) -> Updater:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    conf = args.root / "etc/rauc/system.conf"
-    return Updater(args.root, Rauc() if args.root == Path("/") else Rauc(("-c", str(conf))))
+    return updater_of(args.root)
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -105,17 +104,18 @@ def _install(args: argparse.Namespace) -> int:
 
     def install() -> str:
         updater = _updater(args)
-        updater.refuse_on_trial()
-        with updater.alone(), _steps() as steps:
-            path, fetched = _bundle(args, updater, sha256, steps)
+        with _steps() as steps:
             try:
-                bundle = updater.check(path, steps, again=args.again)
-                slot = updater.install(path, bundle, steps)
-            finally:
-                if fetched is not None:
-                    fetched.forget()
-            updater.tell(_who(), f"version {bundle.version} installed into slot {slot}")
-        return f"version {bundle.version} is in slot {slot}, and is tried " + (
+                said = orders.install(
+                    updater,
+                    lambda: _bundle(args, updater, sha256, steps),
+                    steps,
+                    _who(),
+                    again=args.again,
+                )
+            except FellBackBefore as error:
+                raise CannotUpdate(f"{error}; --again tries it once more") from error
+        return f"{said}, and is tried " + (
             "now: rebooting" if args.reboot else "at the next reboot"
         )
 
@@ -123,38 +123,31 @@ def _install(args: argparse.Namespace) -> int:
     return _reboot() if args.reboot and code == 0 else code
 
 
-def _bundle(
-    args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps
-) -> tuple[Path, Download | None]:
+def _bundle(args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps) -> Got:
     if "://" in args.bundle:
         web.check_url(args.bundle)
         wanted = Wanted(url=args.bundle, sha256=sha256)
-        return updater.fetch(wanted, web.context(None), steps, threading.Event().wait)
-    path = on_sticks(args.root) if args.bundle == "usb" else Path(args.bundle)
+        path, fetched = updater.fetch(wanted, web.context(None), steps, threading.Event().wait)
+        return Got(path=path, forget=fetched.forget)
+    if args.bundle == "usb":
+        got = orders.from_stick(updater, stick.only_one(args.root), steps)
+    else:
+        got = Got(path=Path(args.bundle), forget=lambda: None)
     if sha256 is not None:
-        download.compare(path, sha256)
-    return path, None
+        try:
+            download.compare(got.path, sha256)
+        except CannotUpdate:
+            got.forget()
+            raise
+    return got
 
 
 def _mark(args: argparse.Namespace) -> int:
-    def mark() -> str:
-        updater = _updater(args)
-        said = updater.mark(args.word)
-        updater.tell(_who(), f"what runs was marked {args.word}")
-        return said
-
-    return _done("not marked", mark)
+    return _done("not marked", lambda: orders.mark(_updater(args), args.word, _who()))
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    def rollback() -> str:
-        updater = _updater(args)
-        with updater.alone():
-            said = updater.rollback()
-            updater.tell(_who(), f"rollback: {said}")
-        return said
-
-    code = _done("not rolled back", rollback)
+    code = _done("not rolled back", lambda: orders.rollback(_updater(args), _who()))
     return _reboot() if args.reboot and code == 0 else code
 
 

@@ -16,6 +16,7 @@ from agent.config import Config
 from agent.console import config_check, disks, eye, fitted, machine, modem, network, ping, programs
 from agent.console import settings as reading
 from agent.console.real_config_desk import RealConfigDesk
+from agent.console.real_update_desk import RealUpdateDesk
 from agent.console.settings import Settings
 from agent.console.toml_lines import lines as toml_lines
 from agent.control import local_desk
@@ -67,6 +68,7 @@ class RealBox:
         self.config_desk = RealConfigDesk(
             settings.path, clock, boot, lambda: self.state, self._reread
         )
+        self.update_desk = RealUpdateDesk(Path("/"))
 
     def _reread(self) -> None:
         self._settings = reading.read(self.config_path)

@@ -2,6 +2,7 @@
 technician needs goes there. Root alone reads and writes it.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -90,14 +91,19 @@ def put_result(card: Path, text: str) -> None:
 def _put(path: Path, data: bytes) -> None:
     making = path.with_name(_MAKING)
     making.unlink(missing_ok=True)
-    handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
+    with contextlib.ExitStack() as open_until_done:
+        if path.exists():
+            # While it is open, none of its clusters is freed: what FAT names is then never a free one.
+            open_until_done.enter_context(path.open("rb"))
+        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = open_until_done.enter_context(os.fdopen(handle, "wb"))
         file.write(data)
         file.flush()
         os.fsync(handle)
-    making.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+        making.replace(path)
+        # Again: on FAT the entry that was replaced points to this file only once its inode is written,
+        # and writing the folder does not write it.
+        os.fsync(handle)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        open_until_done.callback(os.close, folder)
         os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -17,6 +17,7 @@ from agent.health_model import HealthReport
 from agent.model import Reply
 from agent.service.aim import Aim
 from agent.service.config_desk import ConfigDesk
+from agent.service.update_desk import UpdateDesk
 from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
@@ -181,6 +182,11 @@ class Box(Protocol):
     @property
     def config_desk(self) -> ConfigDesk:
         """Where its file is changed."""
+        ...
+
+    @property
+    def update_desk(self) -> UpdateDesk:
+        """Where root is asked for updates."""
         ...
 
     def life(self) -> Life:

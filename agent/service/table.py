@@ -21,6 +21,7 @@ from agent.service.commands import (
     selftest,
     serial,
     status,
+    update,
 )
 from agent.service.session import Command
 
@@ -36,6 +37,7 @@ def _never(_words: Sequence[str]) -> bool:
 _RECEIPTED = {
     **dict.fromkeys(("camera", "enrol", "footage", "gpio", "ptz"), _always),
     config.NAME: config.changes,
+    update.NAME: update.changes,
 }
 _TOLD = {config.NAME: config.told}
 _WHOLE = {"reboot"}
@@ -66,6 +68,7 @@ COMMANDS = tuple(
         enrol,
         selftest,
         bundle,
+        update,
         pages,
         reboot,
         logout,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from agent.errors import BadInput
 from agent.service.keys import Key, Keys
 
 COLUMNS = 80
@@ -181,6 +182,16 @@ class Terminal:
     def confirm(self, question: str, word: str) -> bool:
         """Whether he types exactly this word."""
         return self.ask(f"{question} Type {word} and enter: ") == word
+
+    def choose(self, options: Sequence[str]) -> int:
+        """Which of several he means, from 0; the only one unasked. Raises BadInput."""
+        if len(options) == 1:
+            return 0
+        self.table([(str(number), option) for number, option in enumerate(options, 1)])
+        text = self.ask("Which: ")
+        if text not in {str(number) for number in range(1, len(options) + 1)}:
+            raise BadInput(f"{text!r}: allowed: a number from 1 to {len(options)}")
+        return int(text) - 1
 
     @contextmanager
     def clear_line(self) -> Iterator[Wire]:

@@ -20,15 +20,16 @@ from agent.update.failure import CannotUpdate
 from agent.update.firmware import SLOTS, other
 from agent.update.rauc import Bundle, Rauc
 from agent.update.slots import Slots
+from agent.update.stick import SUFFIX
 
 log = logging.getLogger(__name__)
 
 RECEIPTS = ("/usr/bin/systemctl", "--no-block", "start", "vigie-update-receipts.service")
 DOWNLOADS = Path("/data/update")
-STICKS = ("/media", "/run/media", "/mnt")
-"""Where a stick is mounted."""
-_DEEP = ("*.raucb", "*/*.raucb", "*/*/*.raucb")
-SUFFIX = ".raucb"
+
+
+class FellBackBefore(CannotUpdate):
+    """This version failed its trial on this box, and nobody has asked to try it again."""
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class Updater:
     """
 
     def __init__(self, root: Path, rauc: Rauc) -> None:
-        self._root = root
+        self.root = root
         self._rauc = rauc
         try:
             self.slots: Slots = open_slots(root)
@@ -117,8 +118,8 @@ class Updater:
         """
         log.info("%s: %s", by, what)
         try:
-            story.add(self._root / STATE.relative_to("/"), by, f"update: {what}")
-            if self._root == Path("/"):
+            story.add(self.root / STATE.relative_to("/"), by, f"update: {what}")
+            if self.root == Path("/"):
                 subprocess.run(RECEIPTS, capture_output=True, timeout=10, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
             # What has been done has been done.
@@ -127,7 +128,7 @@ class Updater:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """One update at a time. Raises BadInput where another one is under way."""
-        folder = self._root / STATE.relative_to("/")
+        folder = self.root / STATE.relative_to("/")
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "update.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -166,9 +167,7 @@ class Updater:
             raise CannotUpdate(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
         pre_install.permits(self.version, bundle.version, downgrade=bundle.downgrade)
         if bundle.version in self.slots.book().refused and not again:
-            raise CannotUpdate(
-                f"version {bundle.version} fell back here before; --again tries it once more"
-            )
+            raise FellBackBefore(f"version {bundle.version} fell back here before")
         verity.check(path, bundle.payload, steps.checked)
         return bundle
 
@@ -209,18 +208,7 @@ class Updater:
         )
 
 
-def on_sticks(root: Path) -> Path:
-    """The one bundle on what is plugged in. Raises BadInput where there is none, or more."""
-    found = sorted(
-        path
-        for place in STICKS
-        for pattern in _DEEP
-        for path in (root / place.lstrip("/")).glob(pattern)
-        if path.is_file()
-    )
-    if not found:
-        raise BadInput(f"usb: no *{SUFFIX} below {', '.join(STICKS)}")
-    if len(found) > 1:
-        named = ", ".join(str(path) for path in found[:4])
-        raise BadInput(f"usb: more than one bundle: {named}; name the one that is meant")
-    return found[0]
+def updater_of(root: Path) -> Updater:
+    """The updates of a machine, with RAUC as it is set up there. Raises as Updater does."""
+    conf = root / "etc/rauc/system.conf"
+    return Updater(root, Rauc() if root == Path("/") else Rauc(("-c", str(conf))))

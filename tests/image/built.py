@@ -26,6 +26,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     certificate: Path = AUTHORITY / "signer.pem"
     key: Path = AUTHORITY / "signer.key"
+    authority: Path = AUTHORITY / "ca.pem"
 
     @property
     def compatible(self) -> str:

@@ -31,6 +31,10 @@ class Cable:
             return self._line.text[begin : found.end()]
         raise AssertionError(f"nobody answers: {self._line.text[begin:]!r}")
 
+    def send(self, text: str) -> None:
+        """A line that nobody answers any more."""
+        self._line.send(text + "\r")
+
     def type(self, text: str, until: str = PROMPT) -> str:
         """A line, and what comes of it up to the next prompt."""
         begin = len(self._line.text)

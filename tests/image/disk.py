@@ -1,8 +1,10 @@
 """The guest's disk, read and written from outside while the guest is off. Needs no root: nothing is mounted."""
 
+import re
 import shutil
 import struct
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,6 +12,11 @@ import msgspec
 from tests.image.form import program
 
 SECTOR = 512
+UNMOUNTED = re.compile(
+    r"Dirty bit is set|\s*Automatically removing dirty|Leaving filesystem unchanged|\S+: \d+ files|$"
+    r"|There are differences between boot sector and its backup|.*mostly harmless|Cannot initialize|Using internal"
+)
+"""Lines of fsck.fat that are there after each cut."""
 ENTRIES_MOST = 128
 
 
@@ -100,6 +107,13 @@ class FatPart:
     def __init__(self, file: Path) -> None:
         self.file = file
 
+    def faults(self) -> str:
+        """What fsck.fat would mend; that it was not unmounted is none."""
+        words = [program("fsck.fat"), "-n", str(self.file)]
+        said = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+        lines = [line for line in said.splitlines()[1:] if not UNMOUNTED.match(line)]
+        return "\n".join(lines)
+
     def names(self, folder: str = "") -> list[str]:
         """What lies in a folder."""
         return ran("mdir", "-b", "-i", self.file, f"::{folder}").split()
@@ -120,6 +134,15 @@ class FatPart:
     def remove(self, name: str) -> None:
         """No such file any more."""
         ran("mdel", "-i", self.file, f"::{name}")
+
+
+def fat(file: Path, size: int, files: Mapping[str, Path]) -> Path:
+    """A new FAT with these files in it."""
+    ran("truncate", f"--size={size}", file)
+    ran("mkfs.fat", "-F", "32", file)
+    for name, from_ in files.items():
+        ran("mcopy", "-i", file, from_, f"::{name}")
+    return file
 
 
 class ExtPart:

@@ -19,6 +19,7 @@ NEEDED = {
     "qemu-io": "qemu-utils",
     "socat": "socat",
     "mcopy": "mtools",
+    "fsck.fat": "dosfstools",
     "e2fsck": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "rauc": "rauc",

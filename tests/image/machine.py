@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -134,6 +135,17 @@ class Machine:
         """It begins anew once more than `seen` times."""
         came = self.qmp.wait_for_event("RESET", seen, within_s)
         assert came, f"no reset within {within_s:g} s:\n{self.kernel.text[-3000:]}"
+
+    def plug(self, stick: Path) -> None:
+        """A USB disk with this content, which is only read."""
+        drive: Mapping[str, Any] = {
+            "driver": "raw",
+            "node-name": "stick",
+            "read-only": True,
+            "file": {"driver": "file", "filename": str(stick), "read-only": True},
+        }
+        self.qmp.do("blockdev-add", **drive)
+        self.qmp.do("device_add", driver="usb-storage", bus="usb.0", id="stick", drive="stick")
 
     def save(self, name: str) -> None:
         """Keep processor, memory and disk in the disk's file under a name."""

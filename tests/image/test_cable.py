@@ -1,11 +1,15 @@
 """The technician's console over the second serial port, the agent alive or dead."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.image.box_settings import BOX
+from tests.image.built import Built
+from tests.image.bundles import Kitchen
 from tests.image.cable import ANSWER_S, Cable
+from tests.image.disk import fat
 from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
@@ -32,3 +36,35 @@ def test_the_console_comes_back_where_it_dies(guest: Guest, cable: Cable) -> Non
     unit = guest.run("systemctl list-units --plain --no-legend 'vigie-console@*' | cut -d' ' -f1")
     guest.run(f"systemctl kill --signal=KILL {unit.strip()}")
     assert BOX in cable.press_enter(ANSWER_S)
+
+
+NEW = "99.0.0"
+
+
+def test_a_technician_updates_the_box_from_a_stick_and_has_no_root(
+    guest: Guest, cable: Cable, kitchen: Kitchen, built: Built
+) -> None:
+    bundle = kitchen.bundle("good", NEW, root=kitchen.root(NEW), boot=built.boot)
+    guest.machine.plug(stick_with(bundle, guest.folder / "stick.img"))
+    guest.wait_for("ls /run/media/*/*.raucb")
+    cable.press_enter(ANSWER_S)
+    cable.log_in()
+    assert f"version {built.version} runs, from slot A" in cable.type("update")
+    assert bundle.name in cable.type("update usb", f"Type {BOX} and enter: $")
+    said = cable.type(BOX)
+    assert f"version {NEW} is in slot B" in said, said
+    assert re.search(r"B +99\.0\.0 .*tried at the next reboot", cable.type("update status"))
+    cable.type("reboot", f"Type {BOX} and enter: $")
+    guest.expect_boot()
+    cable.send(BOX)
+    guest.wait_until_up()
+    assert (guest.slot(), guest.version()) == ("B", NEW)
+    guest.wait_until_good()
+    receipts = guest.run("cat /var/lib/vigie/custody/*.jsonl")
+    assert "update usb" in receipts
+    assert f"version {NEW} installed into slot B" in receipts
+
+
+def stick_with(file: Path, image: Path) -> Path:
+    """A stick as it is bought, FAT without partitions, and this file on it."""
+    return fat(image, file.stat().st_size + (64 << 20), {file.name: file})

@@ -38,6 +38,30 @@ def test_the_box_has_a_key_of_its_own_and_its_secrets_are_off_the_card(
     assert secret in state.read("/config/console.secret").decode()
 
 
+def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
+    studio: Path, built: Built, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
+) -> None:
+    folder = studio / "cut-early"
+    folder.mkdir()
+    guest = make_guest(folder, card(folder, built, good_settings))
+    try:
+        guest.switch_on()
+        guest.wait_until_up()
+        guest.wait_for("systemctl is-active --quiet vigie-provision.service")
+        guest.cut()
+        select = guest.fat("select")
+        assert select.faults() == ""
+        assert BOX in (select.read(FILE_NAME) or b"").decode()
+        key = guest.ext("state").read("/vigie/identity/box.key")
+        assert b"PRIVATE KEY" in key
+        guest.switch_on()
+        guest.wait_until_up()
+        guest.wait_until_recording()
+        assert guest.run("cat /var/lib/vigie/identity/box.key").encode() == key
+    finally:
+        guest.close()
+
+
 def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_they_are_good(
     studio: Path, built: Built, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from tests.image.built import Built
@@ -131,7 +132,10 @@ def test_the_card_was_grown_to_its_full_size(running: Guest) -> None:
     assert size > 1 << 30
 
 
-def test_the_report_of_what_is_in_it_is_in_it(running: Guest) -> None:
-    found = running.run("find /usr/share -name '*.cdx.json' -o -name '*.spdx.json'").split()
-    assert found
-    assert running.run("ls /usr/share/doc/vigie*/*LICEN* /usr/share/licenses 2>/dev/null | head -1")
+def test_what_it_consists_of_is_in_it_with_licences(running: Guest) -> None:
+    parts = msgspec.json.decode(running.run("cat /usr/share/vigie/sbom.cdx.json"))
+    assert parts["bomFormat"] == "CycloneDX"
+    names = {part["name"] for part in parts["components"]}
+    assert {"systemd", "rauc", "opencv-python-headless"} <= names
+    assert not running.run("find /usr/share/vigie/licences -type f -empty")
+    assert len(running.run("ls /usr/share/vigie/licences/*").split()) > len(names) // 2

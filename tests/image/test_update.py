@@ -10,7 +10,7 @@ import pytest
 
 from tests.image.built import KERNEL, Built
 from tests.image.bundles import Kitchen, tampered
-from tests.image.guest import GOOD_S, PROGRAM, Guest
+from tests.image.guest import PROGRAM, Guest
 from tests.image.outside import SHELF_URL, Outside
 
 pytestmark = pytest.mark.slow
@@ -88,6 +88,10 @@ UNFIT: dict[str, Callable[[Kitchen, Built], tuple[Path | None, Path]]] = {
         built.root,
         kitchen.boot("hang", built.slot_file_with("init=/usr/bin/cat")),
     ),
+    "it cannot read ext4": lambda kitchen, built: (
+        built.root,
+        kitchen.boot("no-ext4", built.slot_file_with("module_blacklist=ext4")),
+    ),
     "its agent never runs": lambda kitchen, built: (
         built.root,
         kitchen.boot("no-agent", built.slot_file_with(NO_AGENT)),
@@ -123,7 +127,7 @@ def test_an_update_that_is_not_good_is_left_again_and_the_box_says_so(
     assert code != 0, "the same version is not tried again without somebody asking"
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[Kitchen, Built], Path]] = {
     "somebody else's signature": lambda kitchen, built: kitchen.bundle(
         "stranger", NEW, boot=built.boot, signer=kitchen.stranger()
     ),
@@ -181,4 +185,3 @@ def test_an_older_version_goes_in_where_the_bundle_is_signed_to(
     guest.reboot()
     assert (guest.slot(), guest.version()) == ("B", OLD)
     guest.wait_until_good()
-    assert GOOD_S

@@ -42,6 +42,7 @@ from agent.service.session import Session
 from agent.service.settable import Change, changed, keys_of
 from agent.service.table import COMMANDS
 from agent.service.terminal import HungUp, Terminal
+from agent.service.update_desk import Do, Told
 from agent.strict import into
 from tests.conftest import HeldClock
 
@@ -233,6 +234,43 @@ class FakeConfigDesk:
         return told
 
 
+class FakeUpdateDesk:
+    """Root who takes an order when he is next asked, and then tells `will_tell`, one after the other.
+    Where that is empty he takes none.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Do, str, str | None]] = []
+        self.will_tell: list[Told] = []
+        self.standing: Told | None = None
+        self.on_sticks: tuple[str, ...] = ("/run/media/sda1/vigie-2.0.0.raucb",)
+        self.has_slots = True
+
+    def bundles(self) -> Sequence[str]:
+        self._refuse_without_slots()
+        return self.on_sticks
+
+    def ask(self, do: Do, by: str, bundle: str | None = None) -> str:
+        self._refuse_without_slots()
+        self.asked.append((do, by, bundle))
+        return "mine"
+
+    def told(self) -> Told | None:
+        if self.asked and self.will_tell:
+            self.standing = self.will_tell.pop(0)
+        return self.standing
+
+    def withdraw(self, order: str) -> bool:
+        if self.standing is not None and self.standing.id == order:
+            return False
+        self.asked.clear()
+        return True
+
+    def _refuse_without_slots(self) -> None:
+        if not self.has_slots:
+            raise CannotDo("this system has no slots")
+
+
 class FakeBox:
     """A box whose agent lives or not; everything that is done to it is written down."""
 
@@ -250,6 +288,7 @@ class FakeBox:
         self.pasted: list[str] = []
         self.stick: tuple[Path, ...] = (Path("/media/stick"),)
         self.config_desk = FakeConfigDesk()
+        self.update_desk = FakeUpdateDesk()
 
     id = "casa-0001"
     site = "Bd Mohammed V"

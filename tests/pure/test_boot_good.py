@@ -164,17 +164,21 @@ def rauc(folder: Path, code: int) -> str:
 
 
 def test_rauc_is_told(tmp_path: Path) -> None:
-    said = boot_good.mark_good(rauc(tmp_path, 0))
+    said = boot_good.mark_good(rauc(tmp_path, 0), tmp_path)
     assert said == "status mark-good / marked slot rootfs.1 as good"
 
 
 def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="exit code 3: status mark-good"):
-        boot_good.mark_good(rauc(tmp_path, 3))
+        boot_good.mark_good(rauc(tmp_path, 3), tmp_path)
 
 
 def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_good.mark_good(str(tmp_path / "rauc")) is None
+    assert boot_good.mark_good(str(tmp_path / "rauc"), tmp_path) is None
+
+
+def test_a_box_whose_rauc_knows_of_no_slots_has_nothing_to_mark(tmp_path: Path) -> None:
+    assert boot_good.mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
 
 
 CONFIG = """

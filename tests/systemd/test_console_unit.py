@@ -169,3 +169,33 @@ def test_the_agents_user_may_ask_for_a_reboot_and_for_nothing_else(container: Co
     container.run(*as_vigie, "touch", "/run/vigie/reboot")
     container.wait_for((container.root / "run/was-rebooted").exists, "reboot")
     container.run("rm", "/run/vigie/reboot")
+
+
+def test_the_agents_user_may_ask_root_for_an_update_and_is_told(container: Container) -> None:
+    """No slots are here: that root says so shows that he was asked, and has been asked once."""
+    python = f"{CHECKOUT}/.venv/bin/python -P"
+    environment = f"PYTHONPATH={CHECKOUT}"
+    start = f"ExecStart=\nExecStart={python} -m agent.update.asked\n"
+    stop = f"ExecStopPost=\nExecStopPost={python} -m agent.update.asked ended\n"
+    for kind, more in (
+        ("path", ""),
+        ("service", f"[Service]\nEnvironment={environment}\n{start}{stop}"),
+    ):
+        folder = container.root / f"etc/systemd/system/vigie-update-asked.{kind}.d"
+        folder.mkdir()
+        (folder / "test.conf").write_text(f"[Unit]\nConditionKernelCommandLine=\n{more}")
+    container.run("systemctl", "daemon-reload")
+    container.run("systemctl", "start", "vigie-update-asked.path")
+    as_vigie = ("setpriv", "--reuid=vigie", "--regid=vigie", "--clear-groups")
+    ask = (
+        "import os; from pathlib import Path; from agent.update import asking; "
+        "os.umask(0o077); asking.ask(Path('/run/vigie-update'), 'status', 'amina')"
+    )
+    container.run(*as_vigie, "env", environment, *python.split(), "-c", ask)
+    told = container.root / "run/vigie-update/told"
+    container.wait_for(lambda: told.exists() and "failed" in told.read_text(), "an answer")
+    assert "rauc.slot=A or B: not on the kernel's command line" in told.read_text()
+    assert '"by":"amina"' in told.read_text()
+    assert not (told.parent / "asked").exists()
+    container.run(*as_vigie, "sh", "-c", "! rm -f /run/vigie-update/told")
+    assert told.stat().st_uid == 0

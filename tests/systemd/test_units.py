@@ -121,6 +121,9 @@ def test_the_folders_are_the_users_own(tmp_path: Path) -> None:
         found = (tmp_path / folder).stat()
         assert found.st_mode & 0o777 == 0o750
         assert found.st_uid != 0
+    door = (tmp_path / "run/vigie-update").stat()
+    assert (door.st_mode & 0o7777, door.st_uid) == (0o1770, 0)
+    assert door.st_gid == (tmp_path / "run/vigie").stat().st_gid
 
 
 def test_the_names_of_devices_are_rules_that_udev_takes() -> None:

@@ -90,13 +90,7 @@ def choose_stick(terminal: Terminal, box: Box) -> Path:
     sticks = box.sticks()
     if not sticks:
         raise CannotDo("no USB disk is mounted: plug one in, wait ten seconds, try again")
-    if len(sticks) == 1:
-        return sticks[0]
-    terminal.table([(str(number), str(path)) for number, path in enumerate(sticks, 1)])
-    text = terminal.ask("Which: ")
-    if text not in {str(number) for number in range(1, len(sticks) + 1)}:
-        raise BadInput(f"{text!r}: allowed: a number from 1 to {len(sticks)}")
-    return sticks[int(text) - 1]
+    return sticks[terminal.choose([str(path) for path in sticks])]
 
 
 def _span(box: Box, words: tuple[str, str, str, str]) -> tuple[str, datetime, datetime]:

@@ -1,0 +1,62 @@
+"""The same commit gives the same image, wherever it is built."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from images import image
+from tests.image.built import Built
+from tests.image.form import ROOT, form
+
+PARTS = (
+    "agent",
+    "drivers",
+    "images",
+    "systemd",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(form() == "short" or os.geteuid() != 0, reason="builds again, minutes, as root")
+@pytest.mark.parametrize("name", ["root", "boot", "disk"])
+def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
+    name: str, built: Built, elsewhere: Path
+) -> None:
+    file: Path = getattr(built, name)
+    (again,) = elsewhere.rglob(file.name)
+    assert digest(again) == digest(file)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(built: Built, studio: Path) -> Path:
+    """A build from nothing, of the same sources, for the same authority."""
+    folder = studio / "elsewhere"
+    folder.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "images", "build", built.profile, built.architecture),
+            *("--cold", "--version", built.version, "--keyring", built.authority),
+        ],
+        cwd=folder,
+        env={**os.environ, "SOURCE_DATE_EPOCH": image.commit_time()},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return folder
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -1,0 +1,213 @@
+"""How the console asks root for an update, and how a bundle comes off a stick: real files, and bad ones."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given
+
+from agent.errors import BadInput
+from agent.service.update_desk import Told
+from agent.update import asking, stick
+from agent.update.asking import Asked
+from agent.update.feed import BUNDLE_MOST_BYTES
+
+ME = (os.geteuid(),)
+GOOD = b'{"v":1,"id":"0123456789abcdef","do":"good","by":"amina"}'
+BUNDLE = "/run/media/sda1/new.raucb"
+
+
+def test_a_request_is_taken_once(tmp_path: Path) -> None:
+    order = asking.ask(tmp_path, "install", "amina", BUNDLE)
+    taken = asking.take(tmp_path, ME)
+    assert taken == Asked(id=order, do="install", by="amina", bundle=BUNDLE)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        asking.take(tmp_path, ME)
+
+
+def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) -> None:
+    first = asking.ask(tmp_path, "status", "amina")
+    with pytest.raises(FileExistsError):
+        asking.ask(tmp_path, "rollback", "omar")
+    assert [path.name for path in tmp_path.iterdir()] == ["asked"]
+    assert asking.take(tmp_path, ME).id == first
+
+
+def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
+    first = asking.ask(tmp_path, "good", "amina")
+    asking.take(tmp_path, ME)
+    second = asking.ask(tmp_path, "rollback", "omar")
+    assert not asking.withdraw(tmp_path, first)
+    assert (tmp_path / "asked").exists()
+    assert asking.withdraw(tmp_path, second)
+    assert not asking.withdraw(tmp_path, second)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"good",
+        b"[" * 9000,
+        GOOD.replace(b'"good"', b'"bad"'),
+        GOOD.replace(b'"good"', b'"install"'),
+        GOOD.replace(b"}", b',"bundle":"/run/media/x.raucb"}'),
+        GOOD.replace(b'"good"', b'"install","bundle":"/mnt/\\udcff.raucb"'),
+        GOOD.replace(b"}", b',"again":true}'),
+        GOOD.replace(b"amina", b"Amina; reboot"),
+        GOOD.replace(b"amina", b"amina\\n"),
+        GOOD.replace(b"0123", b"../x"),
+        GOOD.replace(b'"v":1', b'"v":2'),
+        GOOD + b" " * asking.MOST_BYTES,
+    ],
+)
+def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "asked").write_bytes(data)
+    with pytest.raises(BadInput, match=r"^request: "):
+        asking.take(tmp_path, ME)
+    assert not (tmp_path / "asked").exists()
+
+
+@given(st.binary(max_size=200))
+def test_whatever_stands_there_is_a_request_or_bad_input(data: bytes) -> None:
+    with suppress(BadInput):
+        asking.decode(data)
+
+
+def link_to_a_good_one(path: Path) -> None:
+    (path.parent / "other").write_bytes(GOOD)
+    path.symlink_to(path.parent / "other")
+
+
+def folder_with_something(path: Path) -> None:
+    path.mkdir()
+    (path / "x").touch()
+
+
+@pytest.mark.parametrize("make", [link_to_a_good_one, folder_with_something, os.mkfifo])
+def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "asked")
+    with pytest.raises(BadInput, match=r"^request: "):
+        asking.take(tmp_path, ME)
+    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "asked").is_symlink()
+
+
+def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
+    asking.ask(tmp_path, "good", "amina")
+    with pytest.raises(BadInput, match=f"made by user {os.geteuid()}, who may not ask"):
+        asking.take(tmp_path, (os.geteuid() + 1,))
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("bundle", ["/run/media/\udcff.raucb", f"/run/media/{'x' * 2000}.raucb"])
+def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle: str) -> None:
+    with pytest.raises(BadInput):
+        asking.ask(tmp_path, "install", "amina", bundle)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    assert asking.told(tmp_path) is None
+    for state in ("doing", "done"):
+        said = Told(id="1", do="status", by="amina", state=state, lines=("version 1.0.0",))
+        asking.tell(tmp_path, said)
+        assert asking.told(tmp_path) == said
+    assert [path.name for path in tmp_path.iterdir()] == ["told"]
+    (tmp_path / "told").write_bytes(msgspec.json.encode(said)[:-5])
+    assert asking.told(tmp_path) is None
+
+
+def plugged_in(root: Path, name: str, data: bytes = b"a bundle") -> str:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return f"/{name}"
+
+
+def nobody_watches(_done: int, _total: int) -> None:
+    pass
+
+
+def test_bundles_are_found_at_a_sticks_top_and_one_folder_down(tmp_path: Path) -> None:
+    there = [
+        plugged_in(tmp_path, name)
+        for name in ("media/a.raucb", "mnt/stick/b.raucb", "run/media/sda1/vigie/c.raucb")
+    ]
+    for name in ("run/media/sda1/c.raucb.txt", "run/media/sda1/1/2/d.raucb", "srv/e.raucb"):
+        plugged_in(tmp_path, name)
+    (tmp_path / "mnt/link.raucb").symlink_to(tmp_path / "media/a.raucb")
+    (tmp_path / "mnt/folder.raucb").mkdir()
+    assert stick.on_sticks(tmp_path) == tuple(there)
+
+
+def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    data, steps = os.urandom(3_000_000), [(0, 0)]
+    bundle = plugged_in(tmp_path, "run/media/sda1/new.raucb", data)
+    folder = tmp_path / "data/update"
+    for _ in range(2):
+        made = stick.copied(tmp_path, bundle, folder, lambda *step: steps.append(step))
+        assert made.read_bytes() == data
+    assert list(folder.iterdir()) == [made]
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert steps[-1] == (len(data), len(data))
+
+
+def linked_folder(root: Path) -> str:
+    plugged_in(root, "srv/new.raucb")
+    (root / "mnt").mkdir()
+    (root / "mnt/folder").symlink_to(root / "srv")
+    return "/mnt/folder/new.raucb"
+
+
+def linked_file(root: Path) -> str:
+    plugged_in(root, "srv/new.raucb")
+    (root / "mnt").mkdir()
+    (root / "mnt/new.raucb").symlink_to(root / "srv/new.raucb")
+    return "/mnt/new.raucb"
+
+
+def pipe(root: Path) -> str:
+    (root / "mnt").mkdir()
+    os.mkfifo(root / "mnt/new.raucb")
+    return "/mnt/new.raucb"
+
+
+def too_large(root: Path) -> str:
+    bundle = plugged_in(root, "mnt/new.raucb")
+    os.truncate(root / "mnt/new.raucb", BUNDLE_MOST_BYTES + 1)
+    return bundle
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        linked_folder,
+        linked_file,
+        pipe,
+        too_large,
+        lambda root: plugged_in(root, "srv/new.raucb"),
+        lambda root: plugged_in(root, "mnt/new.img"),
+        lambda root: plugged_in(root, "mnt/../srv/new.raucb"),
+        lambda root: plugged_in(root, "mnt2/new.raucb"),
+        lambda _root: "/mnt/nowhere.raucb",
+        lambda _root: "",
+        lambda _root: "/mnt/\0.raucb",
+    ],
+)
+def test_what_is_no_file_on_a_stick_is_not_copied(
+    tmp_path: Path, make: Callable[[Path], str]
+) -> None:
+    (tmp_path / "mnt2").mkdir()
+    bundle = make(tmp_path)
+    with pytest.raises(BadInput, match="allowed: "):
+        stick.copied(tmp_path, bundle, tmp_path / "data", nobody_watches)
+    assert not list((tmp_path / "data").glob("*"))

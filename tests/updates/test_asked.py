@@ -1,0 +1,246 @@
+"""What the console asks for is done by root, with the real rauc; how it ends is told, whatever happens."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.console.real_update_desk import RealUpdateDesk
+from agent.service.box import CannotDo
+from agent.service.update_desk import Do, Told
+from agent.update import asked, asking, story
+from agent.update.rauc import Rauc
+from agent.update.work import Updater
+from tests.updates.conftest import COMPATIBLE, Authority, Box
+from tests.updates.test_rauc import tamper
+from tests.updates.test_update_command import CAN_MOUNT_VERITY, installed
+
+FOLDER = "run/vigie-update"
+STICK = "run/media/sda1"
+
+
+@pytest.fixture
+def desk(box: Box) -> RealUpdateDesk:
+    """The console's side of the door."""
+    (box.root / FOLDER).mkdir()
+    (box.root / STICK).mkdir(parents=True)
+    return RealUpdateDesk(box.root)
+
+
+def unit(box: Box, *words: str) -> int:
+    """What vigie-update-asked.service does: its exit code."""
+    order = [sys.executable, "-P", "-m", "agent.update.asked", "--root", box.root, *words]
+    return subprocess.run(order, env=box.environ, check=False).returncode
+
+
+def done(box: Box, desk: RealUpdateDesk, do: Do, bundle: str | None = None) -> Told:
+    """An order of amina's, and how it ended."""
+    order = desk.ask(do, "amina", bundle)
+    assert unit(box) == 0
+    assert unit(box, "ended") == 0
+    told = desk.told()
+    assert told is not None
+    assert (told.id, told.do, told.by) == (order, do, "amina")
+    assert [path.name for path in (box.root / FOLDER).iterdir()] == ["told"]
+    return told
+
+
+def story_of(box: Box) -> list[tuple[str, str]]:
+    return [(entry.by, entry.what) for entry in story.read(box.root / "state/rauc")]
+
+
+def test_the_slots_are_told(box: Box, desk: RealUpdateDesk) -> None:
+    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    told = done(box, desk, "status")
+    assert (told.state, told.lines) == (
+        "done",
+        (
+            f"version 1.0.0 runs, from slot A; bundles for it: {COMPATIBLE}",
+            "  A  1.0.0             good  (runs, default)",
+            "  B  (unknown)         nothing in it that works",
+        ),
+    )
+    assert story_of(box) == []
+
+
+def test_a_bundle_on_a_stick_is_installed(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    (bundle,) = desk.bundles()
+    assert bundle == f"/{STICK}/new.raucb"
+    told = done(box, desk, "install", bundle)
+    assert list((box.root / "data/update").iterdir()) == []
+    if CAN_MOUNT_VERITY:
+        said = "version 2.0.0 is in slot B, and is tried once, at the next reboot."
+        assert (told.state, told.lines) == ("done", (said,))
+        assert box.holds("B", "2.0.0")
+        assert story_of(box) == [("amina", "update: version 2.0.0 installed into slot B")]
+    else:
+        # It went through all checks, and the kernel has no dm-verity.
+        assert told.state == "failed"
+        assert told.lines[0].startswith("Failed mounting bundle: Failed to open /dev/mapper")
+        assert box.is_empty("B")
+
+
+def other_board(authority: Authority, path: Path) -> None:
+    authority.bundle(path, "2.0.0", compatible="vigie-pi-arm64")
+
+
+def older(authority: Authority, path: Path) -> None:
+    authority.bundle(path, "0.9.0")
+
+
+def tampered(authority: Authority, path: Path) -> None:
+    tamper(authority.bundle(path, "2.0.0"))
+
+
+def strangers(_authority: Authority, path: Path) -> None:
+    Authority(path.parent, "stranger").bundle(path, "2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (other_board, f"for vigie-pi-arm64; this box is {COMPATIBLE}"),
+        (older, "version 0.9.0 is older than 1.0.0, which runs"),
+        (tampered, "the payload is not the one that was signed"),
+        (strangers, "signature verification failed"),
+    ],
+)
+def test_the_console_can_install_nothing_that_root_could_not(
+    box: Box,
+    desk: RealUpdateDesk,
+    authority: Authority,
+    make: Callable[[Authority, Path], None],
+    why: str,
+) -> None:
+    make(authority, box.root / STICK / "bad.raucb")
+    told = done(box, desk, "install", f"/{STICK}/bad.raucb")
+    assert told.state == "failed"
+    assert why in told.lines[0]
+    assert box.is_empty("B")
+    assert list((box.root / "data/update").iterdir()) == []
+    assert story_of(box) == []
+
+
+def test_a_file_elsewhere_is_not_installed(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    authority.bundle(box.root / "data.raucb", "2.0.0")
+    told = done(box, desk, "install", "/data.raucb")
+    assert told.state == "failed"
+    assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
+
+
+def test_what_waits_is_taken_back(box: Box, desk: RealUpdateDesk) -> None:
+    installed(box)
+    told = done(box, desk, "rollback")
+    assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
+    assert box.slots.choice().pending is None
+    assert story_of(box) == [("amina", "update: rollback: slot B is not tried; slot A stays")]
+
+
+def test_what_is_on_trial_is_told_and_marked_good(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    installed(box)
+    box.reboot("2.0.0")
+    assert "on trial: slot A comes back" in done(box, desk, "status").lines[1]
+    authority.bundle(box.root / STICK / "new.raucb", "3.0.0")
+    assert "on trial" in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
+    assert done(box, desk, "good").state == "done"
+    assert box.slots.choice().default == "B"
+    assert story_of(box) == [("amina", "update: what runs was marked good")]
+
+
+def test_what_fell_back_needs_the_word_good_first(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    installed(box)
+    box.reboot("2.0.0")
+    box.reboot("1.0.0")
+    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    why = "find out why first; update good accepts it, then try again"
+    assert told.lines == (f"version 2.0.0 fell back here before: {why}",)
+    assert done(box, desk, "good").state == "done"
+    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    assert "fell back" not in told.lines[0]
+
+
+def test_another_update_that_is_under_way_is_told(box: Box, desk: RealUpdateDesk) -> None:
+    with Updater(box.root, Rauc()).alone():
+        told = done(box, desk, "rollback")
+    assert told.lines == ("another update is under way; wait for its end",)
+
+
+def test_a_second_request_waits_until_it_is_its_turn(box: Box, desk: RealUpdateDesk) -> None:
+    first = desk.ask("status", "amina")
+    with pytest.raises(CannotDo, match="another order waits already"):
+        desk.ask("good", "omar")
+    asking.take(box.root / FOLDER, asked.may_ask())
+    second = desk.ask("status", "omar")
+    assert not desk.withdraw(first)
+    assert unit(box) == 0
+    told = desk.told()
+    assert told is not None
+    assert (told.id, told.by) == (second, "omar")
+
+
+def test_what_is_no_request_is_dropped_and_nothing_is_done(box: Box, desk: RealUpdateDesk) -> None:
+    (box.root / FOLDER / "asked").write_text('{"do": "rollback", "by": "amina"}')
+    assert unit(box) == 1
+    assert unit(box) == 0, "nothing is asked for"
+    assert desk.told() is None
+    assert list((box.root / FOLDER).iterdir()) == []
+
+
+def test_a_request_that_was_killed_has_failed(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    desk.ask("install", "amina", f"/{STICK}/new.raucb")
+    order = [sys.executable, "-P", "-m", "agent.update.asked", "--root", str(box.root)]
+    environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
+    ended = subprocess.run(order, env=environ, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    told = desk.told()
+    assert told is not None
+    assert told.state == "doing"
+    assert unit(box, "ended") == 0
+    told = desk.told()
+    assert told is not None
+    assert (told.state, told.lines) == ("failed", (asked.BROKE_OFF,))
+
+
+def dying(box: Box) -> Path:
+    """A folder with a rauc that kills who starts it."""
+    folder = box.root / "dying"
+    folder.mkdir()
+    (folder / "rauc").write_text("#!/bin/sh\nkill -9 $PPID\n")
+    (folder / "rauc").chmod(0o755)
+    return folder
+
+
+def test_a_machine_without_slots_is_told_so_by_both_sides(box: Box, desk: RealUpdateDesk) -> None:
+    desk.ask("status", "amina")
+    (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
+    for refused in (desk.bundles, lambda: desk.ask("status", "amina")):
+        with pytest.raises(CannotDo, match="was set up without an image: it has no slots"):
+            refused()
+    assert unit(box) == 0
+    told = desk.told()
+    assert told is not None
+    assert told.state == "failed"
+    assert "rauc.slot" in told.lines[0]
+
+
+def test_a_door_that_is_not_there_is_an_error_of_the_system(box: Box, desk: RealUpdateDesk) -> None:
+    (box.root / FOLDER).rmdir()
+    with pytest.raises(FileNotFoundError):
+        desk.ask("status", "amina")
+    assert desk.told() is None
