@@ -39,7 +39,8 @@ bundle: setup-image ## the signed update to the image that was built last
 	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE) --key $(KEY)) $(if $(DOWNGRADE),--downgrade)
 
 image-test: setup-test setup-units image bundle ## build, boot, update and cut the image in a virtual machine
-	VIGIE_IMAGE=$(or $(FORM),full) $(BIN)/pytest tests/image $(ARGS)
+	VIGIE_IMAGE=$(or $(FORM),full) VIGIE_IMAGE_TARGET=$(PROFILE)-$(ARCH) \
+	  $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 10 tests/image $(ARGS)
 
 install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
 	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"

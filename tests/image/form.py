@@ -3,15 +3,16 @@
 import os
 import random
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
-CUTS = {"short": 3, "full": 20, "long": 50}
+CUTS = {"short": 2, "full": 20, "long": 50}
 """Of each form, at how many random moments of an update and of recording the power is cut."""
 
-SEED = int(os.environ.get("VIGIE_IMAGE_SEED", random.randrange(1 << 32)))
-"""Of every random moment."""
+SEED = int(os.environ.setdefault("VIGIE_IMAGE_SEED", str(random.randrange(1 << 32))))
+"""Of every random moment; the workers of one run share it."""
 
 NEEDED = {
     "mosquitto": "mosquitto",
@@ -61,3 +62,14 @@ def program(name: str) -> str:
 
 
 ROOT = Path(__file__).parents[2]
+
+not_short = pytest.mark.skipif(
+    form() == "short", reason="not in the short form: make image-test FORM=full"
+)
+"""For what takes minutes and is much like a test that the short form has."""
+
+
+def cases(all_: Mapping[str, object], short: Collection[str]) -> list[object]:
+    """The names of a table, of which the short form has some."""
+    assert set(short) <= set(all_)
+    return [pytest.param(name, marks=() if name in short else not_short) for name in all_]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.image.form import cases
 from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
@@ -17,7 +18,7 @@ BLOWS = {
 }
 
 
-@pytest.mark.parametrize("blow", BLOWS)
+@pytest.mark.parametrize("blow", cases(BLOWS, ["something takes all processors"]))
 def test_it_comes_back_by_itself_where(blow: str, guest: Guest) -> None:
     before, resets = guest.boot, guest.machine.resets()
     guest.expect_boot()

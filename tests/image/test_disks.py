@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.image.box_settings import BOX
+from tests.image.form import not_short
 from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
@@ -21,6 +22,7 @@ def test_a_full_footage_partition_stops_neither_recording_nor_the_box(guest: Gue
     assert guest.run("systemctl is-active vigie-agent.service").strip() == "active"
 
 
+@not_short
 def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
     another: Callable[[], Guest],
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.image.box_settings import BOX, FILE_NAME, authority
 from tests.image.built import Built
 from tests.image.disk import Disk
+from tests.image.form import not_short
 from tests.image.guest import Guest
 from tests.image.life import Life, card, give
 
@@ -62,6 +63,7 @@ def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
         guest.close()
 
 
+@not_short
 def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_they_are_good(
     studio: Path, built: Built, good_settings: str, make_guest: Callable[[Path, Disk], Guest]
 ) -> None:
@@ -105,6 +107,7 @@ def with_certificate(text: str) -> str:
     return f'{text}[files]\n"ca.pem" = """\n{authority()}"""\n'
 
 
+@not_short
 def test_wrong_settings_change_nothing_on_a_box_that_has_good_ones(
     another: Callable[[], Guest], good_settings: str
 ) -> None:

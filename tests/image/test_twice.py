@@ -11,7 +11,7 @@ import pytest
 
 from images import image
 from tests.image.built import Built
-from tests.image.form import ROOT, form
+from tests.image.form import ROOT, not_short
 
 PARTS = (
     "agent",
@@ -26,7 +26,7 @@ PARTS = (
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(form() == "short" or os.geteuid() != 0, reason="builds again, minutes, as root")
+@not_short
 @pytest.mark.parametrize("name", ["root", "boot", "disk"])
 def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
     name: str, built: Built, elsewhere: Path

@@ -10,6 +10,7 @@ import pytest
 
 from tests.image.built import KERNEL, Built
 from tests.image.bundles import Kitchen, tampered
+from tests.image.form import cases, not_short
 from tests.image.guest import PROGRAM, Guest
 from tests.image.outside import SHELF_URL, Outside
 
@@ -99,7 +100,7 @@ UNFIT: dict[str, Callable[[Kitchen, Built], tuple[Path | None, Path]]] = {
 }
 
 
-@pytest.mark.parametrize("what", UNFIT)
+@pytest.mark.parametrize("what", cases(UNFIT, ["its kernel is none", "its agent never runs"]))
 def test_an_update_that_is_not_good_is_left_again_and_the_box_says_so(
     what: str, guest: Guest, kitchen: Kitchen, built: Built, world: Outside
 ) -> None:
@@ -121,7 +122,10 @@ def test_an_update_that_is_not_good_is_left_again_and_the_box_says_so(
     guest.wait_until_good()
     told = status(guest)
     assert (told["booted"], told["default"], told["pending"]) == ("A", "A", None)
-    assert {slot["slot"]: slot["state"] for slot in told["slots"]} == {"A": "good", "B": "bad"}
+    assert {name: slot["state"] for name, slot in told["slots"].items()} == {
+        "A": "good",
+        "B": "bad",
+    }
     assert told["fell_back"]
     code, said = install(guest, bundle, world)
     assert code != 0, "the same version is not tried again without somebody asking"
@@ -142,7 +146,9 @@ REFUSED: dict[str, Callable[[Kitchen, Built], Path]] = {
 }
 
 
-@pytest.mark.parametrize("by_hand", [False, True], ids=["vigie", "rauc"])
+@pytest.mark.parametrize(
+    "by_hand", [False, pytest.param(True, marks=not_short)], ids=["vigie", "rauc"]
+)
 @pytest.mark.parametrize("what", REFUSED)
 def test_an_update_is_refused_that_has(
     what: str, by_hand: bool, guest: Guest, kitchen: Kitchen, built: Built, world: Outside
@@ -174,6 +180,7 @@ def fetch(bundle: Path, world: Outside) -> str:
     )
 
 
+@not_short
 def test_an_older_version_goes_in_where_the_bundle_is_signed_to(
     guest: Guest, kitchen: Kitchen, built: Built, world: Outside
 ) -> None:
