@@ -40,7 +40,10 @@ PAGE = """
       });
       const grey = [];
       for (const moment of moments.filter(m => m < video.duration)) {
+        // Sought is not yet shown: a busy machine still has the picture before.
+        const shown = new Promise(resolve => video.requestVideoFrameCallback(resolve));
         await new Promise(resolve => { video.onseeked = resolve; video.currentTime = moment; });
+        await shown;
         const canvas = document.createElement('canvas');
         canvas.width = 160;
         canvas.height = 96;
