@@ -14,13 +14,12 @@ from typing import Any
 
 import msgspec
 
-from agent import __version__
+from agent import __version__, durable
 from agent.bundle_sources import Gathering, journal
 from agent.clock import Clock, boot_id
 from agent.errors import BadInput
 from agent.health_file import runtime_folder
 from agent.identity import KEY_FILE, Identity
-from agent.record.recovery import sync_folder
 from agent.record.segment_name import rfc3339
 from agent.service import scrubbing
 from agent.service.allowed_config import allowed, withheld
@@ -236,16 +235,8 @@ def _json(value: object) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, and for this user alone. Raises BadInput."""
-    making = path.with_name(f".{path.name}.making")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        making.unlink(missing_ok=True)
-        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        making.rename(path)
-        sync_folder(path.parent)
+        durable.replace(path, data, 0o600)
     except OSError as error:
         raise BadInput(f"--out {str(path.parent)!r}: {error.strerror or error}") from error

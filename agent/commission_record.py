@@ -8,7 +8,6 @@
 
 import base64
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent import durable
 from agent.names import Name
 
 FOLDER = "commissioned"
@@ -112,13 +112,10 @@ def write(
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     for file_name, content in files.items():
-        with (making / file_name).open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync(making)
+        durable.write_new(making / file_name, content, 0o666, by_umask=True)
+    durable.sync_folder(making)
     making.rename(folder / name)
-    _sync(folder)
+    durable.sync_folder(folder)
     return folder / name
 
 
@@ -167,11 +164,3 @@ def _file(path: Path) -> bytes:
     if len(data) > _MOST_BYTES:
         raise BadRecord(f"{path.name}: larger than {_MOST_BYTES} bytes")
     return data
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,9 +16,9 @@ import msgspec
 
 from agent import flight_page
 from agent.clock import Clock
+from agent.durable import sync_folder
 from agent.flight_page import PAGE_BYTES, Mark, Page
 from agent.health_model import FlightSample
-from agent.record.recovery import sync_folder
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)

@@ -4,12 +4,13 @@ Ed25519 (RFC 8032) in a PEM file of PKCS #8 that only the agent's user may read.
 """
 
 import logging
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent import durable
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,6 @@ KEY_FILE = "box.key"
 STATE_LOST = "run/vigie-state-lost"
 """Under the machine's root: there while the system runs whose state partition had to be made anew, and
 with it the key."""
-_MAKING = ".box.key.making"
 
 
 class Identity:
@@ -70,16 +70,8 @@ def _write(path: Path, key: Ed25519PrivateKey) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    making = path.with_name(_MAKING)
-    making.unlink(missing_ok=True)
-    handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    making.rename(path)
-    _sync_folder(path.parent)
-    _sync_folder(path.parent.parent)
+    durable.replace(path, pem, 0o600)
+    durable.sync_folder(path.parent.parent)
 
 
 def _set_aside(path: Path) -> str:
@@ -89,11 +81,3 @@ def _set_aside(path: Path) -> str:
     path.rename(aside)
     log.error("%s is no key any more: set aside as %s, a new one is made", path, aside.name)
     return aside.name
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

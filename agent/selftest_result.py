@@ -1,11 +1,11 @@
 """The result of the newest self-test, in a file of the state folder."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from agent import durable
 from agent.model import SelfTestStep
 
 NAME = "selftest.json"
@@ -39,19 +39,7 @@ _REPORT = msgspec.json.Decoder(SelfTestReport)
 
 def write(state: Path, report: SelfTestReport) -> None:
     """Replace the file, durably: a cut leaves the old one or the new one. Raises OSError."""
-    making = state / f".{NAME}.making"
-    making.unlink(missing_ok=True)
-    handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.encode(report) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    making.rename(state / NAME)
-    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.replace(state / NAME, msgspec.json.encode(report) + b"\n", 0o640, by_umask=True)
 
 
 def read(state: Path) -> SelfTestReport | None:

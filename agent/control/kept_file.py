@@ -1,8 +1,9 @@
 """A small file that is kept whole: old or new, whenever the power goes."""
 
 import logging
-import os
 from pathlib import Path
+
+from agent import durable
 
 log = logging.getLogger(__name__)
 
@@ -12,14 +13,8 @@ def keep(path: Path, data: bytes) -> None:
     OSError, and the old file stands then.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    making = path.with_name(f".{path.name}.making")
-    with making.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)
-    _sync(path.parent)
-    _sync(path.parent.parent)
+    durable.replace(path, data, 0o666, by_umask=True)
+    durable.sync_folder(path.parent.parent)
 
 
 def set_aside(path: Path) -> None:
@@ -33,11 +28,3 @@ def set_aside(path: Path) -> None:
         log.error("%s: cannot be read, and not be set aside: %s", path, error)
     else:
         log.error("%s: cannot be read; set aside as %s", path, aside.name)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,13 +8,14 @@ files count; then each is renamed to its place. Who finds the list there goes on
     .provisioning/list       the files to put and to remove; its name is the decision
 """
 
-import os
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+from agent import durable
 
 INSIDE = ".provisioning"
 _NEW = "new"
@@ -60,14 +61,14 @@ def replace(folder: Path, files: Mapping[str, NewFile], remove: Collection[str])
     inside.mkdir(mode=0o700)
     (inside / _NEW).mkdir(mode=0o700)
     for name, file in files.items():
-        _write(inside / _NEW / name, file)
-    _sync(inside / _NEW)
+        durable.write_new(inside / _NEW / name, file.data, file.mode)
+    durable.sync_folder(inside / _NEW)
     decided = _List(put=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys())))
     making = inside / f"{_LIST}.making"
-    _write(making, NewFile(data=msgspec.json.encode(decided)))
+    durable.write_new(making, msgspec.json.encode(decided), 0o640)
     making.rename(inside / _LIST)
-    _sync(inside)
-    _sync(folder)
+    durable.sync_folder(inside)
+    durable.sync_folder(folder)
     _put(folder, decided)
 
 
@@ -80,30 +81,13 @@ def _put(folder: Path, decided: _List) -> None:
             (inside / _NEW / name).rename(folder / name)
     for name in decided.remove:
         (folder / name).unlink(missing_ok=True)
-    _sync(folder)
+    durable.sync_folder(folder)
     (inside / _LIST).unlink()
-    _sync(inside)
+    durable.sync_folder(inside)
     _drop(folder)
 
 
 def _drop(folder: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder / INSIDE)
-        _sync(folder)
-
-
-def _write(path: Path, file: NewFile) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(file.data)
-        os.fchmod(handle, file.mode)
-        out.flush()
-        os.fsync(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        durable.sync_folder(folder)

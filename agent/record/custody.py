@@ -22,6 +22,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.clock import Clock
+from agent.durable import sync_folder
 from agent.identity import Identity
 from agent.record.chain import (
     BEGINNING,
@@ -41,7 +42,7 @@ from agent.record.receipts import (
     read_line,
     write_line,
 )
-from agent.record.recovery import SET_ASIDE, sync_folder
+from agent.record.recovery import SET_ASIDE
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)

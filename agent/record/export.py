@@ -17,6 +17,7 @@ import msgspec
 
 from agent import __version__
 from agent.clock import Clock
+from agent.durable import sync_folder
 from agent.errors import BadInput
 from agent.record import catalogue, masking
 from agent.record import cut as cutting
@@ -39,7 +40,6 @@ from agent.record.manifest import (
     Manifest,
 )
 from agent.record.receipts import Exported, Receipt
-from agent.record.recovery import sync_folder
 from agent.record.seal import read_sidecar
 from agent.record.segment_name import KEYS as KEYS_SUFFIX
 from agent.record.segment_name import rfc3339

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
+from agent.durable import sync_folder
 from agent.record.custody import Custody, first_seq
 from agent.record.receipts import BadReceipt, Closed, Forgotten, Opened, read_line
-from agent.record.recovery import sync_folder
 
 log = logging.getLogger(__name__)
 

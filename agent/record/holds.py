@@ -21,9 +21,10 @@ from typing import Annotated
 import msgspec
 
 from agent.clock import Clock
+from agent.durable import sync_folder
 from agent.errors import BadInput
 from agent.record.hold import Hold
-from agent.record.recovery import SET_ASIDE, set_aside, sync_folder
+from agent.record.recovery import SET_ASIDE, set_aside
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)

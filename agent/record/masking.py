@@ -17,8 +17,8 @@ import av.error
 import av.video.stream
 import msgspec
 
+from agent.durable import sync_folder
 from agent.record.receipts import Closed
-from agent.record.recovery import sync_folder
 from drivers.av_stream import planes
 from drivers.encoder import picture_of
 from drivers.errors import MaskRefused

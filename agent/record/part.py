@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import Clock
+from agent.durable import sync_folder
 from agent.record.muxer import Muxer
-from agent.record.recovery import sync_folder
 from agent.record.seal import Sealer, write_sidecar
 from agent.record.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from agent.durable import sync_folder
 from agent.record.segment_name import KEYS, PART, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
@@ -106,15 +107,6 @@ def whole_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
             whole = at
         before = kind
     return whole
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable, fsync(2). Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _box_at(file: BinaryIO, at: int, size_bytes: int) -> tuple[bytes, int] | None:

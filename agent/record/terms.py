@@ -3,17 +3,16 @@ whether the configuration still knows the camera or not.
 """
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
+from agent import durable
 from agent.config import CameraConfig, InstitutionConfig
 from agent.errors import BadInput
 from agent.record import catalogue
-from agent.record.recovery import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +66,5 @@ def check_viewer(terms: Mapping[str, InstitutionConfig], camera: str, who: str) 
 
 
 def _write(path: Path, terms: Terms) -> None:
-    aside = path.with_suffix(".writing")
-    with aside.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(terms)))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
+    data = msgspec.json.format(msgspec.json.encode(terms))
+    durable.replace(path, data, 0o640, by_umask=True)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent import durable
 from agent.config import BrokerConfig
 from agent.service.box import CannotDo
 
@@ -107,7 +108,8 @@ class Enrolment:
         """
         aside = [path.with_name(f"{path.name}.new") for path in paths]
         for path, content in zip(aside, contents, strict=True):
-            _write(path, content)
+            path.unlink(missing_ok=True)
+            durable.write_new(path, content, 0o600)
         for path in paths:
             if path.exists():
                 before = path.with_name(f"{path.name}.before")
@@ -116,7 +118,7 @@ class Enrolment:
         for new, path in zip(aside, paths, strict=True):
             new.replace(path)
         for folder in {path.parent for path in paths}:
-            _sync(folder)
+            durable.sync_folder(folder)
 
     def _make_key(self) -> ec.EllipticCurvePrivateKey:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,10 +126,7 @@ class Enrolment:
         pem = key.private_bytes(
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        making = self._key_file.with_suffix(".making")
-        _write(making, pem)
-        making.replace(self._key_file)
-        _sync(self._folder)
+        durable.replace(self._key_file, pem, 0o600)
         return key
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
@@ -139,20 +138,3 @@ class Enrolment:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise CannotDo(f"{self._key_file}: not a key of ours")
         return key
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent import durable
 from agent.errors import BadInput
 
 DIGITS = 8
@@ -119,11 +119,7 @@ def read_secret(path: Path) -> bytes:
 
 def write_secret(path: Path, random_bytes: Callable[[int], bytes]) -> None:
     """A new secret in a new file that only its owner may read. Raises OSError."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(new_secret(random_bytes))
-        file.flush()
-        os.fsync(file.fileno())
+    durable.write_new(path, new_secret(random_bytes).encode(), 0o600)
 
 
 class Gate:

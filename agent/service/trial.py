@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent import durable
 from agent.service.box import CannotDo
 
 BEFORE, TRIAL, ASIDE = ".before", ".trial", ".new"
@@ -74,7 +75,8 @@ class Trial:
 
     def put_aside(self, text: str) -> None:
         """Write a configuration to `aside`. Raises OSError."""
-        _write(self._aside, text.encode(), self._file.stat().st_mode)
+        self._aside.unlink(missing_ok=True)
+        durable.write_new(self._aside, text.encode(), _mode(self._file))
 
     def drop_aside(self) -> None:
         """Remove it again."""
@@ -85,12 +87,12 @@ class Trial:
         with self._locked():
             if self.standing() is not None:
                 raise CannotDo("a change is on trial already: config confirm, or config undo")
-            mode = self._file.stat().st_mode
-            _put(self._before, self._file.read_bytes(), mode)
+            mode = _mode(self._file)
+            durable.replace(self._before, self._file.read_bytes(), mode)
             tried = hashlib.sha256(text.encode()).hexdigest()
             standing = Standing(what=what, by=by, boot=boot, until_ns=until_ns, tried=tried)
-            _put(self._record, msgspec.json.encode(standing), mode)
-            _put(self._file, text.encode(), mode)
+            durable.replace(self._record, msgspec.json.encode(standing), mode)
+            durable.replace(self._file, text.encode(), mode)
 
     def confirm(self, now_ns: int, boot: str) -> Standing:
         """Keep what is on trial. Raises CannotDo where it is too late, and OSError."""
@@ -134,7 +136,7 @@ class Trial:
                 return None
             if standing.left_s(now_ns, boot) > 0 and standing.starts < MOST_STARTS:
                 counted = msgspec.structs.replace(standing, starts=standing.starts + 1)
-                _put(self._record, msgspec.json.encode(counted), self._record.stat().st_mode)
+                durable.replace(self._record, msgspec.json.encode(counted), _mode(self._record))
                 return None
             self._put_back(standing)
             return standing
@@ -148,12 +150,12 @@ class Trial:
         untouched = standing.tried in ("", hashlib.sha256(there).hexdigest())
         if untouched or not there:
             with suppress(FileNotFoundError):
-                _put(self._file, self._before.read_bytes(), self._before.stat().st_mode)
+                durable.replace(self._file, self._before.read_bytes(), _mode(self._before))
         self._end()
 
     def _end(self) -> None:
         self._record.unlink(missing_ok=True)
-        _sync(self._file.parent)
+        durable.sync_folder(self._file.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -166,27 +168,5 @@ class Trial:
             os.close(handle)
 
 
-def _put(path: Path, data: bytes, mode: int) -> None:
-    """All of it or what was there before, whenever the power goes."""
-    aside = path.with_name(f"{path.name}.writing")
-    _write(aside, data, mode)
-    aside.replace(path)
-    _sync(path.parent)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        os.fchmod(handle, mode & 0o777)
-        file.flush()
-        os.fsync(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777

@@ -17,10 +17,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent import durable
 from agent.errors import BadInput
 from agent.service.login import NAME
 from agent.service.update_desk import Do, Told
-from agent.update import durable
 
 FOLDER = Path("/run/vigie-update")
 ASKED = "asked"
@@ -123,7 +123,7 @@ def withdraw(folder: Path, order: str) -> bool:
 
 def tell(folder: Path, told: Told) -> None:
     """Replace what is told. Raises OSError."""
-    durable.replace(folder / TOLD, msgspec.json.encode(told) + b"\n")
+    durable.replace(folder / TOLD, msgspec.json.encode(told) + b"\n", 0o644)
 
 
 def told(folder: Path) -> Told | None:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from agent.update import durable
+from agent import durable
 
 NAME = "slots.json"
 _MOST_BYTES = 65_536
@@ -93,4 +93,5 @@ def read(folder: Path) -> Book:
 
 def write(folder: Path, book: Book) -> None:
     """Replace it, durably. The agent may read it. Raises OSError."""
-    durable.replace(folder / NAME, msgspec.json.encode(book) + b"\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.replace(folder / NAME, msgspec.json.encode(book) + b"\n", 0o644)

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import msgspec
 
+from agent import durable
 from agent.errors import BadInput
-from agent.update import durable, web
+from agent.update import web
 from agent.update.failure import CannotUpdate
 from agent.update.feed import BUNDLE_MOST_BYTES
 from agent.update.web import Answer, WebError
@@ -197,7 +198,7 @@ class Download:
         if not tag.startswith('"'):
             tag = answer.headers.get("Last-Modified") or ""
         begun = _Begun(url=self._wanted.url, tag=tag, total=total)
-        durable.replace(self._note, msgspec.json.encode(begun))
+        durable.replace(self._note, msgspec.json.encode(begun), 0o644)
 
     def _write(self, answer: Answer, at: int, total: int, progress: Progress) -> None:
         unsynced = 0

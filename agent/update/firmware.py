@@ -10,7 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from agent.update import autoboot, durable, grubenv
+from agent import durable
+from agent.update import autoboot, grubenv
 from agent.update.book import Book, Slot, Trial
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")

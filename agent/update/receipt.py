@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from agent import config as configuration
+from agent import durable
 from agent.clock import SystemClock, boot_id
 from agent.errors import BadInput
 from agent.identity import Identity
 from agent.record.custody import Custody
 from agent.record.receipts import Serviced
-from agent.update import durable, story
+from agent.update import story
 from agent.update.backend import STATE
 
 log = logging.getLogger(__name__)

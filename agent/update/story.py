@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.update import durable
+from agent import durable
 
 NAME = "story.jsonl"
 KEPT = 200
@@ -51,7 +51,8 @@ def add(folder: Path, by: str, what: str) -> None:
     entry = Entry(id=secrets.token_hex(8), time=now, by=by[:_LONGEST], what=what[:_LONGEST])
     entries = (*read(folder), entry)[-KEPT:]
     data = b"".join(msgspec.json.encode(one) + b"\n" for one in entries)
-    durable.replace(folder / NAME, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.replace(folder / NAME, data, 0o644)
 
 
 def after(entries: tuple[Entry, ...], seen: str) -> tuple[Entry, ...]:

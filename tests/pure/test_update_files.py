@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.update import autoboot, backend, durable, grubenv
+from agent.update import autoboot, backend, grubenv
 from agent.update.firmware import Grub, RaspberryPi
 
 NAMES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
@@ -90,19 +90,6 @@ def test_the_example_of_raspberry_pis_documentation_is_understood() -> None:
 def test_an_autoboot_that_says_nothing_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"boot_partition|bytes"):
         autoboot.decode(data)
-
-
-def test_a_file_of_the_same_length_is_written_in_place_and_any_other_is_replaced(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "grubenv"
-    durable.overwrite(path, b"one")
-    number = path.stat().st_ino
-    durable.overwrite(path, b"two")
-    assert (path.read_bytes(), path.stat().st_ino) == (b"two", number)
-    durable.overwrite(path, b"three")
-    assert (path.read_bytes(), path.stat().st_ino == number) == (b"three", False)
-    assert [file.name for file in tmp_path.iterdir()] == ["grubenv"]
 
 
 @pytest.mark.parametrize("line", ["", "rauc.slot=C", "rauc.slot=", "rauc.slot=A rauc.slot=B"])

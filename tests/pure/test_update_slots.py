@@ -11,7 +11,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.update import autoboot, book, durable, firmware, grubenv
+from agent import durable
+from agent.update import autoboot, book, firmware, grubenv
 from agent.update.book import Book, Slot
 from agent.update.firmware import Choice, Firmware, Grub, RaspberryPi, other
 from agent.update.slots import Refused, Slots

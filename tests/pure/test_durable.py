@@ -1,0 +1,89 @@
+"""A file is old or new, with the mode that was asked for; what a cut has left aside is in nobody's way."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import durable
+
+
+@pytest.fixture(params=[0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    mask: int = request.param
+    before = os.umask(mask)
+    yield mask
+    os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o666])
+def test_the_mode_is_as_given_whatever_the_umask_unless_the_umask_is_wanted(
+    tmp_path: Path, umask: int, mode: int
+) -> None:
+    durable.write_new(tmp_path / "exact", b"", mode)
+    durable.write_new(tmp_path / "less", b"", mode, by_umask=True)
+    assert mode_of(tmp_path / "exact") == mode
+    assert mode_of(tmp_path / "less") == mode & ~umask
+    for by_umask, wanted in ((False, mode), (True, mode & ~umask)):
+        durable.replace(tmp_path / "file", b"", mode, by_umask=by_umask)
+        assert mode_of(tmp_path / "file") == wanted
+
+
+def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    durable.write_new(path, b"first", 0o600)
+    with pytest.raises(FileExistsError):
+        durable.write_new(path, b"second", 0o600)
+    assert path.read_bytes() == b"first"
+
+
+def test_a_file_is_replaced_over_what_a_cut_has_left_aside(tmp_path: Path) -> None:
+    path = tmp_path / "book.json"
+    path.write_bytes(b"old")
+    (tmp_path / ".book.json.making").write_bytes(b"half of something that is long")
+    durable.replace(path, b"new", 0o644)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_stands_where_the_new_one_cannot_be_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    path = tmp_path / "book.json"
+    durable.replace(path, b"old", 0o644)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match="input/output"):
+            durable.replace(path, b"new", 0o644)
+    assert path.read_bytes() == b"old"
+    durable.replace(path, b"new", 0o644)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.replace(tmp_path / "away" / "book.json", b"", 0o644)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_same_length_is_written_in_place_and_any_other_is_replaced(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "grubenv"
+    durable.overwrite(path, b"one")
+    number = path.stat().st_ino
+    durable.overwrite(path, b"two")
+    assert (path.read_bytes(), path.stat().st_ino) == (b"two", number)
+    durable.overwrite(path, b"three")
+    assert (path.read_bytes(), path.stat().st_ino == number) == (b"three", False)
+    assert [file.name for file in tmp_path.iterdir()] == ["grubenv"]
