@@ -7,7 +7,7 @@ box records a small drawn street and has no detection.
 Bytes written: what the disk's partitions were given in some minutes of this, made into an hour. Film is
 not counted: how much of it there is, is the camera's business.
 
-Run: `python -m bench image`, after `make image`; it takes about a quarter of an hour.
+Run: `python -m bench image`, after `make image`; it takes about ten minutes.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from tests.image.guest import Guest
 from tests.image.life import SAVED, Life
 from tests.image.outside import outside
 
-SETTLED_S, WATCHED_S = 120, 600
+SETTLED_S, WATCHED_S = 60, 300
 HOUR_S = 3600
 SECTOR_BYTES = 512
 MB = 1e6
