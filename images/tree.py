@@ -67,6 +67,7 @@ def lay_agent(target: Target, tree: Path, cache: Path, work: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+    forget_where_from(site_packages)
     (venv / "bin").mkdir()
     (venv / "bin" / "python").symlink_to("python3")
     (venv / "bin" / "python3").symlink_to("/usr/bin/python3")
@@ -79,6 +80,16 @@ def lay_agent(target: Target, tree: Path, cache: Path, work: Path) -> None:
         script = venv / "bin" / name
         script.write_text(SCRIPT.format(venv=VENV, module=module, function=function))
         script.chmod(0o755)
+
+
+def forget_where_from(site_packages: Path) -> None:
+    """Drop pip's notes of the files that packages were installed from: paths of this machine."""
+    for note in site_packages.glob("*.dist-info/direct_url.json"):
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        named = f"{note.parent.name}/{note.name},"
+        record.write_text("".join(line for line in lines if not line.startswith(named)))
+        note.unlink()
 
 
 def lay(target: Target, keyring: Path, tree: Path, cache: Path, work: Path) -> None:

@@ -1,7 +1,6 @@
 """What a box's disk holds of its film after a power cut, told by the pictures themselves.
 
-The camera in the guest draws a street whose every picture is known: the same minute, again and again.
-So a file is not counted or measured but played: each picture is compared with the street at that
+The camera in the guest draws a street whose every picture since its start is known. So a file is not counted or measured but played: each picture is compared with the street at that
 moment, a file that was closed is what its signed receipt says, and where one file ends the next goes on.
 """
 
@@ -28,8 +27,8 @@ Blocks = npt.NDArray[np.float32]
 
 CAMERA = "north"
 WIDTH_PX, HEIGHT_PX, FPS = 320, 180, 5
-STREET_S = 60
-"""The street's timetable repeats after it."""
+STREET_S = 300
+"""As much of the street as is drawn here to compare with. No test films for longer after a start."""
 CAMERA_TEXT = f"""
 [[camera]]
 name = "{CAMERA}"
@@ -46,7 +45,7 @@ next one of the street 26 at least, 60 and more as a rule.
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was played. `first` is the place of its first picture in the street's minute;
+    """A file that was played. `first` is the place of its first picture in the street;
     `wrong` how many of its pictures are not the street at their moment.
     """
 
@@ -64,7 +63,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Street:
-    """The pictures of its minute."""
+    """Its pictures since the camera was opened."""
 
     def __init__(self) -> None:
         self._pictures = np.stack([blocks(luma) for luma in self.pictures()])

@@ -42,8 +42,10 @@ def elsewhere(built: Built, studio: Path) -> Path:
     folder = studio / "elsewhere"
     folder.mkdir()
     for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, folder / part)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, symlinks=True)
+        else:
+            shutil.copy(ROOT / part, folder / part)
     subprocess.run(
         [
             *(sys.executable, "-m", "images", "build", built.profile, built.architecture),
