@@ -123,7 +123,8 @@ def build(target: Target, keyring: Path | None, sources: Sources, *, cold: bool)
     profile = recipe / "mkosi.profiles" / target.profile
     confs = sorted(profile.glob("mkosi.conf*"))
     parts = [recipe / "mkosi.conf", recipe / "mkosi.skeleton", *confs, apt]
-    forget_when_new(base, key_of(parts))
+    # The initrd in it carries the date: another commit's would not be this one's bit for bit.
+    forget_when_new(base, f"{key_of(parts)} {commit_time()}")
     tree.lay(target, keyring, laid, CACHE, work)
     shutil.rmtree(made, ignore_errors=True)
     for folder in (output(target), CACHE / "packages", work / "workspace", made):

@@ -1,7 +1,8 @@
 """What a box's disk holds of its film after a power cut, told by the pictures themselves.
 
-The camera in the guest draws a street whose every picture since its start is known. So a file is not counted or measured but played: each picture is compared with the street at that
-moment, a file that was closed is what its signed receipt says, and where one file ends the next goes on.
+The camera in the guest draws a street whose every picture since its start is known. So a file is not
+counted or measured but played: each picture is compared with the street at that moment, a file that was
+closed is what its signed receipt says, and where one file ends the next goes on.
 """
 
 import hashlib
