@@ -83,13 +83,15 @@ def lay_agent(target: Target, tree: Path, cache: Path, work: Path) -> None:
 
 
 def forget_where_from(site_packages: Path) -> None:
-    """Drop pip's notes of the files that packages were installed from: paths of this machine."""
-    for note in site_packages.glob("*.dist-info/direct_url.json"):
-        record = note.with_name("RECORD")
+    """Drop what pip noted of this machine: the files that it installed from, and the scripts, which name
+    its interpreter and are not on a box.
+    """
+    for record in site_packages.glob("*.dist-info/RECORD"):
+        note = record.with_name("direct_url.json")
+        gone = ("../../bin/", f"{note.parent.name}/{note.name},")
         lines = record.read_text().splitlines(keepends=True)
-        named = f"{note.parent.name}/{note.name},"
-        record.write_text("".join(line for line in lines if not line.startswith(named)))
-        note.unlink()
+        record.write_text("".join(line for line in lines if not line.startswith(gone)))
+        note.unlink(missing_ok=True)
 
 
 def lay(target: Target, keyring: Path, tree: Path, cache: Path, work: Path) -> None:
