@@ -5,6 +5,7 @@ Nothing of it is written to: /etc and /var are empty folders of the test, and va
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -62,6 +63,10 @@ def cannot() -> str | None:
     return None
 
 
+_NUMBERS = itertools.count(1)
+"""Two may run at once: one for all tests, and one that nobody has configured."""
+
+
 class Container:
     """A booted one. `files` are what lies in its /etc beyond what systemd makes there."""
 
@@ -84,7 +89,7 @@ class Container:
         subprocess.run(
             [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
         )
-        self.name = f"vigie-{os.getpid()}"
+        self.name = f"vigie-{os.getpid()}-{next(_NUMBERS)}"
         assert HIERARCHY is not None
         self._group = HIERARCHY / self.name
         self._group.mkdir()
