@@ -89,7 +89,7 @@ class Container:
         subprocess.run(
             [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
         )
-        self.name = f"vigie-{os.getpid()}-{next(_NUMBERS)}"
+        self.name = f"box-{os.getpid()}-{next(_NUMBERS)}"
         assert HIERARCHY is not None
         self._group = HIERARCHY / self.name
         self._group.mkdir()
