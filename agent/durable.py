@@ -48,6 +48,8 @@ def overwrite(path: Path, data: bytes) -> None:
     if not fits:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, data, 0o644, by_umask=True)  # FAT has no modes, and may refuse to set one
+        # The entry that was taken over points to the new file only once that file's inode is written.
+        _flush(path, os.O_RDONLY)
         return
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -60,7 +62,11 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """What was made, renamed or removed in it stays so."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _flush(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _flush(path: Path, flags: int) -> None:
+    handle = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -66,21 +66,12 @@ def time_rows(built: Built, life: Life) -> list[Row]:
     """The first boot, from the power on, with the state and data partitions made."""
     note = f"first boot, {built.architecture} emulated, 2 cores"
     return [
-        Row(name="image: power on to READY", value=life.ready_s, unit="s", target="-", note=note),
-        Row(
-            name="image: power on to the first recorded frame",
-            value=life.recording_s,
-            unit="s",
-            target="-",
-            note=note,
-        ),
-        Row(
-            name="image: power on to a boot found good",
-            value=life.good_s,
-            unit="s",
-            target="-",
-            note=note,
-        ),
+        Row(name=f"image: power on to {what}", value=value, unit="s", target="-", note=note)
+        for what, value in (
+            ("READY", life.ready_s),
+            ("the first recorded frame", life.recording_s),
+            ("a boot found good", life.good_s),
+        )
     ]
 
 
