@@ -40,7 +40,7 @@ bundle: setup-image ## the signed update to the image that was built last
 
 image-test: setup-test setup-units image bundle ## build, boot, update and cut the image in a virtual machine
 	VIGIE_IMAGE=$(or $(FORM),full) VIGIE_IMAGE_TARGET=$(PROFILE)-$(ARCH) \
-	  $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 10 tests/image $(ARGS)
+	  $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 10 tests/image $(ARGS)
 
 install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
 	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"

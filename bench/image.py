@@ -64,7 +64,7 @@ def size_rows(built: Built) -> list[Row]:
 
 def time_rows(built: Built, life: Life) -> list[Row]:
     """The first boot, from the power on, with the state and data partitions made."""
-    note = f"first boot, {built.architecture} emulated, 2 cores"
+    note = f"first boot, {built.architecture} emulated, {life.processors} processors"
     return [
         Row(name=f"image: power on to {what}", value=value, unit="s", target="-", note=note)
         for what, value in (

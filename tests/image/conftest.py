@@ -19,6 +19,7 @@ from tests.image.footage import Street
 from tests.image.form import SEED, form, why_not
 from tests.image.guest import Guest
 from tests.image.life import SAVED, Life
+from tests.image.machine import processors
 from tests.image.outside import Outside, outside
 
 LIVED = "life.json"
@@ -58,14 +59,17 @@ def world(studio: Path) -> Iterator[Outside]:
 @pytest.fixture(scope="session")
 def first(studio: Path, built: Built) -> Path:
     """The folder of the first life. With VIGIE_IMAGE_KEEP it stays, and the next run begins with it, as
-    long as the image is the same.
+    long as the image and the computer are the same.
     """
     if "VIGIE_IMAGE_KEEP" not in os.environ:
         folder = studio / "first"
     else:
         folder = Path(os.environ["VIGIE_IMAGE_KEEP"])
         lived = folder / LIVED
-        if lived.exists() and lived.stat().st_mtime < built.disk.stat().st_mtime:
+        if lived.exists() and (
+            lived.stat().st_mtime < built.disk.stat().st_mtime
+            or msgspec.json.decode(lived.read_bytes(), type=Life).processors != processors()
+        ):
             shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

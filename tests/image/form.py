@@ -39,8 +39,8 @@ def form() -> str:
 
 
 def cuts() -> int:
-    """How often the power is cut."""
-    return CUTS[form()]
+    """How often the power is cut, of each kind."""
+    return CUTS[form() or "short"]
 
 
 def why_not(*more: str) -> str | None:

@@ -13,6 +13,7 @@ from tests.image.box_settings import FILE_NAME
 from tests.image.built import Built
 from tests.image.disk import Disk, FatPart
 from tests.image.guest import Guest
+from tests.image.machine import processors
 from tests.image.outside import Outside, is_healthy_report
 
 CARD = "card.qcow2"
@@ -25,6 +26,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. Seconds since it was switched on."""
 
     disk: str
+    processors: int
     boot: str
     said: str
     """By the boot loader, the kernel and systemd."""
@@ -71,6 +73,7 @@ def live(guest: Guest, outside: Outside) -> Life:
     guest.cut()
     return Life(
         disk=str(guest.disk.file),
+        processors=processors(),
         boot=boot,
         said=said,
         up_s=up_s,

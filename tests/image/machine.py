@@ -22,6 +22,7 @@ START_S = 60.0
 END_S = 60.0
 MEMORY_MB = 1024
 """The smallest board's."""
+BOARD_PROCESSORS = 4
 
 
 class Make(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,15 @@ MAKES: Mapping[str, Make] = {
 }
 LINES = ("kernel", "cable", "eyes")
 """The kernel's console, the technician's cable, and what the tests look in through."""
+
+
+def processors() -> int:
+    """Its share of this machine's, where several tests run side by side, and no more than a board has.
+
+    An emulated processor that waits for another one, which has no real one to run on, costs a third.
+    """
+    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return min(max(1, len(os.sched_getaffinity(0)) // shares), BOARD_PROCESSORS)
 
 
 class Machine:
@@ -78,7 +88,7 @@ class Machine:
                     *("setpriv", "--pdeathsig", "KILL", make.program),
                     *make.machine,
                     *("-accel", os.environ.get("VIGIE_IMAGE_ACCEL", "tcg,thread=multi")),
-                    *("-m", str(memory_mb), "-smp", "2", "-bios", make.firmware),
+                    *("-m", str(memory_mb), "-smp", str(processors()), "-bios", make.firmware),
                     *("-nodefaults", "-display", "none", "-rtc", "base=utc"),
                     *make.watchdog,
                     *("-action", "watchdog=reset", "-action", "panic=none"),

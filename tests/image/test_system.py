@@ -8,7 +8,7 @@ import pytest
 from tests.image.built import Built
 from tests.image.guest import Guest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("one look")]
 
 HIGHEST_EXPOSURE = 20  # tenths, as tests/systemd asks of the units
 LISTENING = "0A"

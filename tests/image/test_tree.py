@@ -18,6 +18,7 @@ CONFIG = f'[box]\nid = "{BOX}"\nsite = "here"\n[broker]\nurl = "mqtt://127.0.0.1
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("one container"),
     pytest.mark.skipif(
         os.geteuid() != 0 or HIERARCHY is None or not (HIERARCHY / "cgroup.procs").exists(),
         reason="boots a container: needs root and control groups, cgroups(7)",
