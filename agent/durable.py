@@ -1,7 +1,11 @@
 """Files that a power cut leaves old or new, as far as the file system goes. All may raise OSError."""
 
+import contextlib
 import os
 from pathlib import Path
+
+MAKING = ".making"
+"""How the name of a file ends that is not whole yet; it begins with a dot."""
 
 
 def write_new(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
@@ -25,21 +29,33 @@ def replace(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> No
     """Write aside as `.NAME.making`, flush, rename, flush the folder. Where it raises OSError the old
     file stands, or, if it was the last flush that failed, the new one.
 
-    On ext4 this is old or new. On FAT the rename itself is several sectors: see `overwrite`.
+    On ext4 this is old or new. On FAT: see `replace_on_fat` and `overwrite`.
     """
-    making = path.with_name(f".{path.name}.making")
+    making = path.with_name(f".{path.name}{MAKING}")
     making.unlink(missing_ok=True)
     write_new(making, data, mode, by_umask=by_umask)
     making.replace(path)
     sync_folder(path.parent)
 
 
+def replace_on_fat(path: Path, data: bytes) -> None:
+    """The same for FAT, as far as it goes: the rename is several sectors there, and FAT has no journal."""
+    with contextlib.ExitStack() as open_until_done:
+        if path.exists():
+            # While it is open, none of its clusters is freed: what FAT names is then never a free one.
+            open_until_done.enter_context(path.open("rb"))
+        replace(path, data, 0o644, by_umask=True)  # FAT has no modes, and may refuse to set one
+        # The entry that was taken over points to the new file only once that file's inode is written,
+        # and writing the folder does not write it.
+        _flush(path, os.O_RDONLY)
+
+
 def overwrite(path: Path, data: bytes) -> None:
-    """The same for FAT: over the old bytes, where there are as many of them.
+    """On FAT again: over the old bytes, where there are as many of them.
 
     No entry of the folder and no allocation changes, and what differs lies within one sector: it is old
     or new as far as the medium writes a sector whole, which cards say of themselves and nobody can
-    promise. A file of another length is replaced, which FAT has no journal for; it happens once.
+    promise. A file of another length is replaced; it happens once.
     """
     try:
         fits = path.stat().st_size == len(data)
@@ -47,9 +63,7 @@ def overwrite(path: Path, data: bytes) -> None:
         fits = False
     if not fits:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, data, 0o644, by_umask=True)  # FAT has no modes, and may refuse to set one
-        # The entry that was taken over points to the new file only once that file's inode is written.
-        _flush(path, os.O_RDONLY)
+        replace_on_fat(path, data)
         return
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent import clip_desk
-from agent import config as configuration
 from agent.clock import Clock, boot_id
-from agent.config import RecordConfig
+from agent.config import configuration
+from agent.config.configuration import RecordConfig
+from agent.doors import clip_desk
 from agent.errors import BadInput
 from agent.identifiers import uuid7_maker
 from agent.identity import KEY_FILE, Identity

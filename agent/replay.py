@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent import strict
 from agent.clock import ClockTrust
-from agent.config import DetectConfig
+from agent.config import strict
+from agent.config.configuration import DetectConfig
 from agent.detect import models
 from agent.detect import scene as scenes
 from agent.detect.annotate import AnnotatedFilm

@@ -12,24 +12,21 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.attest import Attest
-from agent.clip_desk import ClipDesk
 from agent.clock import Clock, boot_id
-from agent.condition import Condition
-from agent.config import Config
+from agent.config.configuration import Config
 from agent.control.command import Verb
-from agent.declaration import declaration
 from agent.detect.picture import thumbnail
-from agent.dispatch import Dispatch
+from agent.doors.clip_desk import ClipDesk
+from agent.doors.selftest_door import SelfTestDoor
+from agent.doors.service_desk import ServiceDesk
 from agent.errors import BadInput
 from agent.faults import FaultBoard
-from agent.fittings import Fittings
-from agent.hands import Hands
+from agent.health.condition import Condition
+from agent.health.reporting import Reporting
+from agent.health.rounds import Rounds
 from agent.health_model import HealthReport, Level
 from agent.identifiers import uuid7_maker
 from agent.identity import STATE_LOST, Identity
-from agent.introductions import carried, shown, watched
-from agent.lane import Commons, Lane, Outlets, Source
 from agent.model import Segment, Sight
 from agent.record import receipts, terms
 from agent.record.chain import Head
@@ -47,16 +44,19 @@ from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
-from agent.reporting import Reporting
-from agent.rounds import Rounds
-from agent.sd_notify import Notifier
-from agent.selftest_door import SelfTestDoor
-from agent.service_desk import ServiceDesk
-from agent.stage import Stage, StageThread
-from agent.supervisor import Supervisor
-from agent.ties import Ties
+from agent.stages.sd_notify import Notifier
+from agent.stages.stage import Stage, StageThread
+from agent.stages.supervisor import Supervisor
 from agent.vitals.machine import soc_celsius
 from agent.vitals.tree import ROOT
+from agent.wiring.attest import Attest
+from agent.wiring.declaration import declaration
+from agent.wiring.dispatch import Dispatch
+from agent.wiring.fittings import Fittings
+from agent.wiring.hands import Hands
+from agent.wiring.introductions import carried, shown, watched
+from agent.wiring.lane import Commons, Lane, Outlets, Source
+from agent.wiring.ties import Ties
 from drivers.media import Frame
 
 log = logging.getLogger(__name__)
@@ -230,8 +230,9 @@ class Agent:
             raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
         if identity.set_aside:
             self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
-        elif (self._machine_root / STATE_LOST).exists():
-            self.faults.raise_fault("CUS-02", "identity", "the state partition was made anew")
+        elif (lost := self._machine_root / STATE_LOST).exists():
+            why = f"the state partition is lost: {lost.read_text().strip()}"
+            self.faults.raise_fault("CUS-02", "identity", why)
         return base64.b64encode(identity.public_key_raw).decode(), custody
 
     def _keep_terms(self, footage: Path, config: Config) -> Terms:

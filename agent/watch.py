@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.report import tls, topics
 from agent.report.backoff import Backoff

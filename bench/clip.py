@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.clock import SystemClock
-from agent.config import Recipient
+from agent.config.configuration import Recipient
 from agent.record.cut import Source, cut
 from agent.record.keys import KeyRing, public_key_text
 from agent.record.part import Part

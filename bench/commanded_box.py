@@ -12,13 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent import run, sources
+from agent import run
 from agent.clock import SystemClock
-from agent.fittings import fittings
-from agent.hands import Hands
 from agent.report.connection import CommandReceived
-from agent.sd_notify import Notifier
-from agent.stop_signals import StopSignals
+from agent.stages.sd_notify import Notifier
+from agent.stages.stop_signals import StopSignals
+from agent.wiring import sources
+from agent.wiring.fittings import fittings
+from agent.wiring.hands import Hands
 
 
 class Came(msgspec.Struct, frozen=True):

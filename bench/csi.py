@@ -41,7 +41,7 @@ SETTLED_S, WATCHED_S = 2.0, 8.0
 TURNS = 5
 STALLS = 5
 AGENTS_WAIT = "0.25 to 0.5 s"
-"""`agent.stage`: between a first failure and the next try."""
+"""`agent.stages.stage`: between a first failure and the next try."""
 
 
 class Took(msgspec.Struct, frozen=True, kw_only=True):

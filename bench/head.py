@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import SystemClock
+from agent.config.heads import HeadConfig
 from agent.control.head import Head
 from agent.control.head_stage import IDLE_S, HeadStage
 from agent.faults import FaultBoard
-from agent.heads_config import HeadConfig
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from bench import box, codecs, commands, films
 from bench.commands import MECHANICS, Trial
 from bench.cpu import cpu_s

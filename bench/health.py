@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from agent import sources
 from agent.clock import ClockTrust, SystemClock
-from agent.flight_page import PAGE_BYTES
-from agent.flight_recorder import FlightRecorder
+from agent.health.flight_page import PAGE_BYTES
+from agent.health.flight_recorder import FlightRecorder
 from agent.health_model import FlightSample
 from agent.run import Agent
-from agent.sd_notify import Notifier
+from agent.stages.sd_notify import Notifier
+from agent.wiring import sources
 from bench import films
 from bench.cpu import cpu_s, one_core
 from bench.mosquitto import mosquitto

@@ -8,7 +8,7 @@ import math
 import time
 from pathlib import Path
 
-from agent.config import DetectConfig
+from agent.config.configuration import DetectConfig
 from bench import films
 from bench.cpu import in_turns, one_core
 from bench.table import Row

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import SystemClock, boot_id
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.model import LABELS, Box, Event, EventKind
@@ -30,7 +30,7 @@ from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.payloads import DeclarationData
 from agent.report.topics import Draft
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from bench.mosquitto import mosquitto
 from bench.table import Row
 

@@ -9,18 +9,18 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.capture import Capture
 from agent.clock import SystemClock
-from agent.config import RecordConfig
+from agent.config.configuration import RecordConfig
 from agent.detect.eyes import Eyes
 from agent.detect.judge import Judge
 from agent.detect.loop import DetectStage
 from agent.detect.scene import Scene
 from agent.faults import FaultBoard
-from agent.handoff import LatestFrame, PacketQueue
 from agent.record.recorder import RecordStage
-from agent.stage import Stage, StageThread
-from agent.stop_signals import StopSignals
+from agent.stages.capture import Capture
+from agent.stages.handoff import LatestFrame, PacketQueue
+from agent.stages.stage import Stage, StageThread
+from agent.stages.stop_signals import StopSignals
 from drivers.camera import replay
 from drivers.contracts import Wanted
 from drivers.media import StreamInfo

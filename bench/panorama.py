@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import cv2
 
+from agent.config.heads import FieldOfView, SweepConfig
 from agent.control.panorama import panorama
 from agent.control.sweep import Image, Shot, plan
-from agent.heads_config import FieldOfView, SweepConfig
 from bench.cpu import Work, in_turns, one_core
 from bench.table import Row
 from drivers.street.around import Around

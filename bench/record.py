@@ -30,9 +30,8 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.clock import ClockTrust, boot_id
-from agent.config import HoldConfig, Recipient, RecordConfig
+from agent.config.configuration import HoldConfig, Recipient, RecordConfig
 from agent.faults import FaultBoard
-from agent.handoff import PacketQueue
 from agent.identity import Identity
 from agent.record.custody import Custody
 from agent.record.holds import Holds
@@ -41,6 +40,7 @@ from agent.record.keys import KeyRing, public_key_text
 from agent.record.notary import Notary
 from agent.record.recorder import BATCH_S, RecordStage
 from agent.record.seal import KEPT_KEYS, Sealer
+from agent.stages.handoff import PacketQueue
 from bench.cpu import Turns, Work, cpu_s, in_turns, one_core
 from bench.table import Row
 from drivers.av_stream import VideoPacket, media_packet, open_source

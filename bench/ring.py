@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.clock import ClockTrust, SystemClock, boot_id
-from agent.config import HoldConfig, RecordConfig
+from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity

@@ -24,9 +24,9 @@ import msgspec
 
 from agent.clock import SystemClock
 from agent.record.segment_name import PART, parse_segment_name
-from agent.sd_notify import Notifier
-from agent.stage import StageThread
-from agent.supervisor import Supervisor
+from agent.stages.sd_notify import Notifier
+from agent.stages.stage import StageThread
+from agent.stages.supervisor import Supervisor
 from bench import box, films
 from bench.mosquitto import mosquitto
 from bench.table import Row

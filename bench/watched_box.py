@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent import sources
 from agent.clock import SystemClock
 from agent.detect.judge import Judge
 from agent.model import Sight
 from agent.run import Agent
-from agent.sd_notify import Notifier
-from agent.stop_signals import StopSignals
+from agent.stages.sd_notify import Notifier
+from agent.stages.stop_signals import StopSignals
+from agent.wiring import sources
 from drivers.media import Frame
 
 

@@ -25,6 +25,7 @@ import msgspec
 import serial
 from serial.rs485 import RS485Settings
 
+from drivers.addresses import check_address
 from drivers.errors import DriverError, DriverErrorKind
 
 CONNECT_TIMEOUT_S = 1.5
@@ -83,6 +84,7 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError("rs485 = 'gpio' and rs485_pin go together: give both or neither")
         if self.rs485 != "off" and self.over_tcp:
             raise ValueError("rs485 is 'off' on a socket: its server turns the transmitter on")
+        check_address(self.port, "socket://HOST:PORT")
         if self.over_tcp and int(self.port.rpartition(":")[2]) > LAST_PORT:
             raise ValueError(f"port {self.port!r}: TCP ports end at {LAST_PORT}")
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from agent import __version__
+from agent.update import versions
 from images import bundles, certificates, image
 from images.target import ARCHITECTURES, MKOSI, Target
 
@@ -80,6 +81,11 @@ def main() -> None:
     able = ARCHITECTURES[arguments.profile]
     if arguments.architecture not in able:
         parser.error(f"{arguments.profile} is built for {' and '.join(able)} only")
+    try:
+        versions.key(arguments.version)
+    except ValueError as error:
+        # No box would ever update from it.
+        parser.error(f"--version {error}")
     target = Target(
         profile=arguments.profile,
         architecture=arguments.architecture,

@@ -1,42 +1,55 @@
 """Where the packages of an image come from: this machine's own sources of Debian, or a mirror."""
 
-from pathlib import Path
+import subprocess
+from collections.abc import Sequence
 
-MACHINE = Path("/etc/apt/sources.list.d")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.pgp"
 SUITE = "trixie"
+SUITES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
+
+
+def paragraph(uri: str, suites: str, signed_by: str = KEYRING) -> str:
+    """One source as sources.list(5) wants it."""
+    return f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {signed_by}\n"
 
 
 def of_mirror(mirror: str, security: str) -> str:
     """For who names a mirror."""
     return (
-        f"Types: deb\nURIs: {mirror}\nSuites: {SUITE} {SUITE}-updates\nComponents: main\n"
-        f"Signed-By: {KEYRING}\n\n"
-        f"Types: deb\nURIs: {security}\nSuites: {SUITE}-security\nComponents: main\n"
-        f"Signed-By: {KEYRING}\n"
+        paragraph(mirror, f"{SUITE} {SUITE}-updates")
+        + "\n"
+        + paragraph(security, f"{SUITE}-security")
     )
 
 
-def of_machine(folder: Path = MACHINE) -> str:
-    """The paragraphs of this machine's sources that give Debian's own packages of that release."""
-    kept = []
-    for file in sorted(folder.glob("*.sources")):
-        for paragraph in file.read_text().split("\n\n"):
-            lines = [one for one in paragraph.splitlines() if not one.startswith("#")]
-            fields = dict(one.split(": ", 1) for one in lines if ": " in one)
-            suites = fields.get("Suites", "").split()
-            if fields.get("URIs", "").startswith("http") and any(
-                one.startswith(SUITE) for one in suites
-            ):
-                kept.append("\n".join(lines).strip() + "\n")
+def of_machine(apt: Sequence[str] = ("apt-get",)) -> str:
+    """What apt here knows of Debian's own archive of that release, however its sources are written."""
+    told = subprocess.run(
+        [
+            *(*apt, "indextargets", "--format"),
+            "$(ORIGIN)\t$(CODENAME)\t$(COMPONENT)\t$(REPO_URI)\t$(SIGNED_BY)",
+            "Created-By: Packages",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    kept: list[str] = []
+    for line in told.stdout.splitlines():
+        origin, codename, component, uri, signed_by = line.split("\t")
+        if (origin, component) != ("Debian", "main") or codename not in SUITES:
+            continue
+        # A folder of this machine is not seen by mkosi. A key may be told without a file, or not at all.
+        if uri.startswith("http"):
+            key = signed_by if signed_by.startswith("/") else KEYRING
+            kept.append(paragraph(uri, codename, key))
     if not kept:
-        raise SystemExit(f"no source of Debian {SUITE} in {folder}: say MIRROR=URL")
-    return "\n".join(kept)
+        raise SystemExit(
+            f"apt knows no source of Debian {SUITE} here: type apt-get update, or say MIRROR=URL"
+        )
+    return "\n".join(dict.fromkeys(kept))
 
 
 def of_board(mirror: str) -> str:
     """Raspberry Pi's archive, with the key that stands beside it in the sandbox."""
-    return (
-        f"Types: deb\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\n"
-        "Signed-By: /etc/apt/keyrings/raspberrypi.pgp\n"
-    )
+    return paragraph(mirror, SUITE, "/etc/apt/keyrings/raspberrypi.pgp")

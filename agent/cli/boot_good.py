@@ -6,12 +6,13 @@ import sys
 import threading
 from pathlib import Path
 
-from agent import boot_good, health_file
-from agent import config as configuration
-from agent.boot_good import Camera, Judge, Look
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
+from agent.config import configuration
 from agent.errors import BadInput
+from agent.health import health_file
+from agent.update import boot_good
+from agent.update.boot_good import Camera, Judge, Look
 
 LONGEST_S = 86_400.0
 

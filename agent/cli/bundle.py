@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent import bundle
+from agent.bundle import support_bundle
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.clock import SystemClock
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Make one."""
     if args.config is None:
         raise BadInput("bundle: --config is missing; allowed: --config FILE, or bundle verify FILE")
-    made = bundle.make(args.config, args.out, SystemClock())
+    made = support_bundle.make(args.config, args.out, SystemClock())
     if args.json:
         print_json({**msgspec.structs.asdict(made), "path": str(made.path)})
         return 0

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
-from agent.fittings import fittings
 from agent.record.seal import parse_recipients
+from agent.wiring import sources
+from agent.wiring.fittings import fittings
 
 
 def add_parser(commands: Commands) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent import commission_record
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.clock import SystemClock
-from agent.commission import Site
-from agent.commission_record import Answer, BadRecord
+from agent.commission import certificate
+from agent.commission.certificate import Answer, BadRecord
+from agent.commission.survey import Site
 from agent.errors import BadInput
 from agent.service.aim import characters
 from drivers.media import Plane
@@ -74,7 +74,7 @@ def _commission(site: Site, args: argparse.Namespace, *, asks: bool) -> int:
     if written.copy is not None:
         print(f"  a copy: {written.copy}")
     for answer in bad:
-        print(f"  NOT GOOD: {_title(answer)}: {answer.note or answer.found}")
+        print(f"  NOT GOOD: {answer.title}: {answer.note or answer.found}")
     return 1 if bad else 0
 
 
@@ -96,7 +96,7 @@ def _compare(site: Site, args: argparse.Namespace) -> int:
 def verify(args: argparse.Namespace) -> int:
     """Whether a record is good: 0 or 1."""
     try:
-        record, pictures = commission_record.read(args.folder, args.public_key)
+        record, pictures = certificate.read(args.folder, args.public_key)
     except BadRecord as error:
         print(f"{args.folder}: BROKEN: {error}")
         return 1
@@ -108,24 +108,20 @@ def verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _title(answer: Answer) -> str:
-    return f"{answer.part} of {answer.of}" if answer.of else answer.part
-
-
 def _keep(answer: Answer, _picture: Plane | None) -> Answer:
     return answer
 
 
 def _show(answer: Answer, _picture: Plane | None) -> Answer:
     verdict = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
-    print(f"{_title(answer)}: {answer.found}: {verdict}")
+    print(f"{answer.title}: {answer.found}: {verdict}")
     return answer
 
 
 def _ask(answer: Answer, picture: Plane | None) -> Answer:
     if picture is not None and answer.part == "aim":
         print("\n".join(characters(picture, _COLUMNS, _ROWS)))
-    print(f"{_title(answer)}: {answer.found}")
+    print(f"{answer.title}: {answer.found}")
     while True:
         given = input("  good? y, or n and why: ").strip()
         said, _, why = given.partition(" ")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.cli.commands import Commands
-from agent.config import DetectConfig
+from agent.config.configuration import DetectConfig
 from agent.detect import models
 from agent.detect.still import Still, look_at
 from agent.detect.tflite import open_detector

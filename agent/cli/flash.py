@@ -1,10 +1,12 @@
 """`vigie flash`: an image and the settings of a box onto a card."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import (
@@ -111,7 +113,8 @@ def _flash(wish: Wish, args: argparse.Namespace, tree: Tree) -> int:
         _show(planned)
     if planned.disk is not None and not args.yes:
         _ask(planned)
-    done = flashing.flash(planned, _bar)
+    with _stopped_by_signals():
+        done = flashing.flash(planned, _bar, tree)
     if args.json:
         print_json(done)
     else:
@@ -134,7 +137,12 @@ def _ask(planned: Plan) -> None:
     if not sys.stdin.isatty():
         raise BadInput("flash: nobody is there to answer; allowed: at a terminal, or --yes")
     print(f"All that is on {planned.target_words} will be lost.")
-    if input("Type yes to write to it: ").strip().lower() != "yes":
+    try:
+        answer = input("Type yes to write to it: ")
+    except EOFError:
+        print()
+        answer = ""
+    if answer.strip().lower() != "yes":
         raise BadInput(f"{planned.wish.target}: nothing was written; allowed: yes")
 
 
@@ -156,6 +164,24 @@ def _list(tree: Tree) -> int:
         table.add_row(disk.path, disk.model, size_words(disk.size_bytes), disk.attached, why)
     Console().print(table, markup=False) if table.rows else print("no disk is there")
     return 0
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Being told to end, or a terminal that goes, is as Ctrl-C: the card is to start no box then."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    changed = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+    for number in changed:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, old in changed.items():
+            signal.signal(number, old)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent import config
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
+from agent.config import configuration
 from agent.control import local_desk
 from agent.control.ptz_words import HeadTold, LeaseTold, PtzResult
 from agent.errors import BadInput
@@ -182,10 +182,10 @@ def _of(args: argparse.Namespace, do: str) -> dict[str, Any]:
     return {"do": do, "head": names[0]}
 
 
-def _config(args: argparse.Namespace) -> config.Config:
+def _config(args: argparse.Namespace) -> configuration.Config:
     if args.config is None:
         raise BadInput("vigie ptz needs --config FILE")
-    return config.load(args.config)
+    return configuration.load(args.config)
 
 
 def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S) -> int:

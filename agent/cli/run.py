@@ -8,14 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
-from agent import sources
 from agent.cli.commands import Commands
 from agent.clock import SystemClock, boot_id
 from agent.console.probation import Probation
-from agent.fittings import fittings
 from agent.run import Agent
-from agent.sd_notify import Notifier
-from agent.stop_signals import StopSignals
+from agent.stages.sd_notify import Notifier
+from agent.stages.stop_signals import StopSignals
+from agent.wiring import sources
+from agent.wiring.fittings import fittings
 
 HANGS = 70
 """Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""

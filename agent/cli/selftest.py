@@ -8,10 +8,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from agent import config
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.clock import SystemClock
+from agent.config import configuration
 from agent.model import SelfTestStep
 from agent.selftest.selftest import selftest
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     with suppress(PermissionError):  # a unit that has set it may forbid it
         os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     report = selftest(
-        config.load(args.config),
+        configuration.load(args.config),
         SystemClock(),
         random.Random(),  # noqa: S311 - names and jitter, no secrets
         on_step=(lambda _step: None) if args.json else _print_step,

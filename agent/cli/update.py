@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent import config as configuration
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json, progress_bar
 from agent.clock import SystemClock
+from agent.config import configuration
 from agent.update import download, orders, stick, told, web
 from agent.update.download import Wanted
 from agent.update.failure import CannotUpdate
@@ -51,7 +51,9 @@ def add_parser(commands: Commands) -> None:
     )
     install.add_argument("--sha256", metavar="HEX", help="what the whole file must be")
     install.add_argument(
-        "--again", action="store_true", help="although this version fell back here before"
+        "--again",
+        action="store_true",
+        help="although this version fell back here or was rolled back",
     )
     _add_reboot(install)
     install.set_defaults(run=_install)
@@ -158,7 +160,7 @@ def _check(args: argparse.Namespace) -> int:
         updater = _updater(args)
         with updater.alone(), _steps() as steps:
             means = Means(
-                now=clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
+                now=lambda: clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
                 steps=steps,
                 wait=threading.Event().wait,
                 reboot=_reboot,

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agent.cli.commands import Commands
 from agent.clock import SystemClock
-from agent.config import BrokerConfig, check_broker
+from agent.config.configuration import BrokerConfig, check_broker
 from agent.errors import BadInput
 from agent.health_model import HealthReport
 from agent.report.board import Board, BoxView

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from agent import config as configuration
 from agent.clock import Clock
+from agent.config import configuration
 from agent.errors import BadInput
 
 
@@ -15,8 +15,8 @@ def problem(path: Path, clock: Clock, *, deep: bool = False) -> str | None:
         config = configuration.load(path)
         if deep:
             # Here, because all drivers and the detector come with it.
-            from agent import sources  # noqa: PLC0415
-            from agent.fittings import fittings  # noqa: PLC0415
+            from agent.wiring import sources  # noqa: PLC0415
+            from agent.wiring.fittings import fittings  # noqa: PLC0415
 
             sources.sources(config, clock, str(path))
             fittings(config, clock, str(path))

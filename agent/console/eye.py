@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import service_desk
 from agent.clock import Clock
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.doors import service_desk
+from agent.doors.service_desk import COLUMNS, ROWS, NoPicture, Seen
 from agent.errors import BadInput
 from agent.service.aim import measure, small
 from agent.service.box import CannotDo, Eye, View
-from agent.service_desk import COLUMNS, ROWS, NoPicture, Seen
 from drivers.contracts import Camera, CameraReadings, Metered, Wanted
 from drivers.errors import DriverError, MaskRefused
 from drivers.media import Frame
@@ -100,7 +100,7 @@ class OwnEye:
 def open_own(config: Config, name: str, clock: Clock, where: str) -> Eye:
     """Open a camera here, with every mask that its scenes have. Raises CannotDo."""
     # Here, because the drivers and the detector's libraries are large: a console is not.
-    from agent import sources  # noqa: PLC0415
+    from agent.wiring import sources  # noqa: PLC0415
 
     try:
         found = sources.sources(config, clock, where, on_bad_scene="close")

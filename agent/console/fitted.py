@@ -2,9 +2,9 @@
 
 import os
 
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.config.pins import Pin, switchable
 from agent.health_model import PinHealth
-from agent.pins_config import Pin, switchable
 from agent.service.box import PinTold, PortTold
 from drivers.serial_ports import find_ports
 

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from agent.clock import Clock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.report import link_error, tls
 from agent.report.connection import FAULT_OF

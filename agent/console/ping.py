@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from agent.clock import Clock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.report.connection import FAULT_OF
 from agent.report.link_error import LinkError

@@ -3,26 +3,31 @@
 import os
 import random
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from agent import __version__, fault_texts, health_file, local_socket, service_desk
+from agent import __version__, fault_texts, local_socket
 from agent.clock import Clock, ClockTrust
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.config.strict import read_toml
 from agent.console import config_check, disks, eye, fitted, machine, modem, network, ping, programs
 from agent.console import settings as reading
+from agent.console.commissioning import Commissioning
 from agent.console.real_config_desk import RealConfigDesk
 from agent.console.real_update_desk import RealUpdateDesk
 from agent.console.settings import Settings
 from agent.console.toml_lines import lines as toml_lines
 from agent.control import local_desk
+from agent.doors import service_desk
+from agent.doors.service_desk import NoPicture
 from agent.fault_texts import FaultTexts
 from agent.faults import FAULTS
 from agent.footage import Footage
+from agent.health import health_file
 from agent.identity import Identity
 from agent.model import Reply
 from agent.record.custody import Custody
@@ -34,7 +39,9 @@ from agent.service.box import (
     Eye,
     FaultText,
     HoldTold,
+    Judged,
     Life,
+    Part,
     PinTold,
     PortTold,
     Progress,
@@ -43,8 +50,6 @@ from agent.service.box import (
     Verdict,
 )
 from agent.service.enrolment import Enrolment
-from agent.service_desk import NoPicture
-from agent.strict import read_toml
 from drivers.contracts import CameraReadings
 
 INSTALLED_STATE = Path("/var/lib/vigie")
@@ -296,6 +301,10 @@ class RealBox:
         made = self._footage().hold(camera, begin, end, owner=self.by, reason=why, days=days)
         return next(one for one in self.holds() if one.id == made.id)
 
+    def release(self, hold: str, why: str) -> None:
+        """In his name."""
+        self._footage().release(hold, by=self.by, reason=why)
+
     def sticks(self) -> tuple[Path, ...]:
         """USB disks."""
         return disks.sticks()
@@ -342,13 +351,21 @@ class RealBox:
         )
         return [StepTold(name=one.name, good=one.ok, said=one.said) for one in report.steps]
 
+    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+        """By the same means as the command line."""
+        return Commissioning(self.config_path, self._clock, self.by).walk(ask)
+
+    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+        """The same."""
+        return Commissioning(self.config_path, self._clock, self.by).compare()
+
     def bundle(self, to: Path | None, progress: Progress) -> Path:
         """By the same means as the command line; without a USB disk into the state folder."""
         # Here, because much of the box comes with it.
-        from agent import bundle  # noqa: PLC0415
+        from agent.bundle import support_bundle  # noqa: PLC0415
 
         progress("gathering ...")
-        made = bundle.make(self.config_path, to or self.state, self._clock)
+        made = support_bundle.make(self.config_path, to or self.state, self._clock)
         os.sync()
         return made.path
 

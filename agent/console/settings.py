@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from agent import config as configuration
-from agent.config import BoxConfig, Config, ConsoleConfig
+from agent.config import configuration
+from agent.config.configuration import BoxConfig, Config, ConsoleConfig
+from agent.config.names import Name
+from agent.config.strict import into, read_toml
 from agent.errors import BadInput
-from agent.names import Name
 from agent.service.login import Gate, read_secret
-from agent.strict import into, read_toml
 
 UNKNOWN_BOX = "unknown"
 

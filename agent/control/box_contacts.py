@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.config.pins import DoorPin, Input, PowerGoodPin, ShockPin, UpsLowPin
 from agent.control.debounce import Debounce
 from agent.faults import FaultCode
 from agent.model import BOX, BoxEventKind, Event, EventPhase
-from agent.pins_config import DoorPin, Input, PowerGoodPin, ShockPin, UpsLowPin
 
 NewId = Callable[[int], str]
 """From a `t_ns` to a new event id, a UUIDv7 of that moment."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
-from agent import strict
+from agent.config import strict
 from agent.control.wishes import Asker, Refused
 from agent.errors import BadInput
 

@@ -29,7 +29,7 @@ from agent.control.tally import Tally
 from agent.control.wishes import RefusalKind, Refused
 from agent.health_model import CommandHealth
 from agent.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused, Reply
-from agent.stage import Stage
+from agent.stages.stage import Stage
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import math
 
 import msgspec
 
-from agent.heads_config import FieldOfView
+from agent.config.heads import FieldOfView
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 from drivers.media import Corner

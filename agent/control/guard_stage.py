@@ -1,7 +1,7 @@
 """Keeps the guard: a process that stops the heads and lets go of the relays when the agent dies.
 
 The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
-at the other one acts, see `agent.guard`; a goodbye before it lets the guard go without. A guard that
+at the other one acts, see `agent.guard.process`; a goodbye before it lets the guard go without. A guard that
 dies is replaced.
 """
 
@@ -18,7 +18,7 @@ from drivers.contracts import Line
 
 log = logging.getLogger(__name__)
 
-GUARD = Path(__file__).parents[1] / "guard.py"
+GUARD = Path(__file__).parents[1] / "guard" / "process.py"
 GOODBYE = b"goodbye\n"
 LOOK_S = 1.0
 GOES_WITHIN_S = 2.0
@@ -52,7 +52,7 @@ class GuardDiedError(RuntimeError):
 
 
 class GuardStage:
-    """See `agent.stage.Stage`. It is to be started before what it guards, and stopped after it."""
+    """See `agent.stages.stage.Stage`. It is to be started before what it guards, and stopped after it."""
 
     name = "guard"
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.clock import Clock
+from agent.config.heads import HeadConfig, Sector
 from agent.control.authority import Authority
 from agent.control.head_link import HeadLink, refusal
 from agent.control.helm import Helm, Motion, is_near
@@ -29,7 +30,6 @@ from agent.control.wishes import (
     Wish,
 )
 from agent.faults import FaultBoard
-from agent.heads_config import HeadConfig, Sector
 from agent.health_model import HeadHealth
 from drivers.contracts import Aux, Ptz, PtzAbilities, PtzPosition
 from drivers.errors import DriverError

@@ -38,7 +38,7 @@ HOME = Asker(id="home", role="tour")
 
 
 class HeadStage:
-    """See `agent.stage.Stage`. A turn that fails stops the head.
+    """See `agent.stages.stage.Stage`. A turn that fails stops the head.
 
     `noise_bytes` counts what came over the head's line and was no message of anybody.
     """

@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.config.heads import FieldOfView, HeadConfig, Sector
 from agent.control.head_link import HeadLink, refusal
 from agent.control.motion import Course, Ending, Goto, Order, Step, near
 from agent.control.route import Bounds
 from agent.control.sectors import NOBODY_KNOWS_DEG
 from agent.control.wishes import Lease, Refused
-from agent.heads_config import FieldOfView, HeadConfig, Sector
 from drivers.contracts import Pose, Ptz, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from agent import local_socket, strict
+from agent import local_socket
 from agent.clock import Clock
+from agent.config import strict
 from agent.control.command import MOST_BYTES, CommandId
 from agent.control.desk import Arrival
 from agent.errors import BadInput

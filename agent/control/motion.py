@@ -10,11 +10,11 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from agent.config.heads import Sector
 from agent.control import pursuit
 from agent.control.route import Bounds, clip
 from agent.control.sectors import reach
 from agent.control.wishes import Drive
-from agent.heads_config import Sector
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
 
 TURN_S = 0.1

@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.config.heads import FieldOfView
 from agent.control.panorama_align import aligned, evened
 from agent.control.panorama_strip import Strip, strip_of
 from agent.control.sweep import Shot
-from agent.heads_config import FieldOfView
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]

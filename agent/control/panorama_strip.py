@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.config.heads import FieldOfView
 from agent.control.field_of_view import width_deg
 from agent.control.sweep import Shot
-from agent.heads_config import FieldOfView
 from drivers.contracts import Pose
 
 Image = npt.NDArray[np.uint8]

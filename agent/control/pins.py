@@ -9,15 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
-from agent.control.blink import Blinker, worst_first
-from agent.control.box_contacts import Contact, NewId, contact
-from agent.control.relay import Relay
-from agent.control.thermostat import Thermostat
-from agent.control.wishes import Refused
-from agent.faults import FaultBoard
-from agent.health_model import PinHealth
-from agent.model import Event
-from agent.pins_config import (
+from agent.config.pins import (
     BeaconPin,
     DoorPin,
     FanPin,
@@ -33,6 +25,14 @@ from agent.pins_config import (
     lines,
     switchable,
 )
+from agent.control.blink import Blinker, worst_first
+from agent.control.box_contacts import Contact, NewId, contact
+from agent.control.relay import Relay
+from agent.control.thermostat import Thermostat
+from agent.control.wishes import Refused
+from agent.faults import FaultBoard
+from agent.health_model import PinHealth
+from agent.model import Event
 from drivers.contracts import Gpio, Line
 from drivers.errors import DriverError
 

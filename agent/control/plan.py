@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.config.heads import HeadConfig, Sector
 from agent.control import pursuit
 from agent.control.motion import (
     Course,
@@ -15,7 +16,6 @@ from agent.control.presets import Preset
 from agent.control.route import Blocked, Bounds, route, straight
 from agent.control.sectors import NOBODY_KNOWS_DEG, reach
 from agent.control.wishes import Drive, PointAt, Refused
-from agent.heads_config import HeadConfig, Sector
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
 
 _KNOWN_DEG = 1.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from agent.config.names import Name
 from agent.control import kept_file
 from agent.control.wishes import Refused
-from agent.names import Name
 from drivers.contracts import Pose
 
 log = logging.getLogger(__name__)

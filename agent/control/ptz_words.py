@@ -4,9 +4,9 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from agent.config.names import Name
 from agent.control.presets import Preset
 from agent.control.wishes import Drive, PointAt, Recall
-from agent.names import Name
 from drivers.contracts import Aux, PtzAbilities
 
 

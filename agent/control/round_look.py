@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import cv2
 
+from agent.config.heads import FieldOfView, HeadConfig
 from agent.control.field_of_view import width_deg
 from agent.control.head import Head
 from agent.control.panorama import ROUND_DEG, WIDEST_PX, panorama
@@ -17,7 +18,6 @@ from agent.control.sweep import Image, Sweep, bgr, plan
 from agent.control.verbs.snapshot import SNAPSHOT_MOST_BYTES, Gallery, Shown
 from agent.control.wishes import Asker, HeadState, Refused, Wish
 from agent.errors import BadInput
-from agent.heads_config import FieldOfView, HeadConfig
 from drivers.contracts import Pose, PtzAbilities
 from drivers.media import Frame
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from agent.config.heads import FieldOfView, Sector
 from agent.control.sectors import NOBODY_KNOWS_DEG, Area, in_picture, reach
-from agent.heads_config import FieldOfView, Sector
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 

@@ -8,8 +8,8 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from agent.config.heads import EVERY_DAY, HeadConfig, TourConfig
 from agent.errors import BadInput
-from agent.heads_config import EVERY_DAY, HeadConfig, TourConfig
 
 DAY_MIN = 24 * 60
 WEEK_MIN = 7 * DAY_MIN

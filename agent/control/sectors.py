@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent.heads_config import FieldOfView, Sector
+from agent.config.heads import FieldOfView, Sector
 from drivers.contracts import Pose
 
 ROUND_DEG = 360.0

@@ -18,7 +18,7 @@ import astral
 import astral.sun
 import msgspec
 
-from agent.heads_config import Sector, Sun
+from agent.config.heads import Sector, Sun
 from drivers.angles import wrap_deg
 
 NAME = "sun"

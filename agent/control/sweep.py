@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.config.heads import FieldOfView, SweepConfig
 from agent.control.field_of_view import Direction, between_deg, direction_of
 from agent.control.wishes import Asker, HeadState, PointAt, Refused, Wish
-from agent.heads_config import FieldOfView, SweepConfig
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Corner, Frame

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.pins_config import FanPin, HeaterPin
+from agent.config.pins import FanPin, HeaterPin
 
 
 class Thermostat:

@@ -17,9 +17,9 @@ from typing import Literal
 
 import msgspec
 
+from agent.config.heads import TourConfig, TourStop
 from agent.control.schedule import Schedule
 from agent.control.wishes import Asker, HeadState, Recall, RefusalKind, Refused, Wish
-from agent.heads_config import TourConfig, TourStop
 
 ASKER = Asker(id="tour", role="tour")
 

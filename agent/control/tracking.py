@@ -17,9 +17,9 @@ from typing import Literal
 
 import msgspec
 
+from agent.config.heads import FieldOfView, TrackingConfig
 from agent.control.field_of_view import Direction, between_deg, direction_of, width_deg
 from agent.control.wishes import Asker, Drive, HeadState, Refused, Wish
-from agent.heads_config import FieldOfView, TrackingConfig
 from agent.model import Box, Label, Sight, Track
 from drivers.angles import nearest_deg, wrap_deg
 from drivers.contracts import Pose, PtzAbilities

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.config.heads import Promise
 from agent.control import kept_file
-from agent.heads_config import Promise
 from drivers.angles import wrap_deg
 from drivers.contracts import PtzPosition
 

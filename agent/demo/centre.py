@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.demo.files import DemoFiles
 from agent.demo.tally import Tally
 from agent.model import Event
@@ -16,7 +16,7 @@ from agent.report.payloads import (
     SnapshotHeader,
     StatusMessage,
 )
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from agent.watch import Heard, Watch, line
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.clock import Clock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.demo.ptz_script import Person
 from agent.model import Reply
 from agent.report import topics

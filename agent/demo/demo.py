@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from agent import sources
 from agent.clock import SystemClock
-from agent.config import (
+from agent.config.configuration import (
     BoxConfig,
     BrokerConfig,
     CameraConfig,
@@ -35,11 +34,12 @@ from agent.demo.tally import Tally
 from agent.demo.view import DemoView, FilmLines, view_on
 from agent.detect import scene as scenes
 from agent.errors import BadInput
-from agent.lane import Source
 from agent.model import Sight
 from agent.run import Agent
-from agent.sd_notify import Notifier
-from agent.stop_signals import StopSignals
+from agent.stages.sd_notify import Notifier
+from agent.stages.stop_signals import StopSignals
+from agent.wiring import sources
+from agent.wiring.lane import Source
 from drivers.contracts import Camera, Wanted
 from drivers.media import Frame
 

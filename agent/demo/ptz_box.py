@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from agent import config as configuration
 from agent.clock import Clock
-from agent.config import Config
+from agent.config import configuration
+from agent.config.configuration import Config
+from agent.config.heads import FieldOfView
 from agent.demo.files import DemoFiles
 from agent.demo.film import SCENES
 from agent.demo.ptz_script import PRESETS, Script
 from agent.demo.turning_street import TurningStreet
-from agent.heads_config import FieldOfView
-from agent.lane import Source
-from agent.sources import sources
+from agent.wiring.lane import Source
+from agent.wiring.sources import sources
 from drivers.contracts import Camera, Wanted
 from drivers.simulated.motion import HeadMotion
 from drivers.street.around import Around

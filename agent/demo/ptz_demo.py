@@ -12,7 +12,8 @@ import msgspec
 from rich.console import Console
 
 from agent.clock import SystemClock
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.config.heads import FieldOfView
 from agent.demo.broker import running_broker
 from agent.demo.centre import DemoCentre
 from agent.demo.chronicle import Chronicle
@@ -27,15 +28,14 @@ from agent.demo.ptz_summary import PtzSummary
 from agent.demo.tally import Tally
 from agent.demo.view import DemoView, view_on
 from agent.errors import BadInput
-from agent.fittings import fittings
-from agent.heads_config import FieldOfView
 from agent.health_model import HeadHealth
 from agent.model import Event, Reply, Sight
 from agent.report.payloads import SnapshotHeader
 from agent.run import Agent
-from agent.sd_notify import Notifier
-from agent.stage import StageThread
-from agent.stop_signals import StopSignals
+from agent.stages.sd_notify import Notifier
+from agent.stages.stage import StageThread
+from agent.stages.stop_signals import StopSignals
+from agent.wiring.fittings import fittings
 from drivers.media import Frame
 from drivers.simulated.motion import HeadMotion
 

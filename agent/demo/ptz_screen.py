@@ -6,6 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.config.heads import FieldOfView, Sector
 from agent.control.field_of_view import width_deg
 from agent.demo.chronicle import Held, Line, LineKind
 from agent.demo.screen import (
@@ -17,7 +18,6 @@ from agent.demo.screen import (
 )
 from agent.demo.tally import View
 from agent.demo.tiny_picture import TinyPicture
-from agent.heads_config import FieldOfView, Sector
 from agent.health_model import HeadHealth
 from drivers.angles import wrap_deg
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from agent.config.heads import FieldOfView
 from agent.control.field_of_view import width_deg
-from agent.heads_config import FieldOfView
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
 from drivers.masking import MaskPainter

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from agent.detect import picture
 from agent.detect.eyes import Eyes
 from agent.detect.judge import Judge
-from agent.handoff import LatestFrame
 from agent.model import Event, Flow, Sight
+from agent.stages.handoff import LatestFrame
 from drivers.media import Frame
 
 TAKE_TIMEOUT_S = 1.0

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent import strict
+from agent.config import strict
 from agent.errors import BadInput
 from agent.model import LABELS, Label
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent import strict
+from agent.config import strict
 from agent.detect.geometry import Point, area, crosses_itself
 from agent.errors import BadInput
 from agent.model import LABELS, Label

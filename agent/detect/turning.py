@@ -6,7 +6,7 @@ from collections.abc import Callable
 from agent.detect.loop import DetectStage
 from agent.detect.scene import Scene
 from agent.detect.viewpoint import Viewpoint
-from agent.handoff import LatestFrame
+from agent.stages.handoff import LatestFrame
 
 
 class TurningStage:

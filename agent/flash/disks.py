@@ -42,6 +42,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     part_of: str | None
     """The whole disk, where this is a partition."""
     uses: tuple[Use, ...]
+    sequence: str = ""
+    """The kernel's number of this disk or card, which none has again until it starts anew; empty before
+    Linux 5.15: ABI/testing/sysfs-block, diskseq."""
 
     @property
     def path(self) -> str:
@@ -52,6 +55,13 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     def can_be_taken_out(self) -> bool:
         """Whether it is a card, a stick, or a board on a cable."""
         return self.removable or self.attached in ("usb", "sd")
+
+    def is_same(self, other: "Disk") -> bool:
+        """Whether this is still the other one, and no other card in its place."""
+        mine, others = (
+            (one.name, one.sequence, one.size_bytes, one.model) for one in (self, other)
+        )
+        return mine == others
 
     def __str__(self) -> str:
         facts = (self.model, size_words(self.size_bytes), self.attached)
@@ -81,6 +91,7 @@ def disk(name: str, tree: Tree) -> Disk | None:
         sector_bytes=_number(_text(tree, f"{folder}/queue/logical_block_size")) or _SECTOR,
         part_of=real.parent.name if is_part and real is not None else None,
         uses=tuple(_uses(name, tree)),
+        sequence=_text(tree, f"{folder}/diskseq"),
     )
 
 

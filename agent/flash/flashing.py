@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import BadInput
-from agent.flash import gpt, image, select_partition, writing
+from agent.flash import gpt, image, marks, select_partition, writing
 from agent.flash.disks import Disk, disk, disks
 from agent.flash.image import Image, Told
 from agent.flash.refusals import Refusal, refusals
-from agent.flash.target import Target
+from agent.flash.target import FileId, Target
 from agent.flash.unpacking import Damaged
 from agent.provision import settings as provisioning
 from agent.provision.settings import Settings
@@ -46,8 +46,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     image: Image
     select: bytes
     """The partition with the settings in it."""
-    disk: Disk | None
-    """None for a file."""
+    judged: Disk | FileId | None
+    """What the target was when it was looked at; None where a file will be made."""
+
+    @property
+    def disk(self) -> Disk | None:
+        """None for a file."""
+        return self.judged if isinstance(self.judged, Disk) else None
 
     @property
     def target_words(self) -> str:
@@ -89,15 +94,15 @@ def plan(wish: Wish, bar: Bar, tree: Tree) -> Plan:
             raise BadInput(
                 f"{wish.target}: is what is to be written; allowed: another file, a disk"
             )
-    found = _disk(wish.target, tree)
-    if found is not None:
+    found = _judged(wish.target, tree)
+    if isinstance(found, Disk):
         against = [
             one for one in refusals(found, source.size_bytes) if one.flag not in wish.overridden
         ]
         if against:
             others = _candidates(source.size_bytes, tree)
             raise BadInput(f"{found}: {against[0]}{_instead(others, found)}")
-    return Plan(wish=wish, settings=settings, image=source, select=select, disk=found)
+    return Plan(wish=wish, settings=settings, image=source, select=select, judged=found)
 
 
 def look_around(tree: Tree, image_bytes: int = 0) -> tuple[tuple[Disk, tuple[Refusal, ...]], ...]:
@@ -111,11 +116,13 @@ def which(tree: Tree) -> str:
     return found or "no card and no USB disk is there that nobody uses"
 
 
-def flash(planned: Plan, bar: Bar) -> Flashed:
-    """Write and read back. Raises BadInput where nothing was written, else NotFlashed."""
+def flash(planned: Plan, bar: Bar, tree: Tree) -> Flashed:
+    """Write and read back, onto what was looked at and nothing else. Raises BadInput where nothing was
+    written, else NotFlashed.
+    """
     path = planned.wish.target
     try:
-        with _open(planned) as target:
+        with _open(planned, tree) as target:
             return _onto(target, planned, bar)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}; nothing was written") from error
@@ -126,57 +133,87 @@ def _onto(target: Target, planned: Plan, bar: Bar) -> Flashed:
     begin = source.table.partition(select_partition.LABEL).begin
     laid_over: dict[int, bytes] = {begin: planned.select}
     if target.size_bytes != source.size_bytes:
-        # Here, and not at the first start: a card that is smaller than it says shows itself, since
-        # what is written to its end is read back too, and firmware sees a table without a fault.
+        # Here, and not at the first start: firmware sees a table without a fault.
         laid_over |= gpt.moved(source.head, target.size_bytes)
     total = writing.total_bytes(source.size_bytes, target.size_bytes)
     stream = writing.pieces(image.chunks(source), source.size_bytes, target.size_bytes, laid_over)
     where = planned.wish.target
+    marked = marks.places(source.size_bytes, target.size_bytes)
     begun = time.monotonic()
+    may_start = True
     try:
         with bar("writing") as told:
+            writing.blank(target)
+            may_start = False
+            marks.put(target, marked)
             written = writing.write(target, stream, total, told)
         read_begun = time.monotonic()
         with bar("reading back") as told:
             writing.read_back(target, written, total, told)
+            marks.take(target, marked)
+            may_start = True
+            writing.finish(target, written, total, told)
     except KeyboardInterrupt as error:
-        raise Stopped(f"{where}: stopped; {_UNUSABLE}") from error
+        state = _spoilt(target, may_start=may_start)
+        raise Stopped(f"{where}: stopped; {state}") from error
     except writing.NotAsWritten as error:
-        _spoil(target)
+        state = _spoilt(target, may_start=may_start)
         raise NotFlashed(
             f"{where}: holds something else than was written, {error}; it is worn out or not as "
-            f"large as it says; {_UNUSABLE}"
+            f"large as it says; {state}"
         ) from error
     except Damaged as error:
-        raise NotFlashed(f"{planned.wish.image}: damaged: {error}; {where}: {_UNUSABLE}") from error
+        state = _spoilt(target, may_start=may_start)
+        raise NotFlashed(f"{planned.wish.image}: damaged: {error}; {where}: {state}") from error
     except OSError as error:
-        raise NotFlashed(f"{where}: {error.strerror or error}; {_UNUSABLE}") from error
+        state = _spoilt(target, may_start=may_start)
+        raise NotFlashed(f"{where}: {error.strerror or error}; {state}") from error
     return Flashed(
         target=str(where),
         box=planned.settings.box,
-        size_bytes=sum(one.size for one in written),
+        size_bytes=total,
         write_s=read_begun - begun,
         read_s=time.monotonic() - read_begun,
     )
 
 
 _UNUSABLE = "it is half written and starts no box: flash it again"
+_UNSAFE = (
+    "its partition table could not be taken off: it may start, and must not be used: flash it again"
+)
 
 
-def _spoil(target: Target) -> None:
+def _spoilt(target: Target, *, may_start: bool) -> str:
+    """Take the partition table off, and say how the target is then."""
     try:
         writing.blank(target)
-    except OSError:
-        return  # It is told to be bad anyway.
+    except (OSError, KeyboardInterrupt):
+        return _UNSAFE if may_start else _UNUSABLE
+    return _UNUSABLE
 
 
-def _open(planned: Plan) -> Target:
+def _open(planned: Plan, tree: Tree) -> Target:
     wish = planned.wish
-    if planned.disk is not None:
-        return Target.open_disk(wish.target)
+    if isinstance(planned.judged, Disk):
+        target = Target.open_disk(wish.target)
+        try:
+            _check_disk(target, planned.judged, tree)
+        except BaseException:
+            target.close()
+            raise
+        return target
     return Target.open_file(
-        wish.target, planned.image.size_bytes, even_if_not_empty=wish.even_if_not_empty
+        wish.target,
+        planned.image.size_bytes,
+        judged=planned.judged,
+        even_if_not_empty=wish.even_if_not_empty,
     )
+
+
+def _check_disk(target: Target, judged: Disk, tree: Tree) -> None:
+    now = _disk_of(target.status(), tree)
+    if now is None or not now.is_same(judged):
+        raise BadInput(f"{judged}: is another disk than a moment ago; nothing was written")
 
 
 def _check_board(settings: Settings, source: Image, wish: Wish) -> None:
@@ -188,8 +225,8 @@ def _check_board(settings: Settings, source: Image, wish: Wish) -> None:
             )
 
 
-def _disk(path: Path, tree: Tree) -> Disk | None:
-    """The disk of this path, None where it is a file or will be one. Raises BadInput."""
+def _judged(path: Path, tree: Tree) -> Disk | FileId | None:
+    """The disk or the file of this path, None where a file will be. Raises BadInput."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -197,18 +234,26 @@ def _disk(path: Path, tree: Tree) -> Disk | None:
             raise BadInput(f"{path}: is not there; allowed: a file, or {which(tree)}") from error
         if not path.parent.is_dir():
             raise BadInput(f"{path}: its folder is not there") from error
+        if path.is_symlink():
+            raise BadInput(f"{path}: leads to nothing; allowed: a file, a disk") from error
         return None
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from error
     if stat.S_ISREG(status.st_mode):
+        return FileId.of(status)
+    found = _disk_of(status, tree)
+    if found is None:
+        raise BadInput(f"{path}: neither a disk nor a file; allowed: a file, or {which(tree)}")
+    return found
+
+
+def _disk_of(status: os.stat_result, tree: Tree) -> Disk | None:
+    """The disk of a device file. Raises OSError."""
+    if not stat.S_ISBLK(status.st_mode):
         return None
-    if stat.S_ISBLK(status.st_mode):
-        number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-        real = tree.real(f"sys/dev/block/{number}")
-        found = disk(real.name, tree) if real is not None else None
-        if found is not None:
-            return found
-    raise BadInput(f"{path}: neither a disk nor a file; allowed: a file, or {which(tree)}")
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    real = tree.real(f"sys/dev/block/{number}")
+    return disk(real.name, tree) if real is not None else None
 
 
 def _candidates(image_bytes: int, tree: Tree) -> list[Disk]:

@@ -3,11 +3,36 @@
 import errno
 import mmap
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from agent.errors import BadInput
+
+
+class FileId(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells a file from another one of its name."""
+
+    kind: int
+    device: int
+    inode: int
+    size_bytes: int
+    changed_ns: int
+    """A number is given anew as soon as its file has gone; this tells."""
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileId":
+        """Of a file as it is now."""
+        return cls(
+            kind=stat.S_IFMT(status.st_mode),
+            device=status.st_dev,
+            inode=status.st_ino,
+            size_bytes=status.st_size,
+            changed_ns=status.st_ctime_ns,
+        )
 
 
 class Target:
@@ -39,20 +64,34 @@ class Target:
         return cls(path, handle, os.lseek(handle, 0, os.SEEK_END))
 
     @classmethod
-    def open_file(cls, path: Path, size_bytes: int, *, even_if_not_empty: bool) -> "Target":
-        """A file: a new one, or one that nothing was written to. It becomes as large as the image
-        where it is smaller. Raises BadInput, OSError.
+    def open_file(
+        cls, path: Path, size_bytes: int, *, judged: FileId | None, even_if_not_empty: bool
+    ) -> "Target":
+        """A file: a new one where none was `judged`, or one that nothing was written to. It becomes
+        as large as the image where it is smaller, and its owner's alone. Raises BadInput, OSError.
         """
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # A new one has to be new, and none is made in the place of one that has gone.
+        new = os.O_CREAT | os.O_EXCL if judged is None else 0
         try:
-            has_bytes = _size_of_file(path, handle, even_if_not_empty=even_if_not_empty)
-            size_bytes = max(has_bytes, size_bytes)
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | new, 0o600)
+        except FileExistsError as error:
+            raise BadInput(_another_file(path)) from error
+        try:
+            status = os.fstat(handle)
+            _check_file(path, status, judged, even_if_not_empty=even_if_not_empty)
+            size_bytes = max(status.st_size, size_bytes)
+            # Before there is a secret in it; whoever made it with truncate has let everybody read it.
+            os.fchmod(handle, 0o600)
             os.truncate(handle, 0)
             os.truncate(handle, size_bytes)
         except BaseException:
             os.close(handle)
             raise
         return cls(path, handle, size_bytes)
+
+    def status(self) -> os.stat_result:
+        """Of what is open, whatever its path leads to by now. Raises OSError."""
+        return os.fstat(self._handle)
 
     def write(self, offset: int, data: bytes) -> None:
         """Write all of it. Raises OSError."""
@@ -94,14 +133,20 @@ class Target:
         self.close()
 
 
-def _size_of_file(path: Path, handle: int, *, even_if_not_empty: bool) -> int:
-    status = os.fstat(handle)
+def _another_file(path: Path) -> str:
+    return f"{path}: is another file than a moment ago; nothing was written"
+
+
+def _check_file(
+    path: Path, status: os.stat_result, judged: FileId | None, *, even_if_not_empty: bool
+) -> None:
+    if judged is not None and FileId.of(status) != judged:
+        raise BadInput(_another_file(path))
     if status.st_blocks and not even_if_not_empty:
         raise BadInput(
             f"{path}: is not empty; allowed: a new file, one of holes as truncate makes it, or "
             "--even-if-not-empty"
         )
-    return status.st_size
 
 
 def _reader(handle: int) -> tuple[int, bool]:

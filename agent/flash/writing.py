@@ -1,7 +1,7 @@
 """Onto the target, and read back from it.
 
-Invariant: as long as not all is written, the target has no partition table, at neither end. A card that
-was pulled out half written starts no box, and no firmware mends its table from the copy.
+Invariant: as long as not all is written and read back, the target has no partition table, at neither
+end. A card that was pulled out before starts no box, and no firmware mends its table from the copy.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from agent.flash import gpt
 from agent.flash.image import CHUNK_BYTES, Told
 from agent.flash.target import Target
 
@@ -27,12 +28,20 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What was written where."""
 
     offset: int
     size: int
     digest: bytes
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on the target, and what is not yet."""
+
+    parts: tuple[Part, ...]
+    ends: tuple[Piece, ...]
+    """The first and the last: with the partition table."""
 
 
 def pieces(
@@ -45,25 +54,27 @@ def pieces(
     for data in chunks:
         yield Piece(offset=offset, data=_with(laid_over, offset, data))
         offset += len(data)
-    for begin, end in _behind(image_bytes, disk_bytes):
+    for begin, end in behind(image_bytes, disk_bytes):
         yield Piece(offset=begin, data=_with(laid_over, begin, bytes(end - begin)))
 
 
 def total_bytes(image_bytes: int, disk_bytes: int) -> int:
     """How much will be written."""
-    return image_bytes + sum(end - begin for begin, end in _behind(image_bytes, disk_bytes))
+    return image_bytes + sum(end - begin for begin, end in behind(image_bytes, disk_bytes))
 
 
-def _behind(image_bytes: int, disk_bytes: int) -> list[tuple[int, int]]:
+def behind(image_bytes: int, disk_bytes: int) -> list[tuple[int, int]]:
+    """Where zeros go behind the image: all of it, or both ends of it."""
     room = disk_bytes - image_bytes
     if room <= 2 * CHUNK_BYTES:
         return [(image_bytes, disk_bytes)] if room else []
     # Whole pages, as reading back wants them.
-    last = (disk_bytes - CHUNK_BYTES) // _PAGE * _PAGE
+    last = (disk_bytes - CHUNK_BYTES) // PAGE * PAGE
     return [(image_bytes, image_bytes + CHUNK_BYTES), (last, disk_bytes)]
 
 
-_PAGE = 4096
+PAGE = 4096
+"""Where reading begins, past the computer's memory, is a multiple of this."""
 
 
 def _with(laid_over: Mapping[int, bytes], offset: int, data: bytes) -> bytes:
@@ -76,44 +87,6 @@ def _with(laid_over: Mapping[int, bytes], offset: int, data: bytes) -> bytes:
     return data if changed is None else bytes(changed)
 
 
-def write(target: Target, stream: Iterable[Piece], total: int, told: Told) -> list[Written]:
-    """Write all pieces, the first and the last of them at the end. Raises OSError, and what the stream
-    raises.
-    """
-    blank(target)
-    written: list[Written] = []
-    kept: list[Piece] = []
-    done = since_sync = 0
-    for piece in stream:
-        written.append(_written(piece))
-        done += len(piece.data)
-        if piece.offset == 0 or piece.offset + len(piece.data) == target.size_bytes:
-            kept.append(piece)
-        elif not _is_blank_there(target, piece):
-            target.write(piece.offset, piece.data)
-            since_sync += len(piece.data)
-            if since_sync >= _SYNC_BYTES:
-                target.sync()
-                since_sync = 0
-        told(done, total)
-    target.sync()
-    for piece in reversed(kept):
-        target.write(piece.offset, piece.data)
-        target.sync()
-    return written
-
-
-def read_back(target: Target, written: Iterable[Written], total: int, told: Told) -> None:
-    """Raises NotAsWritten, and OSError."""
-    done = 0
-    for one in written:
-        data = target.read(one.offset, one.size)
-        if hashlib.sha256(data).digest() != one.digest:
-            raise NotAsWritten(f"between byte {one.offset} and {one.offset + one.size}")
-        done += one.size
-        told(done, total)
-
-
 def blank(target: Target) -> None:
     """Take the partition table off, at both ends. Raises OSError."""
     size = min(CHUNK_BYTES, target.size_bytes)
@@ -122,9 +95,70 @@ def blank(target: Target) -> None:
     target.sync()
 
 
-def _written(piece: Piece) -> Written:
+def write(target: Target, stream: Iterable[Piece], total: int, told: Told) -> Written:
+    """Write all pieces onto a blanked target, but for its end and the partition table at its begin.
+    Raises OSError, and what the stream raises.
+    """
+    parts: list[Part] = []
+    ends: list[Piece] = []
+    done = since_sync = 0
+    for piece in stream:
+        done += len(piece.data)
+        is_last = piece.offset + len(piece.data) == target.size_bytes
+        if piece.offset == 0 or is_last:
+            ends.append(piece)
+        if piece.offset == 0:
+            # What lands upon it, on a card that lies about its size, is found when it is read.
+            without = _without_table(piece)
+            target.write(without.offset, without.data)
+            parts.append(_part(without))
+        elif not is_last:
+            parts.append(_part(piece))
+            if not _is_blank_there(target, piece):
+                target.write(piece.offset, piece.data)
+                since_sync += len(piece.data)
+        if since_sync >= _SYNC_BYTES:
+            target.sync()
+            since_sync = 0
+        told(done, total)
+    target.sync()
+    return Written(parts=tuple(parts), ends=tuple(ends))
+
+
+def read_back(target: Target, written: Written, total: int, told: Told) -> None:
+    """Raises NotAsWritten, and OSError."""
+    done = 0
+    for part in written.parts:
+        _check(target, part)
+        done += part.size
+        told(done, total)
+
+
+def finish(target: Target, written: Written, total: int, told: Told) -> None:
+    """Write both ends, the first with the partition table last, and read them back. Raises
+    NotAsWritten, OSError.
+    """
+    for piece in reversed(written.ends):
+        target.write(piece.offset, piece.data)
+        target.sync()
+    for piece in written.ends:
+        _check(target, _part(piece))
+    told(total, total)
+
+
+def _check(target: Target, part: Part) -> None:
+    if hashlib.sha256(target.read(part.offset, part.size)).digest() != part.digest:
+        raise NotAsWritten(f"between byte {part.offset} and {part.offset + part.size}")
+
+
+def _without_table(first: Piece) -> Piece:
+    size = min(gpt.HEAD_BYTES, len(first.data))
+    return Piece(offset=0, data=bytes(size) + first.data[size:])
+
+
+def _part(piece: Piece) -> Part:
     digest = hashlib.sha256(piece.data).digest()
-    return Written(offset=piece.offset, size=len(piece.data), digest=digest)
+    return Part(offset=piece.offset, size=len(piece.data), digest=digest)
 
 
 def _is_blank_there(target: Target, piece: Piece) -> bool:

@@ -2,23 +2,20 @@
 technician needs goes there. Root alone reads and writes it.
 """
 
-import contextlib
 import os
 import stat
 from pathlib import Path
 
+from agent import durable
 from agent.provision.settings import FILE_NAME, MOST_BYTES
 
 RESULT_FILE = "vigie-result.txt"
 REQUEST_END = ".csr.pem"
-_MAKING = "vigie-making.tmp"
 
 
 def tidy(card: Path) -> None:
     """Drop what a cut has left half written. Raises OSError."""
-    making = card / _MAKING
-    # A card that cannot be written refuses even where there is nothing to drop.
-    if making.exists():
+    for making in card.glob(f".*{durable.MAKING}"):
         making.unlink()
 
 
@@ -60,7 +57,7 @@ def put_request(card: Path, box: str, request: str) -> bool:
             return False
     except (FileNotFoundError, ValueError):
         pass
-    _put(path, request.encode())
+    durable.replace_on_fat(path, request.encode())
     return True
 
 
@@ -71,10 +68,18 @@ def put_left(card: Path, left: bytes) -> None:
     path = card / FILE_NAME
     with path.open("r+b") as old:
         size = os.fstat(old.fileno()).st_size
-        _put(path, left)
+        durable.replace_on_fat(path, left)
         old.write(bytes(size))
         old.flush()
         os.fsync(old.fileno())
+
+
+def result(card: Path) -> str | None:
+    """What the laptop is told now; None where nothing is. Raises OSError."""
+    try:
+        return (card / RESULT_FILE).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 def put_result(card: Path, text: str) -> None:
@@ -85,25 +90,4 @@ def put_result(card: Path, text: str) -> None:
             return
     except FileNotFoundError:
         pass
-    _put(path, text.encode())
-
-
-def _put(path: Path, data: bytes) -> None:
-    making = path.with_name(_MAKING)
-    making.unlink(missing_ok=True)
-    with contextlib.ExitStack() as open_until_done:
-        if path.exists():
-            # While it is open, none of its clusters is freed: what FAT names is then never a free one.
-            open_until_done.enter_context(path.open("rb"))
-        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        file = open_until_done.enter_context(os.fdopen(handle, "wb"))
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
-        making.replace(path)
-        # Again: on FAT the entry that was replaced points to this file only once its inode is written,
-        # and writing the folder does not write it.
-        os.fsync(handle)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        open_until_done.callback(os.close, folder)
-        os.fsync(folder)
+    durable.replace_on_fat(path, text.encode())

@@ -10,22 +10,33 @@ from typing import Any
 
 import msgspec
 
-from agent import config as configuration
-from agent import fittings, sources
 from agent.clock import SystemClock
-from agent.config import CameraConfig, Config
+from agent.config import configuration
+from agent.config.configuration import CameraConfig, Config
+from agent.config.heads import HeadConfig
 from agent.errors import BadInput
-from agent.heads_config import HeadConfig
 from agent.provision import pem, toml_text
 from agent.provision.enclosed import CONFIG_FILE, Enclosed
 from agent.provision.references import name_of, references
 from agent.record.seal import parse_recipients
 from agent.service import login
+from agent.wiring import fittings, sources
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - of the names in it none is known before
+"""Where Linux has files that are on no disk."""
+
+
+def in_memory(place: Path) -> Path | None:
+    """That place, if files can be laid there; None, which stands for the system's own for such files."""
+    return place if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else None
 
 
 def problems(tables: dict[str, Any], config: Config, enclosed: Enclosed, where: str) -> list[str]:
-    """A line for each thing that the agent would refuse. `config` is `tables` as they were written."""
-    with tempfile.TemporaryDirectory(prefix="vigie-settings-") as name:
+    """A line for each thing that the agent would refuse. `config` is `tables` as they were written.
+
+    Secrets are laid out too, so it is done in memory where there is such a place.
+    """
+    with tempfile.TemporaryDirectory(prefix="vigie-settings-", dir=in_memory(MEMORY)) as name:
         folder = Path(name)
         for file, text in {**enclosed.files, **enclosed.secrets}.items():
             _write(folder / file, text)

@@ -1,6 +1,6 @@
 """Every mistake in some tables, not the first alone: who stands at a pole wants to mend them at once.
 
-`agent.strict` says the lines; this goes through the tables piece by piece, so that each piece is asked.
+`agent.config.strict` says the lines; this goes through the tables piece by piece, so that each piece is asked.
 """
 
 import typing
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agent import strict
+from agent.config import strict
 from agent.errors import BadInput
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from agent import strict
+from agent.config import strict
 from agent.errors import BadInput
 from agent.identity import KEY_FILE, Identity
 from agent.provision import folder as folders
@@ -21,14 +21,15 @@ from agent.provision import toml_text
 from agent.provision.enclosed import CONFIG_FILE, NAME, NETWORK_FILE
 from agent.provision.folder import NewFile
 from agent.provision.network import Network
+from agent.provision.references import name_of
 from agent.provision.settings import BadSettings, Settings, is_host_name, parse, without_secrets
 
 APPLIED_FILE = ".provisioned"
 IDENTITY = "identity"
 
-Kind = Literal["waiting", "kept", "unchanged", "refused", "applied"]
+Kind = Literal["waiting", "kept", "unchanged", "refused", "applied", "failed"]
 """waiting: no settings, and the box has none; kept: no settings, and it has them; unchanged: they are
-those that it has; refused: they are wrong; applied: they were taken in."""
+those that it has; refused: they are wrong; applied: they were taken in; failed: the disk did not let it."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,26 +67,41 @@ class _Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take_in(data: bytes | None, places: Places) -> Outcome:
-    """Take the settings in, if they are good and new. Raises OSError."""
-    folders.recover(places.folder)
-    kind, lines, left = _judged(data, places)
-    box = _box(places.folder)
-    network, trouble = _network(places.folder)
-    request = None
-    if box is not None:
-        # Here, because most starts have no request, and it takes its time to load.
-        from agent.provision.pair import request_out  # noqa: PLC0415
-
-        request = request_out(places.state, box)
-    return Outcome(
+    """Take the settings in, if they are good and new. Whatever the disk refuses, the outcome has the box
+    and the network as they stand.
+    """
+    try:
+        folders.recover(places.folder)
+        kind, lines, left = _judged(data, places)
+        request = _request_out(places)
+    except OSError as error:
+        what = error.filename or f"{places.folder}, {places.state}"
+        return as_it_stands(places, f"{what}: {error.strerror or error}")
+    return msgspec.structs.replace(
+        as_it_stands(places, *lines),
         kind="applied" if kind == "first" else kind,
         is_first=kind == "first",
-        box=box,
-        lines=(*lines, *trouble),
         request=request,
         left=left,
-        network=network,
     )
+
+
+def as_it_stands(places: Places, *lines: str) -> Outcome:
+    """Who the box is, and its network: what counts where settings could not be taken in. Only reads."""
+    network, trouble = _network(places.folder)
+    return Outcome(
+        kind="failed", box=_box(places.folder), lines=(*lines, *trouble), network=network
+    )
+
+
+def _request_out(places: Places) -> str | None:
+    box = _box(places.folder)
+    if box is None:
+        return None
+    # Here, because most starts have no request, and it takes its time to load.
+    from agent.provision.pair import request_out  # noqa: PLC0415
+
+    return request_out(places.state, box)
 
 
 def _judged(
@@ -155,13 +171,13 @@ def _files(
     for name, text in settings.enclosed.files.items():
         if name not in of_pair:
             files[name] = NewFile(data=text.encode())
-    console = settings.config.console.secret_file
+    console = name_of(settings.config.console.secret_file)
     for name, text in settings.enclosed.secrets.items():
         if name in of_pair:
             continue
         if text:
             files[name] = NewFile(data=text.encode(), mode=0o600)
-        elif not (folder / name).exists():
+        elif _is_lacking(folder / name):
             if name == console:
                 lines.append(
                     f"the box has no {name!r}: no code opens its console until it is given"
@@ -173,6 +189,14 @@ def _files(
                     f"the box has no {name!r}: what needs it does not work until it is given"
                 )
     return files, lines
+
+
+def _is_lacking(secret: Path) -> bool:
+    """Whether it is not there, or only its place is kept."""
+    try:
+        return secret.stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def _gone(before: Collection[str], names: Collection[str]) -> set[str]:
@@ -198,12 +222,14 @@ def _box(folder: Path) -> str | None:
 def _network(folder: Path) -> tuple[Network, tuple[str, ...]]:
     """That of the box; what it asks DHCP for where it has none that is good."""
     path = folder / NETWORK_FILE
-    if not path.exists():
-        return Network(), ()
     try:
+        if not path.exists():
+            return Network(), ()
         network = strict.into(strict.read_toml(path, "network"), Network, str(path), "network")
     except BadInput as error:
         return Network(), (str(error),)
+    except OSError as error:
+        return Network(), (f"{path}: {error.strerror or error}",)
     problems = tuple(networking.problems(network, str(path)))
     return (Network(), problems) if problems else (network, ())
 

@@ -126,9 +126,10 @@ def _file(match: str, network: Network, metric: int | None) -> str:
     # systemd-timesyncd asks for the servers of the link.
     lines += [f"NTP={server}" for server in network.ntp]
     if not fixed:
-        for part in ("DHCPv4", "IPv6AcceptRA"):
+        for part in ("DHCPv4", "DHCPv6", "IPv6AcceptRA"):
             told = ["UseDNS=no"] if network.dns else []
-            told += ["UseNTP=no"] if network.ntp and part == "DHCPv4" else []
-            told += [f"RouteMetric={metric}"] if metric is not None else []
+            # Routers tell no NTP servers, and DHCPv6 no way out.
+            told += ["UseNTP=no"] if network.ntp and part != "IPv6AcceptRA" else []
+            told += [f"RouteMetric={metric}"] if metric is not None and part != "DHCPv6" else []
             lines += ["", f"[{part}]", *told] if told else []
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent.config import Config
+from agent.config.configuration import Config
 from agent.provision.enclosed import NAME, Enclosed
 
 HOME = PurePosixPath("/etc/vigie")
@@ -74,7 +74,7 @@ def references(config: Config) -> Iterator[Reference]:
 
 
 def _options(options: Mapping[str, Any], under: str) -> Iterator[Reference]:
-    """Of a driver's options those that `agent.config` takes for paths."""
+    """Of a driver's options those that `agent.config.configuration` takes for paths."""
     for key, value in options.items():
         if isinstance(value, str) and (key == "path" or key.endswith("_file")):
             yield Reference(

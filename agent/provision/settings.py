@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from agent import strict
-from agent.config import Config
+from agent.config import strict
+from agent.config.configuration import Config
+from agent.config.names import Name
 from agent.errors import BadInput
-from agent.names import Name
 from agent.provision import enclosed as enclosing
 from agent.provision import network as networking
 from agent.provision import references as referring
@@ -301,7 +301,8 @@ def _notes(config: Config, enclosed: Enclosed) -> Iterator[str]:
                 if given
                 else "the box makes its own key; its certificate request will be on the card"
             )
-    if config.console.secret_file not in enclosed.secrets and not config.console.technician:
+    secret_file = referring.name_of(config.console.secret_file)
+    if secret_file not in enclosed.secrets and not config.console.technician:
         yield (
             f"secrets.{config.console.secret_file!r} is not given, and no technician: nobody can log "
             "in at the console"

@@ -1,6 +1,6 @@
 """What an export asks the running agent, which alone has the keys of what it has sealed. Pure.
 
-One line of JSON each way, over `agent.clip_desk`'s socket. The file that the clip goes into comes
+One line of JSON each way, over `agent.doors.clip_desk`'s socket. The file that the clip goes into comes
 along as an open descriptor: no path crosses from one process to the other.
 """
 

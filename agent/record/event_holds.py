@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from agent.clock import Clock
-from agent.config import HoldConfig
+from agent.config.configuration import HoldConfig
 from agent.faults import FaultBoard
 from agent.model import Event
 from agent.record.hold import Hold

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.clock import Clock, boot_id
-from agent.config import HoldConfig, InstitutionConfig, RecordConfig
+from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
 from agent.faults import FaultBoard
 from agent.health_model import FootageHealth
 from agent.identifiers import uuid7_maker
@@ -37,7 +37,8 @@ FULL_SHARE = 0.9
 """When so much of a camera's or the box's budget is held, the ring is full of holds."""
 
 RESERVE_SHARE = 20
-"""The reserve is a twentieth of the disk at most, so that a small card still records."""
+UPDATE_BYTES = 500_000_000
+UPDATE_SHARE = 5
 
 _NS_PER_MS = 1_000_000
 _MS_PER_H = 3_600_000
@@ -328,8 +329,8 @@ class Keeper:
         except OSError:
             return 0  # the recorder tells of a folder that is not there
         total_bytes = disk.f_blocks * disk.f_frsize
-        reserve_bytes = min(self._settings.reserve_bytes, total_bytes // RESERVE_SHARE)
-        return max(0, reserve_bytes - disk.f_bavail * disk.f_frsize)
+        kept_bytes = reserve_bytes(self._settings.reserve_bytes, total_bytes)
+        return max(0, kept_bytes - disk.f_bavail * disk.f_frsize)
 
     def _counting_is_due(self) -> bool:
         now_ns = self._clock.boottime_ns()
@@ -361,6 +362,15 @@ class Keeper:
         """Files of a camera's folder were no footage, and were moved out of the way."""
         for name in names:
             self.notary.tell(SetAside(camera=camera, name=name), self._clock.boottime_ns())
+
+
+def reserve_bytes(wanted_bytes: int, total_bytes: int) -> int:
+    """How much of a disk stays free: what is wanted, though never more than a twentieth of it, so that a
+    small card still records. On a disk below 10 GB that would be no room for an update, which needs its
+    bundle (285 MB and more) and 64 MB: there it may be 500 MB, up to a fifth of the disk.
+    """
+    most_bytes = max(total_bytes // RESERVE_SHARE, min(UPDATE_BYTES, total_bytes // UPDATE_SHARE))
+    return min(wanted_bytes, most_bytes)
 
 
 def _held(hold: Hold) -> Held:

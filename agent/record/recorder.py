@@ -9,15 +9,15 @@ import msgspec
 
 from agent import __version__
 from agent.clock import Clock
-from agent.config import RecordConfig
+from agent.config.configuration import RecordConfig
 from agent.faults import FaultBoard
-from agent.handoff import PacketQueue
 from agent.health_model import FootageHealth
 from agent.model import Segment
 from agent.record.keeper import Keeper
 from agent.record.muxer import CannotRecord, check_stream
 from agent.record.ring import Provenance, Ring
 from agent.record.seal import Sealer
+from agent.stages.handoff import PacketQueue
 from drivers.media import Packet, StreamInfo
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import av
 import msgspec
 
 from agent.clock import Clock, boot_id
-from agent.config import RecordConfig
+from agent.config.configuration import RecordConfig
 from agent.health_model import FootageHealth
 from agent.model import Segment
 from agent.record.boots import short_boot

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent import durable
-from agent.config import CameraConfig, InstitutionConfig
+from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.errors import BadInput
 from agent.record import catalogue
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.report.topics import Stamp

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.faults import FaultBoard, FaultCode
 from agent.report import outbox_schema, settlement, topics
 from agent.report.link_error import LinkError, LinkErrorKind

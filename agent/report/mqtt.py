@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.health_model import OutboxHealth

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 
 

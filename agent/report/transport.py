@@ -26,7 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report import link_error, tls
 from agent.report.link_error import LinkError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import Clock, boot_id
-from agent.config import Config
+from agent.config.configuration import Config
 from agent.control import local_desk
 from agent.control.verbs.selftest import ARRIVES_WITHIN_S, VERB, SelfTestTold
 from agent.errors import BadInput

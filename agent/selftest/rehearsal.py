@@ -14,11 +14,17 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.clock import Clock, boot_id
-from agent.config import CameraConfig, Config, DetectConfig, HoldConfig, Recipient, RecordConfig
+from agent.config.configuration import (
+    CameraConfig,
+    Config,
+    DetectConfig,
+    HoldConfig,
+    Recipient,
+    RecordConfig,
+)
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
-from agent.lane import Commons, Lane, OpenCamera, Outlets, Source
 from agent.model import Event, Segment, Sight
 from agent.record import terms
 from agent.record.custody import Custody
@@ -29,7 +35,8 @@ from agent.record.masking import MASKS
 from agent.record.notary import Notary
 from agent.selftest import pattern
 from agent.selftest.pattern import Look
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
+from agent.wiring.lane import Commons, Lane, OpenCamera, Outlets, Source
 from drivers import catalog
 from drivers.contracts import Camera, Wanted
 from drivers.media import Frame

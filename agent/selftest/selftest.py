@@ -11,9 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent import __version__, selftest_result
+from agent import __version__
 from agent.clock import Clock
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.doors import selftest_result
+from agent.doors.selftest_door import event_of
+from agent.doors.selftest_result import SelfTestReport
 from agent.errors import BadInput
 from agent.identifiers import uuid7_maker
 from agent.model import SelfTestName, SelfTestStep
@@ -21,8 +24,6 @@ from agent.report import topics
 from agent.selftest import messages, proofs
 from agent.selftest.proofs import NotProven
 from agent.selftest.rehearsal import Played, Rehearsal
-from agent.selftest_door import event_of
-from agent.selftest_result import SelfTestReport
 
 FOLDER = "selftest.tmp"
 """In the state folder: the same disk as the footage. Whatever a killed one left is cleared away."""

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from agent.clock import ClockTrust
-from agent.config import Config
+from agent.config.configuration import Config
 from agent.health_model import HealthReport
 from agent.model import Reply
 from agent.service.aim import Aim
@@ -132,6 +132,21 @@ class StepTold(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     good: bool | None
     said: str
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of an installation, and what was found there. `picture` is what it is judged by."""
+
+    title: str
+    found: str
+    picture: Plane | None
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody says of a part."""
+
+    good: bool
+    note: str | None
 
 
 Progress = Callable[[str], None]
@@ -291,6 +306,10 @@ class Box(Protocol):
         """Keep a span from eviction."""
         ...
 
+    def release(self, hold: str, why: str) -> None:
+        """Let go of what is held."""
+        ...
+
     def sticks(self) -> tuple[Path, ...]:
         """Where USB disks are mounted."""
         ...
@@ -319,6 +338,14 @@ class Box(Protocol):
 
     def selftest(self, progress: Progress) -> Sequence[StepTold]:
         """Run the self-test."""
+        ...
+
+    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+        """Have somebody judge each part, and write it down, signed; what to tell of it, in lines."""
+        ...
+
+    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+        """When it was written down and by whom; what is not as it was, and how."""
         ...
 
     def bundle(self, to: Path | None, progress: Progress) -> Path:

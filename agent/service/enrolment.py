@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent import durable
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.service.box import CannotDo
 
 FOLDER = "enrol"

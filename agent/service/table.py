@@ -6,6 +6,7 @@ from agent.service.commands import (
     bundle,
     camera,
     check,
+    commission,
     config,
     enrol,
     faults,
@@ -35,7 +36,7 @@ def _never(_words: Sequence[str]) -> bool:
 
 
 _RECEIPTED = {
-    **dict.fromkeys(("camera", "enrol", "footage", "gpio", "ptz"), _always),
+    **dict.fromkeys(("camera", "commission", "enrol", "footage", "gpio", "ptz"), _always),
     config.NAME: config.changes,
     update.NAME: update.changes,
 }
@@ -67,6 +68,7 @@ COMMANDS = tuple(
         config,
         enrol,
         selftest,
+        commission,
         bundle,
         update,
         pages,

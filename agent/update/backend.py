@@ -3,7 +3,8 @@
     get-primary | set-primary SLOT | get-current | get-state SLOT | set-state SLOT good|bad    RAUC asks
     settle | leave | on-trial                                                                  units ask
 
-RAUC reads the answer on stdout. Exit code 1: no, and why, in one line on stderr.
+RAUC reads the answer on stdout. Exit code 1: no answer, and why, in one line on stderr; 3: the system that
+runs is not on trial.
 """
 
 import argparse
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SELECT = Path("/select")
 STATE = Path("/state/rauc")
+NOT_ON_TRIAL = 3
+"""Unlike 1, which a Python that does not start says too: see systemd/vigie-fallback.service."""
 _CMDLINE = "rauc.slot="
 
 
@@ -113,7 +116,7 @@ def _leave(slots: Slots, _root: Path) -> int:
 
 
 def _on_trial(slots: Slots, _root: Path) -> int:
-    return 0 if slots.on_trial() else 1
+    return 0 if slots.on_trial() else NOT_ON_TRIAL
 
 
 DUTIES = {"settle": _settle, "leave": _leave, "on-trial": _on_trial}

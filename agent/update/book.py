@@ -52,7 +52,7 @@ class FellBack(msgspec.Struct, frozen=True, kw_only=True):
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. `reached` is the slot on trial that came up far enough to say so. `refused` are
-    the versions that fell back and are not tried again unasked.
+    the versions that fell back or were rolled back, and are not tried again unasked.
     """
 
     v: Literal[1] = 1
@@ -76,6 +76,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         if version is None or version in self.refused:
             return self
         kept = (*self.refused, version)[-_REFUSED_MOST:]
+        return msgspec.structs.replace(self, refused=kept)
+
+    def without_refused(self, version: str | None) -> "Book":
+        """The same, and a version that may be tried again."""
+        kept = tuple(one for one in self.refused if one != version)
         return msgspec.structs.replace(self, refused=kept)
 
 

@@ -134,7 +134,7 @@ def choose(feed: Feed, box: Situation) -> Verdict:
 
 def _not_yet(release: Release, box: Situation) -> str | None:
     if release.version in box.refused:
-        return "fell back here before"
+        return "fell back here or was rolled back"
     if not takes_part(box.box, release.version, release.share_percent):
         return f"for {release.share_percent:g} % of the boxes, and not yet for this one"
     if release.not_before is not None:

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.config.update import UpdateConfig
 from agent.update import feed, versions, web
 from agent.update.download import Wait, Wanted, fetch_small
 from agent.update.failure import CannotUpdate
 from agent.update.feed import Release, Situation
 from agent.update.work import Steps, Updater
-from agent.update_config import UpdateConfig
 
 BY = "feed"
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What it works with. `now` is None while the clock is not to be trusted."""
+    """What it works with. `now` says None while the clock is not to be trusted. It is asked before each
+    step: a slow link may take hours.
+    """
 
-    now: datetime | None
+    now: Callable[[], datetime | None]
     steps: Steps
     wait: Wait
     reboot: Callable[[], object]
@@ -37,21 +39,25 @@ def follow(updater: Updater, config: Config, means: Means, *, hurry: bool = Fals
     slots = updater.slots
     if slots.on_trial():
         return f"slot {slots.current} is on trial: nothing is looked for"
-    is_open = hurry or (means.now is not None and settings.is_open(means.now))
+
+    def is_open() -> bool:
+        now = means.now()
+        return hurry or (now is not None and settings.is_open(now))
+
     choice = slots.choice()
     waiting = choice.pending if choice.pending and not choice.tried else None
-    release, why = _offered(updater, config, settings, means.now)
+    release, why = _offered(updater, config, settings, means.now())
     if waiting is not None:
         held = slots.book().slot(waiting).version
-        if release is None or held is None or release.version == held:
-            return _reboot(updater, means, held, is_open=is_open)
+        if release is None or not _replaces(release, held, updater.version):
+            return _reboot(updater, means, held, is_open=is_open())
     if release is None:
         updater.tidy()
         return why
     trust = web.context(None if settings.ca is None else Path(settings.ca))
     wanted = Wanted(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
     path, download = updater.fetch(wanted, trust, means.steps, means.wait)
-    if not is_open:
+    if not is_open():
         return f"version {release.version} lies ready; it is installed within {settings.window}"
     # Whatever is wrong with it, it is what the feed names: it stays, and is not fetched again each hour.
     bundle = updater.check(path, means.steps, again=False)
@@ -60,7 +66,16 @@ def follow(updater: Updater, config: Config, means: Means, *, hurry: bool = Fals
     slot = updater.install(path, bundle, means.steps)
     download.forget()
     updater.tell(BY, f"version {bundle.version} installed into slot {slot}")
-    return _reboot(updater, means, bundle.version, is_open=is_open)
+    return _reboot(updater, means, bundle.version, is_open=is_open())
+
+
+def _replaces(release: Release, held: str | None, runs: str | None) -> bool:
+    """Whether a release is written over what waits to be tried: over an older update only. Where what
+    waits is older than what `runs`, or nobody can tell, a person wanted it.
+    """
+    if held is None or versions.goes_back(runs, held):
+        return False
+    return versions.key(release.version) > versions.key(held)
 
 
 def _offered(

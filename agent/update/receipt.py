@@ -8,9 +8,9 @@ import logging
 import sys
 from pathlib import Path
 
-from agent import config as configuration
 from agent import durable
 from agent.clock import SystemClock, boot_id
+from agent.config import configuration
 from agent.errors import BadInput
 from agent.identity import Identity
 from agent.record.custody import Custody

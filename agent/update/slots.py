@@ -79,7 +79,10 @@ class Slots:
         book = self.book()
         choice = self._choice(book)
         if slot == choice.default:
-            self._choose(Choice(default=slot), book)
+            book = self._choose(Choice(default=slot), book)
+            if slot == self.current:
+                # Who went back from it has thought better of it.
+                self._keep(book.without_refused(book.slot(slot).version), book)
             return
         known = book.slot(slot)
         if known.state == "bad":
@@ -106,10 +109,13 @@ class Slots:
         known = msgspec.structs.replace(book.slot(slot), state="good")
         fresh = book.with_slot(slot, known)
         if slot == self.current:
-            kept = tuple(one for one in fresh.refused if one != known.version)
-            is_over = slot != choice.default or kept != fresh.refused
-            fell_back = None if is_over else fresh.fell_back
-            fresh = msgspec.structs.replace(fresh, refused=kept, fell_back=fell_back)
+            fallen = fresh.fell_back
+            # Where the power was cut within this very order, the slot is the default already.
+            if slot != choice.default or (fallen is not None and fallen.slot == slot):
+                fresh = msgspec.structs.replace(fresh, fell_back=None)
+            if choice.pending in (None, slot):
+                # Where another waits, somebody may be going back from this one: it stays refused.
+                fresh = fresh.without_refused(known.version)
         self._keep(fresh, book)
 
     def _set_bad(self, slot: Slot) -> None:
@@ -167,6 +173,11 @@ class Slots:
         self._choose(Choice(default=choice.default), self._keep(fresh, book))
         return fell_back
 
+    def refuse(self, version: str | None) -> None:
+        """Somebody goes back from a version: it is not tried again unasked."""
+        book = self.book()
+        self._keep(book.with_refused(version), book)
+
     def leave(self) -> bool:
         """An orderly reboot comes: what is pending is tried by it. Whether something is."""
         book = self.book()
@@ -180,7 +191,7 @@ class Slots:
         return True
 
     def accept(self) -> None:
-        """Somebody has read that a trial failed: it is no fault any more, and may be tried again."""
+        """Somebody has read what is refused, and why: it is no fault any more, and may be tried again."""
         book = self.book()
         self._keep(msgspec.structs.replace(book, refused=(), fell_back=None), book)
 

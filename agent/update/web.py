@@ -16,6 +16,8 @@ TIMEOUT_S = 30.0
 _REDIRECTS_MOST = 3
 _MOVED = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 1 << 16
+_PORTS = {"http": 80, "https": 443}
+_NOT_ADDRESS = "not an address; allowed: https://HOST/PATH or http://HOST/PATH"
 
 
 class WebError(CannotUpdate):
@@ -47,13 +49,13 @@ class Answer:
 
 def check_url(url: str) -> None:
     """Raise BadInput where it is no address of this kind."""
-    parts = urlsplit(url)
     try:
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url)
+        good = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and not parts.username
     except ValueError:
         good = False
-    if not good or parts.username or any(char.isspace() for char in url):
-        raise BadInput(f"{url!r}: not an address; allowed: https://HOST/PATH or http://HOST/PATH")
+    if not good or " " in url or not url.isprintable():
+        raise BadInput(f"{url!r}: {_NOT_ADDRESS}")
 
 
 def context(ca: Path | None) -> ssl.SSLContext:
@@ -67,6 +69,10 @@ def context(ca: Path | None) -> ssl.SSLContext:
 @contextlib.contextmanager
 def get(url: str, headers: Mapping[str, str], trust: ssl.SSLContext) -> Iterator[Answer]:
     """Ask. A redirect is followed, but none from https to http. Raises WebError."""
+    try:
+        check_url(url)
+    except BadInput as error:
+        raise WebError(str(error)) from error
     for _ in range(_REDIRECTS_MOST + 1):
         connection = _connection(url, trust)
         try:
@@ -83,9 +89,11 @@ def get(url: str, headers: Mapping[str, str], trust: ssl.SSLContext) -> Iterator
 def _connection(url: str, trust: ssl.SSLContext) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
+    # Without a port, http.client looks for one in the host, and takes the end of an IPv6 address for it.
+    port = parts.port or _PORTS[parts.scheme]
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_S, context=trust)
-    return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust)
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
 def _ask(connection: http.client.HTTPConnection, url: str, headers: Mapping[str, str]) -> Answer:
@@ -101,9 +109,12 @@ def _ask(connection: http.client.HTTPConnection, url: str, headers: Mapping[str,
 
 
 def _moved(url: str, answer: Answer) -> str:
-    to = urljoin(url, answer.headers.get("Location") or "")
+    location = answer.headers.get("Location") or ""
     try:
+        to = urljoin(url, location)
         check_url(to)
+    except ValueError as error:
+        raise WebError(f"{url}: sent on to {location!r}: {_NOT_ADDRESS}") from error
     except BadInput as error:
         raise WebError(f"{url}: sent on to {error}") from error
     if urlsplit(url).scheme == "https" != urlsplit(to).scheme:

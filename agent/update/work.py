@@ -29,7 +29,7 @@ DOWNLOADS = Path("/data/update")
 
 
 class FellBackBefore(CannotUpdate):
-    """This version failed its trial on this box, and nobody has asked to try it again."""
+    """This version failed its trial on this box or was rolled back, and nobody has asked for it again."""
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +167,7 @@ class Updater:
             raise CannotUpdate(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
         pre_install.permits(self.version, bundle.version, downgrade=bundle.downgrade)
         if bundle.version in self.slots.book().refused and not again:
-            raise FellBackBefore(f"version {bundle.version} fell back here before")
+            raise FellBackBefore(f"version {bundle.version} fell back here or was rolled back")
         verity.check(path, bundle.payload, steps.checked)
         return bundle
 
@@ -187,7 +187,8 @@ class Updater:
     def rollback(self) -> str:
         """Go back to what was before, in one sentence what was done. Raises CannotUpdate.
 
-        The other slot is tried as an update is: it stays if it proves itself.
+        The other slot is tried as an update is: it stays if it proves itself. What runs now does not
+        come back unasked: the feed may still offer it.
         """
         choice, runs = self.slots.choice(), self.slots.current
         if self.slots.on_trial():
@@ -201,6 +202,7 @@ class Updater:
             raise CannotUpdate(
                 f"slot {other(runs)} holds no system that works: nothing to go back to"
             )
+        self.slots.refuse(self.version)
         self._rauc.mark("active", "other")
         return (
             f"version {back.version or '(unknown)'} in slot {other(runs)} is tried at the next "

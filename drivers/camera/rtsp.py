@@ -28,6 +28,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from drivers.addresses import check_address
 from drivers.av_live import LiveCamera
 from drivers.av_stream import Source, open_source
 from drivers.contracts import Camera, Wanted
@@ -53,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
+        check_address(self.url, "rtsp://HOST[:554]/PATH")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together: give both or neither")
         if self.username is not None and "@" in urlsplit(self.url).netloc:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from drivers.addresses import check_address
 from drivers.errors import DriverError
 
 ENTRY = "/onvif/device_service"
@@ -31,6 +32,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
+        check_address(self.url, "http://HOST[:80]")
         check_pair(self.username, self.password_file)
 
     @property

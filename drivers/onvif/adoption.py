@@ -121,8 +121,11 @@ def choose(profiles: Sequence[Profile]) -> Chosen | None:
 
 
 def without_user(url: str) -> str:
-    """An address without user and password. Pure."""
-    parts = urlsplit(url)
+    """An address without user and password. Pure. Raises DriverError `protocol` where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise DriverError("protocol", f"it tells an address that is none: {error}") from error
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -100,11 +101,12 @@ def best_url(addresses: Iterable[str]) -> str | None:
     """The first address that a box can use, or one that works on its own link alone where there
     is no better; None where there is none. Pure.
     """
-    usable = [
-        parts
-        for parts in map(urlsplit, addresses)
-        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    ]
+    usable = []
+    for address in addresses:
+        with suppress(ValueError):  # whoever answers may say anything
+            parts = urlsplit(address)
+            if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc:
+                usable.append(parts)
     usable.sort(key=lambda parts: _is_link_local(parts.hostname or ""))
     return f"{usable[0].scheme}://{usable[0].netloc}" if usable else None
 

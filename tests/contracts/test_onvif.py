@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.foreign_events import ForeignEvents
 from agent.model import Event
+from agent.wiring.foreign_events import ForeignEvents
 from drivers.errors import DriverError
 from drivers.onvif.access import Access
 from drivers.onvif.adoption import adopt

@@ -12,10 +12,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.clock import ClockTrust, boot_id
-from agent.config import HoldConfig, RecordConfig
+from agent.config.configuration import HoldConfig, RecordConfig
 from agent.faults import FaultBoard
-from agent.flight_recorder import NAME, FlightRecorder
-from agent.handoff import PacketQueue
+from agent.health.flight_recorder import NAME, FlightRecorder
 from agent.identifiers import uuid7_maker
 from agent.identity import Identity
 from agent.model import Segment
@@ -29,6 +28,7 @@ from agent.record.receipts import Body, Receipt
 from agent.record.recorder import RecordStage
 from agent.record.seal import Sealer
 from agent.report.outbox import Outbox
+from agent.stages.handoff import PacketQueue
 from tests.crash.film import t_ns_of
 
 BOX = "pole-17"

@@ -10,7 +10,7 @@ import av
 import msgspec
 
 from agent.errors import BadInput
-from agent.flight_recorder import PAGES, read_pages
+from agent.health.flight_recorder import PAGES, read_pages
 from agent.record.chain import BrokenChain, check
 from agent.record.receipts import Body, Closed, Evicted, Released
 from agent.record.seal import open_sidecar

@@ -20,8 +20,8 @@ import sys
 import threading
 from pathlib import Path
 
-from agent import flight_recorder
 from agent.errors import BadInput
+from agent.health import flight_recorder
 from agent.health_model import FlightSample
 from agent.model import Event
 from agent.record import custody

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import SystemClock
+from agent.config.heads import HeadConfig
 from agent.control.guard_stage import Duties, GuardStage, HeadDuty
 from agent.control.head import Head
 from agent.control.head_stage import HeadStage
 from agent.control.wishes import Asker, Drive
 from agent.faults import FaultBoard
-from agent.heads_config import HeadConfig
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from drivers import catalog
 from tests.contracts.heads import VISCA
 

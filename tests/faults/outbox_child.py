@@ -11,10 +11,10 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.faults import FaultBoard
 from agent.report.mqtt import Session
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from tests.whole.report.conftest import CLOCK, event, open_outbox
 from tests.whole.report.street import BIRTH, Hasty
 

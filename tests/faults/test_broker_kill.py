@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import event, number_of
 from tests.whole.report.street import Box, Listener, wait_until

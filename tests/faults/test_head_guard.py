@@ -13,8 +13,8 @@ from time import clock_gettime_ns
 import msgspec
 import pytest
 
-from agent import guard_duties
 from agent.control.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
+from agent.guard.duties import STOPS, fulfil
 from drivers.contracts import Line
 from drivers.gpio import fake as fake_gpio
 from drivers.simulated.motion import HeadMotion
@@ -174,8 +174,8 @@ def test_an_adapter_that_comes_back_is_still_told(tmp_path: Path) -> None:
     duties = Duties(heads=(HeadDuty(name="mast", driver="visca", options=options),))
     coming = threading.Timer(0.3, line.plug_in)
     coming.start()
-    assert guard_duties.fulfil(msgspec.json.encode(duties), PATIENCE_S)
-    assert body.orders >= guard_duties.STOPS
+    assert fulfil(msgspec.json.encode(duties), PATIENCE_S)
+    assert body.orders >= STOPS
     coming.join()
     line.close()
 
@@ -190,14 +190,14 @@ def test_every_output_becomes_inactive_the_others_where_one_cannot() -> None:
     chip.put(5, high=True)
     pins = PinsDuty(driver="fake", options={"chip": "of the guard"}, lines=lines)
     broken = HeadDuty(name="mast", driver="visca", options={"baud": "fast"})
-    done = guard_duties.fulfil(msgspec.json.encode(Duties(heads=(broken,), pins=pins)), 1.0)
+    done = fulfil(msgspec.json.encode(Duties(heads=(broken,), pins=pins)), 1.0)
     assert not done, "one pin is not there"
     assert chip.level(5) is False
     assert chip.level(6) is True
 
 
 def test_duties_that_are_not_understood_harm_nobody() -> None:
-    assert not guard_duties.fulfil(b'{"heads": 5}', 1.0)
+    assert not fulfil(b'{"heads": 5}', 1.0)
 
 
 def test_a_guard_that_was_never_told_anything_goes() -> None:

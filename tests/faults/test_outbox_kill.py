@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report import outbox_schema
 from agent.report.outbox_files import database
 from tests.whole.report.broker import Mosquitto

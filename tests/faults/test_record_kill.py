@@ -26,9 +26,9 @@ RECORDER = """
     import random, sys, threading
     from pathlib import Path
     from agent.clock import SystemClock
-    from agent.config import RecordConfig
+    from agent.config.configuration import RecordConfig
     from agent.faults import FaultBoard
-    from agent.handoff import PacketQueue
+    from agent.stages.handoff import PacketQueue
     from agent.record.recorder import RecordStage
     from drivers.camera.replay import Options, open_camera
     from drivers.contracts import Wanted

@@ -30,9 +30,9 @@ RECORDER = """
     import random, sys, threading
     from pathlib import Path
     from agent.clock import SystemClock
-    from agent.config import RecordConfig, Recipient
+    from agent.config.configuration import RecordConfig, Recipient
     from agent.faults import FaultBoard
-    from agent.handoff import PacketQueue
+    from agent.stages.handoff import PacketQueue
     from agent.record.keys import KeyRing
     from agent.record.recorder import RecordStage
     from agent.record.seal import Sealer

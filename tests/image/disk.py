@@ -72,10 +72,10 @@ class Disk:
         words = ("-n", "--target-image-opts", "-f", "raw")
         ran("qemu-img", "convert", *words, from_, self._options(part))
 
-    def spoil(self, name: str, size: int, begin: int = 0) -> None:
-        """Overwrite some of a partition with nonsense."""
-        at = self.parts()[name].begin + begin
-        ran("qemu-io", "-f", "qcow2", "-c", f"write -q -P 0xa5 {at} {size}", self.file)
+    def spoil(self, name: str, size: int, byte: int = 0xA5) -> None:
+        """Overwrite the beginning of a partition with nonsense."""
+        at = self.parts()[name].begin
+        ran("qemu-io", "-f", "qcow2", "-c", f"write -q -P {byte} {at} {size}", self.file)
 
     def is_sound(self) -> bool:
         """Whether the qcow2 itself is: what is merely left over in it does no harm."""

@@ -67,6 +67,11 @@ class Guest:
         if saved is not None:
             self.boot = self.run("cat /proc/sys/kernel/random/boot_id").strip()
 
+    def start(self) -> str:
+        """Switch it on, and wait until systemd runs. Which boot."""
+        self.switch_on()
+        return self.wait_until_up()
+
     def wait_until_up(self, within_s: float = BOOT_S) -> str:
         """Its next boot has come so far that systemd runs. Which boot."""
         eyes, end_s = self.eyes, time.monotonic() + within_s

@@ -58,8 +58,7 @@ def live(guest: Guest, outside: Outside) -> Life:
     def since_s() -> float:
         return time.monotonic() - began_s
 
-    guest.switch_on()
-    boot = guest.wait_until_up()
+    boot = guest.start()
     up_s = since_s()
     guest.wait_until_ready()
     ready_s = since_s()

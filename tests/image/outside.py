@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.clock import SystemClock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report.centre_store import CentreStore
 from agent.report.payloads import HealthMessage
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from agent.watch import Heard, Watch
 from tests.whole.report.broker import Mosquitto
 

@@ -112,8 +112,7 @@ def look_at_footage(
 def boots_again(guest: Guest, where: str, versions: dict[str, str]) -> str:
     """It comes up, one of these. Which slot."""
     try:
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
     except AssertionError as error:
         raise AssertionError(f"{where}: does not boot: {error}") from error
     slot = guest.slot()

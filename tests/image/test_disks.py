@@ -1,16 +1,22 @@
 """Partitions that are full or spoilt: the box goes on as well as it can, and knows who it is."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.image.box_settings import BOX
+from tests.image.built import Built
+from tests.image.disk import Disk, ExtPart
 from tests.image.form import not_short
 from tests.image.guest import Guest
+from tests.image.life import give
 
 pytestmark = pytest.mark.slow
 
 SPOILT_BYTES = 40 << 20
+BLANKED_BYTES = 4 << 20
+"""Of what follows the image, by `agent.flash.writing`."""
 KEY = "sha256sum /var/lib/vigie/identity/box.key | cut -d' ' -f1"
 
 
@@ -29,12 +35,35 @@ def test_a_spoilt_footage_partition_is_made_anew_and_who_the_box_is_stays(
     guest = another()
     key = guest.ext("state").read("/vigie/identity/box.key")
     guest.disk.spoil("data", SPOILT_BYTES)
-    guest.switch_on()
-    guest.wait_until_up()
+    guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()
     assert guest.run("cat /var/lib/vigie/identity/box.key").encode() == key
     assert "data" in guest.run("lsblk -no PARTLABEL $(findmnt -no SOURCE /data)")
+
+
+@not_short
+def test_a_box_that_is_flashed_again_has_no_footage_of_the_one_before(
+    another: Callable[[], Guest], built: Built, good_settings: str
+) -> None:
+    guest = another()
+    before = footage(guest.ext("data"), guest.folder)
+    assert before
+    # What the flasher does, on a disk that keeps the bytes that nobody has written over.
+    flashed = Disk.over(guest.folder / "flashed.qcow2", built.disk)
+    guest.disk.put("state", flashed.take("state", guest.folder / "flashed.state"))
+    guest.disk.spoil("data", BLANKED_BYTES, byte=0)
+    give(guest.disk, good_settings, guest.folder)
+    guest.start()
+    guest.wait_until_recording()
+    guest.cut()
+    assert not before & footage(guest.ext("data"), guest.folder)
+
+
+def footage(data: ExtPart, folder: Path) -> set[str]:
+    """The names of the files; no two boots make one of the same name."""
+    taken = data.take("/footage", folder / "footage")
+    return {file.name.removesuffix(".part") for file in taken.rglob("*.mp4*")}
 
 
 def test_a_spoilt_state_partition_is_made_anew_from_the_card_with_a_new_key(
@@ -43,8 +72,7 @@ def test_a_spoilt_state_partition_is_made_anew_from_the_card_with_a_new_key(
     guest = another()
     key = guest.ext("state").read("/vigie/identity/box.key")
     guest.disk.spoil("state", SPOILT_BYTES)
-    guest.switch_on()
-    guest.wait_until_up()
+    guest.start()
     guest.wait_until_ready()
     guest.wait_until_recording()
     assert guest.run("hostname").strip() == BOX

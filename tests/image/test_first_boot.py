@@ -46,8 +46,7 @@ def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
     folder.mkdir()
     guest = make_guest(folder, card(folder, built, good_settings))
     try:
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
         guest.wait_for("systemctl is-active --quiet vigie-provision.service")
         guest.cut()
         select = guest.fat("select")
@@ -55,8 +54,7 @@ def test_a_cut_as_soon_as_the_box_is_set_up_costs_neither_settings_nor_key(
         assert BOX in (select.read(FILE_NAME) or b"").decode()
         key = guest.ext("state").read("/vigie/identity/box.key")
         assert b"PRIVATE KEY" in key
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
         guest.wait_until_recording()
         assert guest.run("cat /var/lib/vigie/identity/box.key").encode() == key
     finally:
@@ -71,8 +69,7 @@ def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_th
     folder.mkdir()
     guest = make_guest(folder, card(folder, built, None))
     try:
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
         guest.machine.kernel.until(re.escape(FILE_NAME), TOLD_S)
         guest.wait_for("systemctl is-active --quiet multi-user.target")
         assert guest.run("ls -A /etc/vigie") == ""
@@ -80,8 +77,7 @@ def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_th
 
         wrong = good_settings.replace("casa-0001", "Casa 1").replace("mqtt://", "http://")
         give(guest.disk, wrong, folder)
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
         told = guest.machine.kernel
         told.until(r"box\.id = 'Casa 1'", TOLD_S)
         told.until(r"broker\.url", TOLD_S)
@@ -90,8 +86,7 @@ def test_a_card_without_settings_and_with_wrong_ones_says_what_is_wrong_until_th
         guest.switch_off()
 
         give(guest.disk, with_certificate(good_settings), folder)
-        guest.switch_on()
-        guest.wait_until_up()
+        guest.start()
         guest.wait_until_recording()
         assert guest.run("hostname").strip() == BOX
         assert "BEGIN CERTIFICATE REQUEST" in guest.run(f"cat /select/{BOX}.csr.pem")
@@ -113,8 +108,7 @@ def test_wrong_settings_change_nothing_on_a_box_that_has_good_ones(
 ) -> None:
     guest = another()
     give(guest.disk, good_settings.replace("mqtt://", "http://"), guest.folder)
-    guest.switch_on()
-    guest.wait_until_up()
+    guest.start()
     guest.machine.kernel.until(r"broker\.url", TOLD_S)
     guest.wait_until_good()
     assert "mqtt://" in guest.run("cat /etc/vigie/vigie.toml")

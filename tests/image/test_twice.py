@@ -28,7 +28,7 @@ PARTS = (
 @pytest.mark.slow
 @pytest.mark.xdist_group("built twice")
 @not_short
-@pytest.mark.parametrize("name", ["root", "boot"])
+@pytest.mark.parametrize("name", ["root", "boot", "disk"])
 def test_it_is_the_same_bit_for_bit_when_it_is_built_in_another_folder(
     name: str, built: Built, elsewhere: Path
 ) -> None:

@@ -49,8 +49,7 @@ def test_a_good_update_is_taken_in_by_a_download_that_breaks_off_and_kept_over_a
     guest.wait_until_recording()
     assert status(guest)["default"] == "B"
     guest.cut()
-    guest.switch_on()
-    guest.wait_until_up()
+    guest.start()
     assert (guest.slot(), guest.version()) == ("B", NEW)
     guest.wait_until_good()
     code, said = install(guest, bundle_of_the_old(kitchen, built), world)
@@ -92,6 +91,17 @@ UNFIT: dict[str, Callable[[Kitchen, Built], tuple[Path | None, Path]]] = {
     "it cannot read ext4": lambda kitchen, built: (
         built.root,
         kitchen.boot("no-ext4", built.slot_file_with("module_blacklist=ext4")),
+    ),
+    # What would say that it is on trial does not run, or finds nothing to read.
+    "it has no agent": lambda kitchen, built: (
+        built.root,
+        kitchen.boot(
+            "empty-opt", built.slot_file_with("systemd.mount-extra=none:/opt/vigie:tmpfs")
+        ),
+    ),
+    "it cannot read FAT": lambda kitchen, built: (
+        built.root,
+        kitchen.boot("no-fat", built.slot_file_with(f"module_blacklist=vfat {NO_AGENT}")),
     ),
     # It comes so far that it tells its version itself.
     "its agent never runs": lambda kitchen, built: (

@@ -1,11 +1,10 @@
 """The built system in a container: the tree of the image itself, where tests/systemd has the machine's own."""
 
 import os
-import subprocess
 from pathlib import Path
 
 from tests.image.disk import ran
-from tests.systemd.container import HIERARCHY, WITHIN, Container
+from tests.systemd.container import Container
 
 FOLDERS = {
     "state/vigie": "/var/lib/vigie",
@@ -19,7 +18,6 @@ class Tree(Container):
     """A booted one, of a squashfs. Nothing of it is written to but these folders."""
 
     def __init__(self, folder: Path, squashfs: Path, files: dict[str, str]) -> None:
-        assert HIERARCHY is not None
         folder.mkdir(parents=True)
         tree = folder / "tree"
         ran("unsquashfs", "-q", "-no-progress", "-d", tree, squashfs)
@@ -33,29 +31,11 @@ class Tree(Container):
             file = folder / "state/config" / name
             file.write_text(text)
             os.chown(file, *owner)
-        self.name = f"vigie-image-{os.getpid()}"
-        self._group = HIERARCHY / self.name
-        self._group.mkdir()
-        self._log = (folder / "console.log").open("wb+")
-        self._nspawn = subprocess.Popen(
-            [
-                *("sh", "-c", WITHIN, self._group, "systemd-nspawn", "--quiet", "-D", tree),
-                *("--volatile=overlay", "--boot", "--register=no", "--keep-unit"),
-                *("--private-network", "--console=pipe", "--link-journal=no"),
-                *("--resolv-conf=off", "--timezone=off", f"--machine={self.name}", *binds),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
-            start_new_session=True,
+        self._boot(
+            f"vigie-image-{os.getpid()}",
+            folder / "console.log",
+            *("-D", str(tree), "--volatile=overlay", *binds),
         )
-        try:
-            self.leader = self.wait_for(self._leader, "first process")
-            self.wait_for(self._is_up, "agent")
-        except BaseException:
-            self.close()
-            raise
 
     def _is_up(self) -> bool:
         # Not multi-user.target: without a broker here, whether the boot is good stays open.

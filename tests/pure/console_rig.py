@@ -1,6 +1,6 @@
 """A console without a cable: a wire in memory, and a box that answers as one does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from agent.clock import ClockTrust
-from agent.config import Config
+from agent.config.configuration import Config
+from agent.config.strict import into
 from agent.faults import FAULTS
 from agent.health_model import (
     CameraHealth,
@@ -26,7 +27,9 @@ from agent.service.box import (
     Eye,
     FaultText,
     HoldTold,
+    Judged,
     Life,
+    Part,
     PinTold,
     PortTold,
     Progress,
@@ -43,7 +46,6 @@ from agent.service.settable import Change, changed, keys_of
 from agent.service.table import COMMANDS
 from agent.service.terminal import HungUp, Terminal
 from agent.service.update_desk import Do, Told
-from agent.strict import into
 from tests.conftest import HeldClock
 
 SECRET = bytes(range(32))
@@ -286,6 +288,9 @@ class FakeBox:
         self.views: list[np.ndarray] = [street()]
         self.eyes: list[FakeEye] = []
         self.pasted: list[str] = []
+        self.released: list[tuple[str, str]] = []
+        self.judged: list[Judged] = []
+        self.changes: list[tuple[str, str]] = []
         self.stick: tuple[Path, ...] = (Path("/media/stick"),)
         self.config_desk = FakeConfigDesk()
         self.update_desk = FakeUpdateDesk()
@@ -419,6 +424,9 @@ class FakeBox:
             expires="2026-12-25T00:00:00.000Z",
         )
 
+    def release(self, hold: str, why: str) -> None:
+        self.released.append((hold, why))
+
     def sticks(self) -> tuple[Path, ...]:
         return self.stick
 
@@ -444,6 +452,17 @@ class FakeBox:
     def selftest(self, progress: Progress) -> Sequence[StepTold]:
         progress("capture ...")
         return [StepTold(name="capture", good=True, said="50 frames")]
+
+    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+        parts = [
+            Part(title="aim of north", found="exposure good", picture=small(street(), 480, 270)),
+            Part(title="clock", found="nobody sets it", picture=None),
+        ]
+        self.judged = [ask(part) for part in parts]
+        return ["Written and signed: /var/lib/vigie/commissioned/1"]
+
+    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+        return "Commissioned by omar.", self.changes
 
     def bundle(self, to: Path | None, progress: Progress) -> Path:
         path = (to or self.state) / "bundle.tar.gz"

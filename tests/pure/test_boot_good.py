@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import boot_good, health_file
-from agent.boot_good import Camera, Judge, Look, newest_footage
-from agent.health_file import LiveHealth
+from agent.health import health_file
+from agent.health.health_file import LiveHealth
 from agent.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
+from agent.update import boot_good
+from agent.update.boot_good import Camera, Judge, Look, newest_footage
 from tests.conftest import HeldClock
 
 S = 1_000_000_000

@@ -12,7 +12,7 @@ from agent.control.command import Course, Later, Order
 from agent.control.desk import Arrival
 from agent.control.wishes import Refused
 from agent.model import CommandAccepted, CommandDone, CommandProgress
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from tests.pure.command_rig import (
     MOVE,
     SET,

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import commission_record
-from agent.commission_drift import Drift, drifts
-from agent.commission_record import BadRecord, CameraRecord, Commissioned, HeadRecord
+from agent.commission import certificate
+from agent.commission.certificate import BadRecord, CameraRecord, Commissioned, HeadRecord
+from agent.commission.drift import Drift, drifts
 from agent.service.aim import measure, small
 from drivers.media import Plane
 from drivers.street.picture import Look, Painter
@@ -217,16 +217,16 @@ PICTURE = b"a picture"
 
 def test_a_record_is_read_back_verified_and_the_newest_is_found(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match="never commissioned"):
-        commission_record.newest(tmp_path)
+        certificate.newest(tmp_path)
     digest = hashlib.sha256(PICTURE).hexdigest()
     given = record(camera(picture=digest))
     for name in ("20261103T074105.000001Z", "20261104T074105.000001Z"):
-        commission_record.write(tmp_path, name, given, {"north": PICTURE}, KEY.sign)
-    folder = commission_record.newest(tmp_path)
+        certificate.write(tmp_path, name, given, {"north": PICTURE}, KEY.sign)
+    folder = certificate.newest(tmp_path)
     assert folder.name == "20261104T074105.000001Z"
-    assert commission_record.read(folder, PUBLIC) == (given, {"north": PICTURE})
+    assert certificate.read(folder, PUBLIC) == (given, {"north": PICTURE})
     with pytest.raises(BadRecord, match="not the key"):
-        commission_record.read(folder, "A" * 43 + "=")
+        certificate.read(folder, "A" * 43 + "=")
 
 
 @pytest.mark.parametrize(
@@ -244,24 +244,22 @@ def test_a_record_that_was_changed_is_refused(
     tmp_path: Path, file: str, data: bytes | None, said: str
 ) -> None:
     digest = hashlib.sha256(PICTURE).hexdigest()
-    folder = commission_record.write(
+    folder = certificate.write(
         tmp_path, "20261103", record(camera(picture=digest)), {"north": PICTURE}, KEY.sign
     )
     (folder / file).unlink()
     if data is not None:
         (folder / file).write_bytes(data)
     with pytest.raises(BadRecord, match=said):
-        commission_record.read(folder)
+        certificate.read(folder)
 
 
 def test_a_record_whose_words_were_changed_is_not_what_was_signed(tmp_path: Path) -> None:
-    folder = commission_record.write(
-        tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign
-    )
+    folder = certificate.write(tmp_path, "20261103", record(camera(picture=None)), {}, KEY.sign)
     fields = msgspec.json.decode((folder / "record.json").read_bytes())
     (folder / "record.json").write_bytes(msgspec.json.encode({**fields, "by": "omar"}))
     with pytest.raises(BadRecord, match="is not the signature"):
-        commission_record.read(folder)
+        certificate.read(folder)
 
 
 def film(path: Path) -> list[Plane]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import config
+from agent.config import configuration
 from agent.errors import BadInput
 
 GOOD = """
@@ -27,6 +27,7 @@ options = { path = "clip.mp4" }
 [camera.detect]
 scene = "north.toml"
 """
+PUBLIC_KEY = f"public_key = '{'A' * 43}='\n"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -36,7 +37,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
-    good = config.load(written(tmp_path, GOOD))
+    good = configuration.load(written(tmp_path, GOOD))
     assert good.box.state == str(tmp_path / "state")
     assert good.camera[0].options == {"path": str(tmp_path / "clip.mp4")}
     assert good.broker.ca == str(tmp_path / "ca.pem")
@@ -67,6 +68,22 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
         (("mqtts://centre.example:8883", "http://x"), "broker.url = 'http://x': not a broker's"),
         (("centre.example:8883", "centre:99999"), "broker.url = 'mqtts://centre:99999': not a"),
         (("mqtts://centre", "mqtts://u:p@centre"), "without user or path"),
+        (("centre.example", "[fd00::1"), "broker.url = 'mqtts://[fd00::1:8883': not a broker's"),
+        (("centre.example", "centre]"), "broker.url = 'mqtts://centre]:8883': not a broker's"),
+        (("centre.example", "[centre]"), "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883]"),
+        (("centre.example:8883", "centre:0"), "broker.url = 'mqtts://centre:0': not a broker's"),
+        (
+            ("[[camera]]", f"[update]\nfeed = 'https://[fd00::1/x'\n{PUBLIC_KEY}[[camera]]"),
+            "update.feed = 'https://[fd00::1/x'; allowed: https://HOST/PATH",
+        ),
+        (
+            ("[[camera]]", f"[update]\nfeed = 'https://centre:x/'\n{PUBLIC_KEY}[[camera]]"),
+            "update.feed = 'https://centre:x/'; allowed: https://HOST/PATH",
+        ),
+        (
+            ("[camera.detect]", "[camera.onvif]\nurl = 'http://[fd00::1'\n[camera.detect]"),
+            "camera[0].onvif: url = 'http://[fd00::1': no address; allowed: such as http://10.0.0.31",
+        ),
         (("mqtts://", "mqtt://"), "broker.ca: has no use with 'mqtt://centre.example:8883'"),
         (('key = "/etc/vigie/box.key"', ""), "broker.key: missing; broker.certificate needs it"),
         (
@@ -112,7 +129,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
 def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
     file = written(tmp_path, GOOD.replace(*change, 1))
     with pytest.raises(BadInput) as refused:
-        config.load(file)
+        configuration.load(file)
     line = str(refused.value)
     assert said in line
     assert line.startswith(str(file))
@@ -122,7 +139,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: st
 def test_a_box_without_cameras_is_refused(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("[[camera]]")].replace("[box]", "camera = []\n[box]")
     with pytest.raises(BadInput, match=r"camera: expected `array` of length >= 1"):
-        config.load(written(tmp_path, text))
+        configuration.load(written(tmp_path, text))
 
 
 def test_an_institutions_camera_has_paths_and_viewers(tmp_path: Path) -> None:
@@ -143,7 +160,7 @@ driver = "onvif"
 options = { url = "http://10.0.0.31", password_file = "tram.password", username = "vigie" }
 """
     )
-    loaded = config.load(written(tmp_path, text))
+    loaded = configuration.load(written(tmp_path, text))
     camera, head = loaded.camera[0], loaded.head[0]
     assert camera.onvif is not None
     assert camera.institution is not None
@@ -168,4 +185,4 @@ options = { url = "http://10.0.0.31", password_file = "tram.password", username 
     ],
 )
 def test_topics_that_tell_who_somebody_is_are_known(topic: str, who: bool) -> None:
-    assert config.tells_who(topic) == who
+    assert configuration.tells_who(topic) == who

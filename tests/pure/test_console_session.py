@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.health_model import HealthReport
+from agent.service.box import Judged
 from agent.service.checks import CHECKS
 from agent.service.session import split
 from agent.service.table import COMMANDS
@@ -380,6 +381,40 @@ def test_footage_is_held_and_exported_in_his_name(desk: Desk) -> None:
     )
     assert "Kept until 2026-12-25T00:00:00.000Z as h1." in screen
     assert "/media/stick: 3 segments" in screen
+
+
+def test_what_is_held_is_let_go_of_with_a_reason(desk: Desk) -> None:
+    screen = desk.logged_in(
+        "footage release h1", 'footage release h1 "  "', "footage release h1 no"
+    )
+    assert 'release needs two words: HOLD "WHY"; see footage holds' in screen
+    assert "WHY: allowed: a few words" in screen
+    assert "It may be evicted now." in screen
+    assert desk.box.released == [("h1", "no")]
+    assert ("amina", "footage release h1 no") in desk.box.notes
+
+
+def test_a_box_is_commissioned_part_by_part(desk: Desk) -> None:
+    screen = desk.logged_in("commission", "y", "perhaps", "n no time server here")
+    assert "aim of north: exposure good" in screen
+    assert "Allowed: y, n, or n and a few words." in screen
+    assert "Written and signed: /var/lib/vigie/commissioned/1" in screen
+    assert desk.box.judged == [
+        Judged(good=True, note=None),
+        Judged(good=False, note="no time server here"),
+    ]
+
+
+def test_who_stops_in_the_middle_has_commissioned_nothing(desk: Desk) -> None:
+    screen = desk.logged_in("commission", "y", keys=b"\x03")
+    assert "Written and signed" not in screen
+    assert desk.box.judged == []
+
+
+def test_what_has_changed_since_is_told(desk: Desk) -> None:
+    assert "All is as it was." in desk.logged_in("commission compare")
+    desk.box.changes = [("moved north", "by 5 %")]
+    assert "moved north  by 5 %" in desk.logged_in("commission compare")
 
 
 def test_without_a_usb_disk_nothing_is_exported(desk: Desk) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from agent.config.heads import FieldOfView, Sector
 from agent.demo.chronicle import Chronicle, Held
 from agent.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
 from agent.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
 from agent.demo.tally import Tally
 from agent.demo.turning_street import TurningStreet
-from agent.heads_config import FieldOfView, Sector
 from agent.health_model import HeadHealth
 from agent.model import CommandAccepted, CommandDone, CommandRefused
 from drivers.contracts import Pose, Range, Wanted

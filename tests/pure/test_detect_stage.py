@@ -8,8 +8,8 @@ from agent.detect.eyes import Eyes
 from agent.detect.judge import Judge
 from agent.detect.loop import THUMBNAIL_BYTES, DetectStage
 from agent.detect.scene import Scene
-from agent.handoff import LatestFrame
 from agent.model import Event, Flow, Sight
+from agent.stages.handoff import LatestFrame
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id
 

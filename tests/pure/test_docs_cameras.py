@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.config import CameraConfig
+from agent.config.configuration import CameraConfig
 from drivers.catalog import camera_module, drivers_of
 
 ROOT = Path(__file__).parents[2]

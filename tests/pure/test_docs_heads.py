@@ -10,16 +10,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent import heads_config
 from agent.cli import probe, ptz
+from agent.config import heads as heads_config
+from agent.config.heads import HeadConfig
 from agent.control import head_stage, noise_watch, presets, schedule, tours
 from agent.control.authority import takes
 from agent.control.verbs import ptz as ptz_verb
 from agent.control.wishes import ROLES
 from agent.faults import FAULTS
-from agent.guard import LONGEST_S
-from agent.guard_duties import STOPS
-from agent.heads_config import HeadConfig
+from agent.guard.duties import STOPS
+from agent.guard.process import LONGEST_S
 from drivers.catalog import drivers_of, ptz_module
 from drivers.errors import DriverErrorKind
 from drivers.pelco_options import PelcoOptions

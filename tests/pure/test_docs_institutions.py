@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import foreign_events
 from agent.cli import probe
-from agent.config import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
-from agent.foreign_events import is_wanted
-from agent.heads_config import HeadConfig
+from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
+from agent.config.heads import HeadConfig
+from agent.wiring import foreign_events
+from agent.wiring.foreign_events import is_wanted
 from drivers.catalog import camera_module, ptz_module
 from drivers.onvif.adoption import DETECT_WIDTH_PX, plain_topic
 

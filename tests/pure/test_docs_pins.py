@@ -10,12 +10,12 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent import pins_config
+from agent.config import pins as pins_config
+from agent.config.pins import GpioConfig, Input, Output, Pin
 from agent.control import blink
 from agent.control.pins import Pins
 from agent.control.relay import PAUSE_S
 from agent.faults import FAULTS, FaultBoard
-from agent.pins_config import GpioConfig, Input, Output, Pin
 from drivers.catalog import drivers_of, gpio_module
 from drivers.contracts import Gpio, Line
 from drivers.gpio import fake

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import strict
 from agent.__main__ import main
+from agent.config import strict
+from agent.config.update import UpdateConfig
 from agent.update import feed
 from agent.update.feed import Feed
-from agent.update_config import UpdateConfig
 
 PAGE = (Path(__file__).parents[2] / "docs/update.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from agent import config, strict
+from agent.config import configuration, strict
 from agent.fault_texts import Language
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +56,12 @@ def keys_of_text(text: str) -> set[str]:
 
 
 def test_the_example_shows_every_key_and_no_other() -> None:
-    assert keys_of_text(EXAMPLE.read_text()) == keys(config.Config)
+    assert keys_of_text(EXAMPLE.read_text()) == keys(configuration.Config)
 
 
 def test_the_example_is_good_and_its_defaults_are_the_codes() -> None:
     text = EXAMPLE.read_text()
-    loaded = config.load(EXAMPLE)
+    loaded = configuration.load(EXAMPLE)
     assert [camera.name for camera in loaded.camera] == ["north", "yard"]
     plain = tomllib.loads(text)
     for name in ("outbox", "record", "hold", "health"):
@@ -82,7 +82,7 @@ def test_the_smallest_configuration_is_good(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     file = tmp_path / "vigie.toml"
     file.write_text(block)
-    assert config.load(file).camera[0].driver == "rtsp"
+    assert configuration.load(file).camera[0].driver == "rtsp"
 
 
 @pytest.mark.parametrize("language", get_args(Language))

@@ -7,12 +7,12 @@ from typing import get_args
 import msgspec
 import pytest
 
-from agent import rounds
 from agent.__main__ import main
 from agent.cli import COMMANDS
 from agent.control import blink
 from agent.fault_texts import FaultText, FaultTexts, Language, Words, texts
 from agent.faults import FAULTS, FaultCode
+from agent.health import rounds
 from agent.report import certificate_watch
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)

@@ -13,7 +13,7 @@ import pytest
 import agent
 from agent.control import blink
 from agent.faults import FAULTS, FaultBoard, FaultCode, Severity
-from agent.rounds import SYNC_WITHIN_S, Rounds
+from agent.health.rounds import SYNC_WITHIN_S, Rounds
 from tests.conftest import HeldClock
 from tests.fault_witness import Witness
 
@@ -129,7 +129,7 @@ def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: 
 CLAIMS = """
 import pytest
 from agent.faults import FaultBoard
-from agent.rounds import SYNC_WITHIN_S, Rounds
+from agent.health.rounds import SYNC_WITHIN_S, Rounds
 
 @pytest.mark.raises_fault("SYS-01")
 def test_by_hand(clock):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.heads import FieldOfView
 from agent.control.field_of_view import (
     Direction,
     between_deg,
@@ -14,7 +15,6 @@ from agent.control.field_of_view import (
     place_of,
     width_deg,
 )
-from agent.heads_config import FieldOfView
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 from drivers.media import Corner

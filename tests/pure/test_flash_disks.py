@@ -352,3 +352,29 @@ def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> No
 )
 def test_a_size_is_as_on_the_label(size_bytes: int, words: str) -> None:
     assert size_words(size_bytes) == words
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "same"),
+    [
+        ("diskseq", "9\n", True),
+        ("diskseq", "10\n", False),
+        ("size", f"{16 * GB // 512}\n", False),
+        ("device/model", "Cruzer\n", False),
+        ("ro", "1\n", True),
+    ],
+)
+def test_another_card_in_the_same_reader_is_another_disk(
+    machine: Machine, file: str, text: str, same: bool
+) -> None:
+    folder = f"sys/class/block/{stick(machine)}"
+    machine.set(f"{folder}/diskseq", "9\n")
+    before = machine.found("sdb")
+    machine.set(f"{folder}/{file}", text)
+    assert machine.found("sdb").is_same(before) is same
+
+
+def test_a_kernel_that_does_not_count_disks_knows_one_again(machine: Machine) -> None:
+    before = machine.found(stick(machine))
+    assert before.sequence == ""
+    assert machine.found("sdb").is_same(before)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flash import writing
+from agent.flash import gpt, writing
 from agent.flash.image import CHUNK_BYTES
-from agent.flash.target import Target
-from agent.flash.writing import NotAsWritten, Piece
+from agent.flash.target import FileId, Target
+from agent.flash.writing import NotAsWritten, Piece, Written
 
 UNIT = 4096
 
@@ -24,6 +24,8 @@ class Watched(Target):
     """A card that remembers what was done to it, with how much of its begin was then set."""
 
     done: list[tuple[str, int, bool]]
+    flips: int | None = None
+    """A byte of which one bit is never what it should be."""
 
     def write(self, offset: int, data: bytes) -> None:
         super().write(offset, data)
@@ -33,6 +35,12 @@ class Watched(Target):
         super().sync()
         self.done.append(("sync", 0, False))
 
+    def read(self, offset: int, size: int) -> bytes:
+        data = bytearray(super().read(offset, size))
+        if self.flips is not None and offset <= self.flips < offset + size:
+            data[self.flips - offset] ^= 1
+        return bytes(data)
+
 
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Watched]:
@@ -40,7 +48,8 @@ def card(tmp_path: Path) -> Iterator[Watched]:
     with path.open("wb") as file:
         file.write(b"\xff" * CHUNK_BYTES)
         file.truncate(6 * CHUNK_BYTES)
-    opened = Target.open_file(path, 6 * CHUNK_BYTES, even_if_not_empty=True)
+    judged = FileId.of(path.stat())
+    opened = Target.open_file(path, 6 * CHUNK_BYTES, judged=judged, even_if_not_empty=True)
     opened.close()
     handle = path.open("r+b")
     with handle:
@@ -60,8 +69,16 @@ def stream(blank: tuple[int, ...] = ()) -> list[Piece]:
     ]
 
 
+def flashed(card: Watched, blank: tuple[int, ...] = ()) -> Written:
+    writing.blank(card)
+    written = writing.write(card, stream(blank), 6 * CHUNK_BYTES, told)
+    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
+    writing.finish(card, written, 6 * CHUNK_BYTES, told)
+    return written
+
+
 def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Watched) -> None:
-    writing.write(card, stream(), 6 * CHUNK_BYTES, told)
+    flashed(card)
     assert card.done[:3] == [
         ("write", 5 * CHUNK_BYTES, False),
         ("write", 0, False),
@@ -76,31 +93,54 @@ def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Wa
     ]
 
 
+def test_as_long_as_not_all_is_read_back_there_is_no_table_at_either_end(card: Watched) -> None:
+    writing.blank(card)
+    written = writing.write(card, stream(), 6 * CHUNK_BYTES, told)
+    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
+    assert not any(card.read(0, gpt.HEAD_BYTES))
+    assert not any(card.read(5 * CHUNK_BYTES, CHUNK_BYTES))
+    writing.finish(card, written, 6 * CHUNK_BYTES, told)
+    assert card.read(0, gpt.HEAD_BYTES) == bytes([1]) * gpt.HEAD_BYTES
+    assert card.read(5 * CHUNK_BYTES, CHUNK_BYTES) == bytes([6]) * CHUNK_BYTES
+
+
 def test_zeros_are_not_written_where_zeros_are(card: Watched) -> None:
     card.write(3 * CHUNK_BYTES + 5, b"old")
     card.done.clear()
-    written = writing.write(card, stream(blank=(2, 3)), 6 * CHUNK_BYTES, told)
+    flashed(card, blank=(2, 3))
     offsets = {offset for what, offset, _ in card.done if what == "write"}
     assert 2 * CHUNK_BYTES not in offsets
     assert 3 * CHUNK_BYTES in offsets
-    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
 
 
-@pytest.mark.parametrize("at", [0, 2 * CHUNK_BYTES - 1, 2 * CHUNK_BYTES, 6 * CHUNK_BYTES - 1])
+@pytest.mark.parametrize(
+    "at",
+    [
+        0,
+        gpt.HEAD_BYTES,
+        CHUNK_BYTES - 1,
+        2 * CHUNK_BYTES - 1,
+        2 * CHUNK_BYTES,
+        5 * CHUNK_BYTES,
+        6 * CHUNK_BYTES - 1,
+    ],
+)
 def test_a_flipped_bit_anywhere_is_found_and_its_place_is_told(card: Watched, at: int) -> None:
-    written = writing.write(card, stream(), 6 * CHUNK_BYTES, told)
-    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
-    card.write(at, bytes([card.read(at // UNIT * UNIT, UNIT)[at % UNIT] ^ 1]))
-    card.sync()
+    card.flips = at
     begin = at // CHUNK_BYTES * CHUNK_BYTES
     with pytest.raises(NotAsWritten, match=f"byte {begin} and {begin + CHUNK_BYTES}"):
-        writing.read_back(card, written, 6 * CHUNK_BYTES, told)
+        flashed(card)
 
 
 def test_it_is_told_how_far_it_is(card: Watched) -> None:
     steps: list[tuple[int, int]] = []
-    writing.write(card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step))
-    assert steps == [(n * CHUNK_BYTES, 6 * CHUNK_BYTES) for n in range(1, 7)]
+    expected = [(n * CHUNK_BYTES, 6 * CHUNK_BYTES) for n in range(1, 7)]
+    written = writing.write(card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    assert steps == expected
+    steps.clear()
+    writing.read_back(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    writing.finish(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    assert steps == expected
 
 
 @given(

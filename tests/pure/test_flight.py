@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import flight_page, homecoming
-from agent.flight_page import PAGE_BYTES, Mark, Page
-from agent.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
+from agent.health import flight_page, homecoming
+from agent.health.flight_page import PAGE_BYTES, Mark, Page
+from agent.health.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
+from agent.health.restart_cause import Evidence, judge
 from agent.health_model import FlightSample
-from agent.restart_cause import Evidence, judge
 from agent.vitals.tree import Tree
 from tests.conftest import HeldClock
 

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.config.heads import FieldOfView, TrackingConfig
 from agent.control import ptz_words as words
 from agent.control.command import Order
 from agent.control.tracking import Tracker
 from agent.control.verbs.ptz import Mounted, PtzVerb
 from agent.control.wishes import Asker, Refused
-from agent.heads_config import FieldOfView, TrackingConfig
 from agent.model import Box, Sight, Track
 from drivers.ptz.fake import Options
 from tests.pure.head_rig import ANNA, INCIDENT, PLAIN, Rig

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.config.heads import FieldOfView, Promise, Sector
 from agent.control.head_stage import ESCAPE_AFTER_S
 from agent.control.wishes import (
     Asker,
@@ -16,7 +17,6 @@ from agent.control.wishes import (
     Refused,
     Wish,
 )
-from agent.heads_config import FieldOfView, Promise, Sector
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.ptz.fake import FakeHead

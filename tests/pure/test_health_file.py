@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import health_file
 from agent.clock import boot_id
+from agent.health import health_file
 from agent.health_model import HealthReport, OutboxHealth, Vitals
 from tests.conftest import HeldClock
 

@@ -284,24 +284,72 @@ def test_a_box_gets_the_packages_that_were_tested_and_none_of_the_developers() -
     assert text.count("--hash=sha256:") >= len(box)
 
 
-def test_sources_are_the_machines_own_of_debian_alone(tmp_path: Path) -> None:
-    (tmp_path / "debian.sources").write_text(
-        "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie trixie-updates\n"
-        "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n"
-    )
-    (tmp_path / "other.sources").write_text("Types: deb\nURIs: file:/srv/own\nSuites: ./\n")
-    (tmp_path / "old.sources").write_text(
-        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
-    )
-    told = apt_sources.of_machine(tmp_path)
-    assert "mirror.example" in told
-    assert "file:" not in told
-    assert "bookworm" not in told
+ARCHIVES = {
+    # Its file in apt's lists: what its Release says.
+    "mirror.example_debian_dists_trixie": ("Debian", "trixie"),
+    "mirror.example_debian_dists_trixie-updates": ("Debian", "trixie-updates"),
+    "mirror.example_debian_dists_bookworm": ("Debian", "bookworm"),
+    "board.example_debian_dists_trixie": ("Raspberry Pi Foundation", "trixie"),
+}
 
 
+def apt_that_knows(sources: dict[str, str], folder: Path) -> list[str]:
+    """The real apt-get, with sources of its own as they were when it fetched the archives' lists."""
+    etc, lists = folder / "etc", folder / "state" / "lists"
+    for one in (etc / "sources.list.d", etc / "preferences.d", lists / "partial"):
+        one.mkdir(parents=True)
+    for name, text in sources.items():
+        (etc / name).write_text(text)
+    for name, (origin, codename) in ARCHIVES.items():
+        index = "main/binary-amd64/Packages"
+        (lists / f"{name}_Release").write_text(
+            f"Origin: {origin}\nSuite: {codename}\nCodename: {codename}\n"
+            f"Date: Thu, 01 Jan 2026 00:00:00 UTC\nComponents: main\nArchitectures: amd64\n"
+            f"SHA256:\n {'0' * 64} 0 {index}\n"
+        )
+        (lists / f"{name}_{index.replace('/', '_')}").write_text("")
+    options = {
+        "Dir::Etc": etc,
+        "Dir::State": folder / "state",
+        "APT::Architecture": "amd64",
+        "APT::Architectures": "amd64",
+    }
+    return ["apt-get", *(f"-o{name}={value}" for name, value in options.items())]
+
+
+FORMS = {
+    "paragraphs": {
+        "sources.list.d/debian.sources": "Types: deb deb-src\nURIs: http://mirror.example/debian\n"
+        "Suites: trixie trixie-updates bookworm\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n",
+        "sources.list.d/board.sources": "Types: deb\nURIs: http://board.example/debian\n"
+        "Suites: trixie\nComponents: main\n",
+    },
+    "lines": {
+        "sources.list": "deb http://mirror.example/debian trixie main\n"
+        "# deb http://other.example/debian trixie main\n"
+        "deb [arch=amd64] http://mirror.example/debian/ trixie-updates main\n"
+        "deb http://mirror.example/debian bookworm main\n"
+        "deb http://board.example/debian trixie main\n"
+        "deb file:/srv/own ./\n",
+    },
+}
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
+@pytest.mark.parametrize("form", FORMS)
+def test_sources_are_the_machines_own_of_debian_alone(form: str, tmp_path: Path) -> None:
+    told = apt_sources.of_machine(apt_that_knows(FORMS[form], tmp_path))
+    suites = [line for line in told.splitlines() if line.startswith("Suites:")]
+    assert sorted(suites) == ["Suites: trixie", "Suites: trixie-updates"]
+    assert set(re.findall("URIs: (.*)", told)) == {"http://mirror.example/debian/"}
+    assert set(re.findall("Signed-By: (.*)", told)) == {apt_sources.KEYRING}
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
 def test_without_sources_of_debian_a_mirror_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="MIRROR"):
-        apt_sources.of_machine(tmp_path)
+        apt_sources.of_machine(apt_that_knows({}, tmp_path))
 
 
 def test_a_pi_image_without_raspberry_pis_archive_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agent.faults import FaultBoard
+from agent.health.machine_faults import MachineFaults
+from agent.health.strain import Strain
 from agent.health_model import CameraHealth, Degradation, DiskHealth, Level
-from agent.machine_faults import MachineFaults
-from agent.strain import Strain
 from tests.conftest import HeldClock
 
 FULL = Degradation(level="full", why="", since_ns=0)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.config.heads import FieldOfView, SweepConfig
 from agent.control.panorama import Canvas, panorama, stitched
 from agent.control.panorama_align import aligned
 from agent.control.panorama_strip import strip_of
 from agent.control.sweep import Image, Shot, plan
-from agent.heads_config import FieldOfView, SweepConfig
 from drivers.contracts import Pose, Range
 from drivers.street import backdrop
 from drivers.street.around import Around

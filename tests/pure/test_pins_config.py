@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent.config import configuration
+from agent.config.pins import lines, outputs, switchable
 from agent.errors import BadInput
-from agent.pins_config import lines, outputs, switchable
 from drivers.contracts import Line
 
 GOOD = """
@@ -60,10 +60,10 @@ camera = "north"
 """
 
 
-def loaded(tmp_path: Path, pins: str) -> config.Config:
+def loaded(tmp_path: Path, pins: str) -> configuration.Config:
     file = tmp_path / "vigie.toml"
     file.write_text(GOOD + pins)
-    return config.load(file)
+    return configuration.load(file)
 
 
 def test_a_box_without_pins_is_a_box(tmp_path: Path) -> None:

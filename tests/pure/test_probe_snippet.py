@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import sources, strict
-from agent.config import Config
+from agent.config import strict
+from agent.config.configuration import Config
 from agent.errors import BadInput
 from agent.probe.findings import FoundOnvif, FoundPins, Probed, Section
 from agent.probe.snippet import snippet
+from agent.wiring import sources
 from drivers.catalog import ptz_module
 from drivers.csi.census import CameraModule
 from drivers.gpio_chips import PinFactory

@@ -38,7 +38,14 @@ def test_servers_that_are_given_stand_in_place_of_those_of_dhcp() -> None:
     (text,) = rendered(Network(dns=("10.4.0.1",), ntp=("pool.ntp.org",))).values()
     assert "DNS=10.4.0.1\nNTP=pool.ntp.org\n" in text
     assert "[DHCPv4]\nUseDNS=no\nUseNTP=no\n" in text
+    assert "[DHCPv6]\nUseDNS=no\nUseNTP=no\n" in text
     assert "[IPv6AcceptRA]\nUseDNS=no\n" in text
+
+
+def test_each_kind_of_server_is_replaced_by_itself() -> None:
+    (text,) = rendered(Network(ntp=("pool.ntp.org",))).values()
+    assert text.endswith("[DHCPv4]\nUseNTP=no\n\n[DHCPv6]\nUseNTP=no\n")
+    assert "UseDNS" not in text
 
 
 def test_the_other_ports_of_a_box_are_its_second_way_out() -> None:
@@ -111,4 +118,4 @@ def test_nothing_that_is_accepted_says_more_than_its_own_line(
     assert sum(key in ("Address", "Gateway", "DNS", "NTP") for key in keys) == given_lines
     read = configparser.ConfigParser(strict=False, allow_no_value=False, interpolation=None)
     read.read_string(text)
-    assert set(read.sections()) <= {"Match", "Network", "DHCPv4", "IPv6AcceptRA"}
+    assert set(read.sections()) <= {"Match", "Network", "DHCPv4", "DHCPv6", "IPv6AcceptRA"}

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import config, strict
-from agent.config import Config
+from agent.config import configuration, strict
+from agent.config.configuration import Config
 from agent.provision.references import name_of, references
 
 EVERY = """
@@ -68,7 +68,7 @@ def test_what_the_agent_takes_for_a_path_is_one_here_too(tmp_path: Path) -> None
     file = tmp_path / "vigie.toml"
     file.write_text(EVERY)
     plain = strict.into(tomllib.loads(EVERY), Config, "x")
-    anchored = dict(leaves(msgspec.to_builtins(config.load(file))))
+    anchored = dict(leaves(msgspec.to_builtins(configuration.load(file))))
     paths = {key for key, value in anchored.items() if value == str(tmp_path / "F")}
     assert {one.key for one in references(plain)} == paths
     # And the configuration above has all of them: every key of a path that has no default.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.config import BoxConfig
+from agent.config.configuration import BoxConfig
 from agent.provision import toml_text
 from agent.provision.enclosed import MOST_BYTES, MOST_FILES
 from agent.provision.settings import (
@@ -98,6 +98,8 @@ WRONG: list[tuple[bytes, str]] = [
     ),
     (changed(record={"folder": "x"}), "record.folder = 'x': is not on the partition for footage"),
     (changed(broker={"url": "http://x"}), "broker.url = 'http://x': not a broker's address"),
+    (changed(broker={"url": "mqtts://[fd00::1:8883"}), "broker.url = 'mqtts://[fd00::1:8883': not"),
+    (changed(broker={"url": "mqtts://centre]:8883"}), "broker.url = 'mqtts://centre]:8883': not"),
     (changed(broker={"key": None}), "broker.key: missing; broker.certificate needs it"),
     (changed(broker={"key": "box.pem"}), "broker.certificate, broker.key: the same file"),
     (
@@ -284,6 +286,11 @@ def test_a_file_that_nothing_names_is_worth_a_note() -> None:
     assert "nothing in the configuration names the file 'ca2.pem'" in (
         parse(changed(files={"ca2.pem": "x"}), FILE_NAME).notes
     )
+
+
+def test_the_consoles_secret_may_be_named_by_its_whole_path() -> None:
+    data = changed(console={"secret_file": "/etc/vigie/console.secret"})
+    assert not any("console.secret" in note for note in parse(data, FILE_NAME).notes)
 
 
 def test_a_password_in_an_address_is_worth_a_note() -> None:

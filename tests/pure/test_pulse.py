@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from agent import health_file
-from agent.condition import RESTART_TOLD_NS, Condition
 from agent.faults import FaultBoard
-from agent.flight_recorder import NAME, FlightRecorder, read_pages
+from agent.health import health_file
+from agent.health.condition import RESTART_TOLD_NS, Condition
+from agent.health.flight_recorder import NAME, FlightRecorder, read_pages
+from agent.health.reporting import LIVE_SPAN, Reporting
 from agent.health_model import CameraHealth, HealthReport, Level, OutboxHealth, StageHealth, Vitals
 from agent.report.health import CameraCounts, Parts
-from agent.reporting import LIVE_SPAN, Reporting
 from tests.conftest import HeldClock
 from tests.machine_tree import MachineTree
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agent.capture import Capture, CaptureCounts
+from agent.config.heads import TourConfig, TourStop
 from agent.control.tours import Tours
 from agent.control.verbs.snapshot import Shown
 from agent.control.wishes import Asker, HeadState, Recall, Refused
 from agent.faults import FaultBoard
-from agent.handoff import LatestFrame, PacketQueue
-from agent.heads_config import TourConfig, TourStop
+from agent.health.rounds import LOST_AFTER_S, Rounds, Watched
 from agent.report.window import Window
-from agent.rounds import LOST_AFTER_S, Rounds, Watched
+from agent.stages.capture import Capture, CaptureCounts
+from agent.stages.handoff import LatestFrame, PacketQueue
 from drivers.contracts import Pose, PtzPosition, Wanted
 from drivers.media import Frame, Packet, StreamInfo
 from tests.conftest import HeldClock

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
 from agent.control.ptz_words import Panorama
 from agent.control.round_look import RoundLook, check
 from agent.control.verbs.snapshot import Shown
 from agent.control.wishes import Asker, PointAt, RefusalKind, Refused
 from agent.errors import BadInput
-from agent.heads_config import FieldOfView, HeadConfig, SweepConfig
 from drivers.media import Frame
 from drivers.ptz.fake import Options
 from drivers.street.around import Around

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.capture import CaptureCounts
 from agent.faults import FaultBoard
-from agent.rounds import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
+from agent.health.rounds import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
+from agent.stages.capture import CaptureCounts
 from tests.conftest import HeldClock
 
 

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent import selftest_result
 from agent.control.command import Later, Order
 from agent.control.verbs.selftest import ARRIVES_WITHIN_S, SelfTestTold, SelfTestVerb, Tell
 from agent.control.verbs.selftest import Echo as EchoArgs
 from agent.control.wishes import Asker, Refused
+from agent.doors import selftest_result
+from agent.doors.selftest_result import SelfTestReport
 from agent.model import Box, Label, SelfTestStep, Track
 from agent.selftest import pattern
 from agent.selftest.pattern import Look
-from agent.selftest_result import SelfTestReport
 from drivers.street.view import TruthBox, View, truth
 
 VIEW = View(pattern.WIDTH_PX, pattern.HEIGHT_PX)

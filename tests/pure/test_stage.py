@@ -4,9 +4,9 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.sd_notify import Notifier
-from agent.stage import StageThread
-from agent.supervisor import Supervisor
+from agent.stages.sd_notify import Notifier
+from agent.stages.stage import StageThread
+from agent.stages.supervisor import Supervisor
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
 

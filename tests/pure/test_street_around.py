@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.heads import FieldOfView
 from agent.control.field_of_view import Direction, place_of
-from agent.heads_config import FieldOfView
 from drivers.contracts import Pose
 from drivers.street.around import Around
 from drivers.street.avenue import CYCLE_S, END_M, SPEED_MPS, movers

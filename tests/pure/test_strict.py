@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from agent import strict
+from agent.config import strict
 from agent.errors import BadInput
 
 

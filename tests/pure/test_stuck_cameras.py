@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture import CaptureCounts
 from agent.cli import boot_good
 from agent.faults import FaultBoard
-from agent.flight_recorder import FlightRecorder
-from agent.homecoming import gather, restarted
-from agent.rounds import LOST_AFTER_S, Rounds, Watched
-from agent.sd_notify import Notifier
-from agent.stuck_cameras import (
+from agent.health.flight_recorder import FlightRecorder
+from agent.health.homecoming import gather, restarted
+from agent.health.rounds import LOST_AFTER_S, Rounds, Watched
+from agent.health.stuck_cameras import (
     AWAY_S,
     BOOT_AT_LEAST_S,
     ENDS_WITHIN,
@@ -28,7 +26,9 @@ from agent.stuck_cameras import (
     RUNS_MOST,
     StuckCameras,
 )
-from agent.supervisor import Supervisor
+from agent.stages.capture import CaptureCounts
+from agent.stages.sd_notify import Notifier
+from agent.stages.supervisor import Supervisor
 from agent.vitals.tree import Tree
 from tests.conftest import HeldClock
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.heads import FieldOfView, Sun
 from agent.control.field_of_view import Direction, between_deg
 from agent.control.sectors import in_picture, meets, reach
 from agent.control.sun import SunPosition, position, sector
-from agent.heads_config import FieldOfView, Sun
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 

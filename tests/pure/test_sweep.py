@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.heads import FieldOfView, SweepConfig
 from agent.control.field_of_view import Direction, place_of
 from agent.control.sweep import Image, Sweep, bgr, plan
 from agent.control.wishes import Asker, HeadState, PointAt, Refused
-from agent.heads_config import FieldOfView, SweepConfig
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame
 from drivers.simulated.motion import HeadMotion, Mechanics

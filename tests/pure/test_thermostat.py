@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.pins import FanPin, HeaterPin
 from agent.control.thermostat import Thermostat
-from agent.pins_config import FanPin, HeaterPin
 
 FAN = FanPin(name="fan", pin=1, on_celsius=65, off_celsius=55)
 HEATER = HeaterPin(name="heater", pin=2, on_celsius=5, off_celsius=15)

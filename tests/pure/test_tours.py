@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.heads import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
 from agent.control import schedule
 from agent.control.schedule import Schedule
 from agent.control.tours import PAUSE_S, Tours
 from agent.control.wishes import HeadState, Recall, Refused
 from agent.errors import BadInput
-from agent.heads_config import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
 from drivers.contracts import Pose, PtzPosition
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)

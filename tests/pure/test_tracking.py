@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from agent.config.heads import FieldOfView, HeadConfig, TrackingConfig
 from agent.control.field_of_view import Direction, place_of
 from agent.control.tracking import LOST_S, Tracker
 from agent.control.wishes import Drive, HeadState, Refused
-from agent.heads_config import FieldOfView, HeadConfig, TrackingConfig
 from agent.model import Box, Sight, Track
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.simulated.motion import HeadMotion, Mechanics

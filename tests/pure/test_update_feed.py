@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 
+from agent.config.update import UpdateConfig
 from agent.update import feed, pre_install, versions
 from agent.update.feed import BadFeed, Feed, Release, Situation
-from agent.update_config import UpdateConfig
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
@@ -126,7 +126,12 @@ def test_not_always_the_same_boxes_go_first() -> None:
         ([release("2.0.0"), release("2.1.0", 0)], situation(), "2.0.0", ""),
         ([release("2.0.0")], situation(version="2.0.0"), None, "nothing newer than 2.0.0"),
         ([release("2.0.0")], situation(version="3.0.0"), None, "nothing newer than 3.0.0"),
-        ([release("2.0.0")], situation(refused=("2.0.0",)), None, "2.0.0: fell back here before"),
+        (
+            [release("2.0.0")],
+            situation(refused=("2.0.0",)),
+            None,
+            "2.0.0: fell back here or was rolled back",
+        ),
         ([release(compatible="x")], situation(), None, "nothing for vigie-pi-arm64"),
         ([], situation(), None, "nothing for vigie-pi-arm64"),
         ([release(share_percent=0)], situation(), None, "2.0.0: for 0 % of the boxes"),

@@ -138,7 +138,7 @@ def test_rauc_is_answered_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         assert ask(root, capsys, *words) == (0, said)
     assert backend.open_slots(root).book().slot("A").version == "1.2.3"
-    assert ask(root, capsys, "on-trial") == (1, "")
+    assert ask(root, capsys, "on-trial") == (3, "")
 
 
 @pytest.mark.parametrize(

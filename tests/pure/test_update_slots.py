@@ -195,6 +195,7 @@ class Life(RuleBasedStateMachine):
     def go_back(self) -> None:
         if not self.board.slots.on_trial():
             self.installs += 1
+            self.board.slots.refuse(self.board.whole[self.board.running])
             self.board.slots.set_primary(other(self.board.running))
 
     @rule()

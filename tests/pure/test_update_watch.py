@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from agent.faults import FaultBoard
+from agent.health.update_watch import BOOK, LOOK_NS, UpdateWatch
 from agent.update import backend, grubenv
 from agent.update.firmware import Grub
 from agent.update.slots import Slots
-from agent.update_watch import BOOK, LOOK_NS, UpdateWatch
 from tests.conftest import HeldClock
 
 

@@ -12,8 +12,8 @@ from agent.detect.loop import DetectStage
 from agent.detect.scene import Line, Mask, Scene
 from agent.detect.turning import TurningStage
 from agent.detect.viewpoint import Viewpoint
-from agent.handoff import LatestFrame
 from agent.model import Event
+from agent.stages.handoff import LatestFrame
 from drivers.masking import WHOLE
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id

@@ -89,29 +89,26 @@ class Container:
         subprocess.run(
             [sys.executable, "-m", "compileall", "-q", ROOT / "agent", ROOT / "drivers"], check=True
         )
-        self.name = f"box-{os.getpid()}-{next(_NUMBERS)}"
+        self._boot(
+            f"box-{os.getpid()}-{next(_NUMBERS)}",
+            folder / "console.log",
+            *("-D", "/", "--volatile=yes", f"--bind={etc}:/etc", f"--bind-ro={local}:/usr/local"),
+            *(f"--bind-ro={opt}:/opt", f"--bind-ro={ROOT}:{CHECKOUT}"),
+        )
+
+    def _boot(self, name: str, log: Path, *words: str) -> None:
+        """Of what `words` say, see systemd-nspawn(1). It is up at the end."""
         assert HIERARCHY is not None
-        self._group = HIERARCHY / self.name
+        self.name = name
+        self._group = HIERARCHY / name
         self._group.mkdir()
-        self._log = (folder / "console.log").open("wb+")
+        self._log = log.open("wb+")
         self._nspawn = subprocess.Popen(
             [
-                *(
-                    "sh",
-                    "-c",
-                    WITHIN,
-                    self._group,
-                    "systemd-nspawn",
-                    "--quiet",
-                    "-D",
-                    "/",
-                    "--volatile=yes",
-                    "--boot",
-                ),
+                *("sh", "-c", WITHIN, self._group, "systemd-nspawn", "--quiet", "--boot"),
                 *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-                *(f"--machine={self.name}", f"--bind={etc}:/etc", f"--bind-ro={local}:/usr/local"),
-                *(f"--bind-ro={opt}:/opt", f"--bind-ro={ROOT}:{CHECKOUT}"),
+                *(f"--machine={name}", *words),
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -121,7 +118,7 @@ class Container:
         )
         try:
             self.leader = self.wait_for(self._leader, "first process")
-            self.wait_for(self._is_up, "multi-user.target")
+            self.wait_for(self._is_up, "end of its start")
         except BaseException:
             self.close()
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.health_file import LiveHealth
+from agent.health.health_file import LiveHealth
 from agent.record.segment_name import parse_segment_name
 from tests.systemd.container import Container, cannot
 from tests.systemd.starving import starved

@@ -15,6 +15,8 @@ SYSTEMDS_OWN = ("*.target", "*.slice", "*.mount", "*.socket")
 MOMENTS = {"OnCalendar": "calendar", "OnBootSec": "timespan"}
 """A timer's setting, and what systemd-analyze calls such a moment."""
 PROGRAMS = (
+    "bin/rm",
+    "bin/sh",
     "opt/vigie/bin/vigie",
     "opt/vigie/bin/python",
     "usr/bin/journalctl",
@@ -47,6 +49,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
     return root
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_who_may_ask_how_far_the_clock_can_be_trusted_gets_an_answer(unit: Path) -> None:
+    """ProtectClock= brings a filter of its own, which refuses what another one allows."""
+    lines = unit.read_text().splitlines()
+    asks = any(line.startswith("SystemCallFilter=") and "adjtimex" in line for line in lines)
+    assert not (asks and "ProtectClock=yes" in lines)
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)

@@ -166,10 +166,27 @@ def test_what_fell_back_needs_the_word_good_first(
     authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     why = "find out why first; update good accepts it, then try again"
-    assert told.lines == (f"version 2.0.0 fell back here before: {why}",)
+    assert told.lines == (f"version 2.0.0 fell back here or was rolled back: {why}",)
     assert done(box, desk, "good").state == "done"
     told = done(box, desk, "install", f"/{STICK}/new.raucb")
     assert "fell back" not in told.lines[0]
+
+
+def test_what_was_rolled_back_needs_the_word_good_first(
+    box: Box, desk: RealUpdateDesk, authority: Authority
+) -> None:
+    box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
+    installed(box)
+    box.reboot("2.0.0")
+    box.slots.set_state("B", good=True)
+    assert done(box, desk, "rollback").state == "done"
+    box.reboot("1.0.0")
+    box.slots.set_state("A", good=True)
+    authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
+    told = done(box, desk, "install", f"/{STICK}/new.raucb")
+    assert "version 2.0.0 fell back here or was rolled back" in told.lines[0]
+    assert done(box, desk, "good").state == "done"
+    assert "rolled back" not in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
 
 
 def test_another_update_that_is_under_way_is_told(box: Box, desk: RealUpdateDesk) -> None:

@@ -172,6 +172,30 @@ def test_a_redirect_is_followed_but_not_for_ever(
         fetch(Wanted(url=server.url("/file")), tmp_path, Waits(stop_after=1))
 
 
+@pytest.mark.parametrize("to", ["http://[::1", "http://127.0.0.1:99999/x", "http://a\x01b/"])
+def test_a_redirect_to_what_is_no_address_is_told(
+    server: FileServer, tmp_path: Path, to: str
+) -> None:
+    server.moved["/moved"] = to
+    url = server.url("/moved")
+    with pytest.raises(WebError) as caught:
+        fetch(Wanted(url=url), tmp_path, Waits(stop_after=1))
+    assert str(caught.value).startswith(f"{url}: sent on to {to!r}: not an address; allowed: ")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "https://127.0.0.1:99999/feed", "file:///x"])
+def test_what_is_no_address_is_not_asked(url: str) -> None:
+    with pytest.raises(WebError, match="not an address; allowed: ") as caught:
+        download.fetch_small(url, 1000, web.context(None))
+    assert str(caught.value).startswith(repr(url))
+
+
+def test_the_end_of_an_address_is_no_port() -> None:
+    # 100::/64 is for discarding only (RFC 6666): nobody answers, and no traceback comes of it.
+    with pytest.raises(WebError, match=r"http://\[100::face\]"):
+        download.fetch_small("http://[100::face]/", 1000, web.context(None))
+
+
 def test_a_part_that_is_longer_than_the_file_is_begun_anew(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:

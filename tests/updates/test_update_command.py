@@ -1,34 +1,21 @@
-"""`vigie update` on a box of files: status, install, mark, rollback, check; every refusal is one line."""
+"""`vigie update` on a box of files: status, install, mark, rollback; every refusal is one line."""
 
-import base64
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
-import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 
-from agent import config as configuration
 from agent.update import receipt, story
-from agent.update.follow import Means, follow
 from agent.update.rauc import Rauc
-from agent.update.work import Steps, Updater
+from agent.update.work import Updater
 from tests.updates.conftest import COMPATIBLE, Authority, Box
 from tests.updates.file_server import FileServer
 from tests.updates.test_rauc import tamper
 
 CAN_MOUNT_VERITY = os.geteuid() == 0 and Path("/dev/mapper/control").exists()
-KEY = Ed25519PrivateKey.generate()
 CONFIG = """
 [box]
 id = "casa-0001"
@@ -40,12 +27,6 @@ url = "mqtt://127.0.0.1"
 name = "north"
 driver = "fake"
 options = {{}}
-"""
-UPDATE = """
-[update]
-feed = "{feed}"
-public_key = "{key}"
-ca = "{ca}"
 """
 
 
@@ -175,6 +156,8 @@ def test_another_signer_is_refused(box: Box, tmp_path: Path) -> None:
         (["/nowhere.raucb"], "/nowhere.raucb: no such file"),
         (["ftp://host/x.raucb"], "'ftp://host/x.raucb': not an address; allowed: https://"),
         (["https:///x.raucb"], "not an address"),
+        (["http://[::1"], "'http://[::1': not an address; allowed: https://"),
+        (["http://127.0.0.1:99999/x"], "'http://127.0.0.1:99999/x': not an address"),
         (["x.raucb", "--sha256", "12"], "--sha256 '12': allowed: 64 hexadecimal digits"),
     ],
 )
@@ -265,206 +248,6 @@ def test_two_updates_at_once_are_one_too_many(box: Box, newer: Path) -> None:
     with Updater(box.root, Rauc()).alone():
         done = box.vigie("install", newer)
     was_refused(box, done.returncode, done.stderr, "another update is under way", 2)
-
-
-@pytest.fixture
-def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
-    """A server with a certificate of its own, and the file that vouches for it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, key_file = tmp_path / "server.pem", tmp_path / "server.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    server = FileServer((certificate, key_file))
-    yield server, certificate
-    server.close()
-
-
-class Centre:
-    """The centre's feed, and the configuration of a box that asks it."""
-
-    def __init__(self, server: FileServer, ca: Path, folder: Path) -> None:
-        self.server = server
-        self.config = folder / "vigie.toml"
-        key = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
-        self.config.write_text(
-            CONFIG.format() + UPDATE.format(feed=server.url("/feed"), key=key, ca=ca.name)
-        )
-
-    def offers(self, bundle: Path, signer: Ed25519PrivateKey = KEY, **more: object) -> None:
-        data = bundle.read_bytes()
-        self.server.files["/new.raucb"] = data
-        release = {
-            "version": "2.0.0",
-            "compatible": COMPATIBLE,
-            "url": self.server.url("/new.raucb"),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "share_percent": 100,
-            **more,
-        }
-        text = msgspec.json.encode({"v": 1, "kind": "vigie-feed", "releases": [release]})
-        line = base64.b64encode(signer.sign(text)) + b"\n"
-        self.server.files["/feed"] = line + text
-
-
-@pytest.fixture
-def centre(https: tuple[FileServer, Path], tmp_path: Path) -> Centre:
-    return Centre(*https, tmp_path)
-
-
-def test_what_the_feed_offers_is_fetched_checked_and_installed(
-    box: Box, centre: Centre, newer: Path
-) -> None:
-    centre.offers(newer)
-    done = box.vigie("check", "--config", centre.config, "--now")
-    said = (done.stdout + done.stderr).replace("nothing updated", "not installed")
-    if CAN_MOUNT_VERITY:
-        assert box.holds("B", "2.0.0")
-    else:
-        was_installed(box, done.returncode, said)
-
-
-def test_a_bundle_that_cannot_be_installed_is_not_fetched_again_each_hour(
-    box: Box, centre: Centre, tmp_path: Path, authority: Authority
-) -> None:
-    centre.offers(authority.bundle(tmp_path / "bad.raucb", "2.0.0", compatible="other"))
-    for _ in range(2):
-        done = box.vigie("check", "--config", centre.config, "--now")
-        assert done.returncode == 1
-        assert f"for other; this box is {COMPATIBLE}" in done.stderr
-    assert len(centre.server.ranges) == 3, "two feeds and one bundle"
-
-
-class Reboots:
-    """The board is asked to reboot; how often."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def __call__(self) -> None:
-        self.asked += 1
-
-
-NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
-DAY = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-
-
-def looks(box: Box, centre: Centre, now: datetime | None, reboots: Reboots) -> str:
-    """What the timer does."""
-    steps = Steps(
-        fetched=lambda _done, _total: None,
-        checked=lambda _done, _total: None,
-        installed=lambda _percent, _step: None,
-    )
-    means = Means(now=now, steps=steps, wait=lambda _seconds: True, reboot=reboots)
-    return follow(
-        Updater(box.root, Rauc(("-c", str(box.conf)))), configuration.load(centre.config), means
-    )
-
-
-@pytest.mark.parametrize("now", [DAY, None], ids=["by day", "without a clock"])
-def test_outside_the_window_it_is_fetched_once_and_not_installed(
-    box: Box,
-    centre: Centre,
-    newer: Path,
-    now: datetime | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
-    centre.offers(newer)
-    reboots = Reboots()
-    for _ in range(2):
-        told = looks(box, centre, now, reboots)
-        assert told == "version 2.0.0 lies ready; it is installed within 01:30-04:30"
-    assert len(centre.server.ranges) == 3, "two feeds and one bundle"
-    assert box.is_empty("B")
-    assert reboots.asked == 0
-
-
-def test_what_is_installed_waits_for_the_window_to_reboot(
-    box: Box, centre: Centre, newer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", box.environ["DBUS_SYSTEM_BUS_ADDRESS"])
-    centre.offers(newer)
-    installed(box)
-    reboots = Reboots()
-    told = looks(box, centre, DAY, reboots)
-    assert (told, reboots.asked) == (
-        "version 2.0.0 is installed; the reboot waits for the window",
-        0,
-    )
-    told = looks(box, centre, NIGHT, reboots)
-    assert (told, reboots.asked) == ("version 2.0.0 is installed; rebooting into it", 1)
-    box.reboot("2.0.0")
-    assert looks(box, centre, NIGHT, reboots) == "slot B is on trial: nothing is looked for"
-    box.reboot("1.0.0")
-    assert looks(box, centre, NIGHT, reboots) == "2.0.0: fell back here before"
-    assert reboots.asked == 1
-    assert len(centre.server.ranges) == 3, "three feeds and no bundle"
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({"share_percent": 0}, "2.0.0: for 0 % of the boxes, and not yet for this one"),
-        ({"version": "1.0.0"}, "nothing newer than 1.0.0"),
-        ({"compatible": "vigie-pi-arm64"}, f"nothing for {COMPATIBLE}"),
-    ],
-)
-def test_what_is_not_for_this_box_is_left_alone(
-    box: Box, centre: Centre, newer: Path, more: dict[str, object], said: str
-) -> None:
-    centre.offers(newer, **more)
-    done = box.vigie("check", "--config", centre.config, "--now")
-    assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
-    assert len(centre.server.ranges) == 1
-
-
-def test_a_feed_of_somebody_else_is_not_believed(box: Box, centre: Centre, newer: Path) -> None:
-    centre.offers(newer, Ed25519PrivateKey.generate())
-    done = box.vigie("check", "--config", centre.config, "--now")
-    was_refused(box, done.returncode, done.stderr, "not signed with the key of [update]")
-
-
-def test_a_server_that_nobody_vouches_for_is_not_believed(
-    box: Box, centre: Centre, newer: Path
-) -> None:
-    centre.offers(newer)
-    text = centre.config.read_text()
-    centre.config.write_text(
-        "\n".join(line for line in text.splitlines() if not line.startswith("ca = "))
-    )
-    done = box.vigie("check", "--config", centre.config, "--now")
-    was_refused(box, done.returncode, done.stderr, "certificate")
-
-
-def test_a_box_without_a_feed_looks_for_nothing(box: Box, tmp_path: Path) -> None:
-    config = tmp_path / "vigie.toml"
-    config.write_text(CONFIG.format())
-    done = box.vigie("check", "--config", config)
-    assert done.stdout == "no [update] in the configuration: nothing is looked for\n"
 
 
 def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
+from agent.config.heads import HeadConfig
 from agent.control.command import Verb
 from agent.control.desk import Arrival, Desk
 from agent.control.head import Head
@@ -17,7 +18,6 @@ from agent.control.ledger import Ledger
 from agent.control.local_desk import LocalDesk
 from agent.control.verbs.ptz import Mounted, PtzVerb
 from agent.faults import FaultBoard
-from agent.heads_config import HeadConfig
 from agent.model import CommandAccepted, CommandProgress, Reply
 from agent.report import topics
 from agent.report.connection import CommandReceived
@@ -25,7 +25,7 @@ from agent.report.intake import Intake
 from agent.report.mqtt import Session
 from agent.report.payloads import ReplyMessage
 from agent.report.transport import Received, Subscribed
-from agent.stage import Stage, StageThread
+from agent.stages.stage import Stage, StageThread
 from drivers.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
 from tests.whole.report.street import BIRTH, WAIT_S, Client, Hasty, wait_until

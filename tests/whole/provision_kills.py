@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from agent import config
+from agent.config import configuration
 from agent.report import tls
 from tests.settings_files import BOX, CONSOLE_SECRET, GOOD, PASSWORD
 from tests.whole.provision_child import boot, fresh
@@ -35,7 +35,7 @@ def plain(contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def check_whole(tree: Tree) -> None:
     """The agent would start with it, and the pair is one."""
-    loaded = config.load(tree.config / "vigie.toml")
+    loaded = configuration.load(tree.config / "vigie.toml")
     assert tls.context_of(loaded.broker) is not None
     assert set(OF_THE_PAIR) <= tree.contents().keys()
 

@@ -2,8 +2,12 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.__main__ import __file__ as program
@@ -12,6 +16,9 @@ from tests.settings_files import GOOD
 CHECKOUT = Path(program).parents[1]
 USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 """Whose the configuration is: another's than ours where we are root and can choose."""
+
+
+_RUN = "from agent.__main__ import main; raise SystemExit(main())"
 
 
 class Tree:
@@ -49,18 +56,20 @@ class Tree:
         data = settings.encode() if isinstance(settings, str) else settings
         (self.card / "vigie-settings.toml").write_bytes(data)
 
-    def boot(self, expect: int = 0) -> str:
-        """Run the command; what it says at the console of a system that has just started."""
+    def boot(self, expect: int = 0, first: str = "", *, traceback: bool = False) -> str:
+        """Run the command, after these words of Python; what it says at the console of a system that
+        has just started. With `traceback` something goes wrong that nobody foresaw.
+        """
         (self.root / "dev/console").write_text("")
         done = subprocess.run(
-            [sys.executable, "-m", "agent", *self.words],
+            [sys.executable, "-c", f"{first}{_RUN}", *self.words],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == expect, done.stderr
-        assert "Traceback" not in done.stderr
+        assert ("Traceback" in done.stderr) == traceback
         self.said = done.stdout + done.stderr
         return self.console
 
@@ -85,3 +94,14 @@ class Tree:
         return {
             path.name: path.read_bytes() for path in sorted(self.config.iterdir()) if path.is_file()
         }
+
+
+@contextmanager
+def new_tree() -> Iterator[Tree]:
+    """A machine before its first boot, for as long as it is needed."""
+    # Not pytest's own place, which nobody else may enter.
+    folder = Path(tempfile.mkdtemp(prefix="vigie-first-boot-"))
+    try:
+        yield Tree(folder).make()
+    finally:
+        shutil.rmtree(folder)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.clock import SystemClock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report.centre_store import CentreStore
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from agent.watch import Heard, Watch
 
 WAIT_S = 60.0

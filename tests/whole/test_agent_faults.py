@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agent import sources
-from agent.condition import Condition
 from agent.detect import models
+from agent.doors.service_desk import ServiceDesk
 from agent.faults import FaultBoard
-from agent.flight_recorder import FlightRecorder
+from agent.health.condition import Condition
+from agent.health.flight_recorder import FlightRecorder
 from agent.identity import STATE_LOST
 from agent.run import Agent
-from agent.sd_notify import Notifier
 from agent.service.lockout import FREE_TRIES, Lockout
-from agent.service_desk import ServiceDesk
+from agent.stages.sd_notify import Notifier
 from agent.vitals.tree import ROOT
+from agent.wiring import sources
 from tests.conftest import HeldClock
 from tests.whole.rig import CLOCK, CONFIG, drawn
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import attest as attest_module
-from agent.attest import Attest
 from agent.faults import FaultBoard
 from agent.identity import Identity
 from agent.record.chain import Head
 from agent.record.custody import Custody
 from agent.record.receipts import Exported, Gap, Opened, Started, read_line
+from agent.wiring import attest as attest_module
+from agent.wiring.attest import Attest
 from tests.conftest import HeldClock
 
 

@@ -11,15 +11,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from agent import bundle, health_file, selftest_result
 from agent.__main__ import main
+from agent.bundle import support_bundle
 from agent.clock import boot_id
+from agent.doors import selftest_result
+from agent.doors.selftest_result import SelfTestReport
 from agent.errors import BadInput
+from agent.health import health_file
 from agent.identity import Identity
 from agent.model import SelfTestStep
 from agent.record.custody import Custody
 from agent.record.receipts import Serviced
-from agent.selftest_result import SelfTestReport
 from agent.service.bundle import MOST_BYTES, unpack
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
@@ -111,7 +113,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
-        made = bundle.make(
+        made = support_bundle.make(
             folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
         )
     finally:
@@ -174,7 +176,9 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    made = bundle.make(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+    made = support_bundle.make(
+        path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+    )
     assert made.signed_by is None
     assert main(["bundle", "verify", str(made.path)]) == 0
     assert "vigie-bundle-unknown-" in made.path.name
@@ -192,7 +196,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     def refused() -> bytes:
         raise PermissionError(13, "Permission denied", "journalctl")
 
-    made = bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
+    made = support_bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
     told = {one.name: one.why for one in made.left_out}
     assert told["journal.txt"] == "journalctl: Permission denied"
     assert "no good page" in told["flight.ndjson"]
@@ -204,5 +208,7 @@ def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> Non
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BadInput, match="--out"):
-        bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
+        support_bundle.make(
+            config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+        )
     assert main(["bundle"]) == 2

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.clip_desk import SOCKET, ClipDesk, ask
+from agent.doors.clip_desk import SOCKET, ClipDesk, ask
 from agent.record.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
 from agent.record.cut import CannotCut, utc_ns
 from agent.record.keys import KeyFor, make_private_key

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.control.command import Course, Later, Order
 from agent.model import CommandAccepted, CommandProgress
 from agent.report import topics

@@ -15,18 +15,19 @@ import cv2
 import numpy as np
 import pytest
 
-from agent import commission_record, health_file
 from agent.__main__ import main
 from agent.clock import boot_id
-from agent.commission import COLUMNS, ROWS, Site
+from agent.commission import certificate
+from agent.commission.survey import COLUMNS, ROWS, Site
 from agent.control.verbs.snapshot import Shown
+from agent.doors.service_desk import ServiceDesk
 from agent.errors import BadInput
+from agent.health import health_file
 from agent.health_model import HealthReport, OutboxHealth, Vitals
 from agent.identity import Identity
 from agent.record.receipts import Serviced, Viewed, read_line
 from agent.selftest import pattern
-from agent.service_desk import ServiceDesk
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from drivers.media import Frame
 from tests.whole.command_box import CommandBox
 from tests.whole.report.conftest import CLOCK
@@ -163,7 +164,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     said = capsys.readouterr().out
     # The second camera gives nothing, and that is told.
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
-    record, pictures = commission_record.read(out)
+    record, pictures = certificate.read(out)
     north, tram = record.cameras
     assert (record.box, record.by) == ("pole-17", "omar")
     assert (north.width_px, north.height_px, north.masks) == (COLUMNS, ROWS, 1)
@@ -251,7 +252,7 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
     assert "allowed: y, n, or n and a few words" in text
     assert "NOT GOOD: focus of north: the lens is dirty" in text
     assert sum(len(line.rstrip()) > 60 for line in text.splitlines()) > 10  # the picture
-    record, _ = commission_record.read(commission_record.newest(agent.folder))
+    record, _ = certificate.read(certificate.newest(agent.folder))
     parts = [(one.part, one.of, one.good) for one in record.answers]
     assert ("aim", "north", True) in parts
     assert ("focus", "north", False) in parts

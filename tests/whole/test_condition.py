@@ -9,16 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import flight_page, health_file, homecoming, sources
 from agent.clock import ClockTrust, SystemClock
-from agent.dispatch import RESTED
-from agent.flight_page import PAGE_BYTES
-from agent.flight_recorder import NAME, PAGES, read_pages
+from agent.health import flight_page, health_file, homecoming
+from agent.health.flight_page import PAGE_BYTES
+from agent.health.flight_recorder import NAME, PAGES, read_pages
 from agent.health_model import HealthReport
 from agent.report.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
 from agent.run import Agent
-from agent.sd_notify import Notifier
+from agent.stages.sd_notify import Notifier
 from agent.watch import Heard
+from agent.wiring import sources
+from agent.wiring.dispatch import RESTED
 from tests.machine_tree import MachineTree
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import CONFIG, SCENE, Box, Centre, drawn

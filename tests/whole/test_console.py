@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.__main__ import main
 from agent.record.receipts import Serviced, Viewed, read_line
 from agent.service.login import read_challenge
 from tests.pure.test_console_session import hostile, pieces
@@ -365,6 +366,33 @@ def test_with_the_agent_alive_everything_is_asked_of_it(
     assert "Kept until" in hold
     assert "by amina" in seat.do("footage holds")
     assert "amina: footage hold north -1m now a technician was here" in serviced(alive.folder)
+    (held,) = re.findall(r"Kept until \S+ as\s+([\w-]+)\.", hold)
+    assert "may be evicted" in seat.do(f"footage release {held} mistaken")
+    assert "Nothing is held." in seat.do("footage holds")
+
+
+def test_a_box_is_commissioned_over_the_cable(alive: Box, sit: Sit) -> None:
+    seat = sit(alive.folder)
+    seat.log_in()
+    _says(seat, "status", "runs for")
+    assert "this box was never commissioned" in seat.do("commission compare")
+    seat.send(b"commission\r")
+    asked = []
+    while True:
+        screen = seat.until("good? ", "casa-0001> ")
+        if "good? " not in screen:
+            break
+        asked.append(screen.splitlines()[-2])
+        seat.send(b"y\r" if "clock" not in asked[-1] else b"n no time here\r")
+    assert [one.split(":")[0] for one in asked] == [
+        *("aim of north", "focus of north", "masks of north", "head of mast", "link", "clock")
+    ]
+    assert "NOT GOOD: clock: no time here" in screen
+    assert "Written and signed:" in screen
+    (folder,) = (alive.folder / "state" / "commissioned").iterdir()
+    assert main(["commission", "verify", str(folder)]) == 0
+    assert "Commissioned" in seat.do("commission compare")
+    assert "amina: commissioned by amina" in serviced(alive.folder)
 
 
 def test_an_agent_that_hangs_is_told_from_one_that_is_dead(alive: Box, sit: Sit) -> None:

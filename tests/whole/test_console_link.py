@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.console import network, ping
 from agent.service.box import Verdict
 from tests.whole.report.broker import Certificates, Mosquitto, block, free_port

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent import config as configuration
+from agent.config import configuration
 from agent.demo.ptz_demo import PtzRequest, run_ptz_demo
 from agent.demo.ptz_script import (
     AMINA,

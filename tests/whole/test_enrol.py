@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.service.box import CannotDo
 from agent.service.enrolment import Enrolment
 from tests.whole.technician import OUT, Technician, make_box

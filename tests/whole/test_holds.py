@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.config import HoldConfig, RecordConfig
+from agent.config.configuration import HoldConfig, RecordConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.config import CameraConfig, InstitutionConfig
+from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.errors import BadInput
 from agent.record import terms
 from tests.vectors.street import StreetBox

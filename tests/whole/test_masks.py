@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from agent import sources
 from agent.clock import SystemClock
 from agent.detect import picture
 from agent.model import Sight
@@ -21,8 +20,9 @@ from agent.record.catalogue import Entry
 from agent.record.masking import CannotMask
 from agent.report.payloads import HealthMessage
 from agent.run import Agent
-from agent.sd_notify import Notifier
+from agent.stages.sd_notify import Notifier
 from agent.watch import Heard
+from agent.wiring import sources
 from drivers.av_stream import planes
 from drivers.masking import CHROMA, LUMA
 from drivers.media import Corner, Frame

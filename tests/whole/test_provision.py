@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from agent import config
 from agent.__main__ import main
+from agent.config import configuration
 from agent.report import tls
 from tests.settings_files import (
     AUTHORITY,
@@ -29,19 +28,15 @@ from tests.settings_files import (
     key,
     key_pem,
 )
-from tests.whole.provision_tree import CHECKOUT, USER, Tree
+from tests.whole.provision_tree import CHECKOUT, USER, Tree, new_tree
 
 SECRETS = (PASSWORD, CONSOLE_SECRET)
 
 
 @pytest.fixture
 def tree() -> Iterator[Tree]:
-    # Not pytest's own place, which nobody else may enter.
-    folder = Path(tempfile.mkdtemp(prefix="vigie-first-boot-"))
-    try:
-        yield Tree(folder).make()
-    finally:
-        shutil.rmtree(folder)
+    with new_tree() as tree:
+        yield tree
 
 
 @pytest.fixture
@@ -73,7 +68,7 @@ def test_a_card_makes_a_box(tree: Tree) -> None:
     told = tree.boot()
     assert "VIGIE: box casa-0001 is set up" in told
     assert "have casa-0001.csr.pem on the card signed by the centre" in told
-    loaded = config.load(tree.config / "vigie.toml")
+    loaded = configuration.load(tree.config / "vigie.toml")
     assert loaded.box.id == BOX
     assert (tree.config / "north.password").read_text() == PASSWORD
     assert (tree.config / "console.secret").read_text() == CONSOLE_SECRET
@@ -85,7 +80,7 @@ def test_a_card_makes_a_box(tree: Tree) -> None:
 def test_the_agent_starts_with_what_it_is_given_though_nobody_has_signed_its_certificate(
     box: Tree,
 ) -> None:
-    assert tls.context_of(config.load(box.config / "vigie.toml").broker) is not None
+    assert tls.context_of(configuration.load(box.config / "vigie.toml").broker) is not None
     shown = x509.load_pem_x509_certificate((box.config / "box.pem").read_bytes())
     assert shown.issuer == shown.subject
 
@@ -186,7 +181,7 @@ def test_new_settings_are_taken_in_beside_what_stays(box: Tree) -> None:
     left = left.replace("10.0.0.21", "10.0.0.99").replace("north.scene.toml", "gate.toml")
     box.put(left)
     assert "VIGIE: box casa-0001 has new settings" in box.boot()
-    loaded = config.load(box.config / "vigie.toml")
+    loaded = configuration.load(box.config / "vigie.toml")
     assert loaded.camera[0].options["url"] == "rtsp://10.0.0.99/main"
     assert (box.config / "gate.toml").exists()
     assert not (box.config / "north.scene.toml").exists(), "nothing names it any more"
@@ -220,8 +215,27 @@ def test_a_box_that_lost_its_state_comes_back_from_its_card(box: Tree) -> None:
     assert (box.state / "identity/box.key").read_bytes() != signing
     assert request_on(box.card).public_key() != before
     assert not (box.config / "console.secret").exists()
-    loaded = config.load(box.config / "vigie.toml")
+    loaded = configuration.load(box.config / "vigie.toml")
     assert tls.context_of(loaded.broker) is not None, "the agent starts"
+
+
+def test_a_secret_is_told_until_it_is_given(box: Tree) -> None:
+    told = "the box has no 'north.password'"
+    for name in ("north.password", "console.secret"):
+        (box.config / name).unlink()
+    left = (box.card / "vigie-settings.toml").read_text()
+    for host in ("10.0.0.31", "10.0.0.32"):
+        box.put(left.replace("10.0.0.21", host))
+        assert told in box.boot()
+    box.put(left.replace('"north.password" = ""', f'"north.password" = "{PASSWORD}"'))
+    assert told not in box.boot()
+
+
+def test_the_console_may_name_its_secret_by_its_whole_path(tree: Tree) -> None:
+    path = {"secret_file": "/etc/vigie/console.secret"}
+    tree.put(changed(console=path, secrets={"console.secret": ""}))
+    assert "no code opens its console until it is given" in tree.boot()
+    assert not (tree.config / "console.secret").exists()
 
 
 def test_a_signed_certificate_may_come_back_on_the_card(box: Tree) -> None:
@@ -231,7 +245,7 @@ def test_a_signed_certificate_may_come_back_on_the_card(box: Tree) -> None:
     assert "VIGIE: box casa-0001 has new settings" in told
     assert "signed by the centre" not in told
     assert (box.config / "box.pem").read_text() == signed
-    assert tls.context_of(config.load(box.config / "vigie.toml").broker) is not None
+    assert tls.context_of(configuration.load(box.config / "vigie.toml").broker) is not None
     assert not (box.state / "enrol/request.key").exists()
     box.put(changed(files={"box.pem": signed}, health={"every_s": 60}))
     assert "for another key" not in box.boot()
@@ -272,7 +286,7 @@ def test_a_box_whose_card_cannot_be_written_comes_up_and_says_that_the_secrets_s
     (tree.card / f"{BOX}.csr.pem").mkdir()
     told = tree.boot(expect=1)
     assert "casa-0001.csr.pem" in told
-    assert config.load(tree.config / "vigie.toml").box.id == BOX
+    assert configuration.load(tree.config / "vigie.toml").box.id == BOX
     assert PASSWORD in (tree.card / "vigie-settings.toml").read_text()
     (tree.card / f"{BOX}.csr.pem").rmdir()
     tree.boot()

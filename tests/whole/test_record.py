@@ -15,12 +15,12 @@ import av
 import numpy as np
 import pytest
 
-from agent.config import RecordConfig
+from agent.config.configuration import RecordConfig
 from agent.faults import FaultBoard
-from agent.handoff import PacketQueue
 from agent.model import Segment
 from agent.record.recorder import LONGEST_BATCH_NS, RETRY_NS, RecordStage
 from agent.record.recovery import SET_ASIDE, recover, whole_prefix_bytes
+from agent.stages.handoff import PacketQueue
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError

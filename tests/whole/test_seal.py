@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.pretty import pretty_repr
 
-from agent.config import Recipient
+from agent.config.configuration import Recipient
 from agent.errors import BadInput
 from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
 from agent.record.muxer import CannotRecord, check_stream

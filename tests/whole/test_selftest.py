@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import config as configuration
-from agent import selftest_result
-from agent.config import BrokerConfig
+from agent.config import configuration
+from agent.config.configuration import BrokerConfig
 from agent.control.command import Verb
 from agent.control.verbs.selftest import SelfTestVerb
+from agent.doors import selftest_result
+from agent.doors.selftest_door import SelfTestDoor
 from agent.errors import BadInput
 from agent.model import Event, SelfTestStep
 from agent.record.keys import make_private_key
@@ -29,7 +30,6 @@ from agent.selftest import messages, pattern, proofs
 from agent.selftest.proofs import NotProven
 from agent.selftest.rehearsal import Played, Rehearsal
 from agent.selftest.selftest import FOLDER, LOCK, selftest
-from agent.selftest_door import SelfTestDoor
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, open_outbox

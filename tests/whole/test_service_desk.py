@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import local_socket, service_desk
+from agent import local_socket
 from agent.clock import SystemClock
 from agent.control.verbs.snapshot import Shown
+from agent.doors import service_desk
+from agent.doors.service_desk import SOCKET, NoPicture, ServiceDesk
 from agent.faults import FaultBoard
 from agent.service.lockout import Lockout
-from agent.service_desk import SOCKET, NoPicture, ServiceDesk
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from drivers.media import Frame
 from tests.pure.console_rig import street
 from tests.whole.rig import WAIT_S

@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.clock import ClockTrust
-from agent.config import HoldConfig, RecordConfig
+from agent.config.configuration import HoldConfig, RecordConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import run, sources
+from agent import run
 from agent.clock import ClockTrust, SystemClock
+from agent.health.stuck_cameras import BOOT_AT_LEAST_S, REBOOT, RUNS_MOST
 from agent.health_model import HealthReport
 from agent.run import Agent
-from agent.sd_notify import Notifier
-from agent.stuck_cameras import BOOT_AT_LEAST_S, REBOOT, RUNS_MOST
+from agent.stages.sd_notify import Notifier
+from agent.wiring import sources
 from drivers.contracts import Camera, Wanted
 from drivers.errors import DriverError
 from tests.machine_tree import MachineTree

@@ -5,8 +5,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from agent.config.names import Name
 from agent.control.command import Course, Order
-from agent.names import Name
 
 VERB = "gpio"
 

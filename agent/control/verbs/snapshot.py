@@ -10,9 +10,9 @@ from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
+from agent.config.names import Name
 from agent.control.command import Course, Later, Order
 from agent.control.wishes import Asker, Refused
-from agent.names import Name
 from drivers.media import Frame
 
 VERB = "snapshot"

@@ -12,11 +12,12 @@ from agent.service.terminal import Terminal
 from agent.service.words import one_of
 
 NAME = "footage"
-HELP = "what is recorded; keep a span; export it to a USB disk"
+HELP = "what is recorded; keep a span, let go of it; export it to a USB disk"
 USAGE = (
     "footage [CAMERA]                       what lies on the disk",
     "footage holds                          what is kept from eviction",
     'footage hold CAMERA FROM TO "WHY"      keep a span for 30 days',
+    'footage release HOLD "WHY"             let go of what is kept',
     'footage export CAMERA FROM TO "WHY"    to a USB disk',
     f"FROM and TO: {moments.ALLOWED}",
 )
@@ -25,7 +26,7 @@ HOLD_DAYS = 30.0
 
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
-    """List, hold or export."""
+    """List, hold, let go or export."""
     match list(words):
         case []:
             _list(terminal, box, None)
@@ -33,8 +34,13 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
             _holds(terminal, box)
         case ["hold", camera, begin, end, why]:
             _hold(terminal, box, (camera, begin, end, why))
+        case ["release", hold, why]:
+            box.release(hold, _why(why))
+            terminal.say("It may be evicted now.")
         case ["export", camera, begin, end, why]:
             _export(terminal, box, (camera, begin, end, why))
+        case ["release", *_]:
+            raise BadInput('release needs two words: HOLD "WHY"; see footage holds')
         case ["hold" | "export", *_]:
             raise BadInput(f'{words[0]} needs four words: CAMERA FROM TO "WHY"; see help footage')
         case [camera]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.faults import FaultBoard
 from agent.model import LABELS
 from agent.report import transport
@@ -16,7 +16,7 @@ from agent.report.connection import Birth
 from agent.report.mqtt import Session
 from agent.report.outbox import Outbox
 from agent.report.payloads import DeclarationData, Online, StatusMessage
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from agent.watch import Heard, Watch
 from tests.whole.report.conftest import CLOCK, number_of, open_outbox
 

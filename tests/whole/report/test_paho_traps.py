@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report.connection import Birth
 from agent.report.link_error import LinkError
 from agent.report.transport import Accepted, Link
-from agent.stage import StageThread
+from agent.stages.stage import StageThread
 from agent.watch import Heard, Watch
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report import topics
 from agent.report.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.faults import FaultBoard
 from agent.report import outbox_files, topics
 from agent.report.connection import FAREWELL_S, SILENT_CENTRE_S

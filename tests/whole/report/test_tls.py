@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from agent.clock import ClockTrust, SystemClock
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
 from agent.faults import FaultBoard
 from agent.report import tls, transport

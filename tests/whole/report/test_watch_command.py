@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import BrokerConfig
+from agent.config.configuration import BrokerConfig
 from agent.report import topics
 from agent.report.centre_store import CentreStore
 from tests.whole.report.broker import Mosquitto, free_port

@@ -1,0 +1,1 @@
+"""The support bundle: what a box has to tell, gathered without its secrets."""

@@ -1,0 +1,399 @@
+"""The configuration of a box: one TOML file, unknown keys refused.
+
+`docs/configuration.md` shows every key; a test keeps that page and these structs equal.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from agent.config import pins as pins_config
+from agent.config import strict
+from agent.config.heads import HeadConfig
+from agent.config.names import Name
+from agent.config.pins import GpioConfig, Pin
+from agent.config.update import UpdateConfig
+from agent.errors import BadInput
+from agent.model import BOX, CameraEventKind
+
+MAX_AGE_DAYS = 90
+"""No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows
+for video surveillance of places of work (deliberation 350-2013). A person may hold a span longer.
+"""
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+"""Who logs in at the console, as it stands in receipts."""
+
+
+class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[box]`: who this is. `state` is the folder that the agent may write to."""
+
+    id: Name
+    site: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    state: str = "/var/lib/vigie"
+
+
+class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.detect]`: how a camera is watched. `fps` is of the stream's time. `scene` is of a
+    camera that stands still, `scenes` are of one on a head: a file for each preset.
+    """
+
+    enabled: bool = True
+    model: Name = "ssdlite_mobilenet_v2"
+    fps: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    scene: str | None = None
+    scenes: dict[Name, str] = {}
+    snapshots: bool = True
+
+
+Topic = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=200)
+]
+Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+_WHO = ("face", "facial", "plate", "licen", "lpr", "anpr", "alpr")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def tells_who(topic: str) -> bool:
+    """Whether a camera's topic is about who somebody is: faces and number plates. Pure."""
+    return any(word.lower().startswith(_WHO) for word in _WORD.findall(topic))
+
+
+class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.onvif]`: the camera is asked over ONVIF what it reports itself. `events` are the
+    topics that become events here, each by its whole path without prefixes or by the end of it.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/onvif/device_service)?/?$")]
+    username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    events: Annotated[tuple[Topic, ...], msgspec.Meta(max_length=32)] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can tell."""
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together: give both or neither")
+        if _parted(self.url, "http", "https") is None:
+            raise ValueError(f"url = {self.url!r}: no address; allowed: such as http://10.0.0.31")
+        for topic in self.events:
+            if tells_who(topic):
+                raise ValueError(f"events: {topic!r} tells who somebody is; allowed: any other")
+
+
+class InstitutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[camera.institution]`: on whose terms the camera is here. `max_age_h` is how long its footage
+    is kept, the box's where it is left out. `viewers` are the names that may see or export it;
+    where they are left out, everybody who may the others.
+    """
+
+    owner: Words
+    purpose: Words
+    max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] | None = None
+    viewers: Annotated[tuple[Words, ...], msgspec.Meta(max_length=64)] | None = None
+
+    def may_see(self, who: str) -> bool:
+        """Whether somebody may see the camera's pictures, live or recorded."""
+        return self.viewers is None or who in self.viewers
+
+
+class CameraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[camera]]`: one video source. `options` belong to the driver and are checked by it; of
+    these, `path` and what ends in `_file` are paths.
+
+    With `detect_options` a second stream of the same camera is opened with these options, for
+    detection alone, and the first one is only recorded. With `transcode` what is recorded is
+    encoded anew from the masked pictures. `onvif` and `institution` are of a camera that is
+    another's.
+    """
+
+    name: Name
+    driver: str
+    options: dict[str, Any]
+    detect_options: dict[str, Any] | None = None
+    detect: DetectConfig = DetectConfig()
+    record: bool = True
+    transcode: bool = False
+    onvif: OnvifConfig | None = None
+    institution: InstitutionConfig | None = None
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[broker]`: where reports go. `mqtts` needs `ca`, and `certificate` with `key` where the
+    broker asks for them. `ack`: who frees a message, see docs/wire-contract.md.
+    """
+
+    url: str
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 30
+    ack: Literal["auto", "broker"] = "auto"
+
+
+class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[outbox]`: messages that wait for the centre."""
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
+
+
+class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody that footage is sealed for. `public_key` is the base64 of an X25519 public key's 32
+    bytes, or the key as PEM.
+    """
+
+    id: Name
+    public_key: str
+
+
+class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[record]`: the ring of footage. `folder` is relative to the state folder.
+
+    `max_bytes` is for each camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on
+    the disk, though never more than a twentieth of it, or on a small one 500 MB and a fifth. `recipient` names those that footage is
+    sealed for; without one it lies plain.
+    """
+
+    folder: str = "footage"
+    segment_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    flush_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
+    box_max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 64_000_000_000
+    max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] = 72.0
+    reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000_000
+    recipient: Annotated[tuple[Recipient, ...], msgspec.Meta(max_length=16)] = ()
+
+
+class HoldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[hold]`: what an event keeps of the footage: from `pre_s` before it begins until `post_s`
+    after it ends, for `event_days`. Events of other kinds than `kinds` keep nothing.
+    """
+
+    kinds: tuple[CameraEventKind, ...] = (
+        "stopped",
+        "wrong_way",
+        "person_on_carriageway",
+        "crowd",
+        "view_blocked",
+        "view_moved",
+        "camera_lost",
+    )
+    pre_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+    post_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+    event_days: Annotated[float, msgspec.Meta(gt=0, le=MAX_AGE_DAYS)] = 7.0
+
+
+class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[health]`: how often the box says how it is."""
+
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+
+
+class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[console.technician]]`: whose token opens the console. `public_key` is the base64 of an
+    Ed25519 public key's 32 bytes.
+    """
+
+    id: TechnicianName
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[console]`: who may log in at the box. Without the secret's file and without technicians
+    nobody can.
+    """
+
+    secret_file: Annotated[str, msgspec.Meta(min_length=1)] = "console.secret"  # noqa: S105 - a file
+    technician: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=64)] = ()
+    idle_logout_s: Annotated[float, msgspec.Meta(ge=30, le=3600)] = 600.0
+    language: Literal["en", "fr", "ar"] = "en"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    box: BoxConfig
+    broker: BrokerConfig
+    camera: Annotated[tuple[CameraConfig, ...], msgspec.Meta(min_length=1, max_length=16)]
+    outbox: OutboxConfig = OutboxConfig()
+    record: RecordConfig = RecordConfig()
+    hold: HoldConfig = HoldConfig()
+    health: HealthConfig = HealthConfig()
+    head: Annotated[tuple[HeadConfig, ...], msgspec.Meta(max_length=8)] = ()
+    gpio: GpioConfig = GpioConfig()
+    pin: Annotated[tuple[Pin, ...], msgspec.Meta(max_length=32)] = ()
+    console: ConsoleConfig = ConsoleConfig()
+    update: UpdateConfig | None = None
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file; relative paths in it begin at the file's folder, and come out
+    absolute: a library may change the process's own folder while it is loaded.
+
+    Raises BadInput with one line for whatever is wrong.
+    """
+    tables = strict.read_toml(path, "configuration")
+    config = strict.into(tables, Config, str(path))
+    _check(config, str(path))
+    return _anchored(config, path.absolute().parent)
+
+
+def _check(config: Config, where: str) -> None:
+    """What no single field can tell."""
+    names = [camera.name for camera in config.camera]
+    for index, camera in enumerate(config.camera):
+        name = camera.name
+        if name == BOX:
+            raise BadInput(
+                f"{where}: camera[{index}].name = {name!r}: stands for the box itself in events; "
+                "allowed: any other name"
+            )
+        if name in names[:index]:
+            raise BadInput(
+                f"{where}: camera[{index}].name = {name!r}: used by camera"
+                f"[{names.index(name)}] already; allowed: a name of its own for each camera"
+            )
+        terms = camera.institution
+        if terms and terms.max_age_h and terms.max_age_h > config.record.max_age_h:
+            raise BadInput(
+                f"{where}: camera[{index}].institution.max_age_h = {terms.max_age_h:g}: longer than "
+                f"the box keeps anything; allowed: up to record.max_age_h = "
+                f"{config.record.max_age_h:g}"
+            )
+    _check_heads(config, where)
+    check_broker(config.broker, where)
+    if config.update and _parted(config.update.feed, "https") is None:
+        raise BadInput(f"{where}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH")
+    pins_config.check(config.pin, names, where)
+
+
+def _check_heads(config: Config, where: str) -> None:
+    """Heads and cameras must agree on who sits where."""
+    cameras = {camera.name: index for index, camera in enumerate(config.camera)}
+    names: set[str] = set()
+    carried: dict[str, str] = {}
+    for index, head in enumerate(config.head):
+        if head.name in names:
+            raise BadInput(
+                f"{where}: head[{index}].name = {head.name!r}: used by another head already; "
+                "allowed: a name of its own for each head"
+            )
+        names.add(head.name)
+        if head.camera is None:
+            continue
+        if head.camera not in cameras:
+            raise BadInput(
+                f"{where}: head[{index}].camera = {head.camera!r}: no such camera; "
+                f"allowed: {', '.join(cameras)}"
+            )
+        other = carried.setdefault(head.camera, head.name)
+        if other != head.name:
+            raise BadInput(
+                f"{where}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
+                "allowed: one head for each camera"
+            )
+    for camera in config.camera:
+        under = f"{where}: camera[{cameras[camera.name]}].detect"
+        if camera.name in carried and camera.detect.scene is not None:
+            raise BadInput(
+                f"{under}.scene = {camera.detect.scene!r}: the camera sits on head "
+                f"{carried[camera.name]!r}; allowed: scenes, a file for each preset"
+            )
+        if camera.name not in carried and camera.detect.scenes:
+            raise BadInput(f"{under}.scenes: the camera sits on no head; allowed: scene, one file")
+
+
+def _parted(url: str, *schemes: str) -> SplitResult | None:
+    """An address taken apart; None where it is none of these schemes, or lacks a host."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if good else None
+
+
+def check_broker(broker: BrokerConfig, where: str) -> None:
+    """Raise BadInput where the broker's address and its credentials do not go together."""
+    url = _parted(broker.url, "mqtt", "mqtts")
+    if url is None or url.path not in ("", "/") or url.username or url.query:
+        raise BadInput(
+            f"{where}: broker.url = {broker.url!r}: not a broker's address; "
+            "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
+        )
+    if (broker.certificate is None) != (broker.key is None):
+        given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
+        raise BadInput(f"{where}: broker.{missing}: missing; broker.{given} needs it")
+    if url.scheme == "mqtt":
+        for key in ("ca", "certificate"):
+            if getattr(broker, key) is not None:
+                raise BadInput(
+                    f"{where}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
+                )
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The same with relative paths made to begin at `folder`."""
+
+    def at(path: str | None) -> str | None:
+        return None if path is None else str(folder / path)
+
+    broker = msgspec.structs.replace(
+        config.broker,
+        ca=at(config.broker.ca),
+        certificate=at(config.broker.certificate),
+        key=at(config.broker.key),
+        password_file=at(config.broker.password_file),
+    )
+
+    def options(given: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: at(value) if _is_path(key) and isinstance(value, str) else value
+            for key, value in given.items()
+        }
+
+    cameras = tuple(
+        msgspec.structs.replace(
+            camera,
+            options=options(camera.options),
+            detect_options=camera.detect_options and options(camera.detect_options),
+            detect=msgspec.structs.replace(
+                camera.detect,
+                scene=at(camera.detect.scene),
+                scenes={name: str(folder / path) for name, path in camera.detect.scenes.items()},
+            ),
+            onvif=camera.onvif
+            and msgspec.structs.replace(camera.onvif, password_file=at(camera.onvif.password_file)),
+        )
+        for camera in config.camera
+    )
+    heads = tuple(
+        msgspec.structs.replace(head, options=options(head.options)) for head in config.head
+    )
+    box = msgspec.structs.replace(config.box, state=str(folder / config.box.state))
+    update = config.update
+    return msgspec.structs.replace(
+        config,
+        box=box,
+        broker=broker,
+        camera=cameras,
+        head=heads,
+        console=anchored_console(config.console, folder),
+        update=update and msgspec.structs.replace(update, ca=at(update.ca)),
+    )
+
+
+def anchored_console(console: ConsoleConfig, folder: Path) -> ConsoleConfig:
+    """`[console]` with its path made to begin at `folder`."""
+    return msgspec.structs.replace(console, secret_file=str(folder / console.secret_file))
+
+
+def _is_path(key: str) -> bool:
+    return key == "path" or key.endswith("_file")

@@ -1,0 +1,137 @@
+"""`[[head]]`: the pan-tilt heads of a box, their tours and their bounds."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from agent.config.names import Name
+
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+EVERY_DAY: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+PanDeg = Annotated[float, msgspec.Meta(ge=-180, le=180)]
+TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]
+
+
+class Sector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[head.forbidden]]`: what may not be in the picture. From the first pan to the right until
+    the second, over the back where the first is the larger, and between two tilts. With `cross`
+    the head may pass over it, and only not rest there.
+    """
+
+    name: Name
+    pan_deg: tuple[PanDeg, PanDeg]
+    tilt_deg: tuple[TiltDeg, TiltDeg] = (-90.0, 90.0)
+    cross: bool = False
+
+
+class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.fov_deg]`: the width of the camera's picture at both ends of its zoom. `aspect` is its
+    width over its height.
+    """
+
+    wide: Annotated[float, msgspec.Meta(gt=0, lt=170)]
+    tele: Annotated[float, msgspec.Meta(gt=0, lt=170)]
+    aspect: Annotated[float, msgspec.Meta(ge=0.5, le=4)] = 16 / 9
+
+
+class Sun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.sun]`: where the head stands, so that it does not look into the sun. `north_deg` is
+    the pan at which it looks to true north; `margin_deg` is kept around the sun's centre, beside
+    the half of the picture.
+    """
+
+    latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    north_deg: PanDeg = 0.0
+    margin_deg: Annotated[float, msgspec.Meta(gt=0, le=45)] = 5.0
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.promise]`: how far its maker says that the head moves before it is worn; what he does
+    not say stays away. `degrees` are of the axis that moved further, `starts` of both.
+    """
+
+    degrees: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    starts: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class TourStop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[head.tour.stop]]`: a preset, how fast to go there, and how long to stay."""
+
+    preset: Name
+    dwell_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 20.0
+    speed: Share = 0.5
+
+
+class TourConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[head.tour]]`: presets one after the other. With `begin` and `end`, by the head's `time_zone`,
+    it runs by itself between them on these days, over midnight where `end` is the earlier, and for
+    24 h where both are the same; without them it runs when it is told to.
+    """
+
+    name: Name
+    stop: Annotated[tuple[TourStop, ...], msgspec.Meta(min_length=1, max_length=64)]
+    begin: TimeOfDay | None = None
+    end: TimeOfDay | None = None
+    days: tuple[Day, ...] = EVERY_DAY
+    order: Literal["forward", "back_and_forth", "shuffled"] = "forward"
+
+
+class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.sweep]`: the round look that becomes a panorama. `overlap` is the share of one picture
+    that the next one shows again.
+    """
+
+    tilt_deg: TiltDeg = 0.0
+    zoom: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    speed: Share = 0.5
+    overlap: Annotated[float, msgspec.Meta(ge=0.1, le=0.8)] = 0.35
+
+
+class TrackingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[head.tracking]`: whether the head may follow a road user whom an operator has chosen.
+
+    It needs `fov_deg`. `zoom_max` is how far it zooms in. Whom it has lost it waits for during
+    `hold_s`, and nobody is followed for longer than `longest_s`.
+    """
+
+    enabled: bool = False
+    zoom_max: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.4
+    hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 4.0
+    longest_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
+
+
+class HeadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One head. `camera` is the one that sits on it. `options` belong to the driver and are checked
+    by it.
+    """
+
+    name: Name
+    driver: str
+    camera: Name | None = None
+    options: dict[str, Any] = {}
+    lease_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+    """How long who took the head keeps it after his last word."""
+    longest_move_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 20.0
+    settle_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
+    """After a move, until the picture counts as at rest."""
+    dead_zone: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05
+    """A smaller share of the top speed is none."""
+    brake_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.5
+    """From the word to stop until it stands, at its fastest."""
+    home: Name | None = None
+    """The preset that it goes to when nobody wants anything of it for `home_after_s`."""
+    home_after_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 300.0
+    fov_deg: FieldOfView | None = None
+    forbidden: Annotated[tuple[Sector, ...], msgspec.Meta(max_length=32)] = ()
+    sun: Sun | None = None
+    promise: Promise = Promise()
+    time_zone: str = "UTC"
+    """Whose wall clock the tours go by, as the IANA names it."""
+    tour: Annotated[tuple[TourConfig, ...], msgspec.Meta(max_length=16)] = ()
+    sweep: SweepConfig = SweepConfig()
+    tracking: TrackingConfig = TrackingConfig()

@@ -1,0 +1,187 @@
+"""`[gpio]` and `[[pin]]`: the contacts, lamps, relays and fans of a box.
+
+Pure; `docs/pins.md` shows every kind.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+from agent.config.names import Name
+from agent.errors import BadInput
+from drivers.contracts import Line
+
+PinNumber = Annotated[int, msgspec.Meta(ge=0, le=53)]
+"""As the chip counts: 0 to 53 are there on a BCM2711, and on an RP1. The header has 0 to 27."""
+
+DebounceSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
+LongestSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Celsius = Annotated[float, msgspec.Meta(ge=-40, le=110)]
+
+
+class GpioConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[gpio]`: whose pins they are. `options` belong to the driver and are checked by it."""
+
+    driver: str = "gpio"
+    options: dict[str, Any] = {}
+
+
+class _Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every pin has; see `drivers.contracts.Line`."""
+
+    name: Name
+    pin: PinNumber
+    active_low: bool = False
+
+
+class _Input(_Pin, frozen=True, kw_only=True):
+    """A contact. Without a pull of the chip it needs a resistor."""
+
+    pull: Literal["up", "down", "none"] = "up"
+
+
+class DoorPin(_Input, frozen=True, kw_only=True, tag="door"):
+    """Active: the door is open."""
+
+    debounce_s: DebounceSeconds = 0.1
+
+
+class ShockPin(_Input, frozen=True, kw_only=True, tag="shock"):
+    """A pulse: the box was struck. Pulses that follow each other within `quiet_s` are one shock,
+    and the fault stays for `fault_s`.
+    """
+
+    quiet_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 2.0
+    fault_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
+
+
+class PowerGoodPin(_Input, frozen=True, kw_only=True, tag="power_good"):
+    """Active: the mains is there."""
+
+    debounce_s: DebounceSeconds = 1.0
+
+
+class UpsLowPin(_Input, frozen=True, kw_only=True, tag="ups_low"):
+    """Active: the battery is nearly empty."""
+
+    debounce_s: DebounceSeconds = 1.0
+
+
+class StatusLedPin(_Pin, frozen=True, kw_only=True, tag="status_led"):
+    """Shows the fault codes, see docs/runbook.md."""
+
+
+class FanPin(_Pin, frozen=True, kw_only=True, tag="fan"):
+    """Runs from `on_celsius` of the processor until `off_celsius`, and while nobody knows."""
+
+    on_celsius: Celsius = 65.0
+    off_celsius: Celsius = 55.0
+
+
+class HeaterPin(_Pin, frozen=True, kw_only=True, tag="heater"):
+    """Heats from `on_celsius` of the processor up to `off_celsius`; not while a fan runs."""
+
+    on_celsius: Celsius = 5.0
+    off_celsius: Celsius = 15.0
+
+
+class IrLampPin(_Pin, frozen=True, kw_only=True, tag="ir_lamp"):
+    """Active while `camera` takes its pictures for darkness."""
+
+    camera: Name
+
+
+class IrCutPin(_Pin, frozen=True, kw_only=True, tag="ir_cut"):
+    """Active while `camera` takes its pictures for darkness: the filter is out of the light."""
+
+    camera: Name
+
+
+class SirenPin(_Pin, frozen=True, kw_only=True, tag="siren"):
+    """A relay for noise. Only where it is `switchable` can a command switch it."""
+
+    longest_on_s: LongestSeconds = 60.0
+    switchable: bool = False
+
+
+class BeaconPin(_Pin, frozen=True, kw_only=True, tag="beacon"):
+    """A relay for light. Only where it is `switchable` can a command switch it."""
+
+    longest_on_s: LongestSeconds = 600.0
+    switchable: bool = False
+
+
+Input: TypeAlias = DoorPin | ShockPin | PowerGoodPin | UpsLowPin
+Output: TypeAlias = StatusLedPin | FanPin | HeaterPin | IrLampPin | IrCutPin | SirenPin | BeaconPin
+Pin: TypeAlias = Input | Output
+"""`[[pin]]`: `kind` says which of them it is."""
+
+
+def lines(pins: Sequence[Pin]) -> tuple[Line, ...]:
+    """What a driver opens for these pins."""
+    return tuple(
+        Line(
+            name=pin.name,
+            pin=pin.pin,
+            direction="in" if isinstance(pin, _Input) else "out",
+            active_low=pin.active_low,
+            pull=pin.pull if isinstance(pin, _Input) else "none",
+        )
+        for pin in pins
+    )
+
+
+def outputs(pins: Sequence[Pin]) -> tuple[Line, ...]:
+    """The lines that must not stay as they are when the agent dies. Inactive is safe for each."""
+    return tuple(line for line in lines(pins) if line.direction == "out")
+
+
+def switchable(pins: Sequence[Pin]) -> dict[str, bool]:
+    """Every pin's name, and whether a command may switch it."""
+    return {pin.name: isinstance(pin, SirenPin | BeaconPin) and pin.switchable for pin in pins}
+
+
+def check(pins: Sequence[Pin], cameras: Collection[str], where: str) -> None:
+    """Raise BadInput for what no single pin can tell. `where` begins the message."""
+    names: dict[str, int] = {}
+    numbers: dict[int, int] = {}
+    for index, pin in enumerate(pins):
+        at = f"{where}: pin[{index}]"
+        if pin.name in names:
+            raise BadInput(
+                f"{at}.name = {pin.name!r}: used by pin[{names[pin.name]}] already; "
+                "allowed: a name of its own for each pin"
+            )
+        if pin.pin in numbers:
+            raise BadInput(
+                f"{at}.pin = {pin.pin}: used by pin[{numbers[pin.pin]}] already; "
+                "allowed: a number of its own for each pin"
+            )
+        names[pin.name], numbers[pin.pin] = index, index
+        if isinstance(pin, IrLampPin | IrCutPin) and pin.camera not in cameras:
+            raise BadInput(
+                f"{at}.camera = {pin.camera!r}: no camera of this name; "
+                f"allowed: {', '.join(map(repr, cameras))}"
+            )
+        if isinstance(pin, FanPin) and pin.off_celsius >= pin.on_celsius:
+            raise BadInput(
+                f"{at}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
+                f"{pin.on_celsius:g}"
+            )
+        if isinstance(pin, HeaterPin):
+            _check_heater(pin, pins, at)
+
+
+def _check_heater(heater: HeaterPin, pins: Sequence[Pin], at: str) -> None:
+    if heater.off_celsius <= heater.on_celsius:
+        raise BadInput(
+            f"{at}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
+            f"{heater.on_celsius:g}"
+        )
+    for fan in pins:
+        if isinstance(fan, FanPin) and heater.off_celsius >= fan.off_celsius:
+            raise BadInput(
+                f"{at}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
+                f"{fan.off_celsius:g} of the fan {fan.name!r}"
+            )

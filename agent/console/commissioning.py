@@ -1,0 +1,44 @@
+"""The as-installed certificate at the console: the parts of `vigie commission`, in the console's words."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent.clock import Clock
+from agent.commission.certificate import Answer
+from agent.service.box import Judged, Part
+from drivers.media import Plane
+
+
+class Commissioning:
+    """Of a box whose agent runs, by who is logged in."""
+
+    def __init__(self, config: Path, clock: Clock, by: str) -> None:
+        # Here, because OpenCV and the models come with it.
+        from agent.commission.survey import Site  # noqa: PLC0415
+
+        self._site = Site(config, clock, by)
+
+    def walk(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+        """Have each part judged, and sign it. What is not good, and where it is written."""
+
+        def judged(answer: Answer, picture: Plane | None) -> Answer:
+            shown = picture if answer.part == "aim" else None
+            said = ask(Part(title=answer.title, found=answer.found, picture=shown))
+            return msgspec.structs.replace(answer, good=said.good, note=said.note)
+
+        written = self._site.commission(judged, None)
+        bad = [answer for answer in written.record.answers if not answer.good]
+        return (
+            f"Written and signed: {written.folder}",
+            *(f"NOT GOOD: {answer.title}: {answer.note or answer.found}" for answer in bad),
+        )
+
+    def compare(self) -> tuple[str, Sequence[tuple[str, str]]]:
+        """When it was judged and by whom, and what is not as it was."""
+        then, found = self._site.compare()
+        return (
+            f"Commissioned {then.made} by {then.by}.",
+            [(f"{one.what} {one.of}" if one.of else one.what, one.said) for one in found],
+        )

@@ -1,0 +1,65 @@
+"""Why the agent is starting: what the last run left behind, and what the board and systemd tell. Pure."""
+
+import msgspec
+
+from agent.health.flight_page import Page
+from agent.report.payloads import RestartCause
+from agent.vitals.words import ResetCause
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to go by. `service_result` is systemd's SERVICE_RESULT of the last run, where
+    the unit has kept it; `crash_records` are the names of files in pstore; `asked_reboot` says why the
+    agent had asked for a reboot, where it had.
+    """
+
+    boot: str
+    service_result: str | None = None
+    reset: ResetCause | None = None
+    crash_records: tuple[str, ...] = ()
+    asked_reboot: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How the run before this one ended, and how we know, in one sentence."""
+
+    cause: RestartCause
+    detail: str
+    new_boot: bool
+
+
+def judge(last: Page, evidence: Evidence) -> Ended:
+    """Out of the last page that was written before this run."""
+    new_boot = last.boot != evidence.boot
+    cause, detail = _judged(last, evidence, new_boot=new_boot)
+    if new_boot and evidence.asked_reboot is not None:
+        # Whether or not the board came to stop in order: a device that hangs may keep it from that.
+        cause, detail = "camera_stuck", evidence.asked_reboot
+    return Ended(cause=cause, detail=detail, new_boot=new_boot)
+
+
+def _judged(last: Page, evidence: Evidence, *, new_boot: bool) -> tuple[RestartCause, str]:
+    if last.mark == "stopped":
+        return "asked", last.why or "it was asked to stop"
+    if new_boot:
+        return _board(evidence)
+    match evidence.service_result:
+        case "watchdog":
+            return "watchdog", "systemd ended it because a vital loop did not turn"
+        case "oom-kill":
+            return "memory", "the kernel ended it for want of memory"
+        case None | "success":
+            return "crash", "it ended without a word, and the board ran on"
+        case result:
+            return "crash", f"it ended without a word, and systemd calls that {result!r}"
+
+
+def _board(evidence: Evidence) -> tuple[RestartCause, str]:
+    if evidence.crash_records:
+        names = ", ".join(evidence.crash_records[:3])
+        return "kernel_crash", f"the kernel has left a record in pstore: {names}"
+    if evidence.reset == "power":
+        return "power_cut", "the board tells of a power-on, and nobody had stopped the agent"
+    if evidence.reset == "watchdog":
+        return "board_watchdog", "the board tells of its watchdog, and nobody had stopped the agent"
+    return "power_cut", "the board was started anew, and nothing tells of another reason"

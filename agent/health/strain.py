@@ -1,0 +1,48 @@
+"""What strains the box, as numbers that do not depend on how large it is. Pure."""
+
+import msgspec
+
+from agent.health_model import DiskHealth, Vitals
+
+FULL_SHARE, FULL_BYTES = 0.02, 300_000_000
+"""A disk with less than the smaller of these free is nearly full. The ring of footage leaves at
+least a twentieth free, or a billion bytes, so what fills the disk then is something else."""
+
+
+class Strain(msgspec.Struct, frozen=True, kw_only=True):
+    """None: unknown.
+
+    `memory_free` and `load_per_core` are shares. `room` is what is free of the disk beside what it
+    takes to be nearly full: 1 is at the edge, 0 is nothing.
+    """
+
+    celsius: float | None = None
+    under_voltage: bool | None = None
+    throttled: bool | None = None
+    memory_free: float | None = None
+    memory_pressure: float | None = None
+    load_per_core: float | None = None
+    room: float | None = None
+    write_ms: float | None = None
+
+
+def strain(vitals: Vitals, disk: DiskHealth) -> Strain:
+    """Out of what was read."""
+    room = None
+    if vitals.disk_free_bytes is not None and vitals.disk_total_bytes:
+        edge = min(vitals.disk_total_bytes * FULL_SHARE, FULL_BYTES)
+        room = vitals.disk_free_bytes / edge
+    return Strain(
+        celsius=vitals.soc_celsius,
+        under_voltage=vitals.under_voltage,
+        throttled=vitals.throttled,
+        memory_free=_share(vitals.memory_available_bytes, vitals.memory_total_bytes),
+        memory_pressure=vitals.memory_pressure,
+        load_per_core=_share(vitals.load_1min, vitals.cores),
+        room=room,
+        write_ms=disk.write_ms,
+    )
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole

@@ -1,0 +1,204 @@
+"""The wiring of what the box moves and switches: its heads, its pins, and who may command them.
+
+Most boxes turn nothing and switch nothing. What moves heads, drives pins and guards them is loaded
+where it is fitted: with what it brings it takes more memory than the box's own code.
+"""
+
+import random
+from typing import Protocol
+
+from agent.clock import Clock
+from agent.config.pins import outputs, switchable
+from agent.control.command import Verb
+from agent.control.desk import Arrival, Desk
+from agent.control.ledger import Ledger
+from agent.control.local_desk import LocalDesk
+from agent.control.verbs.snapshot import SnapshotVerb
+from agent.faults import FaultBoard
+from agent.health_model import CommandHealth, HeadHealth, PinHealth
+from agent.model import Sight
+from agent.report.connection import CommandReceived
+from agent.report.payloads import HeadAbility, PinAbility
+from agent.stages.stage import Stage
+from agent.wiring.fittings import Fittings, PinFitting
+from agent.wiring.ties import Ties
+from drivers.media import Frame
+
+COMMANDS = "commands.db"
+
+
+class HeadsFitted(Protocol):
+    """See `agent.wiring.heads.Heads`."""
+
+    @property
+    def verb(self) -> Verb:
+        """What commands them."""
+        ...
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One for each."""
+        ...
+
+    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+        """A frame that detection has looked at, and what it saw."""
+        ...
+
+    def health(self) -> tuple[HeadHealth, ...]:
+        """Of each."""
+        ...
+
+    def abilities(self) -> tuple[HeadAbility, ...]:
+        """For the birth."""
+        ...
+
+
+class PinsFitted(Stage, Protocol):
+    """See `agent.control.pins.Pins`."""
+
+    def drive(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
+        """Switch one."""
+        ...
+
+    def health(self) -> PinHealth:
+        """Of them all."""
+        ...
+
+
+class Guarding(Stage, Protocol):
+    """See `agent.control.guard_stage.GuardStage`."""
+
+    def stand(self) -> None:
+        """Put the guard there."""
+        ...
+
+
+class Hands:
+    """Heads, pins and commands of one box. Any thread may ask for health and give commands."""
+
+    def __init__(
+        self,
+        fittings: Fittings,
+        ties: Ties,
+        clock: Clock,
+        faults: FaultBoard,
+        rng: random.Random,
+    ) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._ties = ties
+        self._heads = self._mount(fittings, rng) if fittings.heads else None
+        self._pin_config = fittings.pins
+        self._pins = None if fittings.pins is None else self._open_pins(fittings.pins)
+        self._snapshots = SnapshotVerb(
+            ties.cameras, ties.encode, ties.gallery.snapshot, ties.gallery.snapshot_viewed
+        )
+        self.guard = _guard(fittings)
+        """Stops what moves when the agent dies. It stands before the others, and goes after them;
+        None where nothing moves."""
+        self._desk = Desk(self._verbs(), Ledger(ties.state / COMMANDS, clock, faults), clock)
+        self._local = LocalDesk(ties.state, self._desk.take, clock, ties.new_id)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that bring commands first, then those that obey them."""
+        heads = () if self._heads is None else self._heads.stages
+        pins = () if self._pins is None else (self._pins,)
+        return (self._local, *self._desk.stages, *heads, *pins)
+
+    def on_command(self, received: CommandReceived) -> None:
+        """A command came over MQTT. Never blocks."""
+        arrival = Arrival(
+            verb=received.verb,
+            payload=received.payload,
+            via="MQTT",
+            answer=lambda reply: self._ties.reply(reply, received),
+            retained=received.retained,
+        )
+        self._desk.take(arrival)
+
+    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+        """A frame that detection has looked at, and what it saw."""
+        self._snapshots.offer(camera, frame)
+        if self._heads is not None:
+            self._heads.on_sight(camera, frame, sight)
+
+    def commands_health(self) -> CommandHealth:
+        """Of the commands."""
+        return self._desk.health()
+
+    def heads_health(self) -> tuple[HeadHealth, ...]:
+        """Of each head."""
+        return () if self._heads is None else self._heads.health()
+
+    def pins_health(self) -> PinHealth | None:
+        """Of the pins, None where the box has none."""
+        return None if self._pins is None else self._pins.health()
+
+    def head_abilities(self) -> tuple[HeadAbility, ...]:
+        """For the birth."""
+        return () if self._heads is None else self._heads.abilities()
+
+    def pin_abilities(self) -> tuple[PinAbility, ...]:
+        """For the birth."""
+        if self._pin_config is None:
+            return ()
+        may = switchable(self._pin_config.pins)
+        return tuple(
+            PinAbility(
+                name=pin.name,
+                kind=str(type(pin).__struct_config__.tag),
+                switchable=may[pin.name],
+            )
+            for pin in self._pin_config.pins
+        )
+
+    def _mount(self, fittings: Fittings, rng: random.Random) -> HeadsFitted:
+        from agent.wiring.heads import Heads  # noqa: PLC0415 - see the top
+
+        return Heads(fittings, self._ties, self._clock, self._faults, rng)
+
+    def _verbs(self) -> list[Verb]:
+        verbs: list[Verb] = [self._snapshots, *self._ties.verbs]
+        if self._heads is not None:
+            verbs.append(self._heads.verb)
+        if self._pins is not None:
+            from agent.control.verbs.gpio import GpioVerb  # noqa: PLC0415 - see the top
+
+            verbs.append(GpioVerb(self._pins.drive))
+        return verbs
+
+    def _open_pins(self, fitting: PinFitting) -> PinsFitted:
+        from agent.control.pins import Pins  # noqa: PLC0415 - see the top
+
+        return Pins(
+            fitting.pins,
+            fitting.open_gpio,
+            self._clock.boottime_ns,
+            self._faults,
+            new_id=self._ties.new_id,
+            on_event=self._ties.event,
+            celsius=self._ties.celsius,
+            night=self._ties.night,
+        )
+
+
+def _guard(fittings: Fittings) -> Guarding | None:
+    """What stops and lets go when the agent dies, None where nothing moves and nothing is switched."""
+    switched = () if fittings.pins is None else outputs(fittings.pins.pins)
+    if not fittings.heads and not switched:
+        return None
+    from agent.control.guard_stage import Duties, GuardStage, HeadDuty, PinsDuty  # noqa: PLC0415 - see the top
+
+    heads = tuple(
+        HeadDuty(name=one.config.name, driver=one.config.driver, options=one.config.options)
+        for one in fittings.heads
+    )
+    pins = None
+    if fittings.pins is not None and switched:
+        pins = PinsDuty(
+            driver=fittings.pins.config.driver,
+            options=fittings.pins.config.options,
+            lines=switched,
+        )
+    return GuardStage(Duties(heads=heads, pins=pins))

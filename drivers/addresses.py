@@ -1,0 +1,13 @@
+"""Addresses that a person wrote. Pure."""
+
+from urllib.parse import urlsplit
+
+
+def check_address(url: str, allowed: str) -> None:
+    """Raise ValueError where one cannot be taken apart, such as a bracket that is never closed or a port
+    that is none. What is wrong is told, and not the address, in which a password may stand.
+    """
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"url: {error}; allowed: {allowed}") from error

@@ -1,0 +1,66 @@
+"""The marks that tell whether a disk is as large as it says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.flash import marks, writing
+from agent.flash.writing import PAGE
+
+MIB = 1 << 20
+GIB = 1 << 30
+GB = 1_000_000_000
+
+
+def is_found(image_bytes: int, disk_bytes: int, real_bytes: int) -> bool:
+    """Whether on a disk that begins again at its real end a mark is gone: it lies where the image, or
+    what is written behind it, or another mark does.
+    """
+    written_end = writing.behind(image_bytes, disk_bytes)[0][1]
+    seen: set[int] = set()
+    for place in marks.places(image_bytes, disk_bytes):
+        at = place % real_bytes
+        if (place >= real_bytes and at < written_end) or at in seen:
+            return True
+        seen.add(at)
+    return False
+
+
+@given(
+    image_bytes=st.integers(min_value=20 * MIB, max_value=4 * GIB).map(lambda n: n // 512 * 512),
+    times=st.floats(min_value=1.01, max_value=30),
+    real=st.floats(min_value=0, max_value=1),
+)
+def test_up_to_thirty_images_long_no_lie_is_missed_whatever_the_real_size(
+    image_bytes: int, times: float, real: float
+) -> None:
+    disk_bytes = int(image_bytes * times) // 512 * 512
+    if not marks.places(image_bytes, disk_bytes):
+        return
+    most = disk_bytes - 2 * PAGE
+    real_bytes = int(image_bytes + real * (most - image_bytes)) // 512 * 512
+    assert is_found(image_bytes, disk_bytes, real_bytes)
+
+
+@pytest.mark.parametrize("real_bytes", [4 * GIB, 8 * GIB, 16 * GIB, 64 * GIB, 7_948_206_080])
+@pytest.mark.parametrize("disk_bytes", [32 * GB, 128 * GB, 256 * GIB, 512 * GB, 2000 * GB])
+def test_a_card_that_is_sold_as_a_larger_one_is_found(real_bytes: int, disk_bytes: int) -> None:
+    assert real_bytes > disk_bytes or is_found(3 * GB, disk_bytes, real_bytes)
+
+
+@given(
+    image_bytes=st.integers(min_value=1, max_value=8 * GIB // 512).map(lambda n: n * 512),
+    room=st.integers(min_value=0, max_value=4000 * GIB // 512).map(lambda n: n * 512),
+)
+def test_marks_are_few_and_lie_upon_nothing_that_is_written_before_they_are_read(
+    image_bytes: int, room: int
+) -> None:
+    disk_bytes = image_bytes + room
+    found = marks.places(image_bytes, disk_bytes)
+    assert len(found) < 90
+    assert found == tuple(sorted(set(found)))
+    assert all(place % PAGE == 0 for place in found)
+    if found:
+        (_, begin), (last, end) = writing.behind(image_bytes, disk_bytes)
+        assert all(begin <= place and place + PAGE <= end for place in found)
+        assert {place for place in found if place >= last} == {last, (end - PAGE) // PAGE * PAGE}

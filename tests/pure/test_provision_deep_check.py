@@ -1,0 +1,25 @@
+"""A settings file is laid out to be checked, its secrets too: on no disk, where there is memory for it."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from agent.provision.deep_check import MEMORY, in_memory
+from agent.provision.settings import FILE_NAME, parse
+from tests.settings_files import GOOD
+
+
+@pytest.mark.skipif(in_memory(MEMORY) is None, reason="needs a folder in memory")
+def test_no_secret_comes_onto_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no place for temporary files but that in memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert parse(GOOD.encode(), FILE_NAME).has_secrets
+
+
+def test_where_there_is_no_memory_the_system_chooses(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert in_memory(tmp_path) == tmp_path
+    assert in_memory(file) is None
+    assert in_memory(tmp_path / "none") is None

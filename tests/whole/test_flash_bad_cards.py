@@ -1,0 +1,317 @@
+"""`vigie flash` onto cards that lie, wear out or are pulled out, and stopped in the middle."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.flash import gpt
+from agent.flash.target import Target
+from tests.whole import flash_image
+from tests.whole.flash_image import MIB, SETTINGS
+
+Told = pytest.CaptureFixture[str]
+IMAGE = "vigie-virt-amd64.raw"
+HALF = "it is half written and starts no box: flash it again"
+UNSAFE = (
+    "its partition table could not be taken off: it may start, and must not be used: flash it again"
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flash_image.skip_without_tools()
+    return flash_image.make(tmp_path_factory.mktemp("image") / IMAGE)
+
+
+@pytest.fixture
+def bench(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an image and settings, which is where we are."""
+    for name in (made.name, f"{made.name}.sha256"):
+        flash_image.run("cp", "--sparse=always", made.parent / name, tmp_path / name)
+    (tmp_path / "casa-0001.toml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def flash(image: str = IMAGE) -> int:
+    return main(["flash", "--settings", "casa-0001.toml", image, "card.raw"])
+
+
+def flash_onto(kind: type[Target], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0) -> int:
+    """Onto a card of that kind, which says that it is so large."""
+    monkeypatch.setattr("agent.flash.flashing.Target", kind)
+    if size_bytes:
+        with Path("card.raw").open("wb") as file:
+            file.truncate(size_bytes)
+    return flash()
+
+
+def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
+    bench: Path, capsys: Told
+) -> None:
+    packed = flash_image.packed(bench / "vigie-virt-amd64.raw", "zst")
+    with packed.open("r+b") as file:
+        file.truncate(packed.stat().st_size // 2)
+    flash_image.write_sum(packed)
+    assert flash(packed.name) == 1
+    told = capsys.readouterr().err
+    assert "vigie-virt-amd64.raw.zst: damaged: " in told
+    assert "card.raw: it is half written and starts no box: flash it again" in told
+    assert_no_table(bench / "card.raw")
+
+
+class WornOut(Target):
+    """A card that keeps one bit as it likes."""
+
+    AT = 12 * MIB + 77
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset <= self.AT < offset + len(data):
+            changed = bytearray(data)
+            changed[self.AT - offset] ^= 0x10
+            data = bytes(changed)
+        super().write(offset, data)
+
+
+def test_one_bit_that_is_not_as_it_was_written_is_found(
+    bench: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert flash_onto(WornOut, monkeypatch) == 1
+    told = capsys.readouterr().err
+    assert f"holds something else than was written, between byte {12 * MIB} and {16 * MIB}" in told
+    assert "it is half written and starts no box" in told
+    assert_no_table(bench / "card.raw")
+
+
+class Wraps(Target):
+    """A card that has 32 MiB, whatever it says: what is behind lands at its begin again."""
+
+    REAL = 32 * MIB
+
+    def write(self, offset: int, data: bytes) -> None:
+        while data:
+            at = offset % self.REAL
+            size = min(len(data), self.REAL - at)
+            super().write(at, data[:size])
+            offset, data = offset + size, data[size:]
+
+    def read(self, offset: int, size: int) -> bytes:
+        at = offset % self.REAL
+        here = super().read(at, min(size, self.REAL - at))
+        return here + self.read(offset + len(here), size - len(here)) if len(here) < size else here
+
+
+class Forgets(Target):
+    """A card that has 32 MiB, whatever it says: what is behind is nowhere."""
+
+    REAL = 32 * MIB
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset, data[: max(self.REAL - offset, 0)])
+
+
+@pytest.mark.parametrize("kind", [Wraps, Forgets])
+@pytest.mark.parametrize("says_mib", [36, 48, 56, 64, 96, 128, 256])
+def test_a_card_that_is_smaller_than_it_says_is_found(
+    bench: Path,
+    capsys: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Target],
+    says_mib: int,
+) -> None:
+    assert flash_onto(kind, monkeypatch, says_mib * MIB) == 1
+    told = capsys.readouterr().err
+    assert "not as large as it says" in told
+    assert HALF in told
+    assert_no_table(bench / "card.raw")
+
+
+@pytest.mark.parametrize("says_mib", [36, 48, 64, 256])
+def test_of_what_tells_a_card_s_size_nothing_is_left_on_it(bench: Path, says_mib: int) -> None:
+    card = bench / "card.raw"
+    with card.open("wb") as file:
+        file.truncate(says_mib * MIB)
+    assert flash() == 0
+    data = card.read_bytes()
+    table_bytes = 33 * 512
+    assert not any(data[(bench / IMAGE).stat().st_size : len(data) - table_bytes])
+    assert any(data[-table_bytes:])
+
+
+class Struck(Target):
+    """A card to which something happens, once or from then on, when it is written to or read."""
+
+    def __init__(self, path: Path, handle: int, size_bytes: int) -> None:
+        super().__init__(path, handle, size_bytes)
+        self.has_table = False
+
+    def strike(self) -> None:
+        raise OSError(5, "Input/output error")
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset, data)
+        if offset == 0:
+            self.has_table = any(data[: gpt.HEAD_BYTES])
+
+
+class PulledOut(Struck):
+    """It is pulled out while it is written."""
+
+    gone = False
+
+    def write(self, offset: int, data: bytes) -> None:
+        self.gone |= offset >= 12 * MIB and any(data)
+        if self.gone:
+            self.strike()
+        super().write(offset, data)
+
+
+class PulledOutAtOnce(Struck):
+    """It has the table of what was on it before."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        self.strike()
+
+
+class PulledOutWhenRead(Struck):
+    """It is pulled out while what was written to it is read."""
+
+    gone = False
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self.gone:
+            self.strike()
+        super().write(offset, data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        self.gone |= offset == 0
+        if self.gone:
+            self.strike()
+        return super().read(offset, size)
+
+
+class PulledOutAtTheEnd(PulledOutWhenRead):
+    """It has its table, of which nobody knows whether it is as it was written."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        return super().read(offset, size) if self.has_table else Target.read(self, offset, size)
+
+
+class FailsAtTheEnd(Struck):
+    """It has its table, and cannot be read any more."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        if self.has_table:
+            self.strike()
+        return super().read(offset, size)
+
+
+class Stopped(Struck):
+    """Somebody presses Ctrl-C while it is written."""
+
+    def strike(self) -> None:
+        raise KeyboardInterrupt
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset >= 12 * MIB and any(data):
+            self.strike()
+        super().write(offset, data)
+
+
+class StoppedWhenRead(Struck):
+    """Somebody presses Ctrl-C while it is read back."""
+
+    def strike(self) -> None:
+        raise KeyboardInterrupt
+
+    def read(self, offset: int, size: int) -> bytes:
+        if offset == 0:
+            self.strike()
+        return super().read(offset, size)
+
+
+class StoppedAtTheEnd(FailsAtTheEnd):
+    """Somebody presses Ctrl-C when it has its table."""
+
+    def strike(self) -> None:
+        raise KeyboardInterrupt
+
+
+class StoppedTwice(PulledOutAtTheEnd):
+    """Somebody presses Ctrl-C when it has its table, and again."""
+
+    def strike(self) -> None:
+        raise KeyboardInterrupt
+
+
+class Terminated(StoppedAtTheEnd):
+    """The computer shuts down."""
+
+    def strike(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+class HungUp(StoppedAtTheEnd):
+    """The terminal is closed."""
+
+    def strike(self) -> None:
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (PulledOut, 1, f"Input/output error; {HALF}"),
+        (PulledOutWhenRead, 1, f"Input/output error; {HALF}"),
+        (FailsAtTheEnd, 1, f"Input/output error; {HALF}"),
+        (Stopped, 130, f"stopped; {HALF}"),
+        (StoppedWhenRead, 130, f"stopped; {HALF}"),
+        (StoppedAtTheEnd, 130, f"stopped; {HALF}"),
+        (Terminated, 130, f"stopped; {HALF}"),
+        (HungUp, 130, f"stopped; {HALF}"),
+    ],
+)
+def test_whatever_stops_it_it_says_so_and_leaves_no_table(
+    bench: Path,
+    capsys: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Target],
+    code: int,
+    said: str,
+) -> None:
+    assert flash_onto(kind, monkeypatch) == code
+    assert f"card.raw: {said}" in capsys.readouterr().err
+    assert_no_table(bench / "card.raw")
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (PulledOutAtOnce, 1, f"Input/output error; {UNSAFE}"),
+        (PulledOutAtTheEnd, 1, f"Input/output error; {UNSAFE}"),
+        (StoppedTwice, 130, f"stopped; {UNSAFE}"),
+    ],
+)
+def test_a_card_that_may_have_a_table_is_not_said_to_start_no_box(
+    capsys: Told, monkeypatch: pytest.MonkeyPatch, kind: type[Target], code: int, said: str
+) -> None:
+    assert flash_onto(kind, monkeypatch) == code
+    assert f"card.raw: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("bench")
+def test_signals_are_afterwards_as_they_were(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    assert flash() == 0
+    assert signal.getsignal(number) is before
+
+
+def assert_no_table(card: Path) -> None:
+    data = card.read_bytes()
+    assert b"EFI PART" not in data
+    with pytest.raises(gpt.NoTable):
+        gpt.read(data[: gpt.HEAD_BYTES])

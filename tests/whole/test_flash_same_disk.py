@@ -1,0 +1,170 @@
+"""`vigie flash` writes to what was looked at and agreed to, and to nothing that came in its place."""
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.errors import BadInput
+from agent.flash import flashing
+from agent.flash.flashing import Wish
+from agent.flash.image import Told as Progress
+from agent.flash.refusals import NOT_REMOVABLE, SMALL
+from agent.vitals.tree import Tree
+from tests.whole import flash_image
+from tests.whole.flash_image import MIB, SETTINGS, run
+
+Told = pytest.CaptureFixture[str]
+SIZE = 64 * MIB
+OVERRIDE = (NOT_REMOVABLE, SMALL)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    flash_image.skip_without_tools()
+    flash_image.make(tmp_path / "vigie.raw")
+    (tmp_path / "casa-0001.toml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def holes(path: Path, size_bytes: int = SIZE) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+    return path
+
+
+@pytest.fixture
+def device(bench: Path) -> Iterator[Path]:
+    """A disk of 64 MB, which is a file of the name medium."""
+    losetup = shutil.which("losetup", path=flash_image.PATH)
+    if losetup is None or os.geteuid():
+        pytest.skip("needs root and losetup: a loop device")
+    words = [losetup, "--find", "--show", str(holes(bench / "medium"))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop device here: {done.stderr.strip()}")
+    found = Path(done.stdout.strip())
+    try:
+        yield found
+    finally:
+        run("losetup", "--detach", found)
+
+
+def bar(_what: str) -> nullcontext[Progress]:
+    return nullcontext(lambda _done, _total: None)
+
+
+def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
+    """What is said where something happens between the look at a target and its opening."""
+    wish = Wish(
+        settings=Path("casa-0001.toml"),
+        image=Path("vigie.raw"),
+        target=target,
+        overridden=frozenset(OVERRIDE),
+    )
+    planned = flashing.plan(wish, bar, Tree())
+    meanwhile()
+    with pytest.raises(BadInput) as refused:
+        flashing.flash(planned, bar, Tree())
+    return str(refused.value)
+
+
+def replaced(card: Path) -> None:
+    holes(card.with_name("other")).replace(card)
+
+
+def larger(card: Path) -> None:
+    holes(card, 2 * SIZE)
+
+
+def a_link(card: Path) -> None:
+    card.unlink()
+    card.symlink_to(holes(card.with_name("other")))
+
+
+def a_pipe(card: Path) -> None:
+    card.unlink()
+    os.mkfifo(card)
+
+
+@pytest.mark.parametrize("meanwhile", [replaced, larger, a_link, a_pipe])
+def test_another_file_of_that_name_is_left_as_it_is(
+    bench: Path, meanwhile: Callable[[Path], None]
+) -> None:
+    card = holes(bench / "card.raw")
+    card.chmod(0o644)
+    said = flash_after(card, lambda: meanwhile(card))
+    assert said == f"{card}: is another file than a moment ago; nothing was written"
+    assert not card.stat().st_blocks
+    assert card.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_where_none_was_is_left_as_it_is(bench: Path) -> None:
+    card = bench / "card.raw"
+    said = flash_after(card, lambda: holes(card))
+    assert said == f"{card}: is another file than a moment ago; nothing was written"
+    assert not card.stat().st_blocks
+
+
+def test_a_file_that_has_gone_is_not_made_anew(bench: Path) -> None:
+    card = holes(bench / "card.raw")
+    said = flash_after(card, card.unlink)
+    assert said == f"{card}: No such file or directory; nothing was written"
+    assert not card.exists()
+
+
+def test_another_disk_of_that_name_and_size_is_left_as_it_is(bench: Path, device: Path) -> None:
+    """As when a reader is plugged out and in again with another card."""
+
+    def plugged_anew() -> None:
+        run("losetup", "--detach", device)
+        run("losetup", device, bench / "medium")
+
+    said = flash_after(device, plugged_anew)
+    assert said.startswith(f"{device} (")
+    assert said.endswith("is another disk than a moment ago; nothing was written")
+    assert not (bench / "medium").stat().st_blocks
+
+
+def test_another_device_of_that_path_is_left_as_it_is(bench: Path, device: Path) -> None:
+    path = bench / "the card"
+    path.symlink_to(device)
+
+    def a_file() -> None:
+        path.unlink()
+        holes(path)
+
+    assert "is another disk than a moment ago; nothing was written" in flash_after(path, a_file)
+    assert not path.stat().st_blocks
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [(b"\x04", 2), (b"\n", 2), (b"no\n", 2), (b"yes\n", 0), (b" YES\n", 0)]
+)
+def test_what_is_typed_at_the_question(
+    bench: Path,
+    device: Path,
+    capsys: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: bytes,
+    code: int,
+) -> None:
+    """Ctrl-D, which is 4, is no as well."""
+    ours, theirs = pty.openpty()
+    with open(theirs, encoding="utf-8") as terminal, open(ours, "wb", buffering=0) as keyboard:  # noqa: PTH123 - handles
+        keyboard.write(typed)
+        monkeypatch.setattr("sys.stdin", terminal)
+        words = ["flash", "--settings", "casa-0001.toml", *OVERRIDE, "vigie.raw", str(device)]
+        assert main(words) == code
+    told = capsys.readouterr()
+    assert "Type yes to write to it: " in told.out
+    if code:
+        assert told.err == f"vigie: {device}: nothing was written; allowed: yes\n"
+        assert not (bench / "medium").stat().st_blocks
