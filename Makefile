@@ -83,7 +83,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/apt-packages
 	touch $@
 
 setup-test: setup .cache/test-peers/.done $(VENV)/.virtual-camera
-	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 \
+	@scripts/apt-packages mosquitto openssl chromium chromium-driver ffmpeg lrzsz iproute2 xz-utils \
 	  python3-libcamera libcamera-ipa python3-prctl python3-gi gir1.2-gst-rtsp-server-1.0 \
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly \

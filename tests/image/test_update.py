@@ -74,8 +74,8 @@ NO_AGENT = (
 
 # What is wrong with the slot, and how it is made: files of its boot partition, and its root.
 UNFIT: dict[str, Callable[[Kitchen, Built], tuple[Path | None, Path]]] = {
-    "its kernel is none": lambda kitchen, built: (
-        built.root,
+    "its kernel is none": lambda kitchen, _: (
+        None,
         kitchen.boot("no-kernel", {KERNEL: bytes(1 << 20)}),
     ),
     "it has no init": lambda kitchen, built: (kitchen.empty_root(), built.boot),
