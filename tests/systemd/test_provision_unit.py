@@ -58,6 +58,27 @@ def test_with_good_settings_it_makes_a_box_that_the_agents_user_can_read(fresh: 
     assert "good; box casa-0001" in told
 
 
+def test_a_try_that_is_killed_is_made_again_and_the_network_waits_for_it(fresh: Container) -> None:
+    """As by the unit's own time-out, on a box so slow that it is reached."""
+    fresh.run("systemctl", "stop", UNIT)
+    fresh.run("systemctl", "reset-failed", check=False)
+    drop_in = fresh.root / f"run/systemd/system/{UNIT}.d/killed.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(
+        "[Service]\nExecStartPre=/bin/sh -c 'test -e /run/tried || { touch /run/tried; kill -9 $$$$; }'\n"
+    )
+    after = fresh.root / "run/systemd/system/after.service"
+    after.write_text(
+        f"[Unit]\nRequires={UNIT}\nAfter={UNIT}\n[Service]\nType=oneshot\nExecStart=/bin/true\n"
+    )
+    fresh.run("systemctl", "daemon-reload")
+    fresh.run("systemctl", "start", "after.service")
+    assert (fresh.root / "run/tried").exists()
+    assert fresh.shown(UNIT, "NRestarts") == "1"
+    assert fresh.shown(UNIT, "Result") == "success"
+    assert fresh.shown("after.service", "Result") == "success"
+
+
 def test_it_ends_before_anything_has_a_network_or_a_configuration(fresh: Container) -> None:
     before = fresh.shown(UNIT, "Before").split()
     for other in ("systemd-networkd.service", "network-pre.target", "vigie-agent.service"):

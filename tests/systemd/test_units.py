@@ -59,6 +59,30 @@ def test_who_may_ask_how_far_the_clock_can_be_trusted_gets_an_answer(unit: Path)
     assert not (asks and "ProtectClock=yes" in lines)
 
 
+def seconds(unit: Path, setting: str) -> float:
+    """What a unit sets, read as systemd does."""
+    values = [
+        line.partition("=")[2]
+        for line in unit.read_text().splitlines()
+        if line.startswith(setting + "=")
+    ]
+    code, told = said("systemd-analyze", "timespan", values[-1])
+    assert code == 0, told
+    return int(told.splitlines()[1].split(":")[1]) / 1e6
+
+
+def test_a_system_on_trial_is_left_only_after_all_that_may_judge_it_had_its_time() -> None:
+    data = ROOT / "images/recipe/mkosi.extra/usr/lib/systemd/system/vigie-data.service"
+    provision = HOME / "vigie-provision.service"
+    tries = int(provision.read_text().partition("StartLimitBurst=")[2].split()[0])
+    longest = (
+        seconds(data, "TimeoutStartSec")
+        + tries * (seconds(provision, "TimeoutStartSec") + seconds(provision, "RestartSec"))
+        + seconds(HOME / "vigie-boot-good.service", "TimeoutStartSec")
+    )
+    assert longest < seconds(HOME / "vigie-fallback.timer", "OnBootSec")
+
+
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_a_service_is_exposed_little(unit: Path) -> None:
     code, told = said(
