@@ -56,13 +56,18 @@ def run(args: argparse.Namespace) -> int:
         return Look(t_ns=clock.boottime_ns(), live=live, newest=newest)
 
     cameras = [Camera(name=camera.name, record=camera.record) for camera in config.camera]
-    judge = Judge(cameras, clock.boottime_ns())
-    missing = boot_good.wait(judge, look, clock, args.within, threading.Event())
+    began_ns, stopping = clock.boottime_ns(), threading.Event()
+    missing = boot_good.wait(Judge(cameras, began_ns), look, clock, args.within, stopping)
     if missing:
         print(f"not good: {'; '.join(missing)}", file=sys.stderr)
         return 1
     try:
-        said = boot_good.mark_good()
+        said = boot_good.mark(
+            lambda within_s: boot_good.mark_good(within_s=within_s),
+            clock,
+            args.within - (clock.boottime_ns() - began_ns) / 1e9,
+            stopping,
+        )
     except OSError as error:
         print(f"good, and not marked: {error}", file=sys.stderr)
         return 1

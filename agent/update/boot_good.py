@@ -28,6 +28,7 @@ OPENS_WITHIN_S = 60.0
 the street and not of what has been booted: it is named, and not waited for."""
 SLOTS = Path("/etc/rauc/system.conf")
 RAUC_S = 60.0
+"""So long at least RAUC may take: on a box that has a lot to do it starts our two programs slowly."""
 
 
 class Camera(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +144,34 @@ def wait(
             return missing
 
 
-def mark_good(program: str = "rauc", slots: Path = SLOTS) -> str | None:
+def mark(
+    mark_good: Callable[[float], str | None],
+    clock: Clock,
+    within_s: float,
+    stopping: threading.Event,
+) -> str | None:
+    """Have it marked by `mark_good`, which is given what is left of the time, and is asked again while
+    there is some. What it said. Raises OSError as it does.
+
+    A system that works is not given up because the mark did not come at once.
+    """
+    end_ns = clock.boottime_ns() + int(within_s * 1e9)
+    told = ""
+    while True:
+        left_s = (end_ns - clock.boottime_ns()) / 1e9
+        try:
+            return mark_good(max(RAUC_S, left_s))
+        except OSError as error:
+            if clock.boottime_ns() >= end_ns or stopping.wait(LOOK_S):
+                raise
+            if str(error) != told:
+                log.info("good, and not marked yet: %s", error)
+            told = str(error)
+
+
+def mark_good(program: str = "rauc", slots: Path = SLOTS, within_s: float = RAUC_S) -> str | None:
     """Tell RAUC that this system is good; what it said, or None where there is no RAUC, or it has no
-    `slots` to know of. Raises OSError where it does not do it.
+    `slots` to know of. Raises OSError where it does not do it within the time.
     """
     rauc = shutil.which(program)
     if rauc is None or not slots.exists():
@@ -157,11 +183,11 @@ def mark_good(program: str = "rauc", slots: Path = SLOTS) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=RAUC_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"rauc status mark-good: no answer within {RAUC_S:g} s") from error
+        raise OSError(f"rauc status mark-good: no answer within {within_s:.0f} s") from error
     said = " / ".join((done.stdout + done.stderr).split("\n")).strip(" /")
     if done.returncode:
         raise OSError(f"rauc status mark-good: exit code {done.returncode}: {said}")

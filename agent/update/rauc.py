@@ -16,12 +16,13 @@ from agent.update.verity import Signed
 log = logging.getLogger(__name__)
 
 PROGRAM = "rauc"
-ASK_S = 60.0
+ASK_S = 180.0
+"""Long: RAUC starts two programs of ours, and on a box that has a lot to do either takes its time."""
 _FORMAT = "verity"
 _PERCENT = re.compile(r"\s*(\d{1,3})% (.*)")
 _LAST_ERROR = "LastError: "
 
-Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class RaucFailed(CannotUpdate):

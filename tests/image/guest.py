@@ -16,6 +16,11 @@ out in a pass. So are the others."""
 GOOD_S = 900.0
 LOOK_S = 0.5
 GRACE_S = 60.0
+WHY = (
+    "systemctl --no-pager --failed; "
+    "journalctl -b --no-pager -o short-monotonic -n 150 -u 'vigie-*' 2>&1"
+)
+"""What is asked for where something did not come."""
 PROGRAM = "/opt/vigie/bin/vigie"
 
 
@@ -97,8 +102,15 @@ class Guest:
             self.eyes.run(line, within_s=within_s + GRACE_S)
         except AssertionError as error:
             raise AssertionError(
-                f"{condition}: {error}\n{self.machine.kernel.text[-3000:]}"
+                f"{condition}: {error}\n{self.machine.kernel.text[-3000:]}\n{self._why()}"
             ) from error
+
+    def _why(self) -> str:
+        """What its journal says, where it still answers."""
+        try:
+            return self.eyes.tried(WHY, within_s=GRACE_S)[1]
+        except AssertionError as error:
+            return f"it does not say why: {error}"
 
     def wait_until_ready(self) -> None:
         """The agent has said READY=1."""

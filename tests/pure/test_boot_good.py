@@ -133,16 +133,17 @@ def test_a_larger_file_and_a_newer_one_are_other_footage(tmp_path: Path) -> None
     assert newest_footage(tmp_path) == f"{part.name} 2"
 
 
+class Passing(threading.Event):
+    """Time passes without being waited for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
 def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: HeldClock) -> None:
     def look() -> Look:
         clock.pass_s(1)
         return Look(t_ns=clock.now_ns, live=None, newest={})
-
-    class Passing(threading.Event):
-        """Time passes without being waited for."""
-
-        def wait(self, timeout: float | None = None) -> bool:
-            return False
 
     began_ns = clock.now_ns
     told = boot_good.wait(judge("north"), look, clock, 30, Passing())
@@ -172,6 +173,35 @@ def test_rauc_is_told(tmp_path: Path) -> None:
 def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="exit code 3: status mark-good"):
         boot_good.mark_good(rauc(tmp_path, 3), tmp_path)
+
+
+def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
+    clock: HeldClock,
+) -> None:
+    given: list[float] = []
+
+    def slow(within_s: float) -> str:
+        given.append(within_s)
+        clock.pass_s(200)
+        if len(given) < 3:
+            raise OSError("rauc status mark-good: no answer")
+        return "marked"
+
+    assert boot_good.mark(slow, clock, 500, Passing()) == "marked"
+    assert given == [500, 300, 100]
+
+
+def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: HeldClock) -> None:
+    given: list[float] = []
+
+    def failing(within_s: float) -> str:
+        given.append(within_s)
+        clock.pass_s(20)
+        raise OSError("exit code 1")
+
+    with pytest.raises(OSError, match="exit code 1"):
+        boot_good.mark(failing, clock, 50, Passing())
+    assert given == [boot_good.RAUC_S] * 3, "no less than it needs, even when the time is nearly up"
 
 
 def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
