@@ -45,8 +45,9 @@ image-test: setup-test setup-units image bundle ## build, boot, update and cut t
 install: ## put the units where systemd finds them: make install DESTDIR=tree PREFIX=/usr
 	systemd/install "$(DESTDIR)" "$(or $(PREFIX),/usr/local)"
 
-test-crash: setup-test setup-crash ## power cuts, failing disks, kills: all of it (minutes, as root)
-	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash $(ARGS)
+test-crash: setup-test setup-crash ## power cuts, failing disks, kills, slow links: all of it (minutes, as root)
+	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash tests/whole/test_provision_kill.py \
+	  tests/whole/report/test_slow_link.py $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .

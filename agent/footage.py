@@ -23,7 +23,7 @@ from agent.identity import KEY_FILE, Identity
 from agent.record import catalogue, seal, terms
 from agent.record.catalogue import Entry
 from agent.record.custody import Custody
-from agent.record.export import Exporter, Made
+from agent.record.export import Exporter, Made, listed
 from agent.record.export_pages import Wish
 from agent.record.hold import Hold
 from agent.record.holds import Holds
@@ -96,9 +96,8 @@ class Footage:
 
     def find(self, camera: str | None, begin: datetime | None, end: datetime | None) -> list[Entry]:
         """The segments that touch a span."""
-        if begin is not None and end is not None and end <= begin:
-            raise BadInput("--to: not after --from")
-        return catalogue.find(self._footage, self._custody, self.cameras(camera), begin, end)
+        names = self._spanned(camera, begin, end)
+        return catalogue.find(self._footage, self._custody, names, begin, end)
 
     def export(self, wish: Wish, key: X25519PrivateKey | None, progress: Progress) -> Made:
         """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
@@ -109,19 +108,19 @@ class Footage:
         """
         for known in (terms.read(self._state), self._configured):
             terms.check_viewer(known, wish.camera, wish.by)
-        entries = self.find(wish.camera, wish.begin, wish.end)
+        (camera,) = self._spanned(wish.camera, wish.begin, wish.end)
         custody, public_key = self._chain()
+        found = listed(custody, self._footage, camera, wish.begin, wish.end)
         exporter = Exporter(
             box=self._box_id(),
             public_key=public_key,
             custody=custody,
-            custody_folder=self._custody,
             clock=self._clock,
-            key_for=_opened(entries, key),
+            key_for=_opened(found.entries, key),
             masks=self._state / MASKS,
             ask_agent=lambda request, out: clip_desk.ask(self._state, request, out),
         )
-        return exporter.export(wish, entries, progress)
+        return exporter.export(wish, found, progress)
 
     def hold(
         self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
@@ -155,6 +154,14 @@ class Footage:
             custody.append(body, self._clock.boottime_ns())
             made.append(body)
         return tuple(made)
+
+    def _spanned(
+        self, camera: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[str]:
+        """The cameras that a span is asked of."""
+        if begin is not None and end is not None and end <= begin:
+            raise BadInput("--to: not after --from")
+        return self.cameras(camera)
 
     def _holds(self) -> Holds:
         new_id = uuid7_maker(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets

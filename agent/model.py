@@ -57,6 +57,15 @@ class Box(msgspec.Struct, frozen=True, array_like=True):
     h: float
 
 
+class Leeway(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a picture may have shifted against the one that its scene was drawn on: to either side
+    by `x` of its width, up or down by `y` of its height.
+    """
+
+    x: float
+    y: float
+
+
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
     """One road user that the detector saw in one frame."""
 
@@ -199,10 +208,11 @@ RefusalKind = Literal[
 malformed    the words are not what is allowed
 unknown      no head, preset, pin or camera of that name
 unsupported  the device cannot do it
-forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable
+forbidden    nobody may: a no-go sector, a viewer that is not named, a pin that is not switchable, a
+             preset that masks were drawn at
 busy         somebody with as much right or more holds it
-expired      the command came too late
-fenced       the token is of a lease that is over
+expired      the command came too late, or a stop came after it
+fenced       the token is of a lease that is over, or another's
 absent       the device does not answer
 failed       it was begun and went wrong
 """

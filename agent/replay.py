@@ -8,10 +8,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
 
 import msgspec
 
@@ -96,9 +97,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def replay(request: Request) -> Summary:
     """Play a clip and write what came of it.
 
-    Raises BadInput where the scene, the model's name or an output is wrong, DriverError where the
-    clip is, and ModelRefused where the model's file is not the one that its card describes.
+    Raises BadInput where the scene, the model's name or an output is wrong, or the disk takes no more of
+    it, DriverError where the clip is, and ModelRefused where the model's file is not the one that its
+    card describes.
     """
+    _check_outputs(request)
     scene = scenes.load(request.scene)
     card = models.load_card(request.model)
     content = models.verify(card)
@@ -133,13 +136,12 @@ class _Run:
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
         new_id = uuid7_maker(lambda t_ns: _unix_ns(EPOCH) + t_ns, rng)
         self._judge = Judge(NAME, scene, new_id)
-        self._messages = _Messages(stack.enter_context(_writer(request, request.events)), new_id)
-        self._tracks: BinaryIO | None = None
+        self._messages = _Messages(stack.enter_context(_Output(request.events)), new_id)
+        self._tracks: _Output | None = None
         self._film: AnnotatedFilm | None = None
         if request.tracks is not None:
-            self._tracks = stack.enter_context(_writer(request, request.tracks))
+            self._tracks = stack.enter_context(_Output(request.tracks))
         if request.annotate is not None:
-            _refuse_input(request, request.annotate)
             info = camera.info
             fps = info.fps if request.every_frame else min(info.fps, FPS)
             size_px = (info.width_px, info.height_px)
@@ -204,13 +206,13 @@ class _Run:
                 score=round(track.score, 4),
                 box=rounded(track.box),
             )
-            self._tracks.write(msgspec.json.encode(line) + b"\n")
+            self._tracks.write(msgspec.json.encode(line))
 
 
 class _Messages:
     """The events file: each line is a message as it would go over MQTT."""
 
-    def __init__(self, file: BinaryIO, new_id: Callable[[int], str]) -> None:
+    def __init__(self, file: "_Output", new_id: Callable[[int], str]) -> None:
         self._file = file
         self._new_id = new_id
         self._seq = 0
@@ -224,13 +226,12 @@ class _Messages:
                 begin=_utc(event.begin_ns),
                 t_s=_t_s(event.t_ns),
             )
-            + b"\n"
         )
 
     def write_flow(self, flow: Flow) -> None:
         """One minute of traffic."""
         draft = topics.flow_draft(flow, begin=_utc(flow.begin_ns), end=_utc(flow.end_ns))
-        self._file.write(topics.encode("flow", self._stamp(flow.end_ns), draft.data) + b"\n")
+        self._file.write(topics.encode("flow", self._stamp(flow.end_ns), draft.data))
 
     def _stamp(self, t_ns: int) -> Stamp:
         self._seq += 1
@@ -260,18 +261,68 @@ def _line_counts(scene: Scene, flows: list[Flow]) -> tuple[LineCount, ...]:
     )
 
 
-def _writer(request: Request, path: Path) -> BinaryIO:
-    """A new file. Raises BadInput where it cannot be written, or is what is read from."""
-    _refuse_input(request, path)
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise BadInput(f"output {str(path)!r}: {error.strerror or error}") from error
+class _Output:
+    """A new file of lines. Raises BadInput where it cannot be opened, or the disk takes no more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._disk():
+            self._file: BinaryIO = path.open("wb")
+
+    def __enter__(self) -> Self:
+        """The file itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
+        """Write what still waits in memory."""
+        with self._disk():
+            self._file.close()
+        return False
+
+    def write(self, line: bytes) -> None:
+        """One line, given without its end."""
+        with self._disk():
+            self._file.write(line + b"\n")
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput(f"output {str(self._path)!r}: {error.strerror or error}") from error
 
 
-def _refuse_input(request: Request, path: Path) -> None:
-    if path.resolve() in (request.clip.resolve(), request.scene.resolve()):
-        raise BadInput(f"output {str(path)!r}: is what is read from; allowed: another file")
+def _check_outputs(request: Request) -> None:
+    """Refuse an output that would be written over what is read, or over another one."""
+    outputs = [
+        (option, path)
+        for option, path in (
+            ("--events", request.events),
+            ("--tracks", request.tracks),
+            ("--annotate", request.annotate),
+        )
+        if path is not None
+    ]
+    for index, (option, path) in enumerate(outputs):
+        if any(_is_same(path, source) for source in (request.clip, request.scene)):
+            raise BadInput(f"output {str(path)!r}: is what is read from; allowed: another file")
+        for other_option, other in outputs[:index]:
+            if _is_same(path, other):
+                raise BadInput(
+                    f"{option} {str(path)!r}: is written by {other_option}; allowed: another file"
+                )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether both are one file, be it there yet or not. A device such as /dev/null keeps nothing."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _unix_ns(when: datetime) -> int:

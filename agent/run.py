@@ -46,7 +46,7 @@ from agent.report.outbox import Outbox
 from agent.report.outbox_writer import OutboxError
 from agent.stages.sd_notify import Notifier
 from agent.stages.stage import Stage, StageThread
-from agent.stages.supervisor import Supervisor
+from agent.stages.supervisor import STOP_DEADLINE_S, Supervisor
 from agent.vitals.machine import soc_celsius
 from agent.vitals.tree import ROOT
 from agent.wiring.attest import Attest
@@ -141,7 +141,7 @@ class Agent:
             boot,
             self.faults,
             holds,
-            Notary(self.custody.append, self.faults, self.custody.read),
+            Notary(self.custody.note, self.faults, self.custody.read_back),
             cameras=sorted(recorded),
             on_broken=self._dispatch.broken,
             terms=lent,
@@ -214,9 +214,7 @@ class Agent:
             self.condition.stuck_cameras,
         )
         self._site = config.box.site
-        self.supervisor = Supervisor(
-            self._threads(rng), notifier, clock.boottime_ns, stuck=self._stuck
-        )
+        self.supervisor = self._supervisor(notifier, rng)
         self._reporting = Reporting(self._parts)
 
     def _open_custody(self, config: Config) -> tuple[str, Custody]:
@@ -255,9 +253,13 @@ class Agent:
             self.hands.guard.stand()
         self.supervisor.start()
 
-    def stop(self) -> bool:
-        """Stop in data order; False where a thread would not end in time."""
-        ended = self.supervisor.stop()
+    def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
+        """Stop the hands, then all else in data order; False where a thread would not end in time.
+        The process is to end then: what has not come to rest is the guard's, who needs what it holds.
+        """
+        ended = self.supervisor.stop(deadline_s)
+        if self.hands.guard is not None:
+            self.hands.guard.leave_it_to_guard()
         if ended:
             self.outbox.close()
         return ended
@@ -342,8 +344,10 @@ class Agent:
         if shown is not None:
             shown(name, frame, sight)
 
-    def _threads(self, rng: random.Random) -> list[list[StageThread]]:
-        """In data order. What keeps footage is vital, the rest may be late and is reported."""
+    def _supervisor(self, notifier: Notifier, rng: random.Random) -> Supervisor:
+        """Of all threads: the hands, their guard, the others in data order. What keeps footage is vital,
+        the rest may be late and is reported.
+        """
 
         def threads(stages: Sequence[Stage], *, vital: bool) -> list[StageThread]:
             return [
@@ -356,13 +360,12 @@ class Agent:
         captures = [stage for rooms in by_room for stage in rooms[0]]
         recorders = [stage for rooms in by_room for stage in rooms[1]]
         detectors = [stage for rooms in by_room for stage in rooms[2]]
-        return [
+        groups = [
+            threads([guard] if guard else [], vital=False),
             threads(captures, vital=True),
             threads(recorders, vital=True),
             threads(detectors, vital=False),
             threads(reports, vital=False),
-            threads(self.hands.stages, vital=False),
-            threads([guard] if guard else [], vital=False),
             threads([self._keeper], vital=False),
             threads([self._clip_desk] if self._recipients else [], vital=False),
             threads([self._service_desk], vital=False),
@@ -371,6 +374,8 @@ class Agent:
             threads([self._attest], vital=False),
             threads([self._session], vital=False),
         ]
+        hands = threads(self.hands.stages, vital=False)
+        return Supervisor(groups, notifier, self._clock.boottime_ns, first=hands, stuck=self._stuck)
 
     def _birth(self) -> Birth:
         return Birth(

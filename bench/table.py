@@ -15,7 +15,7 @@ _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_BOUND = re.compile(r"^(?:aim )?(<=|>=|<|>) *(-?\d*\.?\d+)$")
+_BOUND = re.compile(r"^(?:aim )?(<=|>=|<|>) *(-?\d*\.?\d+)$(?!\n)")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -145,6 +145,9 @@ class Pose(msgspec.Struct, frozen=True, kw_only=True):
 class PtzPosition(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head is, as of `t_ns` (CLOCK_BOOTTIME): within `error_deg` in pan and in tilt, 180
     where nobody knows. `moving`: it has been told to move and is not known to have arrived.
+
+    `t_ns` is when it was asked or when it answered; what it may have moved between the two is part of the
+    error.
     """
 
     pose: Pose

@@ -26,6 +26,7 @@ from drivers.pelco import (
 from drivers.pelco_options import PelcoOptions
 from drivers.pelco_pursuit import Pursuit, counts_of, pose_of
 from drivers.serial_bus import BUSES
+from drivers.told_speed import ToldSpeed, error_deg
 
 QUESTION_TRIES = 2
 """A question moves nothing, so it may be asked twice."""
@@ -65,6 +66,7 @@ class PelcoHead:
         self._lock = threading.Lock()
         self._reckoning = _reckoning(options, clock_ns())
         self._pursuit = Pursuit(options)
+        self._speed = ToldSpeed(2 * options.lag_s)
         decoder = PelcoDecoder(dialect, receipts_of=address_byte)
         self._seat = BUSES.seat(name, options.settings, decoder, turnaround_s=options.turnaround_s)
 
@@ -101,7 +103,7 @@ class PelcoHead:
         self._seat.move(*frames, sent=lambda: self._sent_to(pose))
 
     def position(self) -> PtzPosition:
-        """Where it is: asked, or reckoned."""
+        """Where it is: asked, one axis after the other, or reckoned."""
         if not self._abilities.absolute:
             self._seat.open()
             with self._lock:
@@ -109,11 +111,22 @@ class PelcoHead:
         axes: tuple[Axis, ...] = ("pan", "tilt")
         if self._abilities.zoom_ratio > 1:
             axes = ("pan", "tilt", "zoom")
-        pose = pose_of({axis: self._ask(axis) for axis in axes}, self._options)
-        t_ns = self._clock_ns()
+        asked_ns = answered_ns = self._clock_ns()
+        counts: dict[Axis, int] = {}
+        for axis in axes:
+            counts[axis] = self._ask(axis)
+            if axis != "zoom":
+                answered_ns = self._clock_ns()
+        pose = pose_of(counts, self._options)
         with self._lock:
-            moving = self._pursuit.is_moving(pose, t_ns)
-        return PtzPosition(pose=pose, error_deg=TELLS_WITHIN_DEG, moving=moving, t_ns=t_ns)
+            moving = self._pursuit.is_moving(pose, asked_ns)
+            fastest_deg_s = self._speed.fastest_deg_s(asked_ns) if moving else 0.0
+        return PtzPosition(
+            pose=pose,
+            error_deg=error_deg(TELLS_WITHIN_DEG, fastest_deg_s, asked_ns, answered_ns),
+            moving=moving,
+            t_ns=asked_ns,
+        )
 
     def store_preset(self, number: int) -> None:
         """Remember the present place."""
@@ -150,10 +163,12 @@ class PelcoHead:
         with self._lock:
             self._reckoning.moved(speeds, self._clock_ns())
             self._pursuit.moved(motion, self._clock_ns())
+            self._go_at(max(abs(speeds[0]), abs(speeds[1])))
 
     def _sent_to(self, pose: Pose) -> None:
         with self._lock:
             self._pursuit.sent_to(pose, self._clock_ns())
+            self._go_at(self._top_deg_s)
 
     def _recalled(self, number: int) -> None:
         options = self._options
@@ -162,6 +177,15 @@ class PelcoHead:
         with self._lock:
             self._reckoning.recalled(number, speeds, self._clock_ns())
             self._pursuit.recalled(self._clock_ns())
+            self._go_at(max(head_deg_s, self._top_deg_s))
+
+    @property
+    def _top_deg_s(self) -> float:
+        return max(self._options.pan_max_deg_s, self._options.tilt_max_deg_s)
+
+    def _go_at(self, deg_s: float) -> None:
+        """The lock is held."""
+        self._speed.told(deg_s * (1 + self._options.speed_error), self._clock_ns())
 
     def _ask(self, axis: Axis) -> int:
         def answer(telegram: Telegram) -> int | None:

@@ -72,7 +72,7 @@ class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `rs485_pin` (BCM number, active high) does.
     """
 
-    port: Annotated[str, msgspec.Meta(pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$")]
+    port: Annotated[str, msgspec.Meta(pattern=r"^(/.+|socket://[^/\s]+:[0-9]{1,5})$(?!\n)")]
     baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
     parity: Literal["none", "even", "odd"] = "none"
     rs485: Literal["off", "kernel", "gpio"] = "off"

@@ -184,8 +184,8 @@ class Gathering(msgspec.Struct, frozen=True, kw_only=True):
             raise _Nothing("it is no certificate in PEM") from error
         return self._json(
             {
-                "subject": found.subject.rfc4514_string(),
-                "issuer": found.issuer.rfc4514_string(),
+                "subject": _name(lambda: found.subject),
+                "issuer": _name(lambda: found.issuer),
                 "serial": f"{found.serial_number:x}",
                 "not_before": found.not_valid_before_utc.isoformat(),
                 "not_after": found.not_valid_after_utc.isoformat(),
@@ -268,6 +268,14 @@ def _history(pages: list[Page]) -> Iterator[dict[str, object]]:
                         "before": page.time,
                     }
             before = now
+
+
+def _name(read: Callable[[], x509.Name]) -> str | None:
+    """None where it is in an alphabet that the library does not read, such as T.61 with accents."""
+    try:
+        return read().rfc4514_string()
+    except ValueError:
+        return None
 
 
 def _head_of(path: Path, most: int) -> bytes:

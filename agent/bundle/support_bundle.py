@@ -7,7 +7,6 @@ import base64
 import importlib.metadata
 import os
 import platform
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 from agent import __version__, durable
 from agent.bundle.sources import Gathering, journal
 from agent.clock import Clock, boot_id
+from agent.config import strict
 from agent.errors import BadInput
 from agent.health.health_file import runtime_folder
 from agent.identity import KEY_FILE, Identity
@@ -116,12 +116,12 @@ def make(
 def _tables(config: Path) -> tuple[dict[str, Any], str | None]:
     """The file's tables, whether or not they are a good configuration, and what is wrong with it."""
     try:
-        return tomllib.loads(config.read_text(encoding="utf-8")), None
+        return strict.parsed(config.read_text(encoding="utf-8"), str(config)), None
     except OSError as error:
         return {}, f"{config}: {error.strerror or error}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        # Without the line itself: it may be that of a password.
-        return {}, f"{config}: no TOML: {type(error).__name__}"
+    except (BadInput, ValueError):
+        # Without what it says: it may be the line of a password.
+        return {}, f"{config}: no TOML"
 
 
 def _table(tables: dict[str, Any], name: str) -> dict[str, Any]:

@@ -123,7 +123,14 @@ def _ask(answer: Answer, picture: Plane | None) -> Answer:
         print("\n".join(characters(picture, _COLUMNS, _ROWS)))
     print(f"{answer.title}: {answer.found}")
     while True:
-        given = input("  good? y, or n and why: ").strip()
+        try:
+            given = input("  good? y, or n and why: ").strip()
+        except EOFError as error:
+            print()
+            raise BadInput(
+                f"commission: no answer to {answer.title}, and no record was written; "
+                "allowed: y, or n and why, to each"
+            ) from error
         said, _, why = given.partition(" ")
         note = why.strip()[:_LONGEST] or None
         if said.lower() in ("y", "yes"):

@@ -18,6 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
@@ -161,8 +162,9 @@ def _list(tree: Tree) -> int:
         table.add_column(title, overflow="fold")
     for disk, against in flashing.look_around(tree):
         why = str(against[0]) if against else "nothing"
-        table.add_row(disk.path, disk.model, size_words(disk.size_bytes), disk.attached, why)
-    Console().print(table, markup=False) if table.rows else print("no disk is there")
+        told = (disk.path, disk.model, size_words(disk.size_bytes), disk.attached, why)
+        table.add_row(*map(Text, told))
+    Console().print(table) if table.rows else print("no disk is there")
     return 0
 
 

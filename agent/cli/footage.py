@@ -11,7 +11,7 @@ from agent.cli.commands import Commands
 from agent.moments import ALLOWED
 from agent.record.export import CannotExport
 
-_AGO = re.compile(r"^-\d[\ddhms.]*$", re.ASCII)
+_AGO = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
 _HOLD_DAYS = 30.0
 
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from agent.cli.footage_output import print_json, progress_bar
+from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
 from agent.clock import SystemClock
 from agent.errors import BadInput
 from agent.footage import Footage, Stretch, is_sealed, stretches
@@ -17,8 +18,6 @@ from agent.record import keys
 from agent.record.catalogue import Entry
 from agent.record.export_pages import Wish
 from agent.record.segment_name import rfc3339
-
-_LONGEST_WORDS = 300
 
 
 def list_footage(args: argparse.Namespace) -> int:
@@ -41,7 +40,7 @@ def list_footage(args: argparse.Namespace) -> int:
         table.add_column(heading, justify=justify, overflow="fold")
     for stretch in stretches(entries):
         table.add_row(
-            stretch.camera,
+            Text(stretch.camera),
             _second(stretch.begin),
             "now" if stretch.end is None else _second(stretch.end),
             str(stretch.segments),
@@ -155,9 +154,8 @@ def holds(args: argparse.Namespace) -> int:
         table.add_column(heading, overflow="fold")
     for hold in holds:
         end = "now" if hold.going_on else hold.end_time
-        table.add_row(
-            hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires
-        )
+        told = (hold.id, hold.camera, hold.begin_time, end, hold.owner, hold.reason, hold.expires)
+        table.add_row(*(Text(shown(each)) for each in told))
     Console().print(table)
     return 0
 
@@ -180,8 +178,8 @@ def _needed(text: str, footage: Footage, what: str) -> datetime:
 def _words(text: str, what: str) -> str:
     """What a person writes for others to read."""
     words = text.strip()
-    if not words or len(words) > _LONGEST_WORDS or not words.isprintable():
-        raise BadInput(f"{what} {text!r}: allowed: one line of 1 to {_LONGEST_WORDS} characters")
+    if not words or len(words) > LONGEST_WORDS or not words.isprintable():
+        raise BadInput(f"{what} {text!r}: allowed: one line of 1 to {LONGEST_WORDS} characters")
     return words
 
 

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from agent.cli.footage_output import print_json, progress_bar
+from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
 from agent.errors import BadInput
 from agent.record import keys
 from agent.record.chain import Head
@@ -26,22 +26,36 @@ def verify(args: argparse.Namespace) -> int:
     if args.json:
         print_json(verdict)
     else:
-        _print_verdict(verdict, args.path, known=args.public_key is not None)
-    return 0 if verdict.ok else 1
+        _print_verdict(verdict, args.path, args.public_key, head)
+    return 0 if verdict.ok and verdict.head_checked is not False else 1
 
 
-def _print_verdict(verdict: Verdict, path: Path, *, known: bool) -> None:
+def _print_verdict(verdict: Verdict, path: Path, key: str | None, head: Head | None) -> None:
+    """What was found, and by whose signature; then what the export says of itself."""
     manifest = verdict.manifest
     if not verdict.ok or manifest is None:
-        print(f"{path}: BROKEN: {verdict.first_problem}")
+        print(shown(f"{path}: BROKEN: {verdict.first_problem}"))
         return
-    print(f"{path}: good: {verdict.segments} segments, {verdict.receipts} receipts")
-    print(f"  box {manifest.box}, camera {manifest.camera}")
-    print(f"  {manifest.begin_time} to {manifest.end_time}")
-    print(f"  exported by {manifest.by} for: {manifest.purpose}")
-    print(f"  signed by {manifest.public_key}")
-    if not known:
+    is_unchecked = head is not None and not verdict.head_checked
+    good = "good, but for the head" if is_unchecked else "good"
+    print(shown(f"{path}: {good}: {verdict.segments} segments, {verdict.receipts} receipts"))
+    print(f"  signed by {shown(manifest.public_key)}")
+    if key is None:
         print("  compare that key with the one that the centre knows: --public-key KEY")
+    if head is not None and is_unchecked:
+        last_seq = manifest.first_seq + verdict.receipts - 1
+        print(
+            f"  head {head.seq} is not within this export, which has {manifest.first_seq} to "
+            f"{last_seq}: not checked"
+        )
+    print(f"  box {_said(manifest.box)}, camera {_said(manifest.camera)}")
+    print(f"  {manifest.begin_time} to {manifest.end_time}")
+    print(f"  exported by {_said(manifest.by)} for: {_said(manifest.purpose)}")
+
+
+def _said(text: str) -> str:
+    """What an export says of itself, no longer than a box would let anybody say it."""
+    return shown(text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}...")
 
 
 def _head(text: str | None) -> Head | None:

@@ -8,11 +8,24 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+LONGEST_WORDS = 300
+"""What a person may say in one go, of himself or of why."""
+
 
 def print_json(value: object) -> None:
     """One object on a line."""
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def shown(text: str) -> str:
+    """What others have written, on one line: what is not to be seen, and what would move the cursor or
+    hide what follows, stands as its escape.
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from agent.probe.findings import FoundOnvif, FoundPins, Probed, Problem, Section
 from drivers.csi.census import CameraModule
@@ -19,7 +19,7 @@ Rows = Sequence[Sequence[str]]
 def show(probed: Probed, console: Console) -> None:
     """Print all that was asked for, and what could be asked beside."""
     if probed.board is not None:
-        console.print(f"board: {escape(probed.board)}", highlight=False)
+        _say(console, f"board: {probed.board}")
     _modules(probed.modules, console)
     _devices(probed.devices, console)
     _ports(probed.ports, console)
@@ -183,11 +183,11 @@ def _table(
 ) -> None:
     """A table, or that there is nothing of the kind, and why."""
     if rows:
-        table = Table(title=title, title_justify="left")
+        table = Table(title=Text(title, style="table.title"), title_justify="left")
         for heading in headings:
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(Text, row))
         console.print(table)
     elif problem is None:
         _say(console, f"{title}: nothing found")
@@ -207,4 +207,5 @@ def _how(state: str, why: str | None = None) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """As it is: what a device says of itself is no markup, and `:cd:` in an address no picture."""
+    console.print(Text(text), soft_wrap=True)

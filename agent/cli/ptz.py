@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
@@ -237,7 +237,7 @@ def _show(words: dict[str, Any], result: PtzResult) -> None:
                 f"{pose.tilt_deg:.1f}°",
                 f"{pose.zoom:.2f}",
                 preset.stored_time,
-                escape(preset.stored_by),
+                Text(preset.stored_by),
             )
         Console().print(table if result.presets else "no presets yet")
     elif result.panorama is not None:
@@ -260,8 +260,8 @@ def _show_heads(heads: tuple[HeadTold, ...]) -> None:
             head.name,
             head.camera or "",
             _place(head),
-            escape(_state(head)),
-            _holder(head),
+            Text(_state(head)),
+            Text(_holder(head)),
             _can(head),
         )
     Console().print(table if heads else "no heads")
@@ -286,7 +286,7 @@ def _state(head: HeadTold) -> str:
 
 def _holder(head: HeadTold) -> str:
     if head.lease is not None:
-        return escape(_lease(head.lease))
+        return _lease(head.lease)
     return f"tour {head.tour}" if head.tour else ""
 
 

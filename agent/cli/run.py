@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
             agent.supervisor.check()
         stopped = agent.stop()
     if not stopped:
-        # A thread hangs in native code: nothing in this process can end it.
+        # A thread hangs in native code: nothing in this process can end it. Its ports and pins are free
+        # only then for the guard, to whom what has not come to rest was left.
         os._exit(HANGS)
     return 0

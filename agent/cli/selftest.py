@@ -25,8 +25,8 @@ def add_parser(commands: Commands) -> None:
         "selftest",
         help="send a known pattern through the box, and back",
         description="Shows the box a street that is known, and follows it through capture, "
-        "detection, recording, sealing, export, outbox and broker. It takes about half a minute "
-        "and disturbs neither the agent nor its footage. 0: all is well; 1: a part failed.",
+        "detection, recording, sealing, export, outbox and broker. It takes about a quarter of a "
+        "minute and disturbs neither the agent nor its footage. 0: all is well; 1: a part failed.",
     )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML"

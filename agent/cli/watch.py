@@ -23,6 +23,8 @@ from agent.watch import Heard, Watch, line
 
 REDRAWS_A_SECOND = 4
 _STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
+"""What would move a terminal's cursor, or ring its bell, and what is shown instead."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -136,29 +138,33 @@ def _loop(watch: Watch) -> None:
 
 
 def _table(board: Board, url: str, state: str) -> Table:
-    table = Table(title=f"{url}: {state}", expand=True)
+    table = Table(title=_cell(f"{url}: {state}", style="table.title"), expand=True)
     for heading in ("box", "state", "health", "outbox", "faults", "last events"):
         table.add_column(heading)
     for view in board.views():
         table.add_row(
-            _name(view),
-            Text(f"{view.state}\n{view.since}", style=_STATE_STYLES[view.state]),
-            _health(view.health),
-            _outbox(view.health),
-            "\n".join(f"{fault.code} {fault.title}: {fault.subject}" for fault in view.faults)
-            or "none",
-            "\n".join(_event(data) for data in reversed(view.events)),
+            _cell(*_name(view)),
+            _cell(view.state, view.since, style=_STATE_STYLES[view.state]),
+            _cell(*_health(view.health)),
+            _cell(*_outbox(view.health)),
+            _cell(*_faults(view)),
+            _cell(*(_event(data) for data in reversed(view.events))),
         )
     return table
 
 
-def _name(view: BoxView) -> str:
-    return f"{view.box}\n{view.site}" if view.site else view.box
+def _cell(*lines: str, style: str = "") -> Text:
+    """Lines as they are. What a box says is no markup: one box must not garble what all others say."""
+    return Text("\n".join(line.translate(_CONTROLS) for line in lines), style=style)
 
 
-def _health(report: HealthReport | None) -> str:
+def _name(view: BoxView) -> list[str]:
+    return [view.box, view.site] if view.site else [view.box]
+
+
+def _health(report: HealthReport | None) -> list[str]:
     if report is None:
-        return "?"
+        return ["?"]
     vitals = report.vitals
     said = [f"up {report.uptime_s / 3600:.1f} h"]
     said += [f"{camera.name} {camera.fps:.1f} fps" for camera in report.cameras]
@@ -166,14 +172,18 @@ def _health(report: HealthReport | None) -> str:
         said.append(f"{vitals.soc_celsius:.0f} °C")
     if vitals.disk_free_bytes is not None:
         said.append(f"{vitals.disk_free_bytes / 1e9:.1f} GB free")
-    return "\n".join(said)
+    return said
 
 
-def _outbox(report: HealthReport | None) -> str:
+def _outbox(report: HealthReport | None) -> list[str]:
     if report is None:
-        return "?"
-    said = f"{report.outbox.depth} wait"
-    return f"{said}\n{report.outbox.lost} lost" if report.outbox.lost else said
+        return ["?"]
+    said = [f"{report.outbox.depth} wait"]
+    return [*said, f"{report.outbox.lost} lost"] if report.outbox.lost else said
+
+
+def _faults(view: BoxView) -> list[str]:
+    return [f"{fault.code} {fault.title}: {fault.subject}" for fault in view.faults] or ["none"]
 
 
 def _event(data: EventData) -> str:

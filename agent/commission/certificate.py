@@ -26,7 +26,7 @@ SIGNATURE = "record.json.sig"
 _MOST_BYTES = 4_000_000
 
 Part = Literal["aim", "focus", "masks", "head", "link", "clock"]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

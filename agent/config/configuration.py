@@ -10,8 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from agent.config import console as console_config
 from agent.config import pins as pins_config
 from agent.config import strict
+from agent.config.console import ConsoleConfig
 from agent.config.heads import HeadConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
@@ -24,10 +26,12 @@ MAX_AGE_DAYS = 90
 for video surveillance of places of work (deliberation 350-2013). A person may hold a span longer.
 """
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+LEAST_RESERVE_BYTES = 500_000_000
+"""Of a large disk: what an update needs, and more than a disk has that counts as nearly full. With less
+the ring itself would fill it, and the box would shed detection and then recording for that.
+"""
 
-TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
-"""Who logs in at the console, as it stands in receipts."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class BoxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +56,7 @@ class DetectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 Topic = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=200)
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$(?!\n)", max_length=200)
 ]
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -70,7 +74,9 @@ class OnvifConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     topics that become events here, each by its whole path without prefixes or by the end of it.
     """
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/onvif/device_service)?/?$")]
+    url: Annotated[
+        str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/onvif/device_service)?/?$(?!\n)")
+    ]
     username: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     password_file: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     events: Annotated[tuple[Topic, ...], msgspec.Meta(max_length=32)] = ()
@@ -157,8 +163,8 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`[record]`: the ring of footage. `folder` is relative to the state folder.
 
     `max_bytes` is for each camera, `box_max_bytes` for all of them. `reserve_bytes` stay free on
-    the disk, though never more than a twentieth of it, or on a small one 500 MB and a fifth. `recipient` names those that footage is
-    sealed for; without one it lies plain.
+    the disk, though never more than a twentieth of it, or on a small one 500 MB and a fifth.
+    `recipient` names those that footage is sealed for; without one it lies plain.
     """
 
     folder: str = "footage"
@@ -167,7 +173,7 @@ class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 16_000_000_000
     box_max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 64_000_000_000
     max_age_h: Annotated[float, msgspec.Meta(ge=1, le=MAX_AGE_DAYS * 24)] = 72.0
-    reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000_000
+    reserve_bytes: Annotated[int, msgspec.Meta(ge=LEAST_RESERVE_BYTES)] = 1_000_000_000
     recipient: Annotated[tuple[Recipient, ...], msgspec.Meta(max_length=16)] = ()
 
 
@@ -194,26 +200,6 @@ class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`[health]`: how often the box says how it is."""
 
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
-
-
-class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[console.technician]]`: whose token opens the console. `public_key` is the base64 of an
-    Ed25519 public key's 32 bytes.
-    """
-
-    id: TechnicianName
-    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
-
-
-class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[console]`: who may log in at the box. Without the secret's file and without technicians
-    nobody can.
-    """
-
-    secret_file: Annotated[str, msgspec.Meta(min_length=1)] = "console.secret"  # noqa: S105 - a file
-    technician: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=64)] = ()
-    idle_logout_s: Annotated[float, msgspec.Meta(ge=30, le=3600)] = 600.0
-    language: Literal["en", "fr", "ar"] = "en"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -272,6 +258,7 @@ def _check(config: Config, where: str) -> None:
     if config.update and _parted(config.update.feed, "https") is None:
         raise BadInput(f"{where}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH")
     pins_config.check(config.pin, names, where)
+    console_config.check(config.console, where)
 
 
 def _check_heads(config: Config, where: str) -> None:
@@ -385,14 +372,9 @@ def _anchored(config: Config, folder: Path) -> Config:
         broker=broker,
         camera=cameras,
         head=heads,
-        console=anchored_console(config.console, folder),
+        console=console_config.anchored(config.console, folder),
         update=update and msgspec.structs.replace(update, ca=at(update.ca)),
     )
-
-
-def anchored_console(console: ConsoleConfig, folder: Path) -> ConsoleConfig:
-    """`[console]` with its path made to begin at `folder`."""
-    return msgspec.structs.replace(console, secret_file=str(folder / console.secret_file))
 
 
 def _is_path(key: str) -> bool:

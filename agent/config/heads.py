@@ -7,7 +7,7 @@ import msgspec
 from agent.config.names import Name
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+TimeOfDay = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EVERY_DAY: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -17,14 +17,20 @@ TiltDeg = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 class Sector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[head.forbidden]]`: what may not be in the picture. From the first pan to the right until
-    the second, over the back where the first is the larger, and between two tilts. With `cross`
-    the head may pass over it, and only not rest there.
+    the second, over the back where the first is the larger, and from the lower tilt to the higher.
+    With `cross` the head may pass over it, and only not rest there.
     """
 
     name: Name
     pan_deg: tuple[PanDeg, PanDeg]
     tilt_deg: tuple[TiltDeg, TiltDeg] = (-90.0, 90.0)
     cross: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse tilts the wrong way round: nothing lies between them, so nothing would be forbidden."""
+        low, high = self.tilt_deg
+        if low > high:
+            raise ValueError(f"tilt_deg = [{low:g}, {high:g}]: allowed: the lower one first")
 
 
 class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +41,13 @@ class FieldOfView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wide: Annotated[float, msgspec.Meta(gt=0, lt=170)]
     tele: Annotated[float, msgspec.Meta(gt=0, lt=170)]
     aspect: Annotated[float, msgspec.Meta(ge=0.5, le=4)] = 16 / 9
+
+    def __post_init__(self) -> None:
+        """Refuse ends the wrong way round: a sector would be in the picture where it is taken to be
+        beside it.
+        """
+        if self.tele > self.wide:
+            raise ValueError(f"tele = {self.tele:g}: allowed: up to wide = {self.wide:g}")
 
 
 class Sun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,5 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-"""A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`."""
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
+"""A name that stands in topics, folder names and commands: lower case, digits, `-` and `_`.
+
+Here as in every pattern, `(?!\\n)` stands behind the `$`, which in Python also matches before a last line
+break. In JSON Schema, where it does not, the two say the same; Python's own `\\Z` is unknown there.
+"""

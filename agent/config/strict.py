@@ -16,7 +16,12 @@ from agent.errors import BadInput
 
 T = TypeVar("T")
 
-_AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+DEEPEST = 24
+"""Levels of tables and lists in a file. No file of ours has half as many, and whoever walks through the
+tables may do so by recursion.
+"""
+
+_AT = re.compile(r" - at `(?P<path>[^`]*)`$(?!\n)")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]")
 
@@ -26,14 +31,43 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
     Raises BadInput where it is not there, not readable, or not TOML.
     """
+    where = f"{what} {str(path)!r}"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{what} {str(path)!r}: {error.strerror or error}") from error
+        raise BadInput(f"{where}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{what} {str(path)!r}: not UTF-8 text, at byte {error.start}") from error
+        raise BadInput(f"{where}: not UTF-8 text, at byte {error.start}") from error
+    except ValueError as error:  # what is no path at all, such as one with a NUL in it
+        raise BadInput(f"{where}: {error}") from error
+    return parsed(text, where)
+
+
+def parsed(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text. `where` begins the message. Raises BadInput where it is none."""
+    try:
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{what} {str(path)!r}: not valid TOML: {error}") from error
+        raise BadInput(f"{where}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{where}: not valid TOML: a number or a nesting too large") from error
+    if _is_deep(tables):
+        raise BadInput(f"{where}: nested too deeply; allowed: {DEEPEST} levels")
+    return tables
+
+
+def _is_deep(tables: object) -> bool:
+    level: list[object] = [tables]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def into(tables: object, kind: type[T], where: str, under: str = "") -> T:

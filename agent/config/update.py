@@ -16,10 +16,10 @@ class UpdateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     where it is left out. Only within `window` is anything installed.
     """
 
-    feed: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$", max_length=2000)]
-    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+    feed: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)")]
     ca: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    window: Annotated[str, msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$")] = "01:30-04:30"
+    window: Annotated[str, msgspec.Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$(?!\n)")] = "01:30-04:30"
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:

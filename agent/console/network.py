@@ -8,23 +8,26 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from agent.clock import Clock
 from agent.config.configuration import BrokerConfig
 from agent.errors import BadInput
+from agent.faults import FaultCode
 from agent.report import link_error, tls
+from agent.report.certificate_watch import SOON, Validity, Which, told_by, validity_of
 from agent.report.connection import FAULT_OF
 from agent.service.box import Verdict
 
 CONNECT_S = 5.0
 RESOLVE_S = 8.0
-SOON = timedelta(days=30)
+REFUSED: Mapping[Which, FaultCode] = {"certificate": "NET-04", "ca": "NET-02"}
+"""The fault of one that is not good today: the broker refuses the box, or the box refuses the broker."""
 _SIOCGIFADDR = 0x8915
 _RTF_UP = 0x0001
 _ROUTE = re.compile(r"(?P<name>\S+)\s+0{8}\s+(?P<gateway>[0-9A-F]{8})\s+(?P<flags>[0-9A-F]{1,4})\s")
@@ -158,32 +161,31 @@ def certificates(broker: BrokerConfig, box: str, now: datetime) -> Iterator[Verd
     except BadInput as error:
         yield _bad("certificates", str(error), "NET-04")
         return
-    for key, path in (("certificate", broker.certificate), ("ca", broker.ca)):
-        if path is None:
-            yield Verdict(what=f"broker.{key}", good=None, said="none is configured")
-            continue
+    for which in get_args(Which):
         try:
-            found = x509.load_pem_x509_certificates(Path(path).read_bytes())[0]
-        except (OSError, ValueError) as error:
-            yield _bad(f"broker.{key}", f"{path}: {error}", "NET-04")
+            validity = validity_of(broker, which)
+        except BadInput as error:
+            yield _bad(f"broker.{which}", str(error), REFUSED[which])
             continue
-        name = _common_name(found)
-        what = f"broker.{key} of {name}"
-        if key == "certificate" and name != box:
-            yield _bad(what, f"its name is not the box's, {box}", "NET-04")
+        if validity is None:
+            yield Verdict(what=f"broker.{which}", good=None, said="none is configured")
+            continue
+        what = f"broker.{which} of {_named(validity)}"
+        if which == "certificate" and validity.name != box:
+            yield _bad(what, f"its name is not the box's, {box}", REFUSED[which])
         else:
-            yield dates(what, found, now)
+            yield dates(what, validity, now, REFUSED[which])
 
 
-def dates(what: str, found: x509.Certificate, now: datetime) -> Verdict:
-    """Whether a certificate is good today, and for how long."""
-    begin, end = found.not_valid_before_utc, found.not_valid_after_utc
+def dates(what: str, validity: Validity, now: datetime, refused: FaultCode) -> Verdict:
+    """Whether a certificate is good today, and for how long. `refused`: the fault where it is not."""
+    begin, end = validity.begin, validity.end
     if now < begin:
-        return _bad(what, f"not good before {begin:%Y-%m-%d}; is the clock right?", "NET-04")
+        return _bad(what, f"not good before {begin:%Y-%m-%d}; is the clock right?", refused)
     if now > end:
-        return _bad(what, f"expired on {end:%Y-%m-%d}", "NET-04")
+        return _bad(what, f"expired on {end:%Y-%m-%d}", refused)
     left = f"good until {end:%Y-%m-%d}, {(end - now).days} days"
-    if end - now < SOON:
+    if end - now <= SOON:
         return _bad(what, left, "NET-05")
     return Verdict(what=what, good=True, said=left)
 
@@ -226,14 +228,20 @@ def _greeted(
         yield _bad("TLS", str(why), FAULT_OF[why.kind])
     else:
         if der is not None:
-            found = x509.load_der_x509_certificate(der)
-            now = clock.utc(clock.boottime_ns())
-            yield dates(f"certificate of {_common_name(found)}", found, now)
+            yield _of_broker(der, clock.utc(clock.boottime_ns()))
 
 
-def _common_name(found: x509.Certificate) -> str:
-    names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else "nobody"
+def _of_broker(der: bytes, now: datetime) -> Verdict:
+    """The certificate that the broker has shown, and that OpenSSL has accepted."""
+    try:
+        validity = told_by(x509.load_der_x509_certificate(der))
+    except ValueError as error:
+        return Verdict(what="certificate", good=None, said=f"accepted, and cannot be read: {error}")
+    return dates(f"certificate of {_named(validity)}", validity, now, REFUSED["ca"])
+
+
+def _named(validity: Validity) -> str:
+    return validity.name or "nobody"
 
 
 def _bad(what: str, said: str, code: str) -> Verdict:

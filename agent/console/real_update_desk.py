@@ -38,7 +38,8 @@ class RealUpdateDesk:
 
     def _refuse_without_slots(self) -> None:
         try:
-            backend.current((self._root / "proc/cmdline").read_text(encoding="utf-8"))
+            cmdline = self._root / "proc/cmdline"
+            backend.current(cmdline.read_text(encoding="utf-8", errors="replace"))
         except backend.NoSlots as error:
             raise CannotDo(
                 "this system was set up without an image: it has no slots, and no update here"

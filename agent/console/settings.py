@@ -3,6 +3,7 @@ what a technician may have come for.
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import msgspec
 
 from agent.config import configuration
-from agent.config.configuration import BoxConfig, Config, ConsoleConfig
+from agent.config import console as console_config
+from agent.config.configuration import BoxConfig, Config
+from agent.config.console import ConsoleConfig
 from agent.config.names import Name
 from agent.config.strict import into, read_toml
 from agent.errors import BadInput
@@ -66,7 +69,7 @@ def _of_a_bad_one(path: Path, environ: Mapping[str, str]) -> Settings:
         box=_name(named) or UNKNOWN_BOX,
         site=site if isinstance(site, str) else "its configuration is not good",
         state=folder / (state if isinstance(state, str) else given),
-        console=configuration.anchored_console(console, folder),
+        console=console_config.anchored(console, folder),
     )
 
 
@@ -86,5 +89,8 @@ def gate_of(settings: Settings) -> tuple[Gate, str | None]:
             secret = read_secret(file)
         except BadInput as error:
             problem = str(error)
-    keys = {one.id: one.public_key for one in settings.console.technician}
+    technicians = settings.console.technician
+    times = Counter(one.id for one in technicians)
+    # A bad configuration may name two by one id: nobody can tell who that is, so neither comes in.
+    keys = {one.id: one.public_key for one in technicians if times[one.id] == 1}
     return Gate(settings.box, secret, keys, os.urandom), problem

@@ -90,9 +90,18 @@ class Authority:
         self.check(asker, token, t_ns)
         return self.take(asker, t_ns, lease_s)
 
-    def release(self, token: int) -> bool:
-        """Give the head back; False where the token is of a lease that is over already."""
-        if self._lease is None or self._lease.token != token:
+    def release(self, asker: Asker, token: int, t_ns: int) -> bool:
+        """Give the head back; False where the token is of a lease that is over already. Raises
+        Refused `fenced` where it is another's: whoever asks how the head is reads its token.
+        """
+        lease = self.lease(t_ns)
+        if lease is None or lease.token != token:
             return False
+        if lease.holder != asker:
+            raise Refused(
+                "fenced",
+                f"head {self._head!r}: {lease.holder.id!r} ({lease.holder.role}) has the lease with "
+                f"token {token}; nobody else gives it back",
+            )
         self._lease = None
         return True

@@ -18,8 +18,8 @@ MOST_BYTES = 16_384
 LONGEST_EXPIRY_S = 3600.0
 """Further ahead no command may expire: what is remembered of commands must last longer."""
 
-CommandId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-By = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+CommandId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+By = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$(?!\n)")]
 CommandRole = Literal["operator", "incident"]
 """Who may ask from outside. Tracking and tour are the box's own."""
 

@@ -3,12 +3,16 @@
 The agent holds one end of a pipe. Whatever ends the agent, the kernel closes that end, and the guard
 at the other one acts, see `agent.guard.process`; a goodbye before it lets the guard go without. A guard that
 dies is replaced.
+
+Invariant: the goodbye is said only where all that is guarded has come to rest. An agent that stops while
+something hangs is no better than one that dies.
 """
 
 import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +56,16 @@ class GuardDiedError(RuntimeError):
 
 
 class GuardStage:
-    """See `agent.stages.stage.Stage`. It is to be started before what it guards, and stopped after it."""
+    """See `agent.stages.stage.Stage`. It is to be started before what it guards, and stopped after it.
+
+    `is_at_rest` tells, once that was to have stopped, whether it has.
+    """
 
     name = "guard"
 
-    def __init__(self, duties: Duties) -> None:
+    def __init__(self, duties: Duties, is_at_rest: Callable[[], bool]) -> None:
         self._duties = msgspec.json.encode(duties) + b"\n"
+        self._is_at_rest = is_at_rest
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,7 +95,13 @@ class GuardStage:
         stopping.wait(LOOK_S)
 
     def close(self) -> None:
-        """Say goodbye, once everything is stopped."""
+        """Say goodbye where everything is at rest. Otherwise the guard stays, for `leave_it_to_guard`
+        or for the agent's end, whichever comes first: what hangs may hold its port or pin until then, and
+        the guard does not try for ever.
+        """
+        if not self._is_at_rest():
+            log.error("not all that moves or is switched has come to rest: the guard stays")
+            return
         process, self._process = self._process, None
         if process is None:
             return
@@ -97,6 +111,15 @@ class GuardStage:
             process.wait(GOES_WITHIN_S)
         except subprocess.TimeoutExpired:
             log.warning("the guard does not go; it will find the pipe closed")
+
+    def leave_it_to_guard(self) -> None:
+        """The agent is at its end: a guard that stayed does its duties now. It does not wait for the
+        kernel to close the pipe, which does so only when the last thread is gone, and one that waits
+        for a dead disk or camera is not gone by SIGKILL either.
+        """
+        process = self._process
+        if process is not None:
+            self._let_go(process)
 
     def _started(self) -> subprocess.Popen[bytes]:
         # A session of its own: a terminal's Ctrl-C is for the agent, which then says goodbye.

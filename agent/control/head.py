@@ -4,21 +4,24 @@ What it does by itself, again and again, is its stage's: see `agent.control.head
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.clock import Clock
 from agent.config.heads import HeadConfig, Sector
 from agent.control.authority import Authority
+from agent.control.drawn import DrawnPresets
 from agent.control.head_link import HeadLink, refusal
-from agent.control.helm import Helm, Motion, is_near
+from agent.control.helm import Helm, Motion
 from agent.control.mover import Mover
 from agent.control.plan import Able, Plan, plan_drive, plan_point, plan_recall
 from agent.control.presets import Preset, Presets
 from agent.control.sectors import NOBODY_KNOWS_DEG
 from agent.control.tokens import Tokens
 from agent.control.wear import Odometer
+from agent.control.whereabouts import Whereabouts
 from agent.control.wishes import (
     ROLES,
     Asker,
@@ -31,6 +34,7 @@ from agent.control.wishes import (
 )
 from agent.faults import FaultBoard
 from agent.health_model import HeadHealth
+from agent.model import Leeway
 from drivers.contracts import Aux, Ptz, PtzAbilities, PtzPosition
 from drivers.errors import DriverError
 
@@ -40,7 +44,7 @@ MOVING_FRESH_S = 0.05
 a motion begins.
 """
 
-OnRest = Callable[[str | None, bool], None]
+OnRest = Callable[[str | None, bool, Leeway | None], None]
 
 
 def _no_sectors(_t_ns: int) -> tuple[Sector, ...]:
@@ -52,9 +56,10 @@ class Head:
 
     `folder` is its own, for presets, tokens and wear. `forbidden` gives the sectors of a moment
     beside those of the configuration, such as the sun's; a head that rests where one of them comes
-    by stays. `on_rest` is told each time that the preset or whether the picture is settled changes,
-    from whichever thread finds it, and before the first order of a motion; it must not ask for a
-    motion itself.
+    by stays. `drawn` names the scene of each preset that one was drawn at, where masks hide all but
+    those. `on_rest` is told each time that the preset or whether the picture is settled changes,
+    and how far the picture may have shifted at one that is in `drawn`; from whichever thread finds
+    it, and before the first order of a motion. It must not ask for a motion itself.
     """
 
     def __init__(
@@ -67,7 +72,8 @@ class Head:
         *,
         movers: Sequence[Mover] = (),
         forbidden: Callable[[int], tuple[Sector, ...]] = _no_sectors,
-        on_rest: OnRest = lambda _preset, _settled: None,
+        drawn: Mapping[str, str] = MappingProxyType({}),
+        on_rest: OnRest = lambda _preset, _settled, _leeway: None,
     ) -> None:
         self.name = config.name
         self.config = config
@@ -78,6 +84,7 @@ class Head:
         self.wake = threading.Event()
         """Set when the stage has something to look at."""
         self._presets = Presets(config.name, folder / "presets.json")
+        self._drawn = DrawnPresets(config.name, drawn, config.fov_deg)
         self._clock = clock
         self._on_rest = on_rest
         self._lock = threading.Lock()
@@ -96,6 +103,7 @@ class Head:
             self._holds,
             self.report_rest,
         )
+        self._whereabouts = Whereabouts(self._presets, self._drawn, self.helm, self.link)
 
     @property
     def abilities(self) -> PtzAbilities | None:
@@ -134,39 +142,52 @@ class Head:
         """
         with self._lock:
             lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
-        self._wanted()
+            self._wanted()
         return lease
 
-    def release(self, token: int) -> None:
-        """Give the head back; what its holder had it do ends. A token of a lease that is over
-        changes nothing.
+    def check(self, asker: Asker, token: int | None) -> None:
+        """Raise what `take` would raise, and change nothing."""
+        with self._lock:
+            self._authority.check(asker, token, self._clock.boottime_ns())
+
+    def release(self, asker: Asker, token: int) -> None:
+        """Give the head back; what he had it do ends. A token of a lease that is over changes
+        nothing. Raises Refused `fenced` where it is another's.
         """
         with self._lock:
-            self._authority.release(token)
+            self._authority.release(asker, token, self._clock.boottime_ns())
         self.wake.set()
 
-    def wish(self, wish: Wish, asker: Asker, token: int | None = None) -> Lease:
+    def wish(
+        self, wish: Wish, asker: Asker, token: int | None = None, *, words: int | None = None
+    ) -> Lease:
         """Move. It takes the head where that is free or weaker held, and prolongs the lease; to go
         somewhere, for as long as that may take. Raises Refused, and nothing has changed then but
-        where the device failed.
+        where the device failed or a stop came in between.
+
+        Who moves it by himself gives the `words` of the helm at which he decided: he is refused as
+        `expired` where somebody has said another since, and does not end the rest after a stop.
         """
         with self.helm.orders:
+            self.check(asker, token)
+            plan, preset = self._plan(wish, self._clock.boottime_ns())
+            # What it takes to find where the head is counts neither against the motion nor the lease.
             t_ns = self._clock.boottime_ns()
-            with self._lock:
-                self._authority.check(asker, token, t_ns)
-            plan, preset = self._plan(wish, t_ns)
             lease_s = self.config.lease_s
             if not isinstance(wish, Drive):
                 lease_s = max(lease_s, plan.lasts_s)
             with self._lock:
+                self.helm.refuse_overtaken(words)
                 lease = self._authority.use(asker, token, t_ns, lease_s)
-            self._wanted()
+                self._wished_ns = t_ns
+                if words is None:
+                    self._wanted()
             if plan.course is None:
                 self._stand()
             else:
                 ends_ns = t_ns + int(plan.lasts_s * 1e9)
                 self.helm.begin(
-                    Motion(course=plan.course, lease=lease, ends_ns=ends_ns, preset=preset)
+                    Motion(course=plan.course, lease=lease, ends_ns=ends_ns, preset=preset), words
                 )
             self.wake.set()
         return lease
@@ -178,6 +199,8 @@ class Head:
         """
         self._quiet_until_ns = self._clock.boottime_ns() + int(self.config.lease_s * 1e9)
         self._wished_ns = self._clock.boottime_ns()
+        # In this order: who reads the words after this one finds that the head keeps still.
+        self.helm.heard()
         try:
             self.helm.stop()
         except DriverError as error:
@@ -195,11 +218,22 @@ class Head:
         return self._presets.all()
 
     def preset_set(self, name: str, asker: Asker, token: int | None = None) -> None:
-        """Remember where the head stands under a name. Raises Refused."""
-        t_ns = self._clock.boottime_ns()
-        with self._lock:
-            self._authority.check(asker, token, t_ns)
-        abilities = self._able().abilities
+        """Remember where the head stands under a name; no motion begins meanwhile. Raises Refused:
+        `forbidden` where masks were drawn at the preset and the head is not exactly there.
+        """
+        with self.helm.orders:
+            self.check(asker, token)
+            known = self._presets.find(name)
+            preset = self._here(name, asker)
+            if known is None or name not in self._drawn:
+                self._presets.remember(preset, self._store)
+            elif not self._whereabouts.is_at(known):
+                raise self._drawn.refusal(name)
+        self.wake.set()
+
+    def _here(self, name: str, asker: Asker) -> Preset:
+        """The place where the head stands, as a preset. Raises Refused."""
+        t_ns, abilities = self._clock.boottime_ns(), self._able().abilities
         position = self._looked()
         if position is None or self.helm.motion is not None or position.moving:
             raise Refused("failed", f"head {self.name!r}: a preset is of a place where it stands")
@@ -208,23 +242,26 @@ class Head:
             number = self._presets.free_number(name, abilities.presets)
         if position.error_deg >= NOBODY_KNOWS_DEG and (number is None or self._bounded(t_ns)):
             raise Refused("failed", f"head {self.name!r}: nobody knows where it looks")
-        preset = Preset(
+        return Preset(
             name=name,
             pose=position.pose,
             number=number,
             stored_time=_rfc3339(self._clock.utc(t_ns)),
             stored_by=asker.id,
         )
-        self._presets.put(preset)
-        if number is not None:
-            try:
-                self.link.call(lambda ptz: ptz.store_preset(number))
-            except DriverError as error:
-                raise refusal(error) from error
-        self.wake.set()
+
+    def _store(self, number: int) -> None:
+        try:
+            self.link.call(lambda ptz: ptz.store_preset(number))
+        except DriverError as error:
+            raise refusal(error) from error
 
     def preset_delete(self, name: str) -> None:
-        """Forget a preset. Raises Refused `unknown`."""
+        """Forget a preset. Raises Refused: `unknown`, and `forbidden` where masks were drawn at it:
+        it could be set elsewhere then.
+        """
+        if name in self._drawn and self._presets.find(name) is not None:
+            raise self._drawn.refusal(name)
         self._presets.delete(name)
         self.wake.set()
 
@@ -232,8 +269,7 @@ class Head:
         """Switch the wiper, the heater or the lamp; that takes the head from nobody. Raises
         Refused.
         """
-        with self._lock:
-            self._authority.check(asker, token, self._clock.boottime_ns())
+        self.check(asker, token)
         if aux not in self._able().abilities.aux:
             raise Refused("unsupported", f"head {self.name!r} has no {aux}")
         try:
@@ -307,29 +343,13 @@ class Head:
             if now == self._rests:
                 return
             self._rests = now
-            self._on_rest(*now)
+            self._on_rest(*now, self._whereabouts.leeway(now[0]))
 
     def _at_rest(self, t_ns: int) -> tuple[str | None, bool]:
         since_ns = self.helm.stands_ns
         if since_ns is None:
             return None, False
-        return self._preset_here(), (t_ns - since_ns) / 1e9 >= self.config.settle_s
-
-    def _preset_here(self) -> str | None:
-        """The preset that the head is at: the one it was sent to, or one that it is known to be
-        at.
-        """
-        presets, position = self._presets.all(), self.helm.position
-        sent = next((each for each in presets if each.name == self.helm.arrived_at), None)
-        if sent is not None and (
-            position is None
-            or position.error_deg >= NOBODY_KNOWS_DEG
-            or is_near(position, sent.pose, self.link)
-        ):
-            return sent.name
-        return next(
-            (each.name for each in presets if is_near(position, each.pose, self.link)), None
-        )
+        return self._whereabouts.preset(), (t_ns - since_ns) / 1e9 >= self.config.settle_s
 
     def _plan(self, wish: Wish, t_ns: int) -> tuple[Plan, str | None]:
         able = self._able()
@@ -337,13 +357,16 @@ class Head:
             # Steering by hand waits for no answer that nothing depends on.
             return plan_drive(wish, t_ns, None, self.helm.bounds(t_ns), able), None
         position = self._looked()
+        t_ns = self._clock.boottime_ns()
         bounds = self.helm.bounds(t_ns)
         if isinstance(wish, Drive):
             return plan_drive(wish, t_ns, position, bounds, able), None
         if isinstance(wish, PointAt):
             return plan_point(wish, position, bounds, able), None
         preset = self._presets.get(wish.preset)
-        return plan_recall(preset, wish.speed, position, bounds, able), preset.name
+        beside = preset.name in self._drawn and not self._whereabouts.is_at(preset)
+        plan = plan_recall(preset, wish.speed, position, bounds, able, exactly=beside)
+        return plan, preset.name
 
     def _able(self) -> Able:
         abilities = self.link.abilities
@@ -382,6 +405,7 @@ class Head:
         """Somebody wants the head: nobody need wait any longer because it was stopped."""
         self._wished_ns = self._clock.boottime_ns()
         self._quiet_until_ns = 0
+        self.helm.heard()
         self.wake.set()
 
     def _holds(self, lease: Lease, t_ns: int) -> bool:

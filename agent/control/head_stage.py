@@ -185,13 +185,14 @@ class HeadStage:
         """Ask those that move it by themselves, the strongest first; the first wish is done."""
         head = self._head
         for mover in head.movers:
+            words = head.helm.words
             if not head.gives(mover.asker, t_ns):
                 continue
             wish = mover.step(t_ns, head.state())
             if wish is None:
                 continue
             try:
-                head.wish(wish, mover.asker)
+                head.wish(wish, mover.asker, words=words)
             except Refused as refusal:
                 mover.refused(t_ns, wish, refusal)
             else:
@@ -199,15 +200,18 @@ class HeadStage:
 
     def _go_home(self, t_ns: int) -> None:
         head, home = self._head, self._head.config.home
+        words = head.helm.words
         idle_s = (t_ns - head.wished_ns) / 1e9
         if home is None or idle_s < head.config.home_after_s or t_ns < self._home_not_before_ns:
+            return
+        if head.keeps_still(t_ns):
             return
         state = head.state()
         if state.preset == home or state.moving or state.tour or state.lease:
             return
         self._home_not_before_ns = t_ns + int(head.config.home_after_s * 1e9)
         try:
-            head.wish(Recall(preset=home), HOME)
+            head.wish(Recall(preset=home), HOME, words=words)
         except Refused as refusal:
             log.warning("head %s: does not go home: %s", head.name, refusal)
 
@@ -216,7 +220,7 @@ class HeadStage:
         has the head: somebody pushed it there, or stopped it on its way over.
         """
         head, helm = self._head, self._head.helm
-        since_ns, position = helm.stands_ns, helm.position
+        words, since_ns, position = helm.words, helm.stands_ns, helm.position
         if since_ns is None or position is None or t_ns < self._escape_not_before_ns:
             return
         if (t_ns - since_ns) / 1e9 < ESCAPE_AFTER_S or head.keeps_still(t_ns):
@@ -237,6 +241,6 @@ class HeadStage:
         course = Going((out,), 1.0, abilities, head.config.brake_s, bounds.error_deg)
         ends_ns = t_ns + int(head.config.longest_move_s * 1e9)
         try:
-            helm.begin(Motion(course=course, lease=None, ends_ns=ends_ns))
+            helm.begin(Motion(course=course, lease=None, ends_ns=ends_ns), words)
         except Refused as refusal:
             log.error("head %s: does not leave sector %r: %s", head.name, sector.name, refusal)

@@ -8,6 +8,8 @@ Invariants:
    Whoever sent that order finds that it was withdrawn, and sends the stop once more.
 3. No motion outlives its right: its lease, its own time, the longest move. None begins while
    nobody goes on with it.
+4. What the box decides on by itself is not begun where somebody has taken, moved or stopped the
+   head since it decided.
 """
 
 import logging
@@ -18,7 +20,8 @@ import msgspec
 
 from agent.config.heads import FieldOfView, HeadConfig, Sector
 from agent.control.head_link import HeadLink, refusal
-from agent.control.motion import Course, Ending, Goto, Order, Step, near
+from agent.control.momentum import Goal, Momentum
+from agent.control.motion import Course, Ending, Goto, Order, Remembering, Step, near
 from agent.control.route import Bounds
 from agent.control.sectors import NOBODY_KNOWS_DEG
 from agent.control.wishes import Lease, Refused
@@ -65,16 +68,22 @@ class Helm:
         self._clock_ns = clock_ns
         self._holds = holds
         self._on_motion = on_motion
+        self._momentum = Momentum(config.brake_s, clock_ns)
         self.orders = threading.RLock()
         """Held by whoever decides on a motion, until its order is out; never by a stop."""
         self._lock = threading.Lock()
         self._epoch = 0
+        self._words = 0
         self._motion: Motion | None = None
         self._position: PtzPosition | None = None
+        self._at_rest_deg: float | None = None
         self._ended_ns = clock_ns()
         self._stands_ns: int | None = None
         self._beat_ns: int | None = None
         self._arrived_at: str | None = None
+        self._remembered: str | None = None
+        self._moved = False
+        self._recalled: str | None = None
         self.ending: Ending | None = None
         """How the last motion ended."""
 
@@ -82,6 +91,13 @@ class Helm:
     def motion(self) -> Motion | None:
         """What it does now."""
         return self._motion
+
+    @property
+    def words(self) -> int:
+        """How often somebody has taken, moved or stopped it. Whoever moves it by himself reads this
+        before he asks whether he may.
+        """
+        return self._words
 
     @property
     def position(self) -> PtzPosition | None:
@@ -98,6 +114,20 @@ class Helm:
         """The preset that the last motion arrived at, and where it has stood since."""
         return self._arrived_at
 
+    @property
+    def remembered(self) -> str | None:
+        """The preset that the last motion arrived at by the head's own memory, which has stood
+        there since, and answered.
+        """
+        return self._remembered
+
+    def is_unmoved_from(self, preset: str) -> bool:
+        """Whether this box has moved it by nothing but a recall of the preset, which arrived, or by
+        nothing at all. That it was silent or opened anew changes nothing: who relies on this looks
+        where it says that it is.
+        """
+        return not self._moved or self._recalled == preset
+
     def bounds(self, t_ns: int) -> Bounds:
         """Where it may look and go now."""
         abilities, position = self._link.abilities, self._position
@@ -105,10 +135,14 @@ class Helm:
         if fov is not None and not (abilities and abilities.absolute):
             # Nobody has measured how far the lens is in.
             fov = FieldOfView(wide=fov.wide, tele=fov.wide, aspect=fov.aspect)
+        error_deg = 2 * NOBODY_KNOWS_DEG if position is None else position.error_deg
+        tells = abilities is not None and abilities.absolute and position is not None
         return Bounds(
             sectors=self._sectors(t_ns),
             fov=fov,
-            error_deg=2 * NOBODY_KNOWS_DEG if position is None else position.error_deg,
+            error_deg=error_deg,
+            at_rest_deg=self._at_rest_deg if tells and self._at_rest_deg is not None else error_deg,
+            ahead=self._momentum.ahead(t_ns, position, abilities),
             pan_deg=abilities.pan_deg if abilities else None,
             tilt_deg=abilities.tilt_deg if abilities else _UNKNOWN_TILT,
         )
@@ -126,38 +160,67 @@ class Helm:
         """The driver is new: nothing is known, and nothing is wanted."""
         with self._lock:
             self._epoch += 1
-            self._motion = self._position = self._arrived_at = self._stands_ns = None
+            self._motion = self._position = self._at_rest_deg = self._stands_ns = None
+            self._arrived_at = self._remembered = None
             self._ended_ns = self._clock_ns()
 
     def look(self) -> PtzPosition | None:
         """Ask where it is. A head that does not answer is stopped, where it moved. Raises
         DriverError where the port is gone.
         """
+        asked_ns, abilities = self._clock_ns(), self._link.abilities
         try:
-            position: PtzPosition | None = self._link.call(lambda ptz: ptz.position())
+            with self._momentum.looking():
+                position = self._link.call(lambda ptz: ptz.position())
         except DriverError as error:
-            self._position = self._arrived_at = None
+            self._position = self._arrived_at = self._remembered = None
             if self._motion is not None:
                 self.end(Ending(how="ended", sentence=str(error)))
             if self._link.is_lost(error):
                 raise
             return None
         self._link.answers()
+        if abilities is not None and abilities.absolute:
+            # It may have looked at any time since it was asked.
+            position = msgspec.structs.replace(position, t_ns=min(position.t_ns, asked_ns))
         with self._lock:
             self._position = position
+            if not position.moving:
+                self._at_rest_deg = position.error_deg
             self._rest()
         return position
 
-    def begin(self, motion: Motion) -> None:
-        """Do this instead of what it does. Raises Refused where its first order is not done."""
+    def heard(self) -> None:
+        """Somebody takes, moves or stops it."""
+        with self._lock:
+            self._words += 1
+
+    def refuse_overtaken(self, words: int | None) -> None:
+        """Raise Refused `expired` where more than these `words` have been heard; None refuses
+        nothing.
+        """
+        if words is not None and words != self._words:
+            raise Refused(
+                "expired",
+                f"head {self._config.name!r}: somebody has taken, moved or stopped it meanwhile",
+            )
+
+    def begin(self, motion: Motion, words: int | None = None) -> None:
+        """Do this instead of what it does; without `words` it is what somebody asks for. Raises
+        Refused where its first order is not done, and as `refuse_overtaken` does.
+        """
         beat_ns = self._beat_ns
         if beat_ns is None or (self._clock_ns() - beat_ns) / 1e9 > LONGEST_TURN_S:
             raise Refused("failed", f"head {self._config.name!r}: nobody is there to stop it again")
         with self.orders:
             with self._lock:
+                self.refuse_overtaken(words)
+                if words is None:
+                    self._words += 1
                 self._epoch += 1
                 epoch = self._epoch
-                self._motion, self._stands_ns, self._arrived_at = motion, None, None
+                self._motion, self._stands_ns, self._moved = motion, None, True
+                self._arrived_at = self._remembered = self._recalled = None
                 self.ending = None
             self._on_motion()
             try:
@@ -207,7 +270,9 @@ class Helm:
             motion = self._withdraw()
             self.ending = ending
             if motion is not None and ending.how == "arrived":
-                self._arrived_at = motion.preset
+                self._arrived_at = self._recalled = motion.preset
+                if isinstance(motion.course, Remembering):
+                    self._remembered = motion.preset
         if ending.how != "arrived":
             log.info("head %s: %s", self._config.name, ending.sentence)
         if not ending.stands:
@@ -217,7 +282,8 @@ class Helm:
         """Stop now, whatever goes on. Raises DriverError, and the stop is owed then."""
         with self._lock:
             self._withdraw()
-        self._link.stop()
+        with self._momentum.telling(Velocity()):
+            self._link.stop()
 
     def pay_stop(self) -> None:
         """Send the stop that is owed, if one is."""
@@ -245,7 +311,8 @@ class Helm:
             return None
         order = step.order
         try:
-            self._link.call(lambda ptz: _send(ptz, order))
+            with self._momentum.telling(_goal(order)):
+                self._link.call(lambda ptz: _send(ptz, order))
         except DriverError as error:
             self._link.owes_stop = True
             self.end(Ending(how="ended", sentence=str(error)))
@@ -256,7 +323,8 @@ class Helm:
 
     def _stop_or_owe(self) -> None:
         try:
-            self._link.stop()
+            with self._momentum.telling(Velocity()):
+                self._link.stop()
         except DriverError as error:
             log.warning("head %s: not stopped yet: %s", self._config.name, error)
 
@@ -287,6 +355,12 @@ def is_near(position: PtzPosition | None, pose: Pose, link: HeadLink) -> bool:
         and position.error_deg <= NEAR_ERROR_DEG
         and near(position.pose, pose, abilities)
     )
+
+
+def _goal(order: Order) -> Goal:
+    if isinstance(order, Velocity):
+        return order
+    return order.pose if isinstance(order, Goto) else None
 
 
 def _send(ptz: Ptz, order: Order) -> None:

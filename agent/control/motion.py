@@ -12,13 +12,12 @@ import msgspec
 
 from agent.config.heads import Sector
 from agent.control import pursuit
+from agent.control.momentum import TURN_S
 from agent.control.route import Bounds, clip
 from agent.control.sectors import reach
 from agent.control.wishes import Drive
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
 
-TURN_S = 0.1
-"""So often a motion is looked at, whose end depends on where the head is."""
 FREE_TURN_S = 0.3
 """And one that only its time ends: the line stays free for what is more urgent."""
 NEAR_DEG = 1.0
@@ -27,6 +26,10 @@ ZOOM_NEAR = 0.05
 PATIENCE = 1.5
 GRACE_S = 2.0
 """It may take half as long again as its speeds say, and this for its bus and its ramps."""
+LATE_TURNS, LATE_CHASE_TURNS = 2, 6
+"""And so many of its late answers: until it is seen to have arrived; by its speed alone it comes nearer by
+a share of the way in each.
+"""
 LENS_S = 4.0
 """What a lens takes from one end to the other, at the most that is waited for."""
 
@@ -78,12 +81,17 @@ class Course(Protocol):
 
 
 def allowed_s(
-    poses: Sequence[Pose], start: Pose | None, abilities: PtzAbilities, speed: float
+    poses: Sequence[Pose],
+    start: Pose | None,
+    abilities: PtzAbilities,
+    speed: float,
+    late_s: float,
 ) -> float:
-    """How long a head may take over these poses, one after the other; from an unknown place all
-    round.
+    """How long a head may take over these poses, one after the other, whose answers take so long;
+    from an unknown place all round.
     """
     total_s = 0.0
+    late_s *= LATE_TURNS if abilities.absolute else LATE_CHASE_TURNS
     for pose in poses:
         if start is None:
             span = abilities.pan_deg
@@ -95,7 +103,7 @@ def allowed_s(
             tilt, zoom = abs(pose.tilt_deg - start.tilt_deg), abs(pose.zoom - start.zoom)
         needed_s = max(pan / abilities.pan_max_deg_s, tilt / abilities.tilt_max_deg_s) / speed
         lens_s = zoom * LENS_S if abilities.zoom_ratio > 1 else 0.0
-        total_s += max(needed_s * PATIENCE, lens_s) + GRACE_S
+        total_s += max(needed_s * PATIENCE, lens_s) + GRACE_S + late_s
         start = pose
     return total_s
 
@@ -110,10 +118,9 @@ def near(pose: Pose, target: Pose, abilities: PtzAbilities) -> bool:
 class Driving:
     """Moves at a velocity until its time is over, slower or not at all towards a sector."""
 
-    def __init__(self, velocity: Velocity, ends_ns: int, brake_s: float) -> None:
+    def __init__(self, velocity: Velocity, ends_ns: int) -> None:
         self._velocity = velocity
         self._ends_ns = ends_ns
-        self._brake_s = brake_s
         self._told: Velocity | None = None
 
     def step(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Step:
@@ -121,24 +128,20 @@ class Driving:
         left_s = (self._ends_ns - t_ns) / 1e9
         if left_s <= 0:
             return Step(ending=Ending(how="ended", sentence="its time is over"))
-        velocity = self.clipped(t_ns, position, bounds)
+        velocity = self.clipped(position, bounds)
         if isinstance(velocity, Sector):
-            return Step(
-                ending=Ending(how="forbidden", sentence=f"sector {velocity.name!r} is in the way")
-            )
+            return _forbidden(velocity)
         order = None if velocity == self._told else velocity
         self._told = velocity
         return Step(order=order, wake_s=min(left_s, TURN_S if bounds.sectors else FREE_TURN_S))
 
-    def clipped(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Velocity | Sector:
+    def clipped(self, position: PtzPosition | None, bounds: Bounds) -> Velocity | Sector:
         """As much of the velocity as leads into no sector, and the sector where nothing is left."""
         if not bounds.sectors:
             return self._velocity
         if position is None:
             return bounds.sectors[0]
-        # Until the next look decides, and that one may come late by a turn, it goes on as it is.
-        age_s = max(0.0, (t_ns - position.t_ns) / 1e9)
-        return clip(self._velocity, position.pose, bounds, age_s + 2 * TURN_S + self._brake_s)
+        return clip(self._velocity, position.pose, bounds.steered)
 
 
 def velocity_of(wish: Drive, abilities: PtzAbilities, dead_zone: float) -> Velocity:
@@ -185,16 +188,15 @@ class Going:
             return Step()
         entered = self._entered(position, bounds)
         if entered is not None:
-            sentence = f"sector {entered.name!r} is in the way"
-            return Step(ending=Ending(how="forbidden", sentence=sentence))
+            return _forbidden(entered)
         if self._leg_ends_ns is None:
-            return self._begin_leg(t_ns, position)
+            return self._begin_leg(t_ns, position, bounds)
         late = t_ns >= self._leg_ends_ns
-        if self._is_there(position, late=late):
-            return self._next_leg(t_ns, position)
+        if self._is_there(position, bounds, late=late):
+            return self._next_leg(t_ns, position, bounds)
         if late:
             return Step(ending=Ending(how="late", sentence=_late(position, self._poses[0])))
-        return Step() if self._abilities.absolute else self._chase(position)
+        return Step() if self._abilities.absolute else self._chase(position, bounds)
 
     def _entered(self, position: PtzPosition, bounds: Bounds) -> Sector | None:
         """A sector that has come into the picture, where none was in it before."""
@@ -205,34 +207,44 @@ class Going:
         self._was_inside = inside is not None and may
         return None if may else inside
 
-    def _next_leg(self, t_ns: int, position: PtzPosition) -> Step:
+    def _next_leg(self, t_ns: int, position: PtzPosition, bounds: Bounds) -> Step:
         self._poses.popleft()
         if self._poses:
-            return self._begin_leg(t_ns, position)
+            return self._begin_leg(t_ns, position, bounds)
         stands = self._abilities.absolute and not position.moving
         return Step(ending=Ending(how="arrived", sentence="it has arrived", stands=stands))
 
-    def _begin_leg(self, t_ns: int, position: PtzPosition) -> Step:
-        target = self._poses[0]
-        lasts_s = allowed_s((target,), position.pose, self._abilities, self._speed)
+    def _begin_leg(self, t_ns: int, position: PtzPosition, bounds: Bounds) -> Step:
+        target, late_s = self._poses[0], bounds.ahead.late_s
+        lasts_s = allowed_s((target,), position.pose, self._abilities, self._speed, late_s)
         self._leg_ends_ns = t_ns + int(lasts_s * 1e9)
         if self._abilities.absolute:
             return Step(order=Goto(pose=target, speed=self._speed))
-        return self._chase(position)
+        return self._chase(position, bounds)
 
-    def _is_there(self, position: PtzPosition, *, late: bool) -> bool:
+    def _is_there(self, position: PtzPosition, bounds: Bounds, *, late: bool) -> bool:
         if not self._abilities.absolute:
-            return pursuit.arrived(position.pose, self._poses[0], self._abilities)
+            within_deg = pursuit.nearest_deg(self._abilities, TURN_S + bounds.ahead.late_s)
+            return pursuit.arrived(
+                position.pose, self._poses[0], self._abilities, min(within_deg, NEAR_DEG)
+            )
         at_rest = late or not position.moving
         return at_rest and near(position.pose, self._poses[0], self._abilities)
 
-    def _chase(self, position: PtzPosition) -> Step:
+    def _chase(self, position: PtzPosition, bounds: Bounds) -> Step:
+        slowing_s = self._brake_s + bounds.ahead.late_s
         chase = pursuit.chase(
-            position.pose, self._poses[0], self._abilities, self._speed, self._brake_s
+            position.pose, self._poses[0], self._abilities, self._speed, slowing_s
         )
         if chase is None:
             return Step(order=Velocity(), wake_s=0.0)
-        return Step(order=chase.velocity, wake_s=min(chase.for_s, TURN_S))
+        # The way was found free as far as the target: a head that answers late may go further.
+        velocity = (
+            chase.velocity if self._was_inside else clip(chase.velocity, position.pose, bounds)
+        )
+        if isinstance(velocity, Sector):
+            return _forbidden(velocity)
+        return Step(order=velocity, wake_s=min(chase.for_s, TURN_S))
 
 
 class Remembering:
@@ -253,6 +265,11 @@ class Remembering:
             return Step()
         sentence = "it has had the time to arrive"
         return Step(ending=Ending(how="arrived", sentence=sentence, stands=True))
+
+
+def _forbidden(sector: Sector) -> Step:
+    sentence = f"sector {sector.name!r} is in the way"
+    return Step(ending=Ending(how="forbidden", sentence=sentence))
 
 
 def _late(position: PtzPosition, target: Pose) -> str:

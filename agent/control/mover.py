@@ -29,5 +29,7 @@ class Mover(Protocol):
         ...
 
     def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
-        """Its last wish was not done, and why. A wish for the same again is refused again."""
+        """Its last wish was not done, and why. A wish for the same again is refused again, but
+        after `expired`: somebody has taken, moved or stopped the head since the mover was asked.
+        """
         ...

@@ -46,11 +46,11 @@ def plan_drive(
     velocity = velocity_of(wish, abilities, config.dead_zone)
     if velocity == Velocity():
         return Plan(course=None, lasts_s=0.0)
-    course = Driving(velocity, t_ns + int(lasts_s * 1e9), config.brake_s)
+    course = Driving(velocity, t_ns + int(lasts_s * 1e9))
     if bounds.sectors:
-        if position is None or bounds.lost:
+        if position is None or bounds.steered.lost:
             raise _nobody_knows(config.name, bounds)
-        clipped = course.clipped(t_ns, position, bounds)
+        clipped = course.clipped(position, bounds)
         if isinstance(clipped, Sector):
             raise _forbidden(config.name, clipped)
     return Plan(course=course, lasts_s=lasts_s)
@@ -63,10 +63,17 @@ class Able(msgspec.Struct, frozen=True, kw_only=True):
     abilities: PtzAbilities
 
 
-def plan_point(wish: PointAt, position: PtzPosition | None, bounds: Bounds, head: Able) -> Plan:
+def plan_point(
+    wish: PointAt,
+    position: PtzPosition | None,
+    bounds: Bounds,
+    head: Able,
+    *,
+    exactly: bool = False,
+) -> Plan:
     """Raises Refused: `failed` where nobody knows where the head is, `forbidden` where a sector
     would be in the picture there or on each way, `unsupported` where it is too far for the longest
-    move.
+    move. `exactly`: a head that can be told where to go is told, however near it is.
     """
     config, abilities = head.config, head.abilities
     if position is None or bounds.error_deg >= NOBODY_KNOWS_DEG:
@@ -74,21 +81,30 @@ def plan_point(wish: PointAt, position: PtzPosition | None, bounds: Bounds, head
     target = bounds.within(wish.pose)
     if abilities.zoom_ratio <= 1:
         target = msgspec.structs.replace(target, zoom=0.0)
-    if pursuit.arrived(position.pose, target, abilities):
+    told = exactly and abilities.absolute
+    if not told and pursuit.arrived(position.pose, target, abilities):
         _check_target(config.name, target, bounds)
         return Plan(course=None, lasts_s=0.0)
     try:
         poses = route(position.pose, target, bounds)
     except Blocked as blocked:
         raise _forbidden(config.name, blocked.sector) from blocked
-    speed = _speed(position.pose, poses, wish.speed, head)
-    lasts_s = min(allowed_s(poses, position.pose, abilities, speed), config.longest_move_s)
+    late_s = bounds.ahead.late_s
+    speed = _speed(position.pose, poses, wish.speed, late_s, head)
+    needed_s = allowed_s(poses, position.pose, abilities, speed, late_s)
+    lasts_s = min(needed_s, config.longest_move_s)
     going = Going(poses, speed, abilities, config.brake_s, bounds.error_deg)
     return Plan(course=going, lasts_s=lasts_s)
 
 
 def plan_recall(
-    preset: Preset, speed: float, position: PtzPosition | None, bounds: Bounds, head: Able
+    preset: Preset,
+    speed: float,
+    position: PtzPosition | None,
+    bounds: Bounds,
+    head: Able,
+    *,
+    exactly: bool = False,
 ) -> Plan:
     """By the head's own memory where it remembers the place and cannot be told where to go,
     otherwise by its pose. Raises Refused as `plan_point`.
@@ -106,25 +122,25 @@ def plan_recall(
         if lost or position is None or straight(position.pose, pose, bounds):
             return Plan(course=Remembering(preset.number), lasts_s=config.longest_move_s)
     wish = PointAt(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom, speed=speed)
-    return plan_point(wish, position, bounds, head)
+    return plan_point(wish, position, bounds, head, exactly=exactly)
 
 
-def _speed(start: Pose, poses: tuple[Pose, ...], wanted: float, head: Able) -> float:
+def _speed(start: Pose, poses: tuple[Pose, ...], wanted: float, late_s: float, head: Able) -> float:
     """The share of the top speed that was wanted, or as much more as arrives in time."""
     longest_s = head.config.longest_move_s
-    if allowed_s(poses, start, head.abilities, wanted) <= longest_s:
+    if allowed_s(poses, start, head.abilities, wanted, late_s) <= longest_s:
         return wanted
     slowest = next(
         (
             step / 20
             for step in range(1, 21)
             if step / 20 > wanted
-            and allowed_s(poses, start, head.abilities, step / 20) <= longest_s
+            and allowed_s(poses, start, head.abilities, step / 20, late_s) <= longest_s
         ),
         None,
     )
     if slowest is None:
-        needed_s = allowed_s(poses, start, head.abilities, 1.0)
+        needed_s = allowed_s(poses, start, head.abilities, 1.0, late_s)
         raise Refused(
             "unsupported",
             f"head {head.config.name!r} may need {needed_s:.0f} s for that; "

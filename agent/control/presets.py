@@ -5,6 +5,7 @@ heads/mast/presets.json    {"presets": [{"name": "gate", "pose": {...}, ...}]}
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -63,6 +64,11 @@ class Presets:
                 )
             return preset
 
+    def find(self, name: str | None) -> Preset | None:
+        """The preset of a name, None where there is none."""
+        with self._lock:
+            return None if name is None else self._by_name.get(name)
+
     def free_number(self, name: str, most: int) -> int | None:
         """The number of the head's own memory for a preset of this name: its own, or the smallest
         free one, None where all of 1 to `most` are taken.
@@ -74,30 +80,56 @@ class Presets:
             taken = {preset.number for preset in self._by_name.values()}
         return next((number for number in range(1, most + 1) if number not in taken), None)
 
-    def put(self, preset: Preset) -> None:
-        """Keep a preset, in place of one of the same name. Raises Refused: `malformed` for the
-        name, `failed` where there are too many or the disk refuses.
+    def check(self, name: str) -> None:
+        """Raise Refused where no preset may have this name (`malformed`), or none more may be kept
+        (`failed`).
         """
         try:
-            msgspec.convert(preset.name, Name)
+            msgspec.convert(name, Name)
         except msgspec.ValidationError as error:
             raise Refused(
                 "malformed",
-                f"preset {preset.name!r}: allowed: lower case, digits, - and _, at most 63",
+                f"preset {name!r}: allowed: lower case, digits, - and _, at most 63",
             ) from error
         with self._lock:
-            after = {**self._by_name, preset.name: preset}
-            if len(after) > MOST_PRESETS:
-                raise Refused(
-                    "failed", f"head {self._head!r} has {MOST_PRESETS} presets: delete one first"
-                )
-            self._keep(after)
+            self._check_room(name)
+
+    def put(self, preset: Preset) -> None:
+        """Keep a preset, in place of one of the same name. Raises Refused as `check`, and `failed`
+        where the disk refuses.
+        """
+        self.check(preset.name)
+        with self._lock:
+            self._check_room(preset.name)
+            self._keep({**self._by_name, preset.name: preset})
+
+    def remember(self, preset: Preset, store: Callable[[int], None]) -> None:
+        """Keep a preset that may be in the head's own memory too, and there first: `store` is given
+        its number, and may raise Refused. So a head that refuses changes nothing. Raises Refused as
+        `put`.
+        """
+        self.check(preset.name)
+        if preset.number is None:
+            self.put(preset)
+            return
+        store(preset.number)
+        try:
+            self.put(preset)
+        except Refused as error:
+            also = f"the head itself has this place as its {preset.number} now"
+            raise Refused(error.kind, f"{error}; {also}") from error
 
     def delete(self, name: str) -> None:
         """Forget a preset. Raises Refused: `unknown`, and `failed` where the disk refuses."""
         self.get(name)
         with self._lock:
             self._keep({key: preset for key, preset in self._by_name.items() if key != name})
+
+    def _check_room(self, name: str) -> None:
+        if name not in self._by_name and len(self._by_name) >= MOST_PRESETS:
+            raise Refused(
+                "failed", f"head {self._head!r} has {MOST_PRESETS} presets: delete one first"
+            )
 
     def _keep(self, after: dict[str, Preset]) -> None:
         file = _File(presets=tuple(preset for _, preset in sorted(after.items())))

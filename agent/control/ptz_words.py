@@ -44,7 +44,7 @@ class Take(_Of, frozen=True, kw_only=True, tag="take"):
 
 
 class Release(_Of, frozen=True, kw_only=True, tag="release"):
-    """Give the head back."""
+    """Give the head back: who has it, by the token of his lease."""
 
     token: int
 

@@ -37,12 +37,22 @@ def way_deg(from_deg: float, to_deg: float, span: Range | None) -> float:
     return wrap_deg(to_deg - from_deg) if span is None else to_deg - from_deg
 
 
-def arrived(pose: Pose, target: Pose, abilities: PtzAbilities) -> bool:
+def arrived(
+    pose: Pose, target: Pose, abilities: PtzAbilities, within_deg: float = ARRIVED_DEG
+) -> bool:
     """Whether a pose is as good as the target."""
     pan = way_deg(pose.pan_deg, target.pan_deg, abilities.pan_deg)
     tilt = target.tilt_deg - pose.tilt_deg
     zoom = (target.zoom - pose.zoom) if abilities.zoom_ratio > 1 else 0.0
-    return math.hypot(pan, tilt) <= ARRIVED_DEG and abs(zoom) <= ZOOM_ARRIVED
+    return math.hypot(pan, tilt) <= within_deg and abs(zoom) <= ZOOM_ARRIVED
+
+
+def nearest_deg(abilities: PtzAbilities, turn_s: float) -> float:
+    """How near a head comes for certain that is told at each turn of so long: it goes no slower than
+    it can, and to and fro.
+    """
+    slowest_deg_s = SLOWEST_SHARE * max(abilities.pan_max_deg_s, abilities.tilt_max_deg_s)
+    return max(ARRIVED_DEG, slowest_deg_s * turn_s / 2)
 
 
 def chase(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import cv2
 
 from agent.config.heads import FieldOfView, HeadConfig
+from agent.control.authority import takes
 from agent.control.field_of_view import width_deg
 from agent.control.head import Head
 from agent.control.panorama import ROUND_DEG, WIDEST_PX, panorama
@@ -63,7 +64,9 @@ class RoundLook:
         self._under_way: _UnderWay | None = None
 
     def begin(self, asker: Asker, token: int | None, progress: Progress, finish: Finish) -> float:
-        """Begin a sweep in his name; the seconds that it takes at the most. Raises Refused."""
+        """Begin a sweep in his name, instead of a weaker one's; the seconds that it takes at the
+        most. Raises Refused.
+        """
         config = self._head.config
         poses = plan(self._may_begin(asker).pan_deg, self._fov, config.sweep)
         within_s = SPARE_S + len(poses) * (LOOK_S + config.settle_s)
@@ -79,17 +82,23 @@ class RoundLook:
             lambda ended: self._end(ended, finish),
         )
         with self._lock:
-            if self._under_way is not None:
+            other = self._under_way
+            if other is not None and takes(other.asker.role, asker.role):
                 raise Refused("busy", f"head {self._head.name!r} looks all around already")
             self._head.take(asker, token=token)
+            # Who ends it finds it among the movers.
+            self._head.add(under_way)
             self._under_way = under_way
-        self._head.add(under_way)
+        if other is not None:
+            other.cancel(f"{asker.id!r} looks all around instead")
         return within_s
 
-    def cancel(self, why: str) -> None:
-        """End the sweep that is under way, if one is: somebody wants something else."""
+    def cancel(self, why: str, *, but: Asker | None = None) -> None:
+        """End the sweep that is under way, if one is and it is not one of `but`'s: somebody wants
+        something else.
+        """
         under_way = self._under_way
-        if under_way is not None:
+        if under_way is not None and under_way.asker != but:
             under_way.cancel(why)
 
     def offer(self, frame: Frame) -> None:

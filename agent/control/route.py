@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from agent.config.heads import FieldOfView, Sector
+from agent.control.momentum import Ahead
 from agent.control.sectors import NOBODY_KNOWS_DEG, Area, in_picture, reach
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
@@ -22,8 +23,6 @@ TILT_STEP_DEG = 5.0
 BESIDE_DEG = 0.5
 """Kept beside a sector's edge, so that arriving there is not being inside."""
 SLOWER = (1.0, 0.5, 0.25, 0.1)
-ZOOM_PER_S = 0.5
-"""No lens is thought to be faster from one end to the other than two seconds."""
 
 
 class Blocked(Exception):
@@ -35,13 +34,16 @@ class Blocked(Exception):
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a head may look and go now. `error_deg` is how well its place is known. `pan_deg` and
-    `tilt_deg` are its ends, as in its abilities.
+    """Where a head may look and go now. `error_deg` is how well its place is known, `at_rest_deg` how
+    well it was when it rested last, where the head tells it; `ahead` is how it goes on from there.
+    `pan_deg` and `tilt_deg` are its ends, as in its abilities.
     """
 
     sectors: tuple[Sector, ...]
     fov: FieldOfView | None
     error_deg: float
+    at_rest_deg: float
+    ahead: Ahead
     pan_deg: Range | None
     tilt_deg: Range
 
@@ -56,6 +58,13 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     def lost(self) -> bool:
         """There is something to hide and nobody knows where the head looks."""
         return bool(self.sectors) and self.error_deg >= NOBODY_KNOWS_DEG
+
+    @property
+    def steered(self) -> "Bounds":
+        """The same for whoever holds all that lies `ahead` against the sectors. What a head that tells
+        its place is wrong by while it moves is how old its word is, and that lies ahead already.
+        """
+        return msgspec.structs.replace(self, error_deg=min(self.error_deg, self.at_rest_deg))
 
     def within(self, pose: Pose) -> Pose:
         """The pose, or the nearest that the head can reach."""
@@ -126,24 +135,21 @@ def way_out(start: Pose, bounds: Bounds) -> Pose | None:
     return None
 
 
-def clip(velocity: Velocity, pose: Pose, bounds: Bounds, ahead_s: float) -> Velocity | Sector:
-    """The velocity, or as much of it as brings no sector into the picture within `ahead_s`, which
-    is how long the head goes on after it was decided to stop: slower, or along the edge. The
-    sector where nothing is left. From within a sector only what leads straight out is left.
+def clip(velocity: Velocity, pose: Pose, bounds: Bounds) -> Velocity | Sector:
+    """The velocity, or as much of it as brings no sector into the picture before the head can be
+    told otherwise and stands: slower, or along the edge. The sector where nothing is left. From
+    within a sector only what leads straight out is left, and into no other one.
     """
     inside = bounds.hits(reach(pose), passing=True)
     if inside is not None:
         outwards = _outwards(velocity, pose, bounds)
-        return inside if outwards is None else outwards
+        if outwards is None:
+            return inside
+        others = tuple(s for s in bounds.sectors if not _sees(reach(pose), s, bounds))
+        velocity, bounds = outwards, msgspec.structs.replace(bounds, sectors=others)
     first: Sector | None = None
     for wanted in _lesser(velocity):
-        area = reach(
-            pose,
-            wanted.pan_deg_s * ahead_s,
-            wanted.tilt_deg_s * ahead_s,
-            wanted.zoom * ahead_s * ZOOM_PER_S,
-        )
-        hit = bounds.hits(area, passing=True)
+        hit = bounds.hits(bounds.ahead.area(pose, wanted), passing=True)
         if hit is None:
             return wanted
         first = first or hit

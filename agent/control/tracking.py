@@ -98,6 +98,8 @@ class Tracker:
         self._sight: Sight | None = None
         self._asked: int | None = None
         self._released = False
+        self.begun_by: Asker | None = None
+        """Who asked for it last."""
         self._target: _Target | None = None
         self._chosen: int | None = None
         self._since_ns: int | None = None
@@ -128,12 +130,15 @@ class Tracker:
         """What the camera's pictures show; the newest stands."""
         self._sight = sight
 
-    def follow(self, track: int) -> None:
-        """Follow a track from now on. Raises Refused where it is not in the newest picture."""
+    def follow(self, track: int, asker: Asker) -> None:
+        """Follow a track from now on, for who asks. Raises Refused where it is not in the newest
+        picture.
+        """
         sight = self._sight
         there = () if sight is None else tuple(one.id for one in sight.tracks)
         if track not in there:
             raise Refused("unknown", f"no track {track} is in the picture now")
+        self.begun_by = asker
         self._released = False
         self._asked = track
 
@@ -163,8 +168,10 @@ class Tracker:
         return self._drive(t_ns, self._target, state.position.pose, abilities)
 
     def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
-        """A sector in the way is waited out; for any other reason it gives up, or waits its turn."""
-        if refusal.kind not in ("forbidden", "busy"):
+        """A sector in the way is waited out, and it waits its turn; for any other reason it gives
+        up.
+        """
+        if refusal.kind not in ("forbidden", "busy", "expired"):
             self._end("refused")
 
     def _take_orders(self, t_ns: int) -> None:

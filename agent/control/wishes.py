@@ -73,7 +73,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 class HeadState(msgspec.Struct, frozen=True, kw_only=True):
     """How a head is. `position` is None where it does not answer. `preset` is where it rests, None
-    while it moves or elsewhere. `settled`: it has rested for long enough that its picture does.
+    while it moves or elsewhere; near is enough but where masks were drawn. `settled`: it has rested for long enough that its picture does.
     `lease` is the present holder's; without one the tour has it, if one runs.
     """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from agent.clock import SystemClock
 from agent.config.configuration import (
@@ -69,11 +70,10 @@ def run_demo(request: Request, console: Console) -> Summary:
     files = DemoFiles(request.out)
     with log_into(files.log):
         film = choose_film(request.video, fast=request.fast, work=files.state, console=console)
-        console.print(
-            f"Playing: {film.title}. What follows is what a box would tell its centre, over MQTT.",
-            highlight=False,
-            soft_wrap=True,
+        said = (
+            f"Playing: {film.title}. What follows is what a box would tell its centre, over MQTT."
         )
+        console.print(Text(said), soft_wrap=True)
         # A copy, for the user to draw on.
         shutil.copyfile(film.scene, files.scene)
         # Ctrl-C ends the film, and the summary comes all the same.

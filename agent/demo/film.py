@@ -7,6 +7,7 @@ import av
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from agent.demo import clip
 
@@ -42,11 +43,8 @@ def choose_film(video: Path | None, *, fast: bool, work: Path, console: Console)
         try:
             path = clip.default_clip(told)
         except clip.NoClip as error:
-            console.print(
-                f"The clip of real people is not to be had ({error}): here is a rendered street.",
-                highlight=False,
-                soft_wrap=True,
-            )
+            said = f"The clip of real people is not to be had ({error}): here is a rendered street."
+            console.print(Text(said), soft_wrap=True)
             return _street(fast=fast)
     return _film(path, "pedestrians, PETS 2009", SCENES / "vtest.toml", fast=fast)
 

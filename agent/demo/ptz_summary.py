@@ -1,13 +1,16 @@
 """The last page of the demo with a head: what happened when, what was written, what to try next."""
 
+import shlex
+from collections.abc import Iterator
+
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from agent.demo.chronicle import Line, Milestones
 from agent.demo.files import DemoFiles
 from agent.demo.screen import clock_text, megabytes
-from agent.demo.summary import FOOTAGE, LOG, MESSAGES, print_written
+from agent.demo.summary import FOOTAGE, LOG, MESSAGES, plain_table, print_written
 from agent.demo.tally import View
 from agent.health_model import Fault, FootageHealth
 
@@ -31,30 +34,10 @@ class PtzSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def tell_ptz(summary: PtzSummary, console: Console, program: str) -> None:
     """Print it. `program` is how `vigie` is called here."""
-    told, view = summary.milestones, summary.view
+    view = summary.view
     ended = "stopped by you" if summary.stopped else "played"
     console.print(f"\n[bold]A head on a pole[/], {summary.lasted_s:.0f} s {ended}", highlight=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    table.add_row("Presets", ", ".join(told.presets) or "none were stored")
-    stops = [f"{clock_text(t_s)} {name}" for t_s, name in told.stops[:_STOPS_TOLD]]
-    table.add_row("Tour stops", ", ".join(stops) or "none were reached")
-    table.add_row("Taken over", _when(told.taken))
-    table.add_row("Lease over", _when(told.run_out))
-    table.add_row("Tour resumed", _when(told.resumed))
-    table.add_row("Commands", f"{told.done} done, {len(told.refused)} refused, of {told.asked}")
-    for line in told.refused:
-        table.add_row("", f"{clock_text(line.t_s)} {line.text.strip()}")
-    table.add_row("In sight", f"{view.most_at_once} road users at once, at the most")
-    table.add_row("Events", f"{told.events}, by the scene of the preset where the head rested")
-    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
-    table.add_row("Messages", f"{view.messages} delivered to the centre over MQTT{waiting}")
-    if summary.footage is not None:
-        table.add_row("Footage", megabytes(summary.footage.bytes))
-    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
-    table.add_row("Faults", faults or "none")
-    console.print(table, highlight=False)
+    console.print(plain_table(_rows(summary)))
     files = summary.files
     print_written(
         console,
@@ -68,12 +51,33 @@ def tell_ptz(summary: PtzSummary, console: Console, program: str) -> None:
         ),
     )
     console.print("\nTry next:", highlight=False)
-    console.print(
+    config = shlex.quote(str(files.config))
+    said = (
         f"  {program} demo --ptz, and while its tour runs, in another terminal:\n"
-        f"  {program} ptz --config {files.config} move left",
-        highlight=False,
-        soft_wrap=True,
+        f"  {program} ptz --config {config} move left"
     )
+    console.print(Text(said), soft_wrap=True)
+
+
+def _rows(summary: PtzSummary) -> Iterator[tuple[str, str]]:
+    told, view = summary.milestones, summary.view
+    yield "Presets", ", ".join(told.presets) or "none were stored"
+    stops = [f"{clock_text(t_s)} {name}" for t_s, name in told.stops[:_STOPS_TOLD]]
+    yield "Tour stops", ", ".join(stops) or "none were reached"
+    yield "Taken over", _when(told.taken)
+    yield "Lease over", _when(told.run_out)
+    yield "Tour resumed", _when(told.resumed)
+    yield "Commands", f"{told.done} done, {len(told.refused)} refused, of {told.asked}"
+    for line in told.refused:
+        yield "", f"{clock_text(line.t_s)} {line.text.strip()}"
+    yield "In sight", f"{view.most_at_once} road users at once, at the most"
+    yield "Events", f"{told.events}, by the scene of the preset where the head rested"
+    waiting = f", {summary.waiting} not acknowledged" if summary.waiting else ", all acknowledged"
+    yield "Messages", f"{view.messages} delivered to the centre over MQTT{waiting}"
+    if summary.footage is not None:
+        yield "Footage", megabytes(summary.footage.bytes)
+    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
+    yield "Faults", faults or "none"
 
 
 def _when(line: Line | None) -> str:

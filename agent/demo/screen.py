@@ -61,7 +61,7 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
         events = max(_LEAST_EVENTS, rows - picture.rows - 8)
     title = f"Vigie demo: {moment.film}, {clock_text(moment.view.film_s)} of {clock_text(moment.length_s)}"
     return Group(
-        Panel(top, title=title, title_align="left", border_style="blue"),
+        Panel(top, title=Text(title), title_align="left", border_style="blue"),
         Panel(
             _events(moment.view.events[-events:], events),
             title=f"Events, as they reach the centre over MQTT ({moment.broker})",
@@ -112,7 +112,7 @@ def _facts(moment: Moment) -> RenderableType:
     table.add_row("Followed so far", _amounts(view.found) or Text("nobody yet", style="dim"))
     for line in view.lines:
         said = f"{amount(line.label, line.count)} {line.direction}"
-        table.add_row(f"Line {line.line}", said)
+        table.add_row(Text(f"Line {line.line}"), Text(said))
     filled = round(min(1.0, view.moving * 4) * _BAR_CELLS)
     bar = Text("█" * filled, "green") + Text("░" * (_BAR_CELLS - filled), "dim")
     table.add_row("Motion", bar + Text(f" {100 * view.moving:.0f} % of the picture"))

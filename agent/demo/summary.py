@@ -1,12 +1,13 @@
 """The demo's last page: what was found, what arrived, what was written, and what to try next."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.demo.files import DemoFiles
 from agent.demo.film import Film
@@ -54,23 +55,9 @@ def tell(summary: Summary, console: Console, program: str) -> None:
     """Print it. `program` is how `vigie` is called here."""
     view, files = summary.view, summary.files
     ended = "stopped by you" if summary.stopped else "played"
-    console.print(f"\n[bold]{summary.film.title}[/], {view.film_s:.0f} s {ended}", highlight=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    table.add_row("Followed", _followed(view))
-    for line in view.lines:
-        table.add_row(f"Line {line.line!r}", f"{amount(line.label, line.count)} {line.direction}")
-    for kind, count in view.kinds.items():
-        meaning = _MEANINGS.get(kind, kind.replace("_", " "))
-        table.add_row("Event", f"{count} x {kind}: {meaning}")
-    table.add_row("Messages", _messages(summary))
-    table.add_row("Pictures", _pictures(summary))
-    table.add_row("Footage", _footage(summary))
-    table.add_row("Export", _export(summary.proof))
-    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
-    table.add_row("Faults", faults or "none")
-    console.print(table, highlight=False)
+    title = Text.assemble("\n", (summary.film.title, "bold"), f", {view.film_s:.0f} s {ended}")
+    console.print(title)
+    console.print(plain_table(_rows(summary)))
     print_written(
         console,
         (
@@ -86,9 +73,35 @@ def tell(summary: Summary, console: Console, program: str) -> None:
         ),
     )
     if summary.not_drawn is not None:
-        console.print(f"The annotated film failed: {summary.not_drawn}", highlight=False)
+        console.print(Text(f"The annotated film failed: {summary.not_drawn}"))
     console.print("\nTry next:", highlight=False)
-    console.print(f"  {next_command(summary, program)}", highlight=False, soft_wrap=True)
+    console.print(Text(f"  {next_command(summary, program)}"), soft_wrap=True)
+
+
+def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    view = summary.view
+    yield "Followed", _followed(view)
+    for line in view.lines:
+        yield f"Line {line.line!r}", f"{amount(line.label, line.count)} {line.direction}"
+    for kind, count in view.kinds.items():
+        meaning = _MEANINGS.get(kind, kind.replace("_", " "))
+        yield "Event", f"{count} x {kind}: {meaning}"
+    yield "Messages", _messages(summary)
+    yield "Pictures", _pictures(summary)
+    yield "Footage", _footage(summary)
+    yield "Export", _export(summary.proof)
+    faults = "; ".join(f"{fault.code} {fault.title}" for fault in summary.faults)
+    yield "Faults", faults or "none"
+
+
+def plain_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """What something is, bold, and what is said of it; both as they are, without markup."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def print_written(console: Console, files: Iterable[tuple[Path, str]]) -> None:
@@ -97,7 +110,7 @@ def print_written(console: Console, files: Iterable[tuple[Path, str]]) -> None:
     written = Table.grid(padding=(0, 2))
     for path, what in files:
         if path.exists():
-            written.add_row(f"  {path}", what)
+            written.add_row(Text(f"  {path}"), what)
     console.print(written, highlight=False)
 
 
@@ -151,14 +164,15 @@ def _export(proof: Proof | None) -> str:
 
 
 def program_name(argv0: str, cwd: Path) -> str:
-    """How the command was called, as short as it can be typed again."""
+    """How the command was called, as short as it can be typed again in a shell."""
     path = Path(argv0)
     if path.name != "vigie":
         return "vigie"
     try:
-        return str(path.resolve().parent.relative_to(cwd.resolve()) / path.name)
+        path = path.resolve().parent.relative_to(cwd.resolve()) / path.name
     except ValueError:
-        return str(path)
+        return shlex.quote(str(path))
+    return shlex.quote(str(path))
 
 
 def _signed_files(count: int) -> str:

@@ -6,6 +6,7 @@ from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from agent.demo.screen import Moment, amount
 
@@ -101,7 +102,7 @@ class PlainView(Generic[M]):
     def show(self, moment: M) -> None:
         """Print what is new."""
         for text in self._lines(moment):
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(Text(text), soft_wrap=True)
 
 
 class FilmLines:

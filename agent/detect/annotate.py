@@ -247,7 +247,7 @@ class AnnotatedFilm:
             self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
             self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
-            raise BadInput(f"annotated film {str(path)!r}: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
         self._last_pts = -1
 
     def __enter__(self) -> Self:
@@ -269,7 +269,9 @@ class AnnotatedFilm:
         self._annotator.note(event)
 
     def add(self, frame: Frame, sight: Sight) -> None:
-        """Add a frame. Frames that do not come later than the one before are left out."""
+        """Add a frame. Frames that do not come later than the one before are left out. Raises BadInput
+        where the disk takes no more.
+        """
         pts = round(sight.t_ns * TICKS_PER_S / 1e9)
         canvas = self._annotator.draw(frame, sight, self._size_px)
         if pts <= self._last_pts:
@@ -277,12 +279,29 @@ class AnnotatedFilm:
         self._last_pts = pts
         drawn = av.VideoFrame.from_ndarray(canvas, format="rgb24")
         drawn.pts, drawn.time_base = pts, Fraction(1, TICKS_PER_S)
-        self._container.mux(self._stream.encode(drawn))
+        self._mux(drawn)
 
     def close(self) -> None:
-        """Finish the file."""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
+        """Finish the file. Raises BadInput where the disk takes no more."""
+        try:
+            self._mux(None)
+        finally:
+            self._end()
+
+    def _mux(self, drawn: av.VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._stream.encode(drawn))
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _end(self) -> None:
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: av.FFmpegError | OSError) -> BadInput:
+        return BadInput(f"annotated film {str(self._path)!r}: {error.strerror or error}")
 
 
 def film_size(size_px: Pixel) -> Pixel:

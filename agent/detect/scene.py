@@ -14,7 +14,9 @@ from agent.errors import BadInput
 from agent.model import LABELS, Label
 from drivers.media import Corner, Polygon
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
+]
 """As an operator would say it; spaces and any script are fine."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]

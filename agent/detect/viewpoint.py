@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from agent.detect.grown import grown
 from agent.detect.scene import Scene
+from agent.model import Leeway
 from drivers.masking import WHOLE
 from drivers.media import Polygon
 
@@ -28,14 +30,15 @@ class Viewpoint:
     """Any thread may ask; one tells.
 
     Invariant: where any of the scenes hides something, all is hidden except at rest at a preset
-    that has a scene. So nothing that a mask is for is seen on the way, or from elsewhere.
+    that has a scene, and there the masks are larger than they were drawn, by how far the picture may
+    have shifted. So nothing that a mask is for is seen on the way, from elsewhere, or beside it.
     """
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         """`scenes` by the preset that each was drawn at."""
         self._scenes = dict(scenes)
         self._elsewhere = WHOLE if any(scene.masks for scene in scenes.values()) else ()
-        self._at = {preset: scene.masks for preset, scene in scenes.items()}
+        self._grown: dict[str, tuple[Leeway, tuple[Polygon, ...]]] = {}
         self._lock = threading.Lock()
         self._masks: tuple[Polygon, ...] = self._elsewhere
         self._stay = Stay(number=0, preset=None, scene=None)
@@ -53,13 +56,20 @@ class Viewpoint:
         """Where the camera looks now."""
         return self._stay
 
-    def rests(self, preset: str | None, settled: bool) -> None:  # noqa: FBT001 - the head's words
+    def rests(
+        self,
+        preset: str | None,
+        settled: bool,  # noqa: FBT001 - the head's words
+        leeway: Leeway | None,
+    ) -> None:
         """The head says where it is: on the way where it has not settled, else at a preset, or
-        elsewhere where that is None. Masks are changed before this returns.
+        elsewhere where that is None; and how far its picture may have shifted there, None where it
+        is only near: masks hide all then. They are changed before this returns.
         """
         with self._lock:
-            here = preset if settled and preset in self._scenes else None
-            self._masks = self._elsewhere if here is None else self._at[here]
+            exactly = leeway is not None or not self._elsewhere
+            here = preset if settled and exactly and preset in self._scenes else None
+            self._masks = self._elsewhere if here is None else self._masks_at(here, leeway)
             scene = None
             if here is not None:
                 scene = self._scenes[here]
@@ -68,3 +78,13 @@ class Viewpoint:
             before = self._stay
             if (before.preset, before.scene) != (here, scene):
                 self._stay = Stay(number=before.number + 1, preset=here, scene=scene)
+
+    def _masks_at(self, preset: str, leeway: Leeway | None) -> tuple[Polygon, ...]:
+        """Grown once for each preset, whose leeway stays: painters draw anew what is another object."""
+        if leeway is None:
+            return ()
+        known = self._grown.get(preset)
+        if known is None or known[0] != leeway:
+            known = (leeway, grown(self._scenes[preset].masks, leeway))
+            self._grown[preset] = known
+        return known[1]

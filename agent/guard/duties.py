@@ -28,7 +28,7 @@ def fulfil(told: bytes, longest_s: float) -> bool:
     seconds.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    log.error("guard: the agent has died without a goodbye")
+    log.error("guard: the agent is gone without a goodbye")
     try:
         duties = msgspec.json.decode(told, type=Duties)
     except msgspec.MsgspecError as error:

@@ -2,7 +2,7 @@
 
 It is a process of its own, started by `agent.control.guard_stage`, and reads from its standard input
 one line, its duties, and perhaps another, a goodbye. The end of the input without a goodbye is the
-agent's death, whatever it died of. Until then it holds no port and no pin and has imported next to
+agent's death, whatever it died of, or its end while something had not come to rest. Until then it holds no port and no pin and has imported next to
 nothing, not even `site`; it heeds none of the signals that go to a whole service or terminal. After at
 most `LONGEST_S` it ends, and sooner where systemd waits for it.
 

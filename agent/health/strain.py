@@ -6,7 +6,7 @@ from agent.health_model import DiskHealth, Vitals
 
 FULL_SHARE, FULL_BYTES = 0.02, 300_000_000
 """A disk with less than the smaller of these free is nearly full. The ring of footage leaves at
-least a twentieth free, or a billion bytes, so what fills the disk then is something else."""
+least a twentieth free, or 500 MB, so what fills the disk then is something else."""
 
 
 class Strain(msgspec.Struct, frozen=True, kw_only=True):

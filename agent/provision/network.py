@@ -21,7 +21,7 @@ _PORTS = "Type=ether\nKind=!*"
 _LATER = 2048
 """The metric of a way out that is taken where there is no other; DHCP's own is 1024."""
 
-Adapter = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}\Z")]
+Adapter = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$(?!\n)")]
 Few = msgspec.Meta(max_length=4)
 
 

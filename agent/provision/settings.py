@@ -38,7 +38,6 @@ OWN_TABLES = ("network", "files", "secrets")
 
 _MOST_PROBLEMS = 40
 _LONGEST_LINE = 400
-_DEEPEST = 24
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NO_BOX = ("localhost",)
 _USER = re.compile(r"(?<=://)[^\s/@\"']*@")
@@ -159,30 +158,11 @@ def _tables(data: bytes, where: str) -> dict[str, Any]:
         raise BadSettings([f"{where}: larger than a settings file; allowed: {MOST_BYTES} bytes"])
     try:
         # Editors of some systems begin a file with a mark.
-        tables = tomllib.loads(data.decode("utf-8-sig"))
+        return strict.parsed(data.decode("utf-8-sig"), where)
     except UnicodeDecodeError as error:
         raise BadSettings([f"{where}: not UTF-8 text, at byte {error.start}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadSettings([f"{where}: not valid TOML: {error}"]) from error
-    except (ValueError, RecursionError) as error:
-        raise BadSettings([f"{where}: not valid TOML: a number or a nesting too large"]) from error
-    if _is_deep(tables):
-        raise BadSettings([f"{where}: nested too deeply; allowed: {_DEEPEST} levels"])
-    return tables
-
-
-def _is_deep(tables: object) -> bool:
-    level: list[object] = [tables]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return False
-    return True
+    except BadInput as error:
+        raise BadSettings([str(error)]) from error
 
 
 def _secrets(table: object) -> Iterator[str]:

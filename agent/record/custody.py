@@ -99,11 +99,21 @@ class Custody:
         """Sign a receipt and make it durable. `t_ns` is when it happened; the receipt's own time
         is not before that of the one before it in this boot.
 
-        Where OSError is raised the receipt may be tried again.
+        Where OSError is raised the receipt may be tried again. Raises BadReceipt, and writes nothing,
+        where nobody could read what is to be said.
         """
         with self._locked():
             self._catch_up()
             return self._add(body, t_ns)
+
+    def note(self, body: Body, t_ns: int) -> None:
+        """Append, for receipts that wait in a row: one that nobody could read is left out and logged,
+        so that it keeps none behind it out of the chain.
+        """
+        try:
+            self.append(body, t_ns)
+        except BadReceipt as error:
+            log.error("a receipt is left out of the chain: %s: %s", error, body)
 
     def head(self) -> Head:
         """The newest receipt, of whichever process; number 0 where there is none."""
@@ -129,6 +139,21 @@ class Custody:
                     wanted = wanted or (seq is not None and seq >= begin_seq)
                     if wanted and line.endswith(b"\n"):
                         yield line
+
+    def read_back(self) -> Iterator[bytes]:
+        """The lines, with their newlines, the newest first, as they lie on the disk. What is written
+        meanwhile may be missing, and so may what is forgotten.
+        """
+        for path in reversed(self.files()):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            end = data.rfind(b"\n") + 1
+            while end:
+                begin = data.rfind(b"\n", 0, end - 1) + 1
+                yield data[begin:end]
+                end = begin
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -237,9 +262,14 @@ class Custody:
             clock=self._clock.trust(),
             body=body,
         )
-        json = encode(receipt)
-        signature = self._identity.sign(json)
-        text = write_line(signature, json)
+        # What the next process could not read it would take for the chain's torn end.
+        try:
+            json = encode(receipt)
+            signature = self._identity.sign(json)
+            text = write_line(signature, json)
+            line = read_line(text)
+        except UnicodeEncodeError as error:
+            raise BadReceipt(f"not to be written: {error}") from error
         path = self._path
         if path is None or receipt.seq - first_seq(path) >= RECEIPTS_PER_FILE:
             path = self._file_of(receipt.seq)
@@ -254,7 +284,7 @@ class Custody:
                 _truncate(path, self._good_bytes)
             raise
         self._good_bytes += len(text)
-        self._advance(Line(signature=signature, json=json, receipt=receipt))
+        self._advance(line)
         return receipt
 
     def _advance(self, line: Line) -> None:

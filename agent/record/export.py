@@ -5,6 +5,7 @@ receipt `exported` is on the box's disk before the folder has its name, so foota
 without a trace. docs/footage.md says it for people.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -42,7 +43,7 @@ from agent.record.manifest import (
 from agent.record.receipts import Exported, Receipt
 from agent.record.seal import read_sidecar
 from agent.record.segment_name import KEYS as KEYS_SUFFIX
-from agent.record.segment_name import rfc3339
+from agent.record.segment_name import PART, rfc3339
 
 _COPY_BYTES = 1 << 20
 _BARE_CLIP = ".clip-without-masks.mp4"
@@ -68,6 +69,31 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is of a span on the disk, `misdated` what was recorded in it under other times, and
+    the head of the chain from before it was looked for.
+
+    The box goes on: what it closes or evicts since is in the chain that leaves with an export, and
+    says nothing of it. A verifier judges by this head.
+    """
+
+    head: Head
+    entries: tuple[Entry, ...]
+    misdated: dict[str, str]
+
+
+def listed(custody: Custody, footage: Path, camera: str, begin: datetime, end: datetime) -> Listed:
+    """Look what there is. Raises OSError."""
+    head = custody.head()
+    # A manifest has milliseconds: what touches the one that `begin` is in is looked for there too.
+    begin -= timedelta(microseconds=begin.microsecond % 1000)
+    return Listed(
+        head=head,
+        entries=tuple(catalogue.find(footage, custody.folder, [camera], begin, end)),
+        misdated=catalogue.misdated(footage / camera, begin, end),
+    )
+
+
 class Exporter:
     """Makes exports of one box's footage. Any thread may ask."""
 
@@ -77,7 +103,6 @@ class Exporter:
         box: str,
         public_key: str,
         custody: Custody,
-        custody_folder: Path,
         clock: Clock,
         key_for: KeyFor,
         masks: Path,
@@ -86,7 +111,6 @@ class Exporter:
         self.box = box
         self.public_key = public_key
         self.custody = custody
-        self.custody_folder = custody_folder
         self.clock = clock
         self.key_for = key_for
         self.masks = masks
@@ -95,39 +119,41 @@ class Exporter:
     def export(
         self,
         wish: Wish,
-        entries: Sequence[Entry],
+        listed: Listed,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Made:
-        """Export what of `entries` is closed and has a receipt. `progress` is told the bytes done,
-        and of how many.
+        """Export what of `listed` is closed, has a receipt and does not go. `progress` is told the
+        bytes done, and of how many.
 
         Raises CannotExport where there is nothing or it is gone meanwhile, BadInput where `out` has
         files, and OSError.
         """
-        whole = [entry for entry in entries if entry.closed is not None and not entry.writing]
-        left_out = {
-            entry.text: "still written to" if entry.writing else "no receipt of its close"
-            for entry in entries
-            if entry not in whole
-        }
-        if not whole:
+        whole = [
+            entry for entry in listed.entries if entry.closed is not None and not entry.evicted
+        ]
+        left_out = {entry.text: _why_not(entry) for entry in listed.entries} | listed.misdated
+        for entry in whole:
+            del left_out[entry.text]
+        if not whole or not listed.head.seq:
             raise CannotExport(_nothing(wish, left_out))
         if wish.out.exists() and (not wish.out.is_dir() or any(wish.out.iterdir())):
             raise BadInput(
                 f"--out {str(wish.out)!r}: is there already; allowed: a new or an empty folder"
             )
-        wish.out.parent.mkdir(parents=True, exist_ok=True)
-        making = wish.out.with_name(f".{wish.out.name}.{os.getpid()}.making")
+        # The folder in which we are is replaced by another, and has a name only from elsewhere.
+        out = wish.out if wish.out.name else wish.out.absolute()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        making = out.with_name(f".{out.name}.{os.getpid()}.making")
         making.mkdir()
         try:
-            made = _Making(self, wish, whole, making, progress).make()
-            if wish.out.exists():
-                wish.out.rmdir()
-            making.rename(wish.out)
-            sync_folder(wish.out.parent)
+            made = _Making(self, wish, whole, listed.head, making, progress).make()
+            if out.exists():
+                out.rmdir()
+            making.rename(out)
+            sync_folder(out.parent)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-        return msgspec.structs.replace(made, folder=wish.out, left_out=left_out)
+        return msgspec.structs.replace(made, folder=out, left_out=left_out)
 
 
 class _Making:
@@ -138,12 +164,14 @@ class _Making:
         exporter: Exporter,
         wish: Wish,
         entries: list[Entry],
+        head: Head,
         folder: Path,
         progress: Callable[[int, int], None],
     ) -> None:
         self._exporter = exporter
         self._wish = wish
         self._entries = entries
+        self._head = head
         self._folder = folder
         self._progress = progress
         self._total = sum(entry.size_bytes for entry in entries)
@@ -159,8 +187,9 @@ class _Making:
             raise CannotExport(f"all of it shows what the masks hide, and {no_clip}")
         for path, content in pages(wish, self._exporter.box, self._exporter.public_key).items():
             self._write(path, content)
-        first_seq = catalogue.first_seq(self._exporter.custody_folder, self._entries)
-        manifest = self._manifest(clip, first_seq, custody.head())
+        # The stretch of the chain that goes along holds the head too.
+        first_seq = min(catalogue.first_seq(custody.folder, self._entries), self._head.seq)
+        manifest = self._manifest(clip, first_seq)
         data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
         self._write(MANIFEST, data)
         body = Exported(
@@ -189,7 +218,7 @@ class _Making:
             receipt=receipt,
         )
 
-    def _manifest(self, clip: ExportedClip | None, first_seq: int, head: Head) -> Manifest:
+    def _manifest(self, clip: ExportedClip | None, first_seq: int) -> Manifest:
         wish, exporter = self._wish, self._exporter
         return Manifest(
             box=exporter.box,
@@ -202,7 +231,7 @@ class _Making:
             software=__version__,
             public_key=exporter.public_key,
             first_seq=first_seq,
-            head=ExportedHead(seq=head.seq, sha256=head.sha256),
+            head=ExportedHead(seq=self._head.seq, sha256=self._head.sha256),
             segments=tuple(
                 entry.text for entry in self._entries if entry.text not in self._withheld
             ),
@@ -218,15 +247,16 @@ class _Making:
             if self._is_withheld(entry):
                 self._withheld.append(name)
                 continue
-            self._copy(entry.path, f"{SEGMENTS}/{name}")
+            # The keys first, as they go first: a segment that is still there then has them with it.
             sidecar = entry.path.with_name(name + KEYS_SUFFIX)
             if entry.closed is not None and entry.closed.sealed and sidecar.exists():
-                self._copy(sidecar, f"{SEGMENTS}/{sidecar.name}")
+                self._copy((sidecar,), f"{SEGMENTS}/{sidecar.name}")
                 key = self._key(entry)
                 if key is not None:
                     (self._folder / KEYS).mkdir(exist_ok=True)
                     text = f"{key.kid.hex()}:{key.key.hex()}\n"
                     self._write(f"{KEYS}/{name}.key", text.encode())
+            self._copy(entry.paths, f"{SEGMENTS}/{name}")
 
     def _is_withheld(self, entry: Entry) -> bool:
         """Whether the file would show what a mask hides. Sealed ones show nothing."""
@@ -269,10 +299,12 @@ class _Making:
     def _bare(self, to: Path) -> cutting.Cut:
         """The clip as it was recorded: cut here, or where the keys are. Raises CannotCut."""
         wish, entries = self._wish, self._entries
-        sources = [cutting.utc_source(entry.path, entry.name) for entry in entries]
+        sources = [cutting.utc_source(self._at_hand(entry), entry.name) for entry in entries]
         begin_ns, end_ns = cutting.utc_ns(wish.begin), cutting.utc_ns(wish.end)
         try:
             return cutting.cut(sources, begin_ns, end_ns, to, self._exporter.key_for)
+        except FileNotFoundError as error:
+            raise CannotExport(_gone(Path(error.filename).name)) from error
         except cutting.NoKey:
             request = ClipRequest(
                 camera=wish.camera,
@@ -285,14 +317,17 @@ class _Making:
                 raise
             return made
 
-    def _copy(self, source: Path, path: str) -> None:
+    def _at_hand(self, entry: Entry) -> Path:
+        """The copy of a segment, which nobody evicts; of one that is withheld, where it lies."""
+        if entry.text not in self._withheld:
+            return self._folder / SEGMENTS / entry.text
+        return next((path for path in entry.paths if path.exists()), entry.path)
+
+    def _copy(self, sources: Sequence[Path], path: str) -> None:
+        """Copy a file that lies in one of these places."""
         digest = hashlib.sha256()
         size_bytes = 0
-        try:
-            reader = source.open("rb")
-        except FileNotFoundError as error:
-            raise CannotExport(f"{source.name}: evicted while it was exported") from error
-        with reader, (self._folder / path).open("xb") as writer:
+        with _reader(sources) as reader, (self._folder / path).open("xb") as writer:
             while data := reader.read(_COPY_BYTES):
                 digest.update(data)
                 writer.write(data)
@@ -319,6 +354,17 @@ class _Making:
         self._files[path] = ExportedFile(path=path, sha256=digest, size_bytes=size_bytes)
 
 
+def _reader(sources: Sequence[Path]) -> BinaryIO:
+    for source in sources:
+        with contextlib.suppress(FileNotFoundError):
+            return source.open("rb")
+    raise CannotExport(_gone(sources[-1].name))
+
+
+def _gone(name: str) -> str:
+    return f"{name.removesuffix(PART)}: evicted while it was exported"
+
+
 def _stretch(custody: Custody, first_seq: int, last_seq: int) -> bytes:
     """The chain from one receipt to another, as it lies on the disk."""
     lines = []
@@ -332,6 +378,12 @@ def _stretch(custody: Custody, first_seq: int, last_seq: int) -> bytes:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _why_not(entry: Entry) -> str:
+    if entry.writing:
+        return "still written to"
+    return "evicted just now" if entry.evicted else "no receipt of its close"
 
 
 def _nothing(wish: Wish, left_out: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from agent.record.boots import Ages, short_boot
+from agent.record.segment_name import rfc3339
 
 Kind = Literal["event", "manual"]
 
@@ -23,7 +24,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     of the boot where the power went first. `made_boot`, `made_ns` and `made_time` tell when it was
     made, `made_synced` whether that UTC could be trusted; `expires` counts from there, so that a
     clock that is stepped ends no hold. `noted` tells that the custody chain knows it as it is.
-    Times are RFC 3339.
+    Times are RFC 3339; in a file that somebody else wrote in any of its forms.
     """
 
     v: Literal[1] = 1
@@ -45,19 +46,36 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
     noted: bool = False
 
-    def check(self) -> None:
-        """Raise ValueError where its times are none, or the span of a boot is not whole."""
-        for time in (self.begin_time, self.end_time, self.made_time, self.expires):
-            if datetime.fromisoformat(time).tzinfo is None:
-                raise ValueError(f"{time}: no time zone")
+    def checked(self) -> "Hold":
+        """The same with its times as receipts have them: UTC, with milliseconds.
+
+        Raises ValueError where they are none, or the span of a boot is not whole.
+        """
         if (self.boot is None) != (self.begin_ns is None) or (self.boot is None) != (
             self.end_ns is None
         ):
             raise ValueError("boot, begin_ns and end_ns are all there or none is")
+        return msgspec.structs.replace(
+            self,
+            begin_time=_receipt_time(self.begin_time),
+            end_time=_receipt_time(self.end_time),
+            made_time=_receipt_time(self.made_time),
+            expires=_receipt_time(self.expires),
+        )
 
     def is_expired(self, ages: Ages) -> bool:
         """Whether its term is surely over. While the clock is not trusted, powered-on time counts."""
         return made_ago(self, ages) >= _unix_ms(self.expires) - _unix_ms(self.made_time)
+
+
+def _receipt_time(time: str) -> str:
+    utc = datetime.fromisoformat(time)
+    if utc.tzinfo is None:
+        raise ValueError(f"{time}: no time zone")
+    try:
+        return rfc3339(utc)
+    except OverflowError as error:
+        raise ValueError(f"{time}: beyond all time") from error
 
 
 def made_ago(hold: Hold, ages: Ages) -> int:

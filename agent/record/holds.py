@@ -239,9 +239,9 @@ class Holds:
             if isinstance(item, Hold):
                 if item.id != hold_id:
                     raise ValueError(f"it says that it is hold {item.id}")  # noqa: TRY301 - as above
-                item.check()
+                checked = item.checked()
                 if hold_id not in self._unwritten:
-                    self._holds[hold_id] = item
+                    self._holds[hold_id] = checked
             else:
                 self._releases[hold_id] = item
         except FileNotFoundError:

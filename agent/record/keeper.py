@@ -14,14 +14,17 @@ from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConf
 from agent.faults import FaultBoard
 from agent.health_model import FootageHealth
 from agent.identifiers import uuid7_maker
+from agent.record import aside
 from agent.record.boots import Boots, Now, short_boot
+from agent.record.groups import LONGEST_NS
 from agent.record.hold import Hold
 from agent.record.holds import Holds, Release
 from agent.record.notary import Notary
 from agent.record.rack import Rack
 from agent.record.receipts import Evicted, Held, Released, SetAside
 from agent.record.recovery import SET_ASIDE, StoredSegment, recover, remove_segment
-from agent.record.retention import Eviction, Limits, Plan, held_bytes, plan
+from agent.record.reserve import NOTHING, Missing, missing
+from agent.record.retention import Discard, Eviction, Limits, Plan, Why, held_bytes, plan
 from agent.record.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
@@ -35,10 +38,6 @@ LOOK_NS = 10_000_000_000
 
 FULL_SHARE = 0.9
 """When so much of a camera's or the box's budget is held, the ring is full of holds."""
-
-RESERVE_SHARE = 20
-UPDATE_BYTES = 500_000_000
-UPDATE_SHARE = 5
 
 _NS_PER_MS = 1_000_000
 _MS_PER_H = 3_600_000
@@ -86,13 +85,14 @@ class Keeper:
             camera_bytes=settings.max_bytes,
             box_bytes=settings.box_max_bytes,
             max_age_ms=round(settings.max_age_h * _MS_PER_H),
-            longest_ms=round(settings.segment_s * 2000),
+            longest_ms=round(settings.segment_s * 1000) + LONGEST_NS // _NS_PER_MS,
             pre_ms=round(hold_settings.pre_s * 1000),
             camera_age_ms={
                 camera: round(of_camera.max_age_h * _MS_PER_H)
                 for camera, of_camera in terms.items()
                 if of_camera.max_age_h is not None
             },
+            segment_files=2 if settings.recipient else 1,  # its keys lie beside it
         )
         self._lock = threading.RLock()
         self._racks: dict[str, Rack] = {}
@@ -157,7 +157,9 @@ class Keeper:
     def load(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
         """What lies in a camera's folder; the same camera's before is forgotten."""
         with self._lock:
-            self._racks[camera] = Rack(folder, segments)
+            known = self._racks[camera].aside if camera in self._racks else {}
+            now_ms = self._clock.boottime_ns() // _NS_PER_MS
+            self._racks[camera] = Rack(folder, segments, aside.look(folder, now_ms, known))
             self._recount()
             self._make_room()
 
@@ -178,11 +180,11 @@ class Keeper:
             self._total_bytes += open_bytes - rack.open_bytes
             rack.open_bytes, rack.open_time = open_bytes, open_time
             over = (
-                rack.closed_bytes + open_bytes > self._limits.camera_bytes
+                rack.total_bytes > self._limits.camera_bytes
                 or self._total_bytes > self._limits.box_bytes
             )
             # The disk is asked once a second; what grows old is let go of at a turn.
-            if over or (self._disk_is_due() and self._missing_bytes()):
+            if over or (self._disk_is_due() and self._missing()):
                 self._make_room()
 
     def health(self, camera: str, gaps: int) -> FootageHealth:
@@ -212,9 +214,7 @@ class Keeper:
         self._begun = True
 
     def _recount(self) -> None:
-        self._total_bytes = sum(
-            rack.closed_bytes + rack.open_bytes for rack in self._racks.values()
-        )
+        self._total_bytes = sum(rack.total_bytes for rack in self._racks.values())
 
     def _now(self) -> Now:
         t_ns = self._clock.boottime_ns()
@@ -261,15 +261,15 @@ class Keeper:
     def _make_room(self) -> None:
         if not self._racks:
             return
-        missing_bytes = self._missing_bytes()
+        short = self._missing()
         now = self._now()
         shelves = {name: rack.shelf(rack.boots.ages(now)) for name, rack in self._racks.items()}
-        made = plan(shelves, self._held, self._limits, missing_bytes)
+        made = plan(shelves, self._held, self._limits, short.bytes, short.files)
         if made.evict:
             before, self._held = self._held, self._newest_holds()
             if before != self._held:
-                made = plan(shelves, self._held, self._limits, missing_bytes)
-            self._carry_out(made)
+                made = plan(shelves, self._held, self._limits, short.bytes, short.files)
+        self._carry_out(made)
 
     def _newest_holds(self) -> tuple[Hold, ...]:
         """As they stand on the disk, or as last known where it cannot be read."""
@@ -282,6 +282,7 @@ class Keeper:
     def _carry_out(self, made: Plan) -> None:
         """Say it, then do it: a file that is gone has a receipt, whenever the power goes."""
         now_ns = self._clock.boottime_ns()
+        self._throw_away(made.discard)
         for hold in made.broken:
             self._break(hold)
         batches: dict[tuple[str, str], list[Eviction]] = {}
@@ -301,7 +302,25 @@ class Keeper:
             for eviction in batch:
                 remove_segment(rack.folder, eviction.segment.name)
             rack.drop(gone)
-        self._recount()
+        if made.discard or made.evict:
+            self._recount()
+
+    def _throw_away(self, discarded: Sequence[Discard]) -> None:
+        batches: dict[tuple[str, Why], list[str]] = {}
+        for each in discarded:
+            batches.setdefault((each.camera, each.why), []).append(each.file.name)
+        for (camera, why), names in batches.items():
+            rack = self._racks[camera]
+            body = Evicted(
+                camera=camera,
+                segments=tuple(f"{SET_ASIDE}/{name}" for name in names),
+                why=why,
+                oldest_time=rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time,
+            )
+            self.notary.tell(body, self._clock.boottime_ns())
+            for name in names:
+                aside.remove(rack.folder, name)
+                rack.discard(name)
 
     def _break(self, hold: Hold) -> None:
         log.error("hold %s of %s cannot be kept: no room", hold.id, hold.camera)
@@ -319,18 +338,16 @@ class Keeper:
         now_ns = self._clock.boottime_ns()
         return self._disk_ns is None or not 0 <= now_ns - self._disk_ns < TURN_S * 1e9
 
-    def _missing_bytes(self) -> int:
-        """How much the disk has less than what must stay free."""
+    def _missing(self) -> Missing:
+        """What the disk has less than what must stay free."""
         self._disk_ns = self._clock.boottime_ns()
         if not self._settings.reserve_bytes:
-            return 0
+            return NOTHING
         try:
             disk = os.statvfs(self._folder)
         except OSError:
-            return 0  # the recorder tells of a folder that is not there
-        total_bytes = disk.f_blocks * disk.f_frsize
-        kept_bytes = reserve_bytes(self._settings.reserve_bytes, total_bytes)
-        return max(0, kept_bytes - disk.f_bavail * disk.f_frsize)
+            return NOTHING  # the recorder tells of a folder that is not there
+        return missing(disk, self._settings.reserve_bytes)
 
     def _counting_is_due(self) -> bool:
         now_ns = self._clock.boottime_ns()
@@ -362,15 +379,6 @@ class Keeper:
         """Files of a camera's folder were no footage, and were moved out of the way."""
         for name in names:
             self.notary.tell(SetAside(camera=camera, name=name), self._clock.boottime_ns())
-
-
-def reserve_bytes(wanted_bytes: int, total_bytes: int) -> int:
-    """How much of a disk stays free: what is wanted, though never more than a twentieth of it, so that a
-    small card still records. On a disk below 10 GB that would be no room for an update, which needs its
-    bundle (285 MB and more) and 64 MB: there it may be 500 MB, up to a fifth of the disk.
-    """
-    most_bytes = max(total_bytes // RESERVE_SHARE, min(UPDATE_BYTES, total_bytes // UPDATE_SHARE))
-    return min(wanted_bytes, most_bytes)
 
 
 def _held(hold: Hold) -> Held:

@@ -54,9 +54,14 @@ where its number is within the chain.
 exported: the last receipt is no `exported` of exactly this manifest, camera, span, person, purpose
 and list of segments.
 segment: a segment's file has no `closed` receipt of its camera, name, sum and size, or more than
-one, or was evicted before; one that is withheld was not to be masked at export; or the chain closes
-a segment of the camera within the span that is neither there nor withheld.
-clip: the clip's segments are not among the export's, withheld ones included, or its span is not within theirs.
+one, or was evicted up to the manifest's head; one that is withheld was not to be masked at export; or
+the chain closes, up to that head, a segment of the camera within the span that is neither there nor
+withheld nor evicted anywhere in the chain. What came after the head came after the box had looked
+which segments there are.
+clip: the clip's segments are not among the export's, withheld ones included, or one is named twice;
+it begins before the first of them; or it is longer than they last, one after the other from the clip's
+begin on, with a pause where the next one's begin is later than the end of those before. A clock that
+was set back between two of them makes no clip too long.
 """
 
 
@@ -80,7 +85,10 @@ class ExportedClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ExportedHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The head of the chain as the manifest was made."""
+    """The head of the chain as the box was about to look which segments there are. What the box signs
+    while it copies them says nothing of this export. Who changes it breaks the manifest's hash in the
+    receipt `exported`.
+    """
 
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     sha256: Sha256

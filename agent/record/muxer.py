@@ -33,6 +33,10 @@ class CannotRecord(Exception):
     """This stream, or this packet of it, does not go into MP4. One line says why."""
 
 
+class NoKeyframe(CannotRecord):
+    """The stream has gone on for too long without one."""
+
+
 class _Sink:
     """What libavformat writes to. It has no `seek`, which holds the muxer to one pass."""
 

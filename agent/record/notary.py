@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from agent.faults import FaultBoard
-from agent.record.receipts import BadReceipt, Body, Closed, read_line
+from agent.record.receipts import BadReceipt, Body, Closed, Opened, read_line
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +16,8 @@ WAIT_MOST = 10_000
 Append = Callable[[Body, int], object]
 """Makes a receipt of what happened at a `t_ns` durable, or raises OSError."""
 
-Read = Callable[[], Iterator[bytes]]
-"""The lines of the chain. Raises OSError."""
+ReadBack = Callable[[], Iterator[bytes]]
+"""The lines of the chain, the newest first. Raises OSError."""
 
 
 class Notary:
@@ -26,11 +26,11 @@ class Notary:
     """
 
     def __init__(
-        self, append: Append | None, faults: FaultBoard, read: Read = lambda: iter(())
+        self, append: Append | None, faults: FaultBoard, read_back: ReadBack = lambda: iter(())
     ) -> None:
-        """`append` is None where there is no chain: then nothing is told. `read` gives the chain."""
+        """`append` is None where there is no chain: then nothing is told. `read_back` gives it."""
         self._append = append
-        self._read = read
+        self._read_back = read_back
         self._faults = faults
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Body, int]] = deque()
@@ -72,19 +72,26 @@ class Notary:
         return True
 
     def _is_told(self, recovered: Closed) -> bool:
-        """Whether the chain has the close of this very file: its name and hash."""
+        """Whether the chain has the close of this very file: its name and hash.
+
+        It stands behind the receipt that the file was begun, which was among the last when the power
+        went. To read the whole chain would keep all other receipts waiting.
+        """
         name = recovered.segment.encode()
-        for text in self._read():
+        for text in self._read_back():
             if name not in text:
                 continue
             try:
                 body = read_line(text).receipt.body
             except BadReceipt:
                 continue
-            if isinstance(body, Closed) and (body.camera, body.segment, body.sha256) == (
+            if not isinstance(body, Opened | Closed) or (body.camera, body.segment) != (
                 recovered.camera,
                 recovered.segment,
-                recovered.sha256,
             ):
+                continue
+            if isinstance(body, Opened):
+                return False
+            if body.sha256 == recovered.sha256:
                 return True
         return False

@@ -9,6 +9,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.durable import sync_folder
+from agent.record.groups import Groups
 from agent.record.muxer import Muxer
 from agent.record.seal import Sealer, write_sidecar
 from agent.record.segment_name import KEYS, PART, SegmentName
@@ -59,6 +60,7 @@ class Part:
         self._flush_ns = round(flush_s * 1e9)
         self._frame_ns = round(1e9 / info.fps) if info.fps > 0 else 0
         self.size_bytes = 0
+        self.groups = Groups()
         self._first: Packet | None = None
         self._last: Packet | None = None
         self._sha256 = hashlib.sha256()
@@ -84,6 +86,7 @@ class Part:
         self._first = self._first or packet
         self._last = packet
         self._muxer.add(packet)
+        self.groups.add(packet, self.size_bytes)
         self.flush()
 
     def flush(self) -> None:
@@ -113,6 +116,7 @@ class Part:
         `before_rename` is told of the file when its bytes are durable and it has no name yet.
         """
         self._muxer.close()
+        self.groups.end(self.size_bytes)
         os.fsync(self._file)
         os.close(self._file)
         self._file = -1

@@ -1,28 +1,44 @@
-"""One camera's footage in memory, beside what lies on the disk."""
+"""One camera's footage in memory, as it lies on the disk."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from agent.record.aside import AsideFile
 from agent.record.boots import Ages, Boots
 from agent.record.recovery import StoredSegment
 from agent.record.retention import Shelf
 
 
 class Rack:
-    """The closed segments of a folder, the oldest first, and the size of the file that is being
-    written, which began at `open_time`.
+    """The closed segments of a folder, the oldest first, what is set aside in it, and the size of the
+    file that is being written, which began at `open_time`.
     """
 
-    def __init__(self, folder: Path, segments: Sequence[StoredSegment] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        segments: Sequence[StoredSegment] = (),
+        aside: Mapping[str, AsideFile] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
+        self.aside = dict(aside)
+        self.aside_bytes = sum(file.size_bytes for file in aside.values())
         self.segments = deque(segments)
         self.closed_bytes = sum(segment.size_bytes for segment in segments)
         self.open_bytes = 0
         self.open_time: str | None = None
         self.held_bytes = 0
         self.holds = 0
-        self.boots = Boots(segment.name for segment in segments)
+        torn = [file.segment for file in aside.values() if file.segment]
+        names = [*(segment.name for segment in segments), *torn]
+        self.boots = Boots(sorted(names, key=lambda name: name.counter))
+
+    @property
+    def total_bytes(self) -> int:
+        """All that the camera has on the disk."""
+        return self.closed_bytes + self.open_bytes + self.aside_bytes
 
     def shelf(self, ages: Ages) -> Shelf:
         """The same, as `retention.plan` takes it."""
@@ -31,7 +47,12 @@ class Rack:
             closed_bytes=self.closed_bytes,
             open_bytes=self.open_bytes,
             ages=ages,
+            aside=tuple(self.aside.values()),
         )
+
+    def discard(self, name: str) -> None:
+        """Forget something that was set aside."""
+        self.aside_bytes -= self.aside.pop(name).size_bytes
 
     def drop(self, gone: set[int]) -> None:
         """Forget segments by their counters; they are among the oldest, but for held ones."""

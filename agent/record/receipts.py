@@ -20,8 +20,8 @@ FIRST_PREV = "0" * 64
 SIGNATURE_BYTES = 64
 _SIGNATURE_CHARS = 88
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Utc = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Utc = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)")]
 """RFC 3339, UTC, milliseconds."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -101,12 +101,18 @@ class Released(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class Evicted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
-    """Footage files were deleted; `oldest_time` is where what is left begins."""
+    """Footage files were deleted, or what had been set aside (`set-aside/` and its name, written as in
+    `SetAside`); `oldest_time` is where the footage that is left begins.
+    """
 
     camera: str
     segments: tuple[str, ...]
     why: Literal["bytes", "age", "space"]
     oldest_time: Utc | None
+
+    def __post_init__(self) -> None:
+        """What was set aside may have any name."""
+        msgspec.structs.force_setattr(self, "segments", tuple(map(_as_text, self.segments)))
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="exported"):
@@ -141,8 +147,7 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     def __post_init__(self) -> None:
         """A file's name may be any bytes, JSON may not."""
-        text = self.name.encode("utf-8", "backslashreplace").decode()
-        msgspec.structs.force_setattr(self, "name", text)
+        msgspec.structs.force_setattr(self, "name", _as_text(self.name))
 
 
 class Attested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="attested"):
@@ -218,6 +223,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _RECEIPT = msgspec.json.Decoder(Receipt)
+
+
+def _as_text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def encode(receipt: Receipt) -> bytes:

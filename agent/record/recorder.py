@@ -14,7 +14,7 @@ from agent.faults import FaultBoard
 from agent.health_model import FootageHealth
 from agent.model import Segment
 from agent.record.keeper import Keeper
-from agent.record.muxer import CannotRecord, check_stream
+from agent.record.muxer import CannotRecord, NoKeyframe, check_stream
 from agent.record.ring import Provenance, Ring
 from agent.record.seal import Sealer
 from agent.stages.handoff import PacketQueue
@@ -31,7 +31,12 @@ a fragment back until the next keyframe completes it, and a batch costs more tha
 """
 
 RETRY_NS = 5_000_000_000
-"""After a failure of the disk, packets are dropped for so long before the next try."""
+"""After a failure, packets are dropped for so long before the next try."""
+
+LONGEST_RETRY_NS = 60_000_000_000
+"""A disk that fails again before a file was closed is left alone for twice as long, up to this: each
+try writes, and what it writes has receipts.
+"""
 
 
 UNTOLD = Provenance(software=f"vigie {__version__}")
@@ -48,7 +53,8 @@ class RecordStage:
     """Records one camera.
 
     A disk that fails raises the fault STO-02 and is tried again; a stream that MP4 cannot carry
-    raises it until the camera is opened with another. Neither ends the stage. `on_gap` is told
+    raises it until the camera is opened with another, one without keyframes until there is one.
+    None of these ends the stage. `on_gap` is told
     the begin and end of what was not recorded, `on_segment` of each file that was closed; both
     are called in the stage's thread. While `rests` says that nothing will come, no file stays open.
     """
@@ -79,13 +85,15 @@ class RecordStage:
         self._sealed = sealer is not None
         keeper = keeper or Keeper.alone(camera, folder, settings, clock, faults)
         self._ring = Ring(
-            camera, folder / camera, settings, clock, keeper, provenance, sealer, on_segment
+            camera, folder / camera, settings, clock, keeper, provenance, sealer, self._on_closed
         )
+        self._on_segment = on_segment
         self._lock = threading.Lock()
         self._openings: list[_Opening] = []
         self._info: StreamInfo | None = None
         self._refused = False
         self._retry_ns: int | None = None
+        self._disk_wait_ns = RETRY_NS
         self._drained_ns = clock.boottime_ns()
         self._gap_begin_ns: int | None = None
         self._gaps = 0
@@ -110,9 +118,12 @@ class RecordStage:
             self._tries(self._ring.flush)
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write what is left and close the file. What is missing by then is told: nobody can later."""
         self._drain()
+        self._queue.end()
         self._tries(self._ring.close_segment)
+        if self._retry_ns is not None:
+            self._tell_loss(self._clock.boottime_ns())
         self._footage = self._ring.health(self._gaps)
 
     def note_gap(self, begin_ns: int, end_ns: int) -> None:
@@ -183,8 +194,21 @@ class RecordStage:
             self._fail(error)
 
     def _fail(self, error: OSError | CannotRecord) -> None:
-        self._retry_ns = self._clock.boottime_ns() + RETRY_NS
+        self._retry_ns = self._clock.boottime_ns() + self._wait_ns(error)
         self._raise_fault(error)
+
+    def _wait_ns(self, error: OSError | CannotRecord) -> int:
+        if isinstance(error, NoKeyframe):
+            return 0  # the next one is as good as any
+        if isinstance(error, CannotRecord):
+            return RETRY_NS
+        wait_ns = self._disk_wait_ns
+        self._disk_wait_ns = min(2 * wait_ns, LONGEST_RETRY_NS)
+        return wait_ns
+
+    def _on_closed(self, segment: Segment) -> None:
+        self._disk_wait_ns = RETRY_NS
+        self._on_segment(segment)
 
     def _raise_fault(self, error: OSError | CannotRecord) -> None:
         log.error("%s: cannot record: %s", self.name, error)
@@ -192,8 +216,17 @@ class RecordStage:
 
     def _recover(self, packet: Packet) -> None:
         """A packet was written again, the first after a failure."""
-        begin_ns = packet.t_ns if self._gap_begin_ns is None else self._gap_begin_ns
-        self._retry_ns = self._gap_begin_ns = None
+        self._retry_ns = None
         self._faults.clear("STO-02", self._camera)
         log.info("%s: recording again", self.name)
-        self.note_gap(begin_ns, packet.t_ns)
+        self._tell_loss(packet.t_ns)
+
+    def _tell_loss(self, end_ns: int) -> None:
+        """The gap since the first picture that is missing: of a group that was not written to its end,
+        or of a packet that was not taken.
+        """
+        lost_ns, dropped_ns = self._ring.take_lost_ns(), self._gap_begin_ns
+        self._gap_begin_ns = None
+        begin_ns = min((t_ns for t_ns in (lost_ns, dropped_ns) if t_ns is not None), default=end_ns)
+        if begin_ns < end_ns:
+            self.note_gap(begin_ns, end_ns)

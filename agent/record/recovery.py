@@ -1,13 +1,14 @@
 """After a kill or a power cut: what of a camera's folder is footage.
 
-A `.part` becomes its longest prefix of whole fragments, under its own name. A file of wrapped keys
-stays with its segment, and one without a segment is no footage. What is no footage is set aside
-in a folder, never deleted. All can be cut short themselves and done again.
+A `.part` becomes its longest prefix of whole fragments, under its own name. One in which nothing of a
+picture was written is deleted. A file of wrapped keys stays with its segment, or with what is left of
+it; keys of nothing are deleted. All else is no footage and set aside in a folder, for the keeper to
+let go of in time. All can be cut short themselves and done again.
 """
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,7 @@ _HEADER_BYTES = 8
 _LARGE_HEADER_BYTES = 16
 _SECTOR_BYTES = 512
 _LEAST_ZEROS = 16
+_HEAD = (b"ftyp", b"moov")
 _FOLLOWS: dict[bytes, tuple[bytes, ...]] = {
     b"": (b"ftyp",),
     b"ftyp": (b"moov",),
@@ -73,8 +75,7 @@ def recover(
         found.append(StoredSegment(name=name, size_bytes=size_bytes))
     segments = {str(segment.name) for segment in found}
     for path in keys:
-        if path.name.removesuffix(KEYS) not in segments or path.is_symlink() or not path.is_file():
-            _no_footage(path)
+        _sort_out_keys(path, segments)
     sync_folder(folder)
     return sorted(found, key=lambda segment: segment.name.counter)
 
@@ -140,13 +141,18 @@ def _has_lost_sector(file: BinaryIO, begin: int, end: int) -> bool:
 
 
 def _mend(part: Path) -> bool:
-    """Cut a file that was left open to what is whole; False where there was no picture in it."""
+    """Cut a file that was left open to what is whole; False where no picture in it is."""
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
         whole_bytes = whole_prefix_bytes(file, size_bytes)
         if whole_bytes:
             file.truncate(whole_bytes)
             os.fsync(file.fileno())
+        is_head_alone = not whole_bytes and _is_head_alone(file, size_bytes)
+    if is_head_alone:
+        log.warning("%s: nothing was written to it: deleted", part.name)
+        part.unlink()
+        return False
     if not whole_bytes:
         _no_footage(part)
         return False
@@ -154,9 +160,39 @@ def _mend(part: Path) -> bool:
     return True
 
 
+def _is_head_alone(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether a file ends before the first fragment begins."""
+    at = 0
+    while at < size_bytes:
+        box = _box_at(file, at, size_bytes)
+        if box is None:
+            file.seek(at + 4)
+            kind = file.read(4)
+            return any(name.startswith(kind) for name in _HEAD)
+        if box[0] not in _HEAD:
+            return False
+        at = box[1]
+    return True
+
+
+def _sort_out_keys(path: Path, segments: Container[str]) -> None:
+    """A disk that takes keys and then no file would else fill up with them."""
+    text = path.name.removesuffix(KEYS)
+    if path.is_symlink() or not path.is_file() or parse_segment_name(text) is None:
+        _no_footage(path)
+    elif text in segments:
+        return
+    elif (path.parent / SET_ASIDE / (text + PART)).exists():
+        _no_footage(path)
+    else:
+        log.warning("%s: keys of nothing: deleted", path.name)
+        path.unlink()
+
+
 def _no_footage(path: Path) -> None:
     target = set_aside(path)
-    log.warning("%s: no footage, set aside as %s", path.name, target.name)
+    # A stranger's name may be no text.
+    log.warning("%a: no footage, set aside as %a", path.name, target.name)
 
 
 def set_aside(path: Path) -> Path:

@@ -1,7 +1,8 @@
 """What of the footage goes, and why. Pure.
 
 Footage goes by age, by the bytes of a camera, by those of the box, and by the room that must stay
-free on the disk; the oldest first. What is held does not go by age. Where room is short and all
+free on the disk; the oldest first. What was set aside, and is no footage, goes by the same age, and
+before all footage where room is short. What is held does not go by age. Where room is short and all
 that is left is held or is the pre-roll of an event to come, promises are broken in this order, and
 each is named in the plan:
 
@@ -18,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from agent.record.aside import AsideFile
 from agent.record.boots import Ages
 from agent.record.hold import HeldSpans, Hold, Stretch, made_ago
 from agent.record.recovery import StoredSegment
@@ -32,7 +34,7 @@ SLACK_MOST_BYTES = 64_000_000
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the ring may have. `longest_ms` is how long a segment may be, `pre_ms` how much of each
     camera's newest footage is kept for the begin of an event. `camera_age_ms` is for cameras whose
-    owner wants less than `max_age_ms`; more it never is.
+    owner wants less than `max_age_ms`; more it never is. `segment_files` is how many files a segment is.
     """
 
     camera_bytes: int
@@ -41,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     longest_ms: int
     pre_ms: int
     camera_age_ms: Mapping[str, int] = {}
+    segment_files: int = 1
 
     def age_ms(self, camera: str) -> int:
         """How old footage of a camera may be."""
@@ -49,13 +52,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     """One camera's footage, the oldest first, with its bytes; `open_bytes` are of the file that is
-    being written.
+    being written. `aside` is what lies beside it and is none.
     """
 
     segments: Iterable[StoredSegment]
     closed_bytes: int
     open_bytes: int
     ages: Ages
+    aside: Sequence[AsideFile] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        """All that the camera has on the disk."""
+        aside_bytes = sum(file.size_bytes for file in self.aside)
+        return self.closed_bytes + self.open_bytes + aside_bytes
 
 
 class Eviction(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,28 +76,48 @@ class Eviction(msgspec.Struct, frozen=True, kw_only=True):
     why: Why
 
 
+class Discard(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was set aside, and goes."""
+
+    camera: str
+    file: AsideFile
+    why: Why
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """`evict` in the order in which it goes; `broken` are the holds that could not be kept."""
+    """`evict` in the order in which it goes, `discard` before it; `broken` are the holds that could not
+    be kept.
+    """
 
     evict: tuple[Eviction, ...]
+    discard: tuple[Discard, ...] = ()
     broken: tuple[Hold, ...]
 
 
 def plan(
-    shelves: Mapping[str, Shelf], holds: Sequence[Hold], limits: Limits, wanted_bytes: int = 0
+    shelves: Mapping[str, Shelf],
+    holds: Sequence[Hold],
+    limits: Limits,
+    wanted_bytes: int = 0,
+    wanted_files: int = 0,
 ) -> Plan:
-    """What goes now. `wanted_bytes` are missing on the disk from the room that must stay free."""
+    """What goes now. `wanted_bytes` and `wanted_files` are missing on the disk from the room that must
+    stay free.
+    """
     planner = _Planner(shelves, holds, limits)
     planner.by_age()
     for camera, shelf in shelves.items():
-        total_bytes = shelf.closed_bytes + shelf.open_bytes
-        planner.make_room([camera], excess(total_bytes, limits.camera_bytes), "bytes")
-    total_bytes = sum(shelf.closed_bytes + shelf.open_bytes for shelf in shelves.values())
-    planner.make_room(list(shelves), excess(total_bytes, limits.box_bytes), "bytes")
-    planner.make_room(list(shelves), wanted_bytes, "space")
+        planner.make_room([camera], "bytes", excess(shelf.total_bytes, limits.camera_bytes))
+    total_bytes = sum(shelf.total_bytes for shelf in shelves.values())
+    planner.make_room(list(shelves), "bytes", excess(total_bytes, limits.box_bytes))
+    planner.make_room(list(shelves), "space", wanted_bytes, wanted_files)
     if planner.broken:
         planner.by_age()  # what only a hold had kept
-    return Plan(evict=tuple(planner.evict), broken=tuple(planner.broken))
+    return Plan(
+        evict=tuple(planner.evict),
+        discard=tuple(planner.discard),
+        broken=tuple(planner.broken),
+    )
 
 
 def excess(total_bytes: int, limit_bytes: int) -> int:
@@ -138,7 +168,10 @@ class _Camera:
         self.shelf = shelf
         self.holds = holds
         self.evicted: set[int] = set()
-        self.evicted_bytes = 0
+        self.aside = sorted(shelf.aside, key=lambda file: -file.age_ms(shelf.ages))
+        """What is left of it, the oldest first."""
+        self.freed_bytes = 0
+        self.freed_files = 0
         self._all_held: HeldSpans | None = None
         self._manual_held: HeldSpans | None = None
 
@@ -173,28 +206,56 @@ class _Planner:
             for name, shelf in shelves.items()
         }
         self.evict: list[Eviction] = []
+        self.discard: list[Discard] = []
         self.broken: list[Hold] = []
 
     def by_age(self) -> None:
         for name, camera in self._cameras.items():
             max_age_ms = self._limits.age_ms(name)
+            while camera.aside and camera.aside[0].age_ms(camera.shelf.ages) >= max_age_ms:
+                self._discard(name, "age")
             for candidate in self._of(name):
                 if camera.shelf.ages.of(candidate.segment.name) < max_age_ms:
                     break
                 if not camera.all_held.hold(candidate.stretch):
                     self._go(candidate, "age")
 
-    def make_room(self, names: list[str], wanted_bytes: int, why: Why) -> None:
-        """Evict at least so much of these cameras, counting what goes already."""
-        left_bytes = wanted_bytes - sum(self._cameras[name].evicted_bytes for name in names)
+    def make_room(
+        self, names: list[str], why: Why, wanted_bytes: int, wanted_files: int = 0
+    ) -> None:
+        """Let at least so much of these cameras go, counting what goes already."""
+        cameras = [self._cameras[name] for name in names]
+
+        def is_enough() -> bool:
+            return (
+                sum(camera.freed_bytes for camera in cameras) >= wanted_bytes
+                and sum(camera.freed_files for camera in cameras) >= wanted_files
+            )
+
+        while not is_enough() and (name := self._oldest_aside(names)):
+            self._discard(name, why)
         for take in (self._free, self._of_events, self._not_of_people, self._of_people):
-            if left_bytes <= 0:
+            if is_enough():
                 return
             for candidate in take(names):
                 self._go(candidate, why)
-                left_bytes -= candidate.segment.size_bytes
-                if left_bytes <= 0:
+                if is_enough():
                     return
+
+    def _oldest_aside(self, names: list[str]) -> str | None:
+        """The camera whose set-aside file is the oldest of all."""
+        left = [(name, self._cameras[name]) for name in names if self._cameras[name].aside]
+        oldest = max(
+            left, key=lambda each: each[1].aside[0].age_ms(each[1].shelf.ages), default=None
+        )
+        return oldest[0] if oldest else None
+
+    def _discard(self, name: str, why: Why) -> None:
+        camera = self._cameras[name]
+        file = camera.aside.pop(0)
+        camera.freed_bytes += file.size_bytes
+        camera.freed_files += 1
+        self.discard.append(Discard(camera=name, file=file, why=why))
 
     def _free(self, names: list[str]) -> Iterator[_Candidate]:
         for candidate in self._oldest_first(names):
@@ -232,7 +293,8 @@ class _Planner:
                 if HeldSpans([hold]).hold(candidate.stretch):
                     self._break(hold)
         camera.evicted.add(candidate.segment.name.counter)
-        camera.evicted_bytes += candidate.segment.size_bytes
+        camera.freed_bytes += candidate.segment.size_bytes
+        camera.freed_files += self._limits.segment_files
         self.evict.append(Eviction(camera=candidate.camera, segment=candidate.segment, why=why))
 
     def _is_pre_roll(self, candidate: _Candidate) -> bool:

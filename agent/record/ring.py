@@ -1,7 +1,7 @@
 """One camera's footage on disk: packets become segments in a folder, each with its receipts."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,9 @@ from agent.config.configuration import RecordConfig
 from agent.health_model import FootageHealth
 from agent.model import Segment
 from agent.record.boots import short_boot
+from agent.record.groups import LONGEST_NS, MOST_BYTES
 from agent.record.keeper import Keeper
+from agent.record.muxer import NoKeyframe
 from agent.record.part import Finished, Part
 from agent.record.receipts import Closed, Opened
 from agent.record.recovery import SET_ASIDE, StoredSegment, recover
@@ -72,6 +74,8 @@ class Ring:
         self._masked = False
         self._begin_time = ""
         self._told_bytes = -1
+        self._abandoned: Part | None = None
+        self._lost_ns: int | None = None
 
     def open(self) -> None:
         """Make the folder whole and count what it holds; nothing happens where that is done."""
@@ -79,6 +83,7 @@ class Ring:
             return
         aside = self._aside()
         found = recover(self._folder, self._tell_recovered)
+        self._count_loss(found)
         self._keeper.tell_set_aside(self._camera, sorted(self._aside() - aside))
         if found:
             self._next_counter = max(self._next_counter, found[-1].name.counter + 1)
@@ -86,15 +91,30 @@ class Ring:
         self._whole = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
-        """Write a packet; False where it was left out, because a file begins with a keyframe."""
+        """Write a packet; False where it was left out, because a file begins with a keyframe.
+
+        Where the open group has become too long the file is closed with it, and NoKeyframe raised.
+        """
         self.open()
-        if self._part is not None and self._part.is_due(packet, self._settings.segment_s):
-            self.close_segment()
+        if self._part is not None:
+            if not self._part.groups.take(packet):
+                self.close_segment()
+                raise NoKeyframe(
+                    f"the stream has no keyframes: none for {LONGEST_NS / 1e9:g} s or "
+                    f"{MOST_BYTES / 1e6:g} MB"
+                )
+            if self._part.is_due(packet, self._settings.segment_s):
+                self.close_segment()
         if self._part is None and not packet.is_key:
             return False
+        is_new = self._part is None
         try:
             part = self._part or self._begin(packet, info)
             part.add(packet)
+            if is_new:
+                # Not before: a disk that refuses it is tried again and again.
+                opened = Opened(camera=self._camera, segment=str(part.name))
+                self._keeper.notary.tell(opened, packet.t_ns)
             if part.size_bytes != self._told_bytes:
                 self._told_bytes = part.size_bytes
                 self._keeper.grown(self._camera, self._begin_time, part.size_bytes)
@@ -127,6 +147,15 @@ class Ring:
             raise
         self._on_segment(self._announcement(finished))
 
+    def take_lost_ns(self) -> int | None:
+        """Since when pictures that were taken are missing, as an abandoned file was left or mended;
+        None where none are. It is told once.
+        """
+        if self._abandoned is not None:
+            self._lose(self._abandoned, self._abandoned.size_bytes)
+        lost_ns, self._lost_ns = self._lost_ns, None
+        return lost_ns
+
     def health(self, gaps: int) -> FootageHealth:
         """What lies on the disk now."""
         return self._keeper.health(self._camera, gaps)
@@ -137,7 +166,6 @@ class Ring:
         self._part, self._told_bytes = part, -1
         self._begin_time = rfc3339(name.utc)
         self._masked = info.masked
-        self._keeper.notary.tell(Opened(camera=self._camera, segment=str(name)), packet.t_ns)
         return part
 
     def _new_name(self, packet: Packet) -> SegmentName:
@@ -204,7 +232,21 @@ class Ring:
         part, self._part = self._part, None
         self._whole = False
         if part is not None:
+            self._abandoned = part
             part.abandon()
+
+    def _count_loss(self, found: Sequence[StoredSegment]) -> None:
+        """The folder was made whole: look what is missing of the file that was abandoned."""
+        if self._abandoned is None:
+            return
+        name = str(self._abandoned.name)  # what is read from a folder knows milliseconds alone
+        kept = (each.size_bytes for each in reversed(found) if str(each.name) == name)
+        self._lose(self._abandoned, next(kept, 0))
+
+    def _lose(self, part: Part, kept_bytes: int) -> None:
+        lost_ns = part.groups.lost_since_ns(kept_bytes)
+        self._lost_ns = lost_ns if self._lost_ns is None else self._lost_ns
+        self._abandoned = None
 
     def _aside(self) -> set[str]:
         return _names(self._folder / SET_ASIDE)

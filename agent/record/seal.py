@@ -45,7 +45,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     box: str
     camera: str
     segment: str
-    kid: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+    kid: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
     recipients: Annotated[tuple[Wrapped, ...], msgspec.Meta(min_length=1, max_length=64)]
 
     def info(self) -> bytes:

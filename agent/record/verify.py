@@ -7,7 +7,7 @@ to the folder's bytes, and whatever lies in the folder, it gives a verdict.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from agent.record.manifest import (
 )
 from agent.record.receipts import Closed, Evicted, Exported, Line
 
-CLIP_SLACK = timedelta(seconds=1)
+CLIP_SLACK_US = 1_000_000
 """Times in names and receipts are cut to milliseconds, and pictures have a length."""
 
 _SUM_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)")
@@ -44,18 +44,25 @@ class BrokenLink(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     why: str
 
+    def __post_init__(self) -> None:
+        """A file's name may be any bytes, JSON may not."""
+        where = self.where.encode("utf-8", "backslashreplace").decode()
+        msgspec.structs.force_setattr(self, "where", where)
+
     def __str__(self) -> str:
         return f"{self.problem}: {self.where}: {self.why}"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an export. `receipts` and `segments` are how many were found to be good;
-    `manifest` is there where it could be read.
+    `manifest` is there where it could be read. `head_checked` is whether it was held against the head
+    that is known, which it cannot be where that is not within it; None where none is known.
     """
 
     ok: bool
     receipts: int
     segments: int
+    head_checked: bool | None
     first_problem: BrokenLink | None
     manifest: Manifest | None
 
@@ -76,11 +83,12 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class _Closed(msgspec.Struct, frozen=True):
-    """What the chain says of one segment."""
+    """What the chain says of one segment, as its receipt `seq`."""
 
+    seq: int
     file: _File
     begin: datetime
-    end: datetime
+    length_us: int
     unmasked: bool
 
 
@@ -110,6 +118,7 @@ def verify_export(
         ok=problem is None,
         receipts=verification.receipts,
         segments=verification.segments,
+        head_checked=verification.head_checked,
         first_problem=problem,
         manifest=verification.manifest,
     )
@@ -129,8 +138,10 @@ class _Verification:
         self._closed: dict[str, _Closed] = {}
         self._twice: str | None = None
         self._evicted: set[str] = set()
+        self._evicted_by_head: set[str] = set()
         self.receipts = 0
         self.segments = 0
+        self.head_checked = None if known_head is None else False
         self.manifest: Manifest | None = None
 
     def run(self) -> None:
@@ -140,6 +151,7 @@ class _Verification:
         self._check_heads(manifest)
         _check_exported(manifest, found[MANIFEST].sha256, last)
         self._check_segments(manifest, found)
+        self._check_none_is_missing(manifest)
         self._check_clip(manifest, found)
 
     def _check_sums(self) -> dict[str, _File]:
@@ -232,18 +244,18 @@ class _Verification:
         match receipt.body:
             case Evicted(camera=camera, segments=names) if camera == manifest.camera:
                 self._evicted.update(names)
+                if receipt.seq <= manifest.head.seq:
+                    self._evicted_by_head.update(names)
             case Closed(camera=camera, segment=name) as body if camera == manifest.camera:
                 if name in self._closed:
                     self._twice = self._twice or name
-                begin = _time(body.begin_time, "segment", name)
-                length = timedelta(microseconds=min(body.duration_ns // 1000, _LONGEST_US))
-                try:
-                    end = begin + length
-                except OverflowError as error:
-                    raise _Broken("segment", name, "its span is beyond all time") from error
-                file = _File(body.sha256, body.size_bytes)
-                unmasked = body.mask_applied == "export"
-                self._closed[name] = _Closed(file, begin, end, unmasked)
+                self._closed[name] = _Closed(
+                    seq=receipt.seq,
+                    file=_File(body.sha256, body.size_bytes),
+                    begin=_time(body.begin_time, "segment", name),
+                    length_us=body.duration_ns // 1000,
+                    unmasked=body.mask_applied == "export",
+                )
             case _:
                 pass
 
@@ -252,31 +264,43 @@ class _Verification:
         head, known = manifest.head, self._known_head
         if self._hashes.get(head.seq) != head.sha256:
             raise _Broken("head", f"seq {head.seq}", "the manifest's head is not in the chain")
-        if known is not None and self._hashes.get(known.seq, known.sha256) != known.sha256:
-            raise _Broken("head", f"seq {known.seq}", "is not the receipt that the centre knows")
+        if known is not None and known.seq in self._hashes:
+            self.head_checked = True
+            if self._hashes[known.seq] != known.sha256:
+                why = "is not the receipt that the centre knows"
+                raise _Broken("head", f"seq {known.seq}", why)
 
     def _check_segments(self, manifest: Manifest, found: dict[str, _File]) -> None:
-        """Every segment is as the box closed it, and none of the span is missing."""
+        """Every segment is as the box closed it, and was not evicted before."""
         if self._twice is not None:
             raise _Broken("segment", self._twice, "was closed twice")
         for name in manifest.segments:
             closed = self._closed.get(name)
             if closed is None:
                 raise _Broken("segment", name, "has no receipt of its close")
-            if name in self._evicted:
+            if name in self._evicted_by_head:
                 raise _Broken("segment", name, "was evicted from the box")
             if closed.file != found[f"{SEGMENTS}/{name}"]:
                 raise _Broken("segment", name, "its size or sum is not that of its receipt")
             self.segments += 1
-        begin = _time(manifest.begin_time, "manifest", MANIFEST)
-        end = _time(manifest.end_time, "manifest", MANIFEST)
         for name in manifest.withheld:
             closed = self._closed.get(name)
-            if closed is None or name in self._evicted or not closed.unmasked:
+            if closed is None or name in self._evicted_by_head or not closed.unmasked:
                 raise _Broken("segment", name, "is withheld, and not because of a mask")
+
+    def _check_none_is_missing(self, manifest: Manifest) -> None:
+        """Whatever the box had closed in the span is there, is withheld or was evicted.
+
+        The box goes on while it exports: what it closes once it has looked what there is, which is
+        where the manifest's head stands, makes no export incomplete.
+        """
+        begin = _time(manifest.begin_time, "manifest", MANIFEST)
+        end = _time(manifest.end_time, "manifest", MANIFEST)
         there = set(_told(manifest)) | self._evicted
         for name, closed in self._closed.items():
-            if name not in there and closed.begin < end and closed.end > begin:
+            if name in there or closed.seq > manifest.head.seq:
+                continue
+            if closed.begin < end and _us(begin, closed.begin) < closed.length_us:
                 raise _Broken("segment", name, "was recorded in the span and is missing")
 
     def _check_clip(self, manifest: Manifest, found: dict[str, _File]) -> None:
@@ -288,18 +312,28 @@ class _Verification:
             return
         if not clip.segments or not set(clip.segments) <= set(_told(manifest)):
             raise _Broken("clip", CLIP, "is cut from segments that are not in the export")
-        sources = [self._closed[name] for name in clip.segments]
-        earliest = min(source.begin for source in sources)
-        latest = max(source.end for source in sources)
+        if len(set(clip.segments)) != len(clip.segments):
+            raise _Broken("clip", CLIP, "is cut from a segment twice")
         begin = _time(clip.begin_time, "clip", CLIP)
-        length = timedelta(microseconds=min(clip.duration_ns // 1000, _LONGEST_US))
-        # Compared as differences: a time near the end of all time must not overflow.
-        if begin - earliest < -CLIP_SLACK or length > (latest - begin) + CLIP_SLACK:
+        sources = [self._closed[name] for name in clip.segments]
+        is_early = _us(begin, sources[0].begin) < -CLIP_SLACK_US
+        if is_early or clip.duration_ns // 1000 > _longest_us(sources, begin) + CLIP_SLACK_US:
             raise _Broken("clip", CLIP, "its span is not within that of its segments")
 
 
-_LONGEST_US = 10**15
-"""Longer than any footage, 31 years: lengths are cut there, so that no sum overflows."""
+def _longest_us(sources: Sequence[_Closed], begin: datetime) -> int:
+    """How long a clip of these segments can be: one after the other, with a pause where nothing was
+    recorded. Where the clock was set back in between there is none.
+    """
+    end_us = _us(sources[0].begin, begin)  # what lies before the clip is not in it
+    for source in sources:
+        end_us = max(end_us, _us(source.begin, begin)) + source.length_us
+    return end_us
+
+
+def _us(later: datetime, earlier: datetime) -> int:
+    """From one moment to another. A whole number, which nothing overflows."""
+    return (later - earlier) // timedelta(microseconds=1)
 
 
 def _check_exported(manifest: Manifest, manifest_sha256: str, last: Line) -> None:

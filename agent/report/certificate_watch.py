@@ -5,7 +5,7 @@ before one of them ends.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -24,8 +24,11 @@ Which = Literal["certificate", "ca"]
 
 
 class Validity(msgspec.Struct, frozen=True, kw_only=True):
-    """From when until when a certificate is good, in UTC."""
+    """From when until when a certificate is good, in UTC. `name` is its common name, empty where it has
+    none that can be read.
+    """
 
+    name: str
     begin: datetime
     end: datetime
 
@@ -51,7 +54,23 @@ def validity_of(broker: BrokerConfig, which: Which = "certificate") -> Validity 
         raise BadInput(f"broker.{which} = {file!r}: holds no certificate in PEM form") from error
     # What follows the box's own are those that have signed it.
     one = read[0] if which == "certificate" else max(read, key=lambda ca: ca.not_valid_after_utc)
-    return Validity(begin=one.not_valid_before_utc, end=one.not_valid_after_utc)
+    return told_by(one)
+
+
+def told_by(certificate: Any) -> Validity:
+    """What a `cryptography.x509.Certificate` says of itself; why it is not named, see `validity_of`."""
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415
+
+    try:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        # OpenSSL takes names in alphabets, such as T.61 with accents, that this library does not read.
+        names = []
+    return Validity(
+        name=str(names[0].value) if names else "",
+        begin=certificate.not_valid_before_utc,
+        end=certificate.not_valid_after_utc,
+    )
 
 
 def trouble_of(validity: Validity, now: datetime) -> str | None:

@@ -161,6 +161,8 @@ class Connection:
             if self._now_s() - self._greeted_s >= ANSWER_S:
                 raise LinkError("unreachable", f"the broker gave no answer in {ANSWER_S:g} s")
             return
+        leaving = self._link.leaving
+        self._window.left(leaving.arrived_bytes, self._now_s(), all_of_it=leaving.all_of_it)
         if self._window.is_stuck(self._now_s()):
             raise LinkError("unreachable", "the broker does not answer publications any more")
         if self._outbox.epoch != self._epoch:
@@ -307,10 +309,11 @@ class Connection:
         self._report_losses()
         due = window.due(self._now_s())
         again = self._outbox.again(due)
-        for message in again:
-            self._publish(window, message)
-        gone = set(due) - {message.seq for message in again}
-        window.settle(SeqRange(seq, seq) for seq in gone)
+        if again is not None:
+            for message in again:
+                self._publish(window, message)
+            gone = set(due) - {message.seq for message in again}
+            window.settle(SeqRange(seq, seq) for seq in gone)
         for message in self._outbox.lend(window.room(), window.room_bytes()):
             self._publish(window, message)
 
@@ -375,7 +378,7 @@ class Connection:
 
     def _judge_centre(self, window: Window) -> None:
         """Raise or clear the fault of a centre that lets messages wait."""
-        waits = window.open_count > 0 or (self._mode == "hold" and self._outbox.depth > 0)
+        waits = window.waits_for_centre or (self._mode == "hold" and self._outbox.depth > 0)
         if not waits or self._mode not in ("centre", "hold"):
             self._last_ack_s = self._now_s()
             self._faults.clear("NET-03", "centre")

@@ -1,4 +1,6 @@
-"""The way into the outbox: an event that the disk did not take is tried again, not forgotten."""
+"""The way into the outbox: an event or a receipt that the disk did not take is tried again, not
+forgotten.
+"""
 
 import logging
 import threading
@@ -13,7 +15,7 @@ from agent.report.topics import Draft, Priority
 log = logging.getLogger(__name__)
 
 KEPT_MOST = 1000
-"""Events in memory that are not on the disk. Beyond that the oldest is lost, and said so."""
+"""Messages in memory that are not on the disk. Beyond that the oldest is lost, and said so."""
 
 
 class _Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +27,10 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
 class Intake:
     """Puts messages into the outbox, from any thread.
 
-    Events whose commit failed (a full disk, a read-only one) are put again at the next message or
-    `again`, which comes with each report of health. Other messages get one try: the next of
-    their kind says more than they did.
+    Events and receipts whose commit failed (a full disk, a read-only one) are put again at the next
+    message or `again`, which comes with each report of health: nothing else says what they say. Other
+    messages get one try: the next of their kind says more than they did, as the next head of the
+    chain does.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -38,7 +41,7 @@ class Intake:
 
     @property
     def lost(self) -> int:
-        """Events that neither the disk nor the memory had room for."""
+        """Messages of those kinds that neither the disk nor the memory had room for."""
         return self._lost
 
     def put(self, draft: Draft) -> None:
@@ -69,10 +72,10 @@ class Intake:
         except OutboxError as error:
             log.warning("%s on %s: %s", draft.type, draft.topic, error)
             ticket = None
-        if draft.priority > Priority.EVENT:
+        if draft.priority > Priority.RECEIPT or draft.newest_only:
             return
         if len(self._given) == KEPT_MOST:
             self._given.popleft()
             self._lost += 1
-            log.error("an event is lost: %d wait in memory for the disk", KEPT_MOST)
+            log.error("a message is lost: %d wait in memory for the disk", KEPT_MOST)
         self._given.append(_Given(draft=draft, ticket=ticket))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import msgspec
 
@@ -28,7 +28,10 @@ from agent.report.topics import Draft, Priority
 log = logging.getLogger(__name__)
 
 SESSION_WAIT_S = 5.0
+READABLE_AFTER_NS = 30 * 1_000_000_000
+"""So long after the last question that the database did not answer, its fault goes."""
 NO_LIMIT = sys.maxsize
+T = TypeVar("T")
 
 
 class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,9 @@ class Outbox:
         self._session = 0
         self._awaited: tuple[int, Callable[[], None]] | None = None
         self._reader: Reader | None = None
+        self._read_failed_ns: int | None = None
+        self._numbers_of: str | None = None
+        """The epoch whose numbers may be settled; None while a database is replaced."""
         reason = outbox_files.find_damage(folder)
         if reason is not None:
             self._set_aside(reason)
@@ -143,13 +149,16 @@ class Outbox:
 
     def lend(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[Stored]:
         """Messages to send now, at most `limit`, each of them once until `take_back`. With the
-        first that brings them to `limit_bytes` they end.
+        first that brings them to `limit_bytes` they end. An empty list where the database cannot be
+        read now, which is a fault.
         """
-        return self._reader.lend(limit, limit_bytes) if self._reader and limit > 0 else []
+        return self._ask(lambda r: r.lend(limit, limit_bytes), []) if limit > 0 else []
 
-    def again(self, seqs: Iterable[int]) -> list[Stored]:
-        """Messages that are on loan, to be sent once more."""
-        return self._reader.again(seqs) if self._reader else []
+    def again(self, seqs: Iterable[int]) -> list[Stored] | None:
+        """Messages that are on loan, to be sent once more; those that are gone are left out. None
+        where the database cannot be read now.
+        """
+        return self._ask(lambda r: r.again(seqs), None)
 
     def take_back(self) -> None:
         """What was lent and has not arrived may be lent again."""
@@ -163,10 +172,12 @@ class Outbox:
         """
         last_seq = self._writer.counts.last_seq
         ranges = tuple(s for s in ranges if 0 < s.first <= s.last <= last_seq)
-        if epoch != self._epoch or not ranges:
-            return ()
-        self._book.settle(ranges)
-        self._writer.settle(ranges)
+        with self._book.lock:
+            # Not while a database is replaced: the new one gives the same numbers to other messages.
+            if epoch != self._numbers_of or not ranges:
+                return ()
+            self._book.settle(ranges)
+            self._writer.settle(ranges)
         awaited = self._awaited
         if awaited is not None and any(s.first <= awaited[0] <= s.last for s in ranges):
             self._awaited = None
@@ -174,8 +185,8 @@ class Outbox:
         return ranges
 
     def settled_upto(self) -> int:
-        """No number up to this one will be sent any more."""
-        return self._reader.floor() if self._reader else 0
+        """No number up to this one will be sent any more: 0 where the database cannot be read."""
+        return self._ask(Reader.floor, 0)
 
     def next_session(self) -> int:
         """The number of a new connection. Where the disk is full it is counted in memory alone,
@@ -211,9 +222,10 @@ class Outbox:
         self._writer.submit(report, urgent=False)
 
     def counts(self) -> OutboxCounts:
-        """How much waits now."""
+        """How much waits now. Health asks, so it answers though the database cannot be read."""
         now = self._writer.counts
-        oldest = self._reader.oldest() if now.depth and self._reader else None
+        oldest = self._ask(Reader.oldest, None) if now.depth else None
+        self._judge_reading()
         return OutboxCounts(
             depth=now.depth,
             bytes=now.bytes,
@@ -250,9 +262,31 @@ class Outbox:
     def close(self) -> None:
         """Commit what waits and let go of the folder."""
         self._writer.close()
-        if self._reader:
-            self._reader.close()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.let_go()
         self._held.close()
+
+    def _ask(self, ask: Callable[[Reader], T], nothing: T) -> T:
+        """What the reader answers, `nothing` where its database cannot be read: that is a fault. What
+        waits stays, and the box goes on saying how it is.
+        """
+        reader = self._reader
+        if reader is None:
+            return nothing
+        try:
+            return ask(reader)
+        except sqlite3.Error as error:
+            self._read_failed_ns = self._clock.boottime_ns()
+            self._faults.raise_fault("STO-01", "outbox reader", f"it cannot be read: {error}")
+            return nothing
+
+    def _judge_reading(self) -> None:
+        failed_ns = self._read_failed_ns
+        if failed_ns is None or self._clock.boottime_ns() - failed_ns < READABLE_AFTER_NS:
+            return
+        self._read_failed_ns = None
+        self._faults.clear("STO-01", "outbox reader")
 
     def _open_store(self) -> Store:
         connection = outbox_schema.connect(outbox_files.database(self._folder))
@@ -262,22 +296,27 @@ class Outbox:
         except BaseException:
             connection.close()
             raise
-        self._epoch = store.state.epoch
+        self._epoch = self._numbers_of = store.state.epoch
         self._centre_known = store.state.centre_known
         self._session = max(self._session, store.state.session)
         return store
 
     def _set_aside(self, reason: str) -> None:
-        """Replace the damaged database; the reader waits meanwhile."""
+        """Replace the damaged database; the reader waits meanwhile. Raises OSError or sqlite3.Error
+        where the disk does not allow it now: that is told too.
+        """
         with self._book.lock:
             if self._reader:
-                self._reader.close()
-            said = outbox_files.replace_damaged(self._folder, reason, self._receipt)
+                self._reader.let_go()
+            self._numbers_of = None
+            try:
+                aside = outbox_files.replace_damaged(self._folder, reason, self._receipt)
+            except (OSError, sqlite3.Error) as error:
+                self._faults.raise_fault("STO-01", "outbox", f"{reason}; not set aside: {error}")
+                raise
             self._book.forget()
-            if self._reader:
-                self._reader.reopen()
-        log.error("outbox damaged: %s; set aside as %s", reason, said.set_aside)
-        self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {said.set_aside}")
+        log.error("outbox damaged: %s; set aside as %s", reason, aside)
+        self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {aside}")
 
     def _stored(self, draft: Draft) -> Stored:
         """The row of a draft, with the time and the trust of this moment, and no number yet."""

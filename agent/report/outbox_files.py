@@ -32,6 +32,21 @@ from agent.report.payloads import OutboxDamaged
 KEPT_DAMAGED = 3
 NO_CAP = sys.maxsize
 _DAMAGED = re.compile(r"damaged-(\d+)")
+_NOT_NOW = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+_UNREADABLE = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+    sqlite3.SQLITE_IOERR_DATA,
+)
 
 
 class _NobodySends:
@@ -79,8 +94,7 @@ def find_damage(folder: Path) -> str | None:
     if not current.exists():
         if not new.exists():
             _build(folder, (), centre_known=False)
-        new.rename(current)
-        _sync(folder)
+        _put_in_place(folder)
     shutil.rmtree(new, ignore_errors=True)
     connection = outbox_schema.connect(database(folder))
     try:
@@ -111,14 +125,22 @@ def is_damage(error: sqlite3.Error) -> bool:
     )
 
 
-def replace_damaged(
-    folder: Path, reason: str, receipt: Callable[[OutboxDamaged], Stored]
-) -> OutboxDamaged:
+def replace_damaged(folder: Path, reason: str, receipt: Callable[[OutboxDamaged], Stored]) -> str:
     """Set the database aside, and begin a new one under a new epoch, with a receipt and with
-    every message that can still be read. No connection may be open.
+    every message that can still be read. The name of the folder that was set aside. No connection
+    may be open.
+
+    Raises OSError or sqlite3.Error where it cannot be done now, as on a full disk. Nothing is lost
+    then, and the next call goes on from there.
     """
-    salvage = _salvage(database(folder))
+    current, new = folder / "current", folder / "new"
     taken = [int(match[1]) for path in folder.iterdir() if (match := _DAMAGED.fullmatch(path.name))]
+    if new.exists() and not current.exists():
+        # The call before this one came as far as that.
+        _put_in_place(folder)
+        return f"damaged-{max(taken, default=0)}"
+    shutil.rmtree(new, ignore_errors=True)
+    salvage = _salvage(database(folder))
     aside = folder / f"damaged-{max(taken, default=0) + 1}"
     said = OutboxDamaged(
         reason=reason,
@@ -130,17 +152,17 @@ def replace_damaged(
     )
     centre_known = salvage.state is not None and salvage.state.centre_known
     _build(folder, (receipt(said), *salvage.messages), centre_known=centre_known)
-    (folder / "current").rename(aside)
-    (folder / "new").rename(folder / "current")
-    _sync(folder)
+    current.rename(aside)
+    _put_in_place(folder)
     for number in sorted([*taken, int(aside.name.removeprefix("damaged-"))])[:-KEPT_DAMAGED]:
         shutil.rmtree(folder / f"damaged-{number}", ignore_errors=True)
-    return said
+    return aside.name
 
 
 def _salvage(file: Path) -> _Salvage:
     """Read the messages from both ends, since SQLite stops at the first page that it cannot read.
-    What comes back has a good checksum.
+    What comes back has a good checksum. Raises sqlite3.Error where SQLite cannot even try: what it
+    would have read must not be taken for unreadable.
     """
     connection = outbox_schema.connect(file)
     try:
@@ -175,7 +197,9 @@ def _gather(
                 unreadable.add(row[0])
             else:
                 messages[message.seq] = message
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if _is_not_now(error):
+            raise
         return False
     return True
 
@@ -183,8 +207,24 @@ def _gather(
 def _read_or_none(read: Callable[[], State]) -> State | None:
     try:
         return read()
-    except (Damaged, sqlite3.DatabaseError):
+    except Damaged:
         return None
+    except sqlite3.DatabaseError as error:
+        if _is_not_now(error):
+            raise
+        return None
+
+
+def _is_not_now(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite had no room, no handle or no lock: that says nothing of what the file holds. To
+    open a database with a WAL takes room for its index.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return False
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return code not in _UNREADABLE
+    return code & 0xFF in _NOT_NOW
 
 
 def _build(folder: Path, messages: Iterable[Stored], *, centre_known: bool) -> None:
@@ -209,6 +249,12 @@ def _build(folder: Path, messages: Iterable[Stored], *, centre_known: bool) -> N
         connection.close()
     _sync(building)
     building.rename(folder / "new")
+    _sync(folder)
+
+
+def _put_in_place(folder: Path) -> None:
+    """`new` becomes `current`, which is not there."""
+    (folder / "new").rename(folder / "current")
     _sync(folder)
 
 

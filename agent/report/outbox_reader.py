@@ -24,27 +24,26 @@ SELECT COALESCE(
 
 class Reader:
     """Any thread may call. `on_damage` is told where a row is not what was written, and what was
-    asked for then gives nothing.
+    asked for then gives nothing. Where the database cannot be read for another reason, sqlite3.Error
+    is raised; the next question opens it anew.
     """
 
     def __init__(self, file: Path, book: LoanBook, on_damage: Callable[[str], None]) -> None:
         self._file = file
         self._book = book
         self._on_damage = on_damage
-        self._db = outbox_schema.connect(file)
+        self._db: sqlite3.Connection | None = None
         self._may_be_urgent = True
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def let_go(self) -> None:
+        """Close the file. The next question opens the database that stands there then: whatever
+        becomes of a replacement, nobody has to remember to open it again.
+        """
         with self._book.lock:
-            self._db.close()
-
-    def reopen(self) -> None:
-        """Go on with the database that stands there now."""
-        with self._book.lock:
-            self._db.close()
-            self._db = outbox_schema.connect(self._file)
+            db, self._db = self._db, None
             self._may_be_urgent = True
+            if db is not None:
+                db.close()
 
     def note_commit(self) -> None:
         """There may be new emergencies."""
@@ -60,10 +59,18 @@ class Reader:
         older ones, then the rest in order. With the first that brings them to `limit_bytes` they
         end, but for emergencies.
         """
+        lent: list[Stored] = []
         with self._book.lock:
-            lent = self._lend_urgent(limit) if self._may_be_urgent else []
-            limit_bytes -= sum(len(row.data) for row in lent)
-            return lent + self._lend_in_order(limit - len(lent), limit_bytes)
+            try:
+                if self._may_be_urgent:
+                    self._lend_urgent(limit, lent)
+                limit_bytes -= sum(len(row.data) for row in lent)
+                self._lend_in_order(limit, limit_bytes, lent)
+            except sqlite3.Error:
+                # What is lent has to go out. Who asks next is told.
+                if not lent:
+                    raise
+        return lent
 
     def again(self, seqs: Iterable[int]) -> list[Stored]:
         """Messages that are on loan, to be sent once more; those that are gone are left out."""
@@ -88,34 +95,30 @@ class Reader:
             return max(seq, cast("int", row[0]))
         return seq
 
-    def _lend_urgent(self, limit: int) -> list[Stored]:
+    def _lend_urgent(self, limit: int, lent: list[Stored]) -> None:
         room = min(limit, self._book.urgent_room)
         if not room:
-            return []
-        lent: list[Stored] = []
+            return
         for row in self._query(_URGENT, room + self._book.busy):
             if len(lent) == room:
                 break
             if self._book.lend(row.seq, urgent=True):
                 lent.append(row)
         self._may_be_urgent = len(lent) == room
-        return lent
 
-    def _lend_in_order(self, limit: int, limit_bytes: int) -> list[Stored]:
+    def _lend_in_order(self, limit: int, limit_bytes: int, lent: list[Stored]) -> None:
         """Stops before a number that a transaction works on; its commit calls for another look."""
-        lent: list[Stored] = []
         while len(lent) < limit:
             met = self._query(_IN_ORDER, self._book.cursor, limit - len(lent))
             for row in met:
                 if limit_bytes <= 0 or self._book.is_claimed(row.seq):
-                    return lent
+                    return
                 if self._book.lend(row.seq, urgent=False):
                     lent.append(row)
                     limit_bytes -= len(row.data)
                 self._book.pass_over(row.seq)
             if not met:
-                break
-        return lent
+                return
 
     def _query(self, sql: str, *values: int) -> list[Stored]:
         try:
@@ -126,9 +129,12 @@ class Reader:
 
     def _rows(self, sql: str, *values: int) -> list[tuple[object, ...]]:
         try:
+            if self._db is None:
+                self._db = outbox_schema.connect(self._file)
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             if not outbox_files.is_damage(error):
+                self.let_go()
                 raise
             self._on_damage(str(error))
             return []

@@ -25,6 +25,10 @@ PENDING_MOST = 10_000
 ROOM_WAIT_S = 5.0
 RETRY_S = 1.0
 """After a failure: how long until deletions are tried again, where no message comes first."""
+MEND_AGAIN_MOST_S = 30.0
+"""A damaged database that cannot be set aside, as on a full disk, is tried again after RETRY_S, then
+twice as long each time up to this: a try reads it all, and writes as much as there is room for.
+"""
 DELETED_WAIT_S = 90.0
 DELETED_MOST = 500
 """What has arrived is taken away in the same commit as the next message, or after so long, or so many:
@@ -98,7 +102,8 @@ class Writer:
     """Takes work from any thread, and commits it in groups.
 
     `open_store` opens the database; `set_aside(reason)` replaces a damaged one, with no
-    connection open; `on_commit` is called after each commit, in this thread, and must be quick;
+    connection open, and is called again where it raised; until it has returned nothing is written.
+    `on_commit` is called after each commit, in this thread, and must be quick;
     `on_trouble` with one line when a group could not be written, with None when one could.
     """
 
@@ -121,6 +126,7 @@ class Writer:
         self._pending: deque[Ticket] = deque()
         self._arrived: tuple[SeqRange, ...] = ()
         self._damage: str | None = None
+        self._mend_again_s = RETRY_S
         self._urgent = 0
         self._stopping = False
         self._writing = False
@@ -219,8 +225,15 @@ class Writer:
             if ended:
                 return
             if not written:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._pending or self._stopping, RETRY_S)
+                self._wait_after_failure()
+
+    def _wait_after_failure(self) -> None:
+        with self._changed:
+            if self._damage is None:
+                self._changed.wait_for(lambda: self._pending or self._stopping, RETRY_S)
+            else:
+                self._changed.wait_for(lambda: self._stopping, self._mend_again_s)
+                self._mend_again_s = min(2 * self._mend_again_s, MEND_AGAIN_MOST_S)
 
     def _write(
         self,
@@ -237,14 +250,18 @@ class Writer:
             try:
                 if damage is not None:
                     self._replace(damage)
+                    # What arrived was numbered by the old database.
+                    damage, arrived = None, ()
                 self._do(group, arrived, due=due)
             except (sqlite3.Error, Damaged) as error:
                 if not isinstance(error, Damaged) and not outbox_files.is_damage(error):
                     raise
-                self._replace(str(error))
-                self._do(group, (), due=due)
+                damage = damage or str(error)
+                self._replace(damage)
+                damage, arrived = None, ()
+                self._do(group, arrived, due=due)
         except (sqlite3.Error, Damaged, OSError) as error:
-            self._fail(group, arrived, f"cannot write to the outbox: {error}")
+            self._fail(group, arrived, damage, f"cannot write to the outbox: {error}")
             return False
         return True
 
@@ -282,9 +299,11 @@ class Writer:
         """
         return self._deleted_count <= min(DELETED_MOST, self._book.settled_count)
 
-    def _fail(self, group: list[Ticket], arrived: tuple[SeqRange, ...], why: str) -> None:
+    def _fail(
+        self, group: list[Ticket], arrived: tuple[SeqRange, ...], damage: str | None, why: str
+    ) -> None:
         """Nothing of the group is kept. The connection is not used again: after a failed sync the
-        kernel may call pages clean that never reached the disk.
+        kernel may call pages clean that never reached the disk. `damage` is still to be mended.
         """
         log.error("%s", why)
         if self._store is not None:
@@ -294,6 +313,7 @@ class Writer:
             except sqlite3.Error as error:
                 log.warning("closing the outbox after a failure: %s", error)
         with self._changed:
+            self._damage = damage or self._damage
             self._arrived = joined((*self._deleted, *arrived, *self._arrived))
         self._deleted, self._deleted_count = (), 0
         with self._done:
@@ -306,8 +326,12 @@ class Writer:
         if self._store is not None:
             store, self._store = self._store, None
             store.close()
-        self._deleted, self._deleted_count = (), 0
         self._set_aside(reason)
+        self._deleted, self._deleted_count = (), 0
+        self._mend_again_s = RETRY_S
+        with self._changed:
+            # What was reported, and what arrived, was of the old database.
+            self._damage, self._arrived = None, ()
         self._store = self._open_store()
 
     @staticmethod

@@ -18,7 +18,7 @@ WIRE_VERSION: Literal[1] = 1
 Utc = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$(?!\n)",
         description="RFC 3339, UTC, milliseconds. How far to trust it is in the envelope's clock.",
     ),
 ]
@@ -230,7 +230,7 @@ class CustodyHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """
 
     seq: Seq
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     time: Utc
 
 

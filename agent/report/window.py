@@ -16,16 +16,20 @@ IN_FLIGHT_BYTES_MOST = 65_536
 OPEN_MOST = 256
 RESEND_AFTER_S = 10.0
 NO_PUBACK_S = 30.0
-"""A broker that is silent for so long with messages in flight is a broker that is gone."""
+"""A broker that is silent for so long with messages in flight is a broker that is gone, counted from
+when the oldest of them has left: a picture of 200 kB is on its way for longer on a slow link, and to
+give that up would send it from its beginning for ever. While it leaves, this is how long no byte of
+it may arrive.
+"""
 SUCCESS_BELOW = 0x80
 
 
 class _Open(msgspec.Struct):
-    """One message that was sent: when last, and what the broker said of it."""
+    """One message that was sent: when the broker answered last, and what."""
 
-    sent_s: float
     size_bytes: int
     in_flight: bool = True
+    answered_s: float = 0.0
     code: int | None = None
 
 
@@ -39,6 +43,8 @@ class Window:
         self._open: dict[int, _Open] = {}
         self._mids: dict[int, int | None] = {}
         self._bytes = 0
+        self._leaving: set[int] = set()
+        self._arrived_bytes = 0
         self._progress_s = 0.0
         self._alone: tuple[int, float] | None = None
         self.round_trip_s: float | None = None
@@ -48,6 +54,11 @@ class Window:
     def open_count(self) -> int:
         """How many messages are not settled."""
         return len(self._open)
+
+    @property
+    def waits_for_centre(self) -> bool:
+        """Whether the broker has answered for a message that nobody has settled."""
+        return any(not entry.in_flight for entry in self._open.values())
 
     def flight_room(self) -> int:
         """How many publications of any kind may go out now."""
@@ -71,9 +82,23 @@ class Window:
             self._progress_s = now_s
             self._alone = (mid, now_s)
         self._mids[mid] = seq
+        self._leaving.add(mid)
         if seq is not None:
-            self._open[seq] = _Open(sent_s=now_s, size_bytes=size_bytes)
+            self._open[seq] = _Open(size_bytes=size_bytes)
             self._bytes += size_bytes
+
+    def left(self, arrived_bytes: int, now_s: float, *, all_of_it: bool) -> None:
+        """So many bytes of this connection have arrived at the broker's machine by now: `all_of_it`,
+        or some wait here still.
+
+        Those that arrive after the oldest publication in flight are no sign that the broker lives.
+        """
+        if arrived_bytes > self._arrived_bytes:
+            self._arrived_bytes = arrived_bytes
+            if next(iter(self._mids), None) in self._leaving:
+                self._progress_s = now_s
+        if all_of_it:
+            self._leaving.clear()
 
     def puback(self, mid: int, code: int, now_s: float) -> int | None:
         """The broker answered. The number of the message, None where it is none of the outbox
@@ -84,11 +109,12 @@ class Window:
             self.round_trip_s = now_s - self._alone[1]
             self._alone = None
         seq = self._mids.pop(mid, None)
+        self._leaving.discard(mid)
         entry = self._open.get(seq) if seq is not None else None
         if seq is None or entry is None:
             return None
         self._land(entry)
-        entry.code = code
+        entry.answered_s, entry.code = now_s, code
         return seq
 
     def taken_by_broker(self) -> tuple[int, ...]:
@@ -119,13 +145,15 @@ class Window:
         late = sorted(
             seq
             for seq, entry in self._open.items()
-            if not entry.in_flight and now_s - entry.sent_s >= RESEND_AFTER_S
+            if not entry.in_flight and now_s - entry.answered_s >= RESEND_AFTER_S
         )
         room = self.flight_room() if self.room_bytes() > 0 else 0
         return tuple(late[: max(0, room)])
 
     def is_stuck(self, now_s: float) -> bool:
-        """Whether the broker has been silent for too long with messages in flight."""
+        """Whether the broker has been silent for too long with messages in flight, and no byte of the
+        oldest has arrived meanwhile.
+        """
         return bool(self._mids) and now_s - self._progress_s >= NO_PUBACK_S
 
     def _land(self, entry: _Open) -> None:

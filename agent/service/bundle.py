@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _SUM = re.compile(r"([0-9a-f]{64})  ([a-z0-9._-]+)")
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +167,9 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
                 folder, _, name = member.name.partition("/")
                 if not member.isreg() or not _FOLDER.fullmatch(folder):
                     raise BadBundle(f"{member.name[:80]!r}: allowed: files in one folder")
+                # The holes of a sparse file take no room in the archive, and all of it in memory.
+                if member.issparse() or not 0 <= member.size <= len(data):
+                    raise BadBundle(f"{member.name[:80]!r}: says that it is larger than the bundle")
                 if name not in (SUMS, SIGNATURE) and not _NAME.fullmatch(name):
                     raise BadBundle(f"{member.name[:80]!r}: no name of a file of a bundle")
                 reader = tar.extractfile(member)

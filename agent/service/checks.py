@@ -200,18 +200,25 @@ def broker(box: Box) -> Iterable[Verdict]:
 
 
 def centre(box: Box) -> Iterator[Verdict]:
-    """Whether somebody takes in what the box reports."""
+    """Whether somebody takes in what the box reports. That no centre listens is bad where the box has
+    to wait for one, which the agent knows, and not where the broker's word frees its messages.
+    """
     report = _live(box)
     if report is None:
         yield Verdict(what="centre", good=None, said="only the running agent hears it")
         return
     outbox = report.outbox
+    wait = f"{outbox.depth} messages wait"
+    silent = next((fault for fault in report.faults if fault.code == "NET-03"), None)
     if not outbox.connected:
         yield _bad(box, "centre", "the agent has no connection to the broker", "NET-01")
-    elif not outbox.centre_listens:
-        yield _bad(box, "centre", f"does not listen; {outbox.depth} messages wait", "NET-03")
+    elif silent is not None:
+        yield _bad(box, "centre", f"{silent.detail or silent.title}; {wait}", "NET-03")
+    elif outbox.centre_listens:
+        yield Verdict(what="centre", good=True, said=f"listens; {wait}")
     else:
-        yield Verdict(what="centre", good=True, said=f"listens; {outbox.depth} messages wait")
+        said = f"none listens; where there is none to wait for, the broker's word counts; {wait}"
+        yield Verdict(what="centre", good=None, said=said)
 
 
 CHECKS = tuple(

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -80,9 +80,13 @@ class Enrolment:
         *,
         clock_synced: bool,
     ) -> None:
-        if found.public_key() != key.public_key():
+        try:
+            public_key = found.public_key()
+            names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise CannotDo(f"its key or its name cannot be read: {error}") from error
+        if public_key != key.public_key():
             raise CannotDo("it is not for the key of the request that is out")
-        names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         name = str(names[0].value) if names else ""
         if name != self._box:
             raise CannotDo(f"its name is {name!r}; allowed: {self._box!r}")
@@ -91,16 +95,25 @@ class Enrolment:
                 f"it is good from {found.not_valid_before_utc:%Y-%m-%d} to "
                 f"{found.not_valid_after_utc:%Y-%m-%d}, and not today"
             )
-        ca = None if self._broker is None else self._broker.ca
-        if ca is None:
-            raise CannotDo("broker.ca is not set: nobody can tell who may sign")
-        for signer in x509.load_pem_x509_certificates(Path(ca).read_bytes()):
+        for signer in self._signers():
             try:
                 found.verify_directly_issued_by(signer)
-            except (ValueError, TypeError, InvalidSignature):
+            except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
                 continue
             return
         raise CannotDo("it is not signed by broker.ca")
+
+    def _signers(self) -> list[x509.Certificate]:
+        """Who may sign."""
+        ca = None if self._broker is None else self._broker.ca
+        if ca is None:
+            raise CannotDo("broker.ca is not set: nobody can tell who may sign")
+        try:
+            return x509.load_pem_x509_certificates(Path(ca).read_bytes())
+        except OSError as error:
+            raise CannotDo(f"broker.ca = {ca!r}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise CannotDo(f"broker.ca = {ca!r}: holds no certificate in PEM form") from error
 
     def _put(self, paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
         """Both are written aside first, so that only two renames lie between old and new; what was
@@ -132,7 +145,7 @@ class Enrolment:
     def _key(self) -> ec.EllipticCurvePrivateKey:
         try:
             key = serialization.load_pem_private_key(self._key_file.read_bytes(), password=None)
-        except ValueError as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             self._key_file.unlink()
             raise CannotDo("the key of the request is damaged: begin with enrol request") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):

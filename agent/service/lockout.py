@@ -3,7 +3,8 @@
     console/lockout.json    in the state folder
 
 A wrong answer is written down before it is judged: who cuts the power in time gains nothing. After a
-reboot a wait begins anew, since nobody knows how long the box was off.
+reboot a wait begins anew, since nobody knows how long the box was off. It counts from the boot itself: so
+it ends at the same moment however often the file is read, and also where the disk takes nothing any more.
 """
 
 import logging
@@ -87,7 +88,8 @@ class Lockout:
             return Standing(boot=self._boot)
         if standing.boot == self._boot:
             return standing
-        until_ns = self._clock.boottime_ns() + int(wait_s(standing.failures) * 1e9)
+        # Of another boot. This one began at 0, whenever it is that somebody looks.
+        until_ns = int(wait_s(standing.failures) * 1e9)
         return Standing(failures=standing.failures, until_ns=until_ns, boot=self._boot)
 
     def _write(self, standing: Standing) -> None:

@@ -6,7 +6,6 @@ a camera or a head is reached, and how the console talks. None of them decides w
 kept or sealed, who may log in, or which certificate is trusted: those are the centre's.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +13,7 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from agent.config import strict
 from agent.errors import BadInput
 from agent.service.allowed_config import allowed
 
@@ -154,10 +154,7 @@ def _edited(text: str, place: Sequence[Step], value: str | float) -> str:
 
 
 def _read(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"the configuration is not valid TOML: {error}") from error
+    return strict.parsed(text, "the configuration")
 
 
 def _at(tables: Any, place: Sequence[Step]) -> Any:

@@ -52,6 +52,7 @@ class PacketQueue:
         self._max_bytes = max_bytes
         self._on_gap = on_gap
         self._gap_begin_ns: int | None = None
+        self._gap_end_ns = 0
         self._dropped = 0
 
     @property
@@ -75,6 +76,7 @@ class PacketQueue:
             if self._gap_begin_ns is not None or not fits:
                 if self._gap_begin_ns is None:
                     self._gap_begin_ns = packet.t_ns
+                self._gap_end_ns = packet.t_ns
                 self._dropped += 1
                 return False
             self._packets.append(packet)
@@ -83,6 +85,13 @@ class PacketQueue:
         if gap is not None:
             self._on_gap(*gap)
         return True
+
+    def end(self) -> None:
+        """No more will come: a gap that no keyframe has ended is told up to the last packet lost."""
+        with self._lock:
+            begin_ns, self._gap_begin_ns = self._gap_begin_ns, None
+        if begin_ns is not None:
+            self._on_gap(begin_ns, self._gap_end_ns)
 
     def take_all(self) -> list[Packet]:
         """All packets that wait, oldest first."""

@@ -28,8 +28,8 @@ TOLD = "told"
 MOST_BYTES = 8192
 _LONGEST_PATH = 1024
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
-By = Annotated[str, msgspec.Meta(pattern=rf"^(?:{NAME.pattern})\Z")]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+By = Annotated[str, msgspec.Meta(pattern=rf"^(?:{NAME.pattern})$(?!\n)")]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

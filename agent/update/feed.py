@@ -33,8 +33,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     version: Version
     compatible: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+\Z", max_length=2000)]
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s@]+$(?!\n)", max_length=2000)]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     bytes: Annotated[int, msgspec.Meta(ge=1, le=BUNDLE_MOST_BYTES)]
     share_percent: Annotated[float, msgspec.Meta(ge=0, le=100)]
     not_before: datetime | None = None

@@ -5,6 +5,7 @@ where it is fitted: with what it brings it takes more memory than the box's own 
 """
 
 import random
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from agent.clock import Clock
@@ -40,6 +41,11 @@ class HeadsFitted(Protocol):
         """One for each."""
         ...
 
+    @property
+    def owes_stop(self) -> bool:
+        """Whether one of them was told to stop and nobody knows that it has."""
+        ...
+
     def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
         """A frame that detection has looked at, and what it saw."""
         ...
@@ -72,6 +78,19 @@ class Guarding(Stage, Protocol):
         """Put the guard there."""
         ...
 
+    def leave_it_to_guard(self) -> None:
+        """The agent is at its end: what has not come to rest is the guard's."""
+        ...
+
+
+class LettingGo(Stage, Protocol):
+    """See `agent.control.guarded.Guarded`."""
+
+    @property
+    def has_let_go(self) -> bool:
+        """Whether it was closed in good order."""
+        ...
+
 
 class Hands:
     """Heads, pins and commands of one box. Any thread may ask for health and give commands."""
@@ -93,18 +112,18 @@ class Hands:
         self._snapshots = SnapshotVerb(
             ties.cameras, ties.encode, ties.gallery.snapshot, ties.gallery.snapshot_viewed
         )
-        self.guard = _guard(fittings)
-        """Stops what moves when the agent dies. It stands before the others, and goes after them;
-        None where nothing moves."""
         self._desk = Desk(self._verbs(), Ledger(ties.state / COMMANDS, clock, faults), clock)
         self._local = LocalDesk(ties.state, self._desk.take, clock, ties.new_id)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
+        stages = self._all()
+        self._guarded: tuple[LettingGo, ...] = ()
+        self.guard = _guard(fittings, self._is_at_rest)
+        """Stops what moves when the agent dies. It stands before the others, and goes after them;
+        None where nothing moves."""
+        if self.guard is not None:
+            # Those that bring commands too: one that hangs may have an order on its way.
+            stages = self._guarded = _guarded(stages)
+        self.stages: tuple[Stage, ...] = stages
         """Those that bring commands first, then those that obey them."""
-        heads = () if self._heads is None else self._heads.stages
-        pins = () if self._pins is None else (self._pins,)
-        return (self._local, *self._desk.stages, *heads, *pins)
 
     def on_command(self, received: CommandReceived) -> None:
         """A command came over MQTT. Never blocks."""
@@ -153,6 +172,16 @@ class Hands:
             for pin in self._pin_config.pins
         )
 
+    def _all(self) -> tuple[Stage, ...]:
+        heads = () if self._heads is None else self._heads.stages
+        pins = () if self._pins is None else (self._pins,)
+        return (self._local, *self._desk.stages, *heads, *pins)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing moves or is switched any more, once the stages were to have ended."""
+        owes_stop = self._heads is not None and self._heads.owes_stop
+        return not owes_stop and all(stage.has_let_go for stage in self._guarded)
+
     def _mount(self, fittings: Fittings, rng: random.Random) -> HeadsFitted:
         from agent.wiring.heads import Heads  # noqa: PLC0415 - see the top
 
@@ -183,7 +212,13 @@ class Hands:
         )
 
 
-def _guard(fittings: Fittings) -> Guarding | None:
+def _guarded(stages: Iterable[Stage]) -> tuple[LettingGo, ...]:
+    from agent.control.guarded import Guarded  # noqa: PLC0415 - see the top
+
+    return tuple(Guarded(stage) for stage in stages)
+
+
+def _guard(fittings: Fittings, is_at_rest: Callable[[], bool]) -> Guarding | None:
     """What stops and lets go when the agent dies, None where nothing moves and nothing is switched."""
     switched = () if fittings.pins is None else outputs(fittings.pins.pins)
     if not fittings.heads and not switched:
@@ -201,4 +236,4 @@ def _guard(fittings: Fittings) -> Guarding | None:
             options=fittings.pins.config.options,
             lines=switched,
         )
-    return GuardStage(Duties(heads=heads, pins=pins))
+    return GuardStage(Duties(heads=heads, pins=pins), is_at_rest)

@@ -3,6 +3,8 @@
 import random
 from functools import partial
 
+import msgspec
+
 from agent.clock import Clock
 from agent.control.head_stage import HeadStage
 from agent.control.verbs.ptz import Mounted, PtzVerb
@@ -11,9 +13,10 @@ from agent.health_model import HeadHealth
 from agent.model import Sight
 from agent.report.payloads import HeadAbility
 from agent.stages.stage import Stage
-from agent.wiring.fittings import Fittings
+from agent.wiring.fittings import Fittings, HeadFitting
 from agent.wiring.mounting import mount
 from agent.wiring.ties import Ties
+from drivers.contracts import Ptz
 from drivers.media import Frame
 from drivers.serial_bus import BUSES
 
@@ -26,9 +29,10 @@ class Heads:
     def __init__(
         self, fittings: Fittings, ties: Ties, clock: Clock, faults: FaultBoard, rng: random.Random
     ) -> None:
+        self._reached: set[str] = set()
         self._mounted = {
             fitting.config.name: mount(
-                fitting,
+                msgspec.structs.replace(fitting, open_ptz=partial(self._open, fitting)),
                 ties.state / FOLDER / fitting.config.name,
                 ties.carried.get(fitting.config.name),
                 ties.gallery,
@@ -43,6 +47,16 @@ class Heads:
         self.verb = PtzVerb(self._mounted, clock.boottime_ns)
         self.stages: tuple[Stage, ...] = tuple(
             HeadStage(mounted.head, clock, faults, partial(_noise_bytes, name))
+            for name, mounted in self._mounted.items()
+        )
+
+    @property
+    def owes_stop(self) -> bool:
+        """Whether one of them was told to stop and nobody knows that it has. A head that was never
+        open has not been moved either.
+        """
+        return any(
+            mounted.head.link.owes_stop and name in self._reached
             for name, mounted in self._mounted.items()
         )
 
@@ -63,6 +77,11 @@ class Heads:
     def abilities(self) -> tuple[HeadAbility, ...]:
         """For the birth."""
         return tuple(_ability(mounted) for mounted in self._mounted.values())
+
+    def _open(self, fitting: HeadFitting) -> Ptz:
+        opened = fitting.open_ptz()
+        self._reached.add(fitting.config.name)
+        return opened
 
 
 def _noise_bytes(head: str) -> int:

@@ -36,6 +36,7 @@ def carried(
             shown=cameras[lane.name],
             on_rest=lane.viewpoint.rests,
             hidden=lane.viewpoint.masks_anything,
+            drawn=lane.drawn_presets,
         )
         for head in config.head
         if head.camera and (lane := lanes[head.camera]).viewpoint is not None

@@ -217,6 +217,13 @@ class Lane:
         """Whether a scene of it hides something."""
         return bool(self._masks)
 
+    @property
+    def drawn_presets(self) -> Mapping[str, str]:
+        """The scene file of each preset, where one of them hides something, or one that cannot be
+        loaded may.
+        """
+        return self.config.detect.scenes if self.is_masked or self._refused else {}
+
     def ability(self) -> CameraAbility:
         """What the birth says of the camera."""
         return CameraAbility(

@@ -17,6 +17,7 @@ from agent.control.tracking import Tracker
 from agent.control.verbs.ptz import Mounted
 from agent.control.verbs.snapshot import Gallery
 from agent.faults import FaultBoard
+from agent.model import Leeway
 from agent.wiring.fittings import HeadFitting
 from agent.wiring.ties import Carried
 
@@ -54,6 +55,7 @@ def mount(
         faults,
         movers=[tours],
         forbidden=lambda t_ns: _sun(config, utc(t_ns)),
+        drawn={} if carried is None else carried.drawn,
         on_rest=_nobody_looks if carried is None else carried.on_rest,
     )
     sweep = tracker = None
@@ -82,5 +84,5 @@ def _trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
     return clock.utc(t_ns) if clock.trust().synced else None
 
 
-def _nobody_looks(_preset: str | None, _settled: bool) -> None:  # noqa: FBT001 - the head's words
+def _nobody_looks(_preset: str | None, _settled: bool, _leeway: Leeway | None) -> None:  # noqa: FBT001 - the head's words
     """No camera of ours sits on the head."""

@@ -7,20 +7,22 @@ import msgspec
 
 from agent.control.command import Verb
 from agent.control.verbs.snapshot import Gallery, Shown
-from agent.model import Event, Reply
+from agent.model import Event, Leeway, Reply
 from agent.report.connection import CommandReceived
 from drivers.media import Frame
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
     """The camera that sits on a head, and who may see it. `on_rest` is told where it looks;
-    `hidden`: its masks hide all but its presets.
+    `hidden`: its masks hide all but its presets. `drawn` names the scene of each of those, where
+    masks do or nobody knows.
     """
 
     name: str
     shown: Shown
-    on_rest: Callable[[str | None, bool], None]
+    on_rest: Callable[[str | None, bool, Leeway | None], None]
     hidden: bool
+    drawn: Mapping[str, str]
 
 
 class Ties(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from drivers.errors import DriverError
 ENTRY = "/onvif/device_service"
 """The path at which every ONVIF device answers: ONVIF Core Specification, 5.1.1."""
 
-Url = Annotated[str, msgspec.Meta(pattern=rf"^https?://[^/@\s]+({ENTRY})?/?$")]
+Url = Annotated[str, msgspec.Meta(pattern=rf"^https?://[^/@\s]+({ENTRY})?/?$(?!\n)")]
 """`http://HOST[:PORT]`, with or without the path that is the same everywhere."""
 Timeout = Annotated[float, msgspec.Meta(ge=0.5, le=20)]
 

@@ -6,6 +6,7 @@ in a row at the same one.
 """
 
 import threading
+from typing import Any
 
 import msgspec
 
@@ -74,3 +75,12 @@ class Arrival:
             and abs(one.tilt_deg - other.tilt_deg) <= self._near_deg
             and abs(one.zoom - other.zoom) <= NEAR_ZOOM
         )
+
+
+def is_busy(status: Any) -> bool | None:
+    """Whether a `tt:PTZStatus` says that the camera moves; None where it does not say."""
+    told = getattr(status, "MoveStatus", None)
+    words = {str(word) for word in (told and told.PanTilt, told and told.Zoom) if word}
+    if "MOVING" in words:
+        return True
+    return False if words == {"IDLE"} else None

@@ -46,11 +46,11 @@ import msgspec
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
-from drivers.dead_reckoning import AxisLimits, HeadReckoning
+from drivers.dead_reckoning import AxisLimits, HeadReckoning, Outcome, Speeds, Word
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
 from drivers.onvif.access import Access, Timeout, Url, check_pair
-from drivers.onvif.arrival import Arrival
+from drivers.onvif.arrival import Arrival, is_busy
 from drivers.onvif.client import OnvifClient
 from drivers.onvif.spaces import (
     AUX_COMMANDS,
@@ -66,10 +66,12 @@ from drivers.onvif.spaces import (
     rates,
     velocity_of,
 )
+from drivers.told_speed import ToldSpeed, error_deg
 
 log = logging.getLogger(__name__)
 
 MOST_PRESETS = 255
+REST: Speeds = (0.0, 0.0, 0.0)
 
 Speed = Annotated[float, msgspec.Meta(gt=0, le=720)]
 
@@ -148,6 +150,7 @@ class OnvifHead:
             raise DriverError("unsupported", f"{client.what}: {error}") from error
         self._arrival = Arrival(options.error_deg)
         self._reckoning = self._reckon(clock_ns())
+        self._speed = ToldSpeed(2 * options.lag_s)
 
     @property
     def abilities(self) -> PtzAbilities:
@@ -163,16 +166,19 @@ class OnvifHead:
             return
         told = {} if self._longest_move is None else {"Timeout": self._longest_move}
         self._arrival.drives()
+        speeds = self._speeds(velocity)
         self._order(
-            "ContinuousMove", Velocity=velocity_of(self._rates, velocity, zoom=self._zooms), **told
+            "ContinuousMove",
+            max(abs(speeds[0]), abs(speeds[1])),
+            self._say(speeds),
+            Velocity=velocity_of(self._rates, velocity, zoom=self._zooms),
+            **told,
         )
-        self._reckon_move(velocity)
 
     def stop(self) -> None:
         """Stop all motion."""
-        self._ask("Stop", PanTilt=True, Zoom=True)
+        self._tell("Stop", 0.0, self._say(REST), PanTilt=True, Zoom=True)
         self._arrival.stops()
-        self._reckon_move(Velocity())
 
     def goto(self, pose: Pose, speed: float) -> None:
         """Begin to go to a pose."""
@@ -184,22 +190,26 @@ class OnvifHead:
             share = min(1.0, max(0.0, speed))
             told["Speed"] = {"PanTilt": {"x": share, "y": share, "space": GENERIC_SPEED}}
         self._arrival.goes(_reachable(place, pose))
-        self._order("AbsoluteMove", **told)
+        self._order("AbsoluteMove", self._top_deg_s, None, **told)
 
     def position(self) -> PtzPosition:
         """Where it says that it is, or where it is reckoned to be."""
         if not self._abilities.absolute:
             return self._reckoned()
+        asked_ns = self._clock_ns()
         status = self._ask("GetStatus")
-        t_ns = self._clock_ns()
+        answered_ns = self._clock_ns()
         pose = pose_of(self._places, getattr(status, "Position", None))
         if pose is None:
             raise DriverError("protocol", f"{self._client.what}: it does not say where it is")
+        moving = self._arrival.is_moving(pose, busy=is_busy(status))
+        with self._lock:
+            fastest_deg_s = self._speed.fastest_deg_s(asked_ns) if moving else 0.0
         return PtzPosition(
             pose=pose,
-            error_deg=self._options.error_deg,
-            moving=self._arrival.is_moving(pose, busy=_busy(status)),
-            t_ns=t_ns,
+            error_deg=error_deg(self._options.error_deg, fastest_deg_s, asked_ns, answered_ns),
+            moving=moving,
+            t_ns=asked_ns,
         )
 
     def store_preset(self, number: int) -> None:
@@ -209,7 +219,13 @@ class OnvifHead:
         ours = {str(preset.Name): preset.token for preset in self._presets()}
         token = self._tokens.get(number) or ours.get(name)
         told = {} if token is None else {"PresetToken": token}
-        self._tokens[number] = str(self._ask("SetPreset", PresetName=name, **told))
+        try:
+            self._tokens[number] = str(self._ask("SetPreset", PresetName=name, **told))
+        except DriverError as error:
+            if error.kind != "unsupported":
+                with self._lock:
+                    self._reckoning.forgotten(number)
+            raise
         with self._lock:
             self._reckoning.stored(number, self._clock_ns())
 
@@ -227,11 +243,11 @@ class OnvifHead:
         if preset is None:
             raise DriverError("unsupported", f"{self._client.what}: it has no preset {number}")
         self._arrival.goes(pose_of(self._places, preset.PTZPosition))
-        self._order("GotoPreset", PresetToken=preset.token)
         head_deg_s = self._options.preset_deg_s or 1.0
         speeds = (head_deg_s, head_deg_s, 1 / (self._options.zoom_travel_s or 1.0))
-        with self._lock:
-            self._reckoning.recalled(number, speeds, self._clock_ns())
+        self._order(
+            "GotoPreset", self._top_deg_s, self._say(speeds, number), PresetToken=preset.token
+        )
 
     def switch(self, aux: Aux, *, on: bool) -> None:
         """Switch the wiper, the heater or the lamp."""
@@ -255,13 +271,43 @@ class OnvifHead:
     def _ask(self, operation: str, **arguments: Any) -> Any:
         return self._client.call("ptz", operation, ProfileToken=self._profile, **arguments)
 
-    def _order(self, operation: str, **arguments: Any) -> None:
+    def _order(self, operation: str, deg_s: float, word: Word | None, **arguments: Any) -> None:
         """Ask for a motion. Where that fails, the camera's own word says whether it moves."""
         try:
-            self._ask(operation, **arguments)
+            self._tell(operation, deg_s, word, **arguments)
         except DriverError:
             self._arrival.stops()
             raise
+
+    def _say(self, speeds: Speeds, number: int | None = None) -> Word:
+        with self._lock:
+            return self._reckoning.say(speeds, self._clock_ns(), number)
+
+    @property
+    def _top_deg_s(self) -> float:
+        return max(self._abilities.pan_max_deg_s, self._abilities.tilt_max_deg_s)
+
+    def _tell(self, operation: str, deg_s: float, word: Word | None, **arguments: Any) -> None:
+        """Ask for something at that speed, and reckon with what becomes of the word. A camera whose
+        answer does not come, or makes no sense, may have done it.
+        """
+        deg_s *= 1 + self._options.speed_error
+        with self._lock:
+            self._speed.telling(deg_s)
+        outcome: Outcome = "lost"
+        try:
+            self._ask(operation, **arguments)
+            outcome = "heard"
+        except DriverError as error:
+            if error.kind == "unsupported":
+                outcome = "refused"
+            raise
+        finally:
+            with self._lock:
+                if outcome == "heard":
+                    self._speed.told(deg_s, self._clock_ns())
+                if word is not None:
+                    self._reckoning.became(outcome, word, self._clock_ns())
 
     def _reckoned(self) -> PtzPosition:
         try:
@@ -328,15 +374,13 @@ class OnvifHead:
             t_ns=t_ns,
         )
 
-    def _reckon_move(self, velocity: Velocity) -> None:
+    def _speeds(self, velocity: Velocity) -> Speeds:
         able = self._abilities
-        speeds = (
+        return (
             min(able.pan_max_deg_s, max(-able.pan_max_deg_s, velocity.pan_deg_s)),
             min(able.tilt_max_deg_s, max(-able.tilt_max_deg_s, velocity.tilt_deg_s)),
             velocity.zoom / (self._options.zoom_travel_s or 1.0),
         )
-        with self._lock:
-            self._reckoning.moved(speeds, self._clock_ns())
 
     def _needs(self, able: bool, what: str) -> None:  # noqa: FBT001 - an assertion reads so
         if not able:
@@ -354,12 +398,3 @@ def _reachable(place: Places, pose: Pose) -> Pose:
 
 def _upright(span: Range) -> Range:
     return Range(low=min(span.low, span.high), high=max(span.low, span.high))
-
-
-def _busy(status: Any) -> bool | None:
-    """Whether the camera says that it moves; None where it does not say."""
-    told = getattr(status, "MoveStatus", None)
-    words = {str(word) for word in (told and told.PanTilt, told and told.Zoom) if word}
-    if "MOVING" in words:
-        return True
-    return False if words == {"IDLE"} else None

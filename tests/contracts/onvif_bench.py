@@ -31,10 +31,15 @@ RECKONED: dict[str, Any] = {"zoom_travel_s": 3, "preset_deg_s": 40, "lag_s": 0.3
 
 
 class ShareSide:
-    """The body behind shares of -1..1, as a camera's own program would turn it."""
+    """The body behind shares of -1..1, as a camera's own program would turn it. `mute`: it does what
+    it is told, and its answer to that is lost. `late_s`: how long it takes until it has read where
+    it is, and again until it says so.
+    """
 
     def __init__(self, body: HeadMotion, clock: HeldClock) -> None:
         self._body, self._clock = body, clock
+        self.mute = False
+        self.late_s = 0.0
         self._names: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._places: dict[str, Pose] = {}
@@ -42,7 +47,8 @@ class ShareSide:
     def answer(self, do: str, *given: Any) -> Any:
         if self._body.misbehaviour.silent:
             return "silence"
-        return getattr(self, do)(*given)
+        answer = getattr(self, do)(*given)
+        return "silence" if self.mute and do in ("move", "stop", "recall") else answer
 
     def move(self, pan: float, tilt: float, zoom: float) -> None:
         self._body.move(
@@ -62,7 +68,9 @@ class ShareSide:
         )
 
     def status(self) -> dict[str, Any]:
+        self._clock.pass_s(self.late_s)
         state = self._body.state(self._clock.now_ns)
+        self._clock.pass_s(self.late_s)
         return {**_shares(state.pose), "moving": state.moving}
 
     def presets(self) -> dict[str, Any]:
@@ -91,7 +99,7 @@ class OnvifRig(SimulatedRig):
     def __init__(self, options: dict[str, Any], mechanics: Mechanics, *arguments: str) -> None:
         self.clock = HeldClock()
         self.body = HeadMotion(mechanics, self.clock.now_ns)
-        self._side = ShareSide(self.body, self.clock)
+        self.side = ShareSide(self.body, self.clock)
         self._camera = subprocess.Popen(
             [str(PYTHON), str(SCRIPT), "body", "127.0.0.1", *arguments],
             stdin=subprocess.PIPE,
@@ -116,7 +124,7 @@ class OnvifRig(SimulatedRig):
         assert stdin is not None
         assert stdout is not None
         for line in stdout:
-            stdin.write(json.dumps(self._side.answer(*json.loads(line))) + "\n")
+            stdin.write(json.dumps(self.side.answer(*json.loads(line))) + "\n")
             stdin.flush()
 
 

@@ -103,7 +103,7 @@ class House:
             boot,
             self.faults,
             self.holds,
-            Notary(append, self.faults, self.custody.read),
+            Notary(append, self.faults, self.custody.read_back),
             cameras=[CAMERA],
             on_broken=lambda _hold: None,
         )

@@ -169,7 +169,9 @@ def _plays(path: Path, film: list[str], *, whole: bool) -> Iterable[str]:
 
 
 def _evicted(bodies: list[Body]) -> set[str]:
-    return {name for body in bodies if isinstance(body, Evicted) for name in body.segments}
+    """Of segments; what was set aside is no footage."""
+    names = (name for body in bodies if isinstance(body, Evicted) for name in body.segments)
+    return {name for name in names if parse_segment_name(name) is not None}
 
 
 def _holes(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str]:

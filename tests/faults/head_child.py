@@ -14,6 +14,7 @@ import msgspec
 from agent.clock import SystemClock
 from agent.config.heads import HeadConfig
 from agent.control.guard_stage import Duties, GuardStage, HeadDuty
+from agent.control.guarded import Guarded
 from agent.control.head import Head
 from agent.control.head_stage import HeadStage
 from agent.control.wishes import Asker, Drive
@@ -39,10 +40,12 @@ def main() -> None:
         clock,
         faults,
     )
-    guard = GuardStage(Duties(heads=(HeadDuty(name="mast", driver="visca", options=options),)))
+    duty = HeadDuty(name="mast", driver="visca", options=options)
+    guarded = Guarded(HeadStage(head, clock, faults))
+    guard = GuardStage(Duties(heads=(duty,)), lambda: guarded.has_let_go)
     threads = [
         StageThread(stage, clock.boottime_ns, random.Random(1), vital=False)
-        for stage in (HeadStage(head, clock, faults), guard)
+        for stage in (guarded, guard)
     ]
     for thread in threads:
         thread.start()

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import clock_gettime_ns
 
 import msgspec
 import pytest
 
 from agent.control.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
+from agent.control.guarded import Guarded
 from agent.guard.duties import STOPS, fulfil
 from drivers.contracts import Line
 from drivers.gpio import fake as fake_gpio
@@ -21,14 +21,10 @@ from drivers.simulated.motion import HeadMotion
 from drivers.simulated.pty_head import PtyHead
 from drivers.simulated.visca_side import ViscaSide
 from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
+from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 20.0
 MOVING_SHARE = "0.1"
-
-
-def now_ns() -> int:
-    return clock_gettime_ns(7)  # CLOCK_BOOTTIME
 
 
 class Scene:
@@ -71,17 +67,10 @@ class Scene:
         return int(pid)
 
     def comes_to_rest(self) -> bool:
-        """Whether an order comes that ends its motion."""
-        return self.body.wait_for(lambda body: not goes_on(body), PATIENCE_S)
+        return comes_to_rest(self.body)
 
     def guard_is_gone(self) -> bool:
-        """Whether the guard ends in time: it is not our child, so it is looked for."""
-        looking = threading.Event()
-        for _ in range(int(PATIENCE_S / 0.02)):
-            if not Path(f"/proc/{self.guard}").exists() or state_of(self.guard) == "Z":
-                return True
-            looking.wait(0.02)
-        return False
+        return goes_away(self.guard)
 
     def close(self) -> None:
         if self.child.poll() is None:
@@ -93,19 +82,6 @@ class Scene:
                     pipe.close()
         assert self.guard_is_gone()
         self.line.close()
-
-
-def goes_on(body: HeadMotion) -> bool:
-    """Whether it is on its way to its end stop, which is some ten seconds away."""
-    rests_ns = body.rests_ns()
-    return rests_ns is None or rests_ns > now_ns() + 2_000_000_000
-
-
-def state_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
 
 
 @pytest.fixture
@@ -200,8 +176,23 @@ def test_duties_that_are_not_understood_harm_nobody() -> None:
     assert not fulfil(b'{"heads": 5}', 1.0)
 
 
+def test_a_stage_that_fails_while_it_closes_has_not_let_go() -> None:
+    class Broken:
+        name = "pins"
+
+        def run_once(self, stopping: threading.Event) -> None: ...
+
+        def close(self) -> None:
+            raise OSError("the chip is gone")
+
+    guarded = Guarded(Broken())
+    with pytest.raises(OSError, match="gone"):
+        guarded.close()
+    assert not guarded.has_let_go
+
+
 def test_a_guard_that_was_never_told_anything_goes() -> None:
-    stage = GuardStage(Duties())
+    stage = GuardStage(Duties(), lambda: True)
     stopping = threading.Event()
     stopping.set()
     stage.run_once(stopping)

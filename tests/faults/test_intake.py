@@ -1,4 +1,4 @@
-"""An event that the disk does not take is tried again."""
+"""An event or a receipt that the disk does not take is tried again."""
 
 import random
 import resource
@@ -10,8 +10,16 @@ import pytest
 
 from agent.faults import FaultBoard
 from agent.identifiers import uuid7_maker
+from agent.report import topics
 from agent.report.intake import Intake
 from agent.report.outbox import Outbox
+from agent.report.payloads import (
+    CustodyHead,
+    Gap,
+    HoldBroken,
+    ReceiptData,
+    Restarted,
+)
 from agent.report.topics import Draft, Priority
 from tests.conftest import HeldClock
 
@@ -65,6 +73,41 @@ def test_events_that_a_full_disk_refused_are_stored_when_there_is_room(outbox: O
             outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
     intake.put(draft(4, Priority.EVENT))
     assert stored(outbox) == [b"1", b"2", b"3", b"4"]
+    assert intake.lost == 0
+
+
+TIME = "2026-11-03T07:40:55.250Z"
+GAP = Gap(camera="north", begin=TIME, end=TIME, reason="the disk did not keep up")
+BROKEN = HoldBroken(hold="h", camera="north", begin=TIME, end=TIME, owner="event", reason="no room")
+
+RESTARTED = Restarted(
+    cause="power_cut",
+    detail="",
+    new_boot=True,
+    boot_before="b",
+    ended=TIME,
+    last=None,
+    flight=None,
+)
+
+
+def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: Outbox) -> None:
+    intake = Intake(outbox)
+    lasting: list[ReceiptData] = [GAP, BROKEN, RESTARTED]
+    passing = [
+        topics.receipt_draft(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
+        draft(1, Priority.FLOW),
+        draft(2, Priority.SNAPSHOT),
+    ]
+    wanted = [topics.receipt_draft(data, 1) for data in lasting]
+    with a_full_disk():
+        for each in (*wanted, *passing):
+            intake.put(each)
+            outbox.put(draft(0, Priority.EMERGENCY))  # at once: the group is tried, and fails
+        with pytest.raises(Exception, match="outbox"):
+            outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
+    intake.again()
+    assert stored(outbox) == sorted(each.data for each in wanted)
     assert intake.lost == 0
 
 

@@ -24,6 +24,7 @@ EXPIRES = "2026-11-25T00:01:00Z"
 WAIT_S = 30.0
 
 MOVE = {"do": "move", "head": "mast", "pan": 0.5}
+TAKE = {"do": "take", "head": "mast"}
 STOP = {"do": "stop", "head": "mast"}
 SET = {"do": "preset_set", "head": "mast", "preset": "gate"}
 
@@ -67,8 +68,11 @@ class Mast:
     def take(
         self, asker: Asker, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
+        lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
+        self.waits.set()
+        assert self.held.wait(WAIT_S)
         self.calls.append("take")
-        return self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
+        return lease
 
     def wish(self, wish: Wish, asker: Asker, token: int | None) -> Lease:
         lease = self._authority.use(asker, token, self._clock.boottime_ns())
@@ -82,9 +86,12 @@ class Mast:
         self.calls.append("stop")
         self.moving = False
 
-    def release(self, token: int) -> None:
+    def check(self, asker: Asker, token: int | None) -> None:
+        self._authority.check(asker, token, self._clock.boottime_ns())
+
+    def release(self, asker: Asker, token: int) -> None:
         self.calls.append("release")
-        self._authority.release(token)
+        self._authority.release(asker, token, self._clock.boottime_ns())
 
     def preset_set(self, name: str, asker: Asker, token: int | None) -> None:
         self._authority.use(asker, token, self._clock.boottime_ns())

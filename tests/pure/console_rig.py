@@ -39,7 +39,7 @@ from agent.service.box import (
     View,
 )
 from agent.service.config_desk import TrialTold
-from agent.service.lockout import Lockout
+from agent.service.lockout import FILE, Lockout
 from agent.service.login import Gate, code_of, read_challenge
 from agent.service.session import Session
 from agent.service.settable import Change, changed, keys_of
@@ -103,7 +103,7 @@ def street(seed: int = 1, height: int = 180, width: int = 320) -> np.ndarray:
     return picture.astype(np.uint8)
 
 
-def report(faults: Sequence[str] = ()) -> HealthReport:
+def report(faults: Sequence[str] = (), *, centre_listens: bool = True) -> HealthReport:
     return HealthReport(
         uptime_s=7200.0,
         version="1.0",
@@ -139,7 +139,12 @@ def report(faults: Sequence[str] = ()) -> HealthReport:
             ),
         ),
         outbox=OutboxHealth(
-            depth=0, bytes=0, oldest_age_s=None, lost=0, connected=True, centre_listens=True
+            depth=0,
+            bytes=0,
+            oldest_age_s=None,
+            lost=0,
+            connected=True,
+            centre_listens=centre_listens,
         ),
         faults=tuple(
             Fault(
@@ -285,6 +290,7 @@ class FakeBox:
         self.alive = True
         self.can_note = True
         self.faults: tuple[str, ...] = ()
+        self.centre_listens = True
         self.views: list[np.ndarray] = [street()]
         self.eyes: list[FakeEye] = []
         self.pasted: list[str] = []
@@ -307,7 +313,8 @@ class FakeBox:
 
     def life(self) -> Life:
         if self.alive:
-            return Life(state="runs", age_s=0.5, report=report(self.faults))
+            told = report(self.faults, centre_listens=self.centre_listens)
+            return Life(state="runs", age_s=0.5, report=told)
         return Life(state="dead", age_s=90.0, report=report(self.faults))
 
     def fault_text(self, code: str) -> FaultText | None:
@@ -478,12 +485,16 @@ class Desk:
     """A console of a fake box: give it what is typed, and read the screen."""
 
     def __init__(
-        self, clock: HeldClock, state: Path | None = None, secret: bytes | None = SECRET
+        self,
+        clock: HeldClock,
+        state: Path | None = None,
+        secret: bytes | None = SECRET,
+        boot: str = BOOT,
     ) -> None:
         self.clock = clock
         self.box = FakeBox(clock)
         self.wire = MemoryWire(clock)
-        self.lockout = Lockout(state, clock, BOOT)
+        self.lockout = Lockout(state, clock, boot)
         self.secret = secret
         self.random = bytes(5)
 
@@ -511,6 +522,11 @@ class Desk:
         """The same for who has logged in; the screen from his welcome on."""
         screen = self.type("login amina", self.code(), *lines, keys=keys, silence_s=silence_s)
         return screen.partition("Welcome, amina.")[2]
+
+
+def take_no_more(state: Path) -> None:
+    """A disk that can only be read, for root too: the count of wrong answers is not taken."""
+    (state / FILE).with_suffix(".writing").mkdir()
 
 
 def nonce(random: bytes) -> str:

@@ -1,7 +1,7 @@
 """A head, its stage and its body under one held clock: time passes only where a test lets it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,6 +42,19 @@ class RecklessHead(FakeHead):
         return msgspec.structs.replace(super().position(), error_deg=self.error_deg)
 
 
+class Heard:
+    """The course of a command that may take a while: what it ended with."""
+
+    def __init__(self) -> None:
+        self.ends: list[Callable[[], object]] = []
+
+    def progress(self, share: float, detail: str) -> None:
+        pass
+
+    def finish(self, work: Callable[[], object]) -> None:
+        self.ends.append(work)
+
+
 class Rig:
     """`heads` are the drivers that were opened, the newest last. `refuse` keeps the next from
     opening.
@@ -56,6 +69,7 @@ class Rig:
         kind: type[FakeHead] = FakeHead,
         movers: Sequence[Mover] = (),
         forbidden: Callable[[int], tuple[Sector, ...]] = lambda _t_ns: (),
+        drawn: Mapping[str, str] | None = None,
     ) -> None:
         self.clock = HeldClock()
         self.faults = FaultBoard(self.clock.boottime_ns)
@@ -73,7 +87,8 @@ class Rig:
             self.faults,
             movers=movers,
             forbidden=forbidden,
-            on_rest=lambda preset, settled: self.rests.append((preset, settled)),
+            drawn=drawn or {},
+            on_rest=lambda preset, settled, _leeway: self.rests.append((preset, settled)),
         )
         self.stage = HeadStage(self.head, self.clock, self.faults, lambda: self.noise_bytes)
         self._go_on = threading.Event()

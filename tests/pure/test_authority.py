@@ -80,12 +80,24 @@ def test_without_a_token_the_head_is_taken() -> None:
 def test_only_the_present_lease_can_be_given_back() -> None:
     right = authority()
     old = right.take(TOUR, 0)
-    right.take(ANNA, 1)
-    assert not right.release(old.token)
+    new = right.take(ANNA, 1)
+    assert not right.release(TOUR, old.token, 2)
     assert right.lease(2) is not None
-    assert right.release(2)
+    assert right.release(ANNA, new.token, 2)
     assert right.lease(2) is None
-    assert not right.release(2)
+    assert not right.release(ANNA, new.token, 2)
+
+
+@pytest.mark.parametrize("asks", ROLES)
+def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks: Role) -> None:
+    right = authority()
+    lease = right.take(ANNA, 0)
+    with pytest.raises(Refused, match=r"'anna' \(operator\) has the lease with token 1") as refused:
+        right.release(Asker(id="who asks", role=asks), lease.token, 1)
+    assert refused.value.kind == "fenced"
+    assert right.lease(1) == lease
+    # Once it is over, it is nobody's.
+    assert not right.release(BRAHIM, lease.token, lease.expires_ns)
 
 
 class AnyAskers(RuleBasedStateMachine):
@@ -136,8 +148,8 @@ class AnyAskers(RuleBasedStateMachine):
     @rule(which=st.integers(0, 20))
     def release(self, which: int) -> None:
         if self.given:
-            token = self.given[which % len(self.given)].token
-            if self.right.release(token):
+            lease = self.given[which % len(self.given)]
+            if self.right.release(lease.holder, lease.token, self.t_ns):
                 self.newest = None
 
     @rule(seconds=st.floats(0.1, 4))

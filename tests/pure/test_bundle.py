@@ -5,6 +5,7 @@ import gzip
 import io
 import tarfile
 import tomllib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,52 @@ def test_a_link_out_of_the_folder_and_a_bomb_are_refused() -> None:
     bomb = gzip.compress(bytes(3 * MOST_BYTES))
     assert f"larger than {2 * MOST_BYTES}" in verify(io.BytesIO(bomb)).why
     assert "allowed: files in one folder" in verify(repacked({"x": b""}, "..")).why
+
+
+def entry(name: str, kind: bytes, size_bytes: int, data: bytes = b"") -> bytes:
+    """A file of a tar, with a header as it is written by whom it pleases."""
+    header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\x80" + size_bytes.to_bytes(11, "big")
+    header[156:157] = kind
+    if kind == tarfile.GNUTYPE_SPARSE:
+        header[386:398] = header[398:410] = b"%011o\0" % 0
+        header[483:495] = b"\x80" + HUGE.to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+HUGE = 200_000_000
+"""More than a verifier ever needs; a hostile one would say more."""
+MAP = b"1\n0\n0\n".ljust(tarfile.BLOCKSIZE, b"\0")
+SPARSE_0 = b"29 GNU.sparse.size=200000000\n22 GNU.sparse.map=0,0\n"
+SPARSE_1 = (
+    b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+    b"33 GNU.sparse.name=x/health.json\n33 GNU.sparse.realsize=200000000\n"
+)
+
+
+@pytest.mark.parametrize(
+    "tar",
+    [
+        entry("x/health.json", tarfile.GNUTYPE_SPARSE, 0),
+        entry("x/pax", tarfile.XHDTYPE, len(SPARSE_0), SPARSE_0)
+        + entry("x/health.json", tarfile.REGTYPE, 0),
+        entry("x/pax", tarfile.XHDTYPE, len(SPARSE_1), SPARSE_1)
+        + entry("x/health.json", tarfile.REGTYPE, len(MAP), MAP),
+        entry("x/health.json", tarfile.REGTYPE, HUGE),
+    ],
+)
+def test_a_file_that_says_it_is_larger_than_the_bundle_takes_no_memory(tar: bytes) -> None:
+    tracemalloc.start()
+    try:
+        verdict = verify(io.BytesIO(gzip.compress(tar + bytes(2 * tarfile.BLOCKSIZE))))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not verdict.ok
+    assert "says that it is larger than the bundle" in verdict.why
+    assert most_bytes < 4 * MOST_BYTES
 
 
 def test_what_is_too_large_keeps_its_newest_lines_and_what_has_no_room_is_told() -> None:

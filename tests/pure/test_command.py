@@ -47,6 +47,7 @@ MOVE = {"do": "move", "head": "mast", "pan": 0.5}
         (b"7", "expected `object`, got `int`"),
         (b"{}", "object missing required field `id`"),
         (command(MOVE, "a b"), "id = 'a b': expected `str` matching regex"),
+        (command(MOVE, "one\n"), r"id = 'one\n': expected `str` matching regex"),
         (command(MOVE, expires="soon"), "expires = 'soon': invalid RFC3339 encoded datetime"),
         (
             command(MOVE, expires="2026-11-25T00:01:00"),

@@ -315,7 +315,7 @@ def test_each_command_and_its_outcome_are_one_line_whatever_stands_in_it(
         (
             "command 'ptz' over test: refused, malformed: "
             "\"command ptz: by = 'a\\\\nb': expected `str` matching regex "
-            "'^[^\\\\\\\\x00-\\\\\\\\x1f\\\\\\\\x7f]{1,64}$'\""
+            "'^[^\\\\\\\\x00-\\\\\\\\x1f\\\\\\\\x7f]{1,64}$(?!\\\\\\\\n)'\""
         ),
     ]
 

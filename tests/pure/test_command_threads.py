@@ -17,6 +17,7 @@ from tests.pure.command_rig import (
     MOVE,
     SET,
     STOP,
+    TAKE,
     WAIT_S,
     MakeRig,
     Rig,
@@ -162,15 +163,16 @@ def has(ident: str) -> Callable[[list[Any]], bool]:
     return lambda replies: any(reply.command == ident for reply in replies)
 
 
+@pytest.mark.parametrize(("args", "call"), [(MOVE, "Move"), (TAKE, "take")])
 def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
-    make_rig: MakeRig,
+    make_rig: MakeRig, args: dict[str, Any], call: str
 ) -> None:
     rig = make_rig(heads=("mast", "roof"))
     with Running(rig):
         rig.mast.held.clear()
-        rig.send(MOVE, "held-up")
+        rig.send(args, "held-up")
         assert rig.mast.waits.wait(WAIT_S)
-        rig.send(MOVE, "behind-it")
+        rig.send(args, "behind-it")
         rig.send(STOP, "stop")
         rig.send({**STOP, "head": "roof"}, "stop-roof")
         replies = rig.wait(lambda all_: has("stop")(all_) and has("stop-roof")(all_))
@@ -178,8 +180,8 @@ def test_a_stop_waits_for_no_other_command_and_takes_away_what_came_before_it(
         assert rig.mast.calls == ["stop"]
         rig.mast.held.set()
         replies = rig.wait(has("behind-it"))
-        # The move that was on its way when the stop came was made after it, and ended at once.
-        assert rig.mast.calls == ["stop", "Move", "stop"]
+        # What was on its way when the stop came was done after it, and ended at once.
+        assert rig.mast.calls == ["stop", call, "stop"]
         assert not rig.mast.moving
         behind = next(reply for reply in replies if reply.command == "behind-it")
         assert refused(behind) == ("expired", "head 'mast' was told to stop after this came in")

@@ -28,6 +28,9 @@ options = { path = "clip.mp4" }
 scene = "north.toml"
 """
 PUBLIC_KEY = f"public_key = '{'A' * 43}='\n"
+HEAD = "[[head]]\nname = 'mast'\ndriver = 'fake'\n"
+SECTOR = f"{HEAD}[[head.forbidden]]\nname = 'windows'\npan_deg = [0, 9]\n"
+TECHNICIAN = f"[[console.technician]]\nid = 'amina'\n{PUBLIC_KEY}"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -53,6 +56,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             "bx: unknown key; allowed: box, broker, camera, outbox, record, hold, health",
         ),
         (("casa-0001", "Casa 1"), "box.id = 'Casa 1': expected `str` matching regex"),
+        (("casa-0001", r"casa-0001\n"), r"box.id = 'casa-0001\n': expected `str` matching regex"),
         (('"replay"', "5"), "camera[0].driver = 5: expected `str`, got `int`"),
         (("name =", "fps = 5\nname ="), "camera[0].fps: unknown key; allowed: name, driver"),
         (("scene =", "fps = 0\nscene ="), "camera[0].detect.fps = 0: expected `float` > 0.0"),
@@ -124,6 +128,22 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
             "camera[0].onvif: events: 'A/FaceDetect' tells who somebody is",
         ),
         (("[[camera]]", '[hold]\nkinds = ["door"]\n[[camera]]'), "hold.kinds[0] = 'door'"),
+        (
+            ("[[camera]]", "[record]\nreserve_bytes = 499_999_999\n[[camera]]"),
+            "record.reserve_bytes = 499999999: expected `int` >= 500000000",
+        ),
+        (
+            ("[[camera]]", f"{TECHNICIAN}{TECHNICIAN}[[camera]]"),
+            "console.technician[1].id = 'amina': used by console.technician[0] already; allowed: an id",
+        ),
+        (
+            ("[[camera]]", f"{SECTOR}tilt_deg = [30, -30]\n[[camera]]"),
+            "head[0].forbidden[0]: tilt_deg = [30, -30]: allowed: the lower one first",
+        ),
+        (
+            ("[[camera]]", f"{HEAD}fov_deg = {{ wide = 2.3, tele = 63.7 }}\n[[camera]]"),
+            "head[0].fov_deg: tele = 63.7: allowed: up to wide = 2.3",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:

@@ -22,6 +22,7 @@ from agent.service.login import (
     write_secret,
 )
 from tests.conftest import HeldClock
+from tests.pure.console_rig import take_no_more
 
 SECRET = bytes(range(32))
 
@@ -180,7 +181,48 @@ def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -
     for _ in range(4):
         lockout.count()
     clock.now_ns = 5_000_000_000
-    assert Lockout(tmp_path, clock, "boot-2").left_s() == 60
+    assert Lockout(tmp_path, clock, "boot-2").left_s() == 55
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
+    tmp_path: Path, clock: HeldClock, *, read_only: bool
+) -> None:
+    before = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(4):
+        before.count()
+    if read_only:
+        take_no_more(tmp_path)
+    clock.now_ns = 20_000_000_000
+    after = Lockout(tmp_path, clock, "boot-2")
+    left = []
+    for _ in range(60):
+        after.refresh()
+        left.append(after.left_s())
+        clock.pass_s(1)
+    assert left == [max(0.0, 40.0 - second) for second in range(60)]
+    # The console begins anew after each logout, and whenever the cable is plugged in.
+    assert Lockout(tmp_path, clock, "boot-2").left_s() == 0
+    assert after.failures == 4
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_wrong_answer_after_a_reboot_waits_for_all_that_were_wrong_before(
+    tmp_path: Path, clock: HeldClock, *, read_only: bool
+) -> None:
+    before = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(4):
+        before.count()
+    if read_only:
+        take_no_more(tmp_path)
+    clock.now_ns = 90_000_000_000
+    after = Lockout(tmp_path, clock, "boot-2")
+    after.count()
+    after.refresh()
+    assert (after.failures, after.left_s()) == (5, 120)
+    clock.pass_s(120)
+    after.refresh()
+    assert after.left_s() == 0
 
 
 def test_the_right_answer_clears_it(tmp_path: Path, clock: HeldClock) -> None:

@@ -20,7 +20,7 @@ from agent.service.session import split
 from agent.service.table import COMMANDS
 from agent.service.terminal import HungUp
 from tests.conftest import HeldClock
-from tests.pure.console_rig import CONFIG_TEXT, SECRET, Desk, MemoryWire, street
+from tests.pure.console_rig import CONFIG_TEXT, SECRET, Desk, MemoryWire, street, take_no_more
 
 NAMES = [command.name for command in COMMANDS]
 BEFORE = ("help", "about", "login")
@@ -79,6 +79,28 @@ def test_the_lock_outlives_the_console(clock: HeldClock, tmp_path: Path) -> None
     Desk(clock, tmp_path).type(*("login amina", "12345678") * 3)
     again = Desk(clock, tmp_path)
     assert "locked after 3 wrong answers" in again.type("login amina", again.code())
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_lock_over_a_reboot_ends_for_who_tries_every_few_seconds(
+    clock: HeldClock, tmp_path: Path, *, read_only: bool
+) -> None:
+    Desk(clock, tmp_path).type(*("login amina", "12345678") * 3)
+    if read_only:
+        take_no_more(tmp_path)
+    clock.now_ns = 10_000_000_000
+    desk = Desk(clock, tmp_path, boot="boot-2")
+    told = []
+    for _ in range(4):
+        told += desk.type("login amina").splitlines()
+        clock.pass_s(5)
+    locked = [line for line in told if line.startswith("SVC-01")]
+    said = "SVC-01: locked after 3 wrong answers in a row. Try again in {} s."
+    assert locked == [said.format(left) for left in (20, 15, 10, 5)]
+    assert "Welcome, amina." in desk.type("login amina", desk.code(), "logout")
+    # After a logout the console begins anew, by what the disk has.
+    again = Desk(clock, tmp_path, boot="boot-2")
+    assert "Welcome, amina." in again.type("login amina", again.code())
 
 
 def test_an_answer_counts_before_it_is_judged(clock: HeldClock, tmp_path: Path) -> None:
@@ -228,6 +250,24 @@ def test_a_failed_check_tells_its_code_and_what_to_do(desk: Desk) -> None:
     screen = desk.logged_in("check 14")
     assert "14 FAIL NET-01 TCP: no answer" in screen
     assert "Failed: check 14." in screen
+
+
+@pytest.mark.parametrize(
+    ("listens", "faults", "said"),
+    [
+        (True, (), "15 pass centre: listens; 0 messages wait"),
+        (True, ("NET-03",), "15 FAIL NET-03 centre: the device is not there; 0 messages wait"),
+        (False, ("NET-03",), "15 FAIL NET-03 centre: the device is not there; 0 messages wait"),
+        (False, ("CAM-02",), "15  -   centre: none listens; where there is none to wait for,"),
+    ],
+)
+def test_that_no_centre_listens_is_bad_where_the_box_waits_for_one(
+    desk: Desk, *, listens: bool, faults: tuple[str, ...], said: str
+) -> None:
+    desk.box.centre_listens, desk.box.faults = listens, faults
+    screen = desk.logged_in("check 15")
+    assert said in screen
+    assert ("Failed: check 15." in screen) == ("FAIL" in said)
 
 
 def test_a_dead_agent_is_told_and_its_cameras_are_tried_here(desk: Desk) -> None:

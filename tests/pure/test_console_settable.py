@@ -60,6 +60,12 @@ def test_a_key_inside_of_a_line_changes_there() -> None:
     assert len(lines_changed(INLINE, change.text)) == 2
 
 
+@pytest.mark.parametrize("value", ["9" * 5_000, "[" * 5_000 + "]" * 5_000])
+def test_a_file_that_is_too_much_for_a_reader_is_refused_in_a_line(value: str) -> None:
+    with pytest.raises(BadInput, match="the configuration: not valid TOML: a number or a nesting"):
+        keys_of(f"a = {value}")
+
+
 def test_a_table_that_is_not_there_is_added() -> None:
     changes = changed(INLINE, [("console.language", "fr"), ("health.every_s", "9.5")])
     tables = tomllib.loads(changes[-1].text)

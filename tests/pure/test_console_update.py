@@ -6,6 +6,8 @@ from typing import Literal
 
 import pytest
 
+from agent.console.real_update_desk import RealUpdateDesk
+from agent.service.box import CannotDo
 from agent.service.commands.update import ANSWER_S
 from agent.service.update_desk import Do, Told
 from tests.conftest import HeldClock
@@ -32,6 +34,18 @@ def told(
 @pytest.fixture
 def desk(clock: HeldClock) -> Desk:
     return Desk(clock)
+
+
+def test_a_firmware_may_write_bytes_of_any_kind_into_the_kernel_s_command_line(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "proc").mkdir()
+    cmdline = tmp_path / "proc/cmdline"
+    cmdline.write_bytes(b"console=tty1 name=Sal\xe9 rauc.slot=A\n")
+    assert RealUpdateDesk(tmp_path).bundles() == ()
+    cmdline.write_bytes(b"console=tty1 name=Sal\xe9\n")
+    with pytest.raises(CannotDo, match="without an image"):
+        RealUpdateDesk(tmp_path).bundles()
 
 
 @pytest.mark.parametrize("typed", ["update", "update status", "up"])

@@ -211,3 +211,89 @@ def test_the_truth_is_within_the_error_on_the_way_to_presets_too(
             assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
             assert told.moving or not truth.moving
         t_ns += int(max(looks) * S)
+
+
+# What is asked of a head that answers, late or never
+
+SPOKEN = st.tuples(
+    SHARE,
+    st.floats(0.05, 6),  # from the word to the next one
+    st.floats(0, 1),  # when it is heard, of the time until its answer
+    st.floats(0, 2),  # when the answer comes
+    st.sampled_from(("heard", "refused", "lost and heard", "lost")),
+)
+
+
+@given(words=st.lists(SPOKEN, min_size=1, max_size=8), endless=st.booleans())
+def test_the_truth_is_within_the_error_however_late_an_answer_is_and_where_none_comes(
+    words: list[tuple[float, float, float, float, str]], endless: bool
+) -> None:
+    built = ENDLESS if endless else BUILT
+    body, reckoned = HeadMotion(built, 0), brought_home(built)
+    t_ns = 100 * S
+
+    def look(at_ns: int) -> None:
+        truth, told = body.state(at_ns), reckoned.position(at_ns)
+        assert abs(wrap_deg(truth.pan_deg - told.pose.pan_deg)) <= told.error_deg + 1e-6
+
+    for share, lasts_s, heard_at, answer_s, fate in words:
+        speed = share * TOPS[0]
+        word = reckoned.say((speed, 0.0, 0.0), t_ns)
+        heard_ns, answered_ns = (t_ns + int(answer_s * S * part) for part in (heard_at, 1))
+        look(heard_ns)
+        if fate in ("heard", "lost and heard"):
+            body.obey(heard_ns, {"pan": Drive(speed=speed)})
+        look(answered_ns)
+        outcome = "lost" if fate == "lost and heard" else fate
+        reckoned.became(outcome, word, answered_ns)  # type: ignore[arg-type]
+        for step in range(1, 5):
+            look(answered_ns + int(lasts_s * S * step / 4))
+        t_ns = answered_ns + int(lasts_s * S)
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_whether_a_head_goes_to_a_preset_nobody_knows_before_it_says_so(obeys: bool) -> None:
+    body, reckoned = HeadMotion(BUILT, 0), brought_home()
+    body.store_preset(0, 1)
+    for speed, at_s in ((40.0, 100), (0.0, 102)):
+        body.obey(at_s * S, {"pan": Drive(speed=speed)})
+        reckoned.moved((speed, 0.0, 0.0), at_s * S)
+    word = reckoned.say(TOPS, 110 * S, 1)
+    if obeys:
+        body.recall_preset(110 * S, 1)
+    reckoned.became("lost", word, 112 * S)
+    for at_s in (111, 112, 150):
+        truth, told = body.state(at_s * S), reckoned.position(at_s * S)
+        assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
+        assert told.moving
+    # A stop that is heard ends what it does, and not what is not known.
+    reckoned.became("heard", reckoned.say((0.0, 0.0, 0.0), 150 * S), 150 * S)
+    truth, told = body.state(160 * S), reckoned.position(160 * S)
+    assert abs(truth.pan_deg - told.pose.pan_deg) <= told.error_deg
+    assert not told.moving
+    # Its own memory finds it again.
+    reckoned.became("heard", reckoned.say(TOPS, 160 * S, 1), 160 * S)
+    assert reckoned.position(200 * S).pose == HOME
+    assert reckoned.position(200 * S).error_deg <= 0.5
+
+
+def test_what_it_refuses_it_does_not_do() -> None:
+    reckoned = brought_home()
+    before = reckoned.position(60 * S)
+    for number in (None, 1):
+        word = reckoned.say(TOPS, 60 * S, number)
+        assert reckoned.position(61 * S).moving
+        reckoned.became("refused", word, 61 * S)
+        assert reckoned.position(60 * S) == before
+
+
+def test_of_two_words_on_their_way_at_once_nobody_knows_which_was_heard_last() -> None:
+    reckoned = brought_home()
+    move = reckoned.say((40.0, 0.0, 0.0), 100 * S)
+    stop = reckoned.say((0.0, 0.0, 0.0), 100 * S)
+    reckoned.became("heard", stop, 101 * S)
+    reckoned.became("heard", move, 101 * S)
+    here = reckoned.position(103 * S)
+    assert here.pose.pan_deg - here.error_deg <= 0
+    assert here.pose.pan_deg + here.error_deg >= 120
+    assert here.moving

@@ -9,30 +9,32 @@ import pytest
 
 from agent.config.heads import FieldOfView, TrackingConfig
 from agent.control import ptz_words as words
-from agent.control.command import Order
+from agent.control.command import Later, Order
+from agent.control.round_look import RoundLook
 from agent.control.tracking import Tracker
 from agent.control.verbs.ptz import Mounted, PtzVerb
+from agent.control.verbs.snapshot import Shown
 from agent.control.wishes import Asker, Refused
 from agent.model import Box, Sight, Track
 from drivers.ptz.fake import Options
-from tests.pure.head_rig import ANNA, INCIDENT, PLAIN, Rig
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 
 FOV = FieldOfView(wide=60.0, tele=6.0)
 FOLLOW = words.Follow(head="mast", track=7)
 
 
-class NoCourse:
-    """Nothing here takes a while."""
+class NoPictures:
+    """No round comes to its end here."""
 
-    def progress(self, share: float, detail: str) -> None:
+    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
         raise AssertionError
 
-    def finish(self, work: Any) -> None:
+    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         raise AssertionError
 
 
 class Corner:
-    """A head that may follow, and somebody to the right of where it looks."""
+    """A head that may follow and look all around, and somebody to the right of where it looks."""
 
     def __init__(self, folder: Path) -> None:
         config = msgspec.structs.replace(PLAIN, fov_deg=FOV)
@@ -40,10 +42,11 @@ class Corner:
         head = self.rig.head
         self.tracker = Tracker(TrackingConfig(enabled=True), FOV, lambda: head.abilities)
         head.add(self.tracker)
-        self.verb = PtzVerb(
-            {"mast": Mounted(head=head, camera="street", tracker=self.tracker)},
-            self.rig.clock.boottime_ns,
-        )
+        clock_ns = self.rig.clock.boottime_ns
+        self.sweep = RoundLook(head, "street", Shown(), FOV, NoPictures(), clock_ns, hidden=False)
+        mounted = Mounted(head=head, camera="street", sweep=self.sweep, tracker=self.tracker)
+        self.verb = PtzVerb({"mast": mounted}, clock_ns)
+        self.course = Heard()
         self.number = 0
         self.see()
 
@@ -59,12 +62,15 @@ class Corner:
         )  # fmt: skip
 
     def ask(self, args: Any, asker: Asker = ANNA) -> words.PtzResult:
+        made = self.begin(args, asker)
+        assert isinstance(made, words.PtzResult)
+        return made
+
+    def begin(self, args: Any, asker: Asker = ANNA) -> words.PtzResult | Later:
         self.number += 1
         order = Order(number=self.number, verb="ptz", id=str(self.number), asker=asker,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
-        made = self.verb.run(order, NoCourse())
-        assert isinstance(made, words.PtzResult)
-        return made
+        return self.verb.run(order, self.course)
 
     def pass_s(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
@@ -128,5 +134,61 @@ def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
     order = Order(number=1, verb="ptz", id="1", asker=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
                   digest=b"")  # fmt: skip
     with pytest.raises(Refused, match=r"head\.tracking\.enabled") as caught:
-        verb.run(order, NoCourse())
+        verb.run(order, Heard())
     assert caught.value.kind == "unsupported"
+
+
+def test_it_ends_where_another_takes_the_head_and_does_not_go_on_after_him(corner: Corner) -> None:
+    corner.ask(FOLLOW)
+    corner.pass_s(1)
+    lease = corner.ask(words.Take(head="mast"), BRAHIM).lease
+    assert lease is not None
+    corner.pass_s(1)
+    corner.ask(words.Release(head="mast", token=lease.token), BRAHIM)
+    pan_deg = corner.rig.pose.pan_deg
+    corner.pass_s(3)
+    assert corner.tracker.following is None
+    assert corner.rig.pose.pan_deg == pan_deg
+
+
+def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -> None:
+    corner.ask(FOLLOW)
+    corner.pass_s(1)
+    lease = corner.ask(words.Take(head="mast")).lease
+    assert lease is not None
+    corner.pass_s(1)
+    assert corner.rig.speed == 0
+    corner.ask(words.Release(head="mast", token=lease.token))
+    corner.pass_s(1)
+    assert corner.tracker.following == 7
+    assert corner.rig.speed > 0
+
+
+@pytest.mark.parametrize("asker", [ANNA, BRAHIM], ids=lambda asker: asker.id)
+def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Asker) -> None:
+    corner.ask(FOLLOW)
+    corner.pass_s(1)
+    corner.begin(words.Sweep(head="mast"), asker)
+    corner.ask(FOLLOW, asker)
+    (end,) = corner.course.ends
+    with pytest.raises(Refused, match="has somebody followed"):
+        end()
+    corner.begin(words.Sweep(head="mast"), asker)
+    corner.pass_s(1)
+    corner.sweep.cancel("enough")
+    corner.pass_s(PLAIN.lease_s + 1)
+    assert corner.rig.head.movers == (corner.tracker,)
+    assert corner.tracker.following is None
+
+
+@pytest.mark.parametrize(
+    "args", [words.Take(head="mast"), words.Goto(head="mast", pan_deg=-20, tilt_deg=0)]
+)
+def test_who_may_not_have_the_head_ends_nothing(corner: Corner, args: Any) -> None:
+    corner.ask(FOLLOW)
+    corner.rig.head.take(ANNA)
+    with pytest.raises(Refused) as caught:
+        corner.ask(args, INCIDENT)
+    assert caught.value.kind == "busy"
+    corner.pass_s(PLAIN.lease_s + 1)
+    assert corner.tracker.following == 7

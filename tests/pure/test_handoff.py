@@ -43,6 +43,16 @@ def test_an_overflow_drops_to_the_next_keyframe_and_tells_the_gap() -> None:
     assert queue.dropped == 2
 
 
+def test_a_gap_that_no_keyframe_ends_is_told_when_no_more_will_come() -> None:
+    gaps: list[tuple[int, int]] = []
+    queue = PacketQueue(2, lambda begin, end: gaps.append((begin, end)))
+    for t in range(5):
+        queue.put(packet(t, is_key=t == 0))
+    queue.end()
+    queue.end()
+    assert gaps == [(2, 4)], "and once"
+
+
 def test_the_queue_says_that_a_keyframe_waits_until_it_is_taken() -> None:
     queue = PacketQueue(100, lambda _begin, _end: None)
     queue.put(packet(0, is_key=False))

@@ -92,7 +92,7 @@ def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
 def test_giving_the_head_back_ends_the_move(rig: Rig) -> None:
     lease = rig.head.wish(RIGHT, ANNA)
     rig.pass_s(1)
-    rig.head.release(lease.token)
+    rig.head.release(ANNA, lease.token)
     rig.pass_s(STOPPING_S)
     assert rig.speed == 0
 
@@ -398,7 +398,7 @@ def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: Rig) ->
     assert rig.rests[-1] == (None, True)
     orders = rig.heads[0].motion.orders
     seen: list[int] = []
-    rig.head._on_rest = lambda preset, settled: (  # type: ignore[assignment,func-returns-value]
+    rig.head._on_rest = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
         seen.append(rig.heads[0].motion.orders) or rig.rests.append((preset, settled))
     )
     rig.head.wish(Recall(preset="gate"), ANNA)

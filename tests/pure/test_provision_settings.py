@@ -88,7 +88,7 @@ WRONG: list[tuple[bytes, str]] = [
     (changed(wifi={"name": "x"}), "wifi: unknown table; allowed: box, broker, camera,"),
     (changed(box={"id": "casa_1"}), "box.id = 'casa_1': is the host name too; allowed: lower case"),
     (changed(box={"id": "casa-"}), "box.id = 'casa-': is the host name too"),
-    (changed(box={"id": "casa\n"}), "box.id = 'casa\\n': is the host name too"),
+    (changed(box={"id": "casa\n"}), "box.id = 'casa\\n': expected `str` matching regex"),
     (changed(box={"id": "Casa"}), "box.id = 'Casa': expected `str` matching regex"),
     (changed(box={"id": "a" * 64}), "expected `str` matching regex"),
     (changed(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),

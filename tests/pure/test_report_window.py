@@ -55,12 +55,22 @@ def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
     window = Window(20)
     window.sent(1, 1, 10, 0.0)
     window.sent(2, 2, 10, 0.0)
-    window.puback(1, 0x10, 0.1)
-    assert window.due(RESEND_AFTER_S - 0.1) == ()
+    window.puback(1, 0x10, 1.0)
+    assert window.due(1.0 + RESEND_AFTER_S - 0.1) == ()
     # Number 2 is with TCP still: MQTT forbids to send it again.
-    assert window.due(RESEND_AFTER_S) == (1,)
-    window.sent(3, 1, 10, RESEND_AFTER_S)
-    assert window.due(RESEND_AFTER_S) == ()
+    assert window.due(1.0 + RESEND_AFTER_S) == (1,)
+    window.sent(3, 1, 10, 1.0 + RESEND_AFTER_S)
+    assert window.due(1.0 + RESEND_AFTER_S) == ()
+
+
+def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> None:
+    window = Window(20)
+    window.sent(1, 1, 200_000, 0.0)
+    assert not window.waits_for_centre
+    window.puback(1, 0, 80.0)
+    assert window.waits_for_centre
+    assert window.due(80.0 + RESEND_AFTER_S - 0.1) == ()
+    assert window.due(80.0 + RESEND_AFTER_S) == (1,)
 
 
 def test_the_broker_s_word_counts_below_0x80() -> None:
@@ -80,6 +90,68 @@ def test_a_broker_that_answers_nothing_is_gone() -> None:
     window.sent(2, 2, 10, 1001.0)
     window.puback(2, 0, 1029.0)
     assert not window.is_stuck(1035.0)
+
+
+Step = tuple[float, str, int]
+"""When; what: a publication `sent` or answered (`puback`) by its packet number, or so many bytes
+`moved`, or `all` that were sent have arrived."""
+PICTURE_LEAVES: list[Step] = [(at, "moved", 2500 * at) for at in range(1, 80)]
+
+
+@pytest.mark.parametrize(
+    ("why", "steps", "stuck_from_s"),
+    [
+        ("what has left is not answered", [(0, "sent", 1), (0.1, "all", 300)], 30.1),
+        ("a picture leaves slowly", [(0, "sent", 1), *PICTURE_LEAVES], 79 + 30),
+        (
+            "it has left, and is not answered",
+            [(0, "sent", 1), *PICTURE_LEAVES, (80, "all", 200_000)],
+            80 + 30,
+        ),
+        ("the link is cut while it leaves", [(0, "sent", 1), *PICTURE_LEAVES[:20]], 20 + 30),
+        (
+            "the same count again is no movement",
+            [(0, "sent", 1), (1, "moved", 2500), (20, "moved", 2500)],
+            1 + 30,
+        ),
+        (
+            "what is sent and leaves later does not speak for what is not answered",
+            [(0, "sent", 1), (0.1, "all", 300), (20, "sent", 2), (20.1, "all", 600)],
+            30.1,
+        ),
+        (
+            "what is before the picture is answered while it leaves",
+            [(0, "sent", 1), (0, "sent", 2), (0.5, "puback", 1), *PICTURE_LEAVES],
+            79 + 30,
+        ),
+        (
+            "the picture was answered, and what comes after it is not",
+            [(0, "sent", 1), *PICTURE_LEAVES, (81, "puback", 1), (90, "sent", 2)],
+            90 + 30,
+        ),
+    ],
+)
+def test_a_broker_is_given_up_when_nothing_moves_and_not_before(
+    why: str, steps: list[Step], stuck_from_s: float
+) -> None:
+    window = Window(20)
+    for now_s, what, number in steps:
+        assert not window.is_stuck(now_s), why
+        match what:
+            case "sent":
+                window.sent(number, number, 10, now_s)
+            case "puback":
+                window.puback(number, 0, now_s)
+            case _:
+                window.left(number, now_s, all_of_it=what == "all")
+    assert not window.is_stuck(stuck_from_s - 0.1), why
+    assert window.is_stuck(stuck_from_s), why
+
+
+def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
+    window = Window(20)
+    window.left(100, 0.0, all_of_it=True)
+    assert not window.is_stuck(1000.0)
 
 
 @given(

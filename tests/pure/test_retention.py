@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from agent.record.aside import AsideFile
 from agent.record.boots import Boots, Now
 from agent.record.hold import Hold, Kind
 from agent.record.recovery import StoredSegment
@@ -190,6 +191,88 @@ def test_room_on_the_disk_is_made_by_the_oldest_and_counts_what_goes_anyway() ->
         (2, "space"),
         (3, "space"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted_bytes", "wanted_files", "segment_files", "evicted"),
+    [
+        pytest.param(0, 3, 1, [0, 1, 2], id="a segment is a file"),
+        pytest.param(0, 3, 2, [0, 1], id="a sealed one is two"),
+        pytest.param(350, 2, 1, [0, 1, 2, 3], id="bytes are more than the files"),
+        pytest.param(150, 5, 1, [0, 1, 2, 3, 4], id="files are more than the bytes"),
+    ],
+)
+def test_files_that_the_disk_must_still_take_are_made_room_for_however_small_they_are(
+    wanted_bytes: int, wanted_files: int, segment_files: int, evicted: list[int]
+) -> None:
+    limits = msgspec.structs.replace(LIMITS, segment_files=segment_files)
+    made = plan({"north": shelf(RING)}, [], limits, wanted_bytes, wanted_files)
+    assert gone(made) == evicted
+    assert {each.why for each in made.evict} == {"space"}
+
+
+def aside(name: str, moved_s: float, size_bytes: int = 100) -> AsideFile:
+    """Something that was moved, and first seen, so many seconds after the boot."""
+    return AsideFile(
+        name=name,
+        size_bytes=size_bytes,
+        segment=None,
+        moved_unix_ms=round((BOOT_UTC.timestamp() + moved_s) * 1000),
+        seen_ms=round(moved_s * 1000),
+    )
+
+
+def torn(number: int, size_bytes: int = 100) -> AsideFile:
+    """What is left of the segment that begins `number * 10` seconds after the boot; just found."""
+    name = segment(number).name
+    return msgspec.structs.replace(aside(f"{name}.part", 100, size_bytes), segment=name)
+
+
+def with_aside(of: Shelf, *files: AsideFile) -> Shelf:
+    return msgspec.structs.replace(of, aside=files)
+
+
+def discarded(made: Plan) -> list[tuple[str, str]]:
+    return [(each.file.name[:10], each.why) for each in made.discard]
+
+
+def test_what_was_set_aside_is_kept_no_longer_than_footage_whoever_holds_that() -> None:
+    limits = msgspec.structs.replace(LIMITS, max_age_ms=50_000)
+    files = [aside("new", 60), aside("old", 50), torn(5), torn(6)]
+    made = plan({"north": with_aside(shelf([], now_s=100), *files)}, [hold(1, 0, 99)], limits)
+    assert discarded(made) == [("old", "age"), ("0000000006", "age")]
+
+
+@pytest.mark.parametrize(
+    ("moved_s", "seen_s", "synced", "age_s"),
+    [
+        pytest.param(-900, 70, True, 1000, id="since it was moved"),
+        pytest.param(-900, 70, False, 30, id="but by no clock that cannot be trusted"),
+        pytest.param(9000, 70, True, 30, id="nor one that had gone ahead"),
+    ],
+)
+def test_a_stranger_is_as_old_as_the_clock_or_the_time_with_power_surely_says(
+    *, moved_s: float, seen_s: float, synced: bool, age_s: float
+) -> None:
+    unix_ms = round((BOOT_UTC.timestamp() + 100) * 1000)
+    now = Now(boot="aaaaaaaa", ms=100_000, unix_ms=unix_ms, synced=synced)
+    file = msgspec.structs.replace(aside("notes.txt", moved_s), seen_ms=round(seen_s * 1000))
+    assert file.age_ms(Boots().ages(now)) == age_s * 1000
+
+
+def test_what_was_set_aside_counts_and_goes_before_any_footage() -> None:
+    north = with_aside(shelf(RING), aside("b", 9), aside("a", 2))
+    made = plan({"north": north}, [], LIMITS)
+    assert (discarded(made), gone(made)) == ([("a", "bytes"), ("b", "bytes")], [0]), (
+        "and a bit more"
+    )
+    south = with_aside(shelf(RING[:2]), aside("c", 5))
+    room = msgspec.structs.replace(LIMITS, camera_bytes=10_000)
+    made = plan({"north": north, "south": south}, [], room, wanted_bytes=150)
+    assert discarded(made) == [("a", "space"), ("c", "space")]
+    made = plan({"north": north, "south": south}, [], room, wanted_files=4)
+    assert discarded(made) == [("a", "space"), ("c", "space"), ("b", "space")]
+    assert (gone(made), gone(made, "south")) == ([0], [])
 
 
 def test_a_span_in_utc_finds_footage_that_was_recorded_before_the_clock_was_set() -> None:

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
-from agent.control.ptz_words import Panorama
+from agent.control.command import Order
+from agent.control.ptz_words import Panorama, PtzResult, Take
 from agent.control.round_look import RoundLook, check
+from agent.control.verbs.ptz import Mounted, PtzVerb
 from agent.control.verbs.snapshot import Shown
 from agent.control.wishes import Asker, PointAt, RefusalKind, Refused
 from agent.errors import BadInput
 from drivers.media import Frame
 from drivers.ptz.fake import Options
 from drivers.street.around import Around
-from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Rig
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 
 FOV = FieldOfView(wide=60.0, tele=6.0)
 SWEEP = SweepConfig(tilt_deg=-12.0, speed=1.0)
@@ -152,7 +154,7 @@ def test_who_is_weaker_gets_no_round_and_the_holder_keeps_the_head(mast: Mast) -
 
 def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
     lease = mast.rig.head.take(ANNA)
-    mast.rig.head.release(lease.token)
+    mast.rig.head.release(ANNA, lease.token)
     assert refusal(lambda: mast.begin(token=lease.token))[0] == "fenced"
     assert mast.rig.head.movers == ()
 
@@ -165,6 +167,43 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
     assert refusal(mast.result) == ("failed", "'brahim' has taken the head")
     assert mast.rig.pose.pan_deg == pytest.approx(0)
     assert mast.shelf.pictures == []
+
+
+def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast: Mast) -> None:
+    ended: list[Callable[[], Panorama]] = []
+    mast.look.begin(INCIDENT, None, lambda _share, _detail: None, ended.append)
+    mast.rig.pass_s(3)
+    mast.begin(ANNA)
+    (work,) = ended
+    assert refusal(work) == ("failed", "'anna' looks all around instead")
+    assert [mover.asker for mover in mast.rig.head.movers] == [ANNA]
+    assert refusal(lambda: mast.begin(INCIDENT))[0] == "busy"
+    mast.pass_s(LONGEST_S)
+    assert mast.result().pictures == 10
+
+
+@pytest.mark.parametrize(
+    ("begun_by", "taken_by", "goes_on"),
+    [(INCIDENT, ANNA, False), (ANNA, BRAHIM, False), (ANNA, ANNA, True)],
+)
+def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else(
+    mast: Mast, begun_by: Asker, taken_by: Asker, goes_on: bool
+) -> None:
+    mast.begin(begun_by)
+    mast.pass_s(3)
+    take = Order(number=1, verb="ptz", id="1", asker=taken_by, expires=mast.rig.clock.utc(0),
+                 args=Take(head="mast"), digest=b"")  # fmt: skip
+    mounted = Mounted(head=mast.rig.head, camera="street", sweep=mast.look)
+    made = PtzVerb({"mast": mounted}, mast.rig.clock.boottime_ns).run(take, Heard())
+    assert isinstance(made, PtzResult)
+    assert made.lease is not None
+    mast.rig.head.release(taken_by, made.lease.token)
+    mast.pass_s(LONGEST_S)
+    if goes_on:
+        assert mast.result().pictures == 10
+    else:
+        assert refusal(mast.result) == ("failed", f"{taken_by.id!r} has taken the head")
+    assert mast.rig.head.movers == ()
 
 
 def test_nothing_is_shown_where_the_view_cannot_be_written_down(mast: Mast) -> None:

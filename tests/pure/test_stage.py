@@ -4,9 +4,10 @@ import random
 import threading
 from collections.abc import Callable
 
+from agent.clock import SystemClock
 from agent.stages.sd_notify import Notifier
 from agent.stages.stage import StageThread
-from agent.stages.supervisor import Supervisor
+from agent.stages.supervisor import FIRST_SHARE, Supervisor
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
 
@@ -134,6 +135,71 @@ def test_stopping_goes_in_data_order_and_starting_against_it() -> None:
     supervisor.start()
     assert supervisor.stop(10)
     assert order == ["capture", "record", "report"]
+
+
+def test_what_moves_is_stopped_before_all_else_and_started_after_it() -> None:
+    clock = HeldClock()
+    order: list[str] = []
+
+    class Noted(Scripted):
+        def run_once(self, stopping: threading.Event) -> None:
+            order.append(f"{self.name} begins")
+            super().run_once(stopping)
+
+        def close(self) -> None:
+            order.append(f"{self.name} ends")
+
+    class InTurn(StageThread):
+        def start(self) -> None:
+            super().start()
+            assert stages[self.name].done.wait(10)
+
+    stages = {name: Noted(name=name) for name in ("head", "capture", "report")}
+    head, *others = (
+        InTurn(stage, clock.boottime_ns, Swift(), vital=False) for stage in stages.values()
+    )
+    supervisor = Supervisor([[other] for other in others], Told(), clock.boottime_ns, first=[head])
+    supervisor.start()
+    assert supervisor.stop(10)
+    begun, ended = ["report begins", "capture begins", "head begins"], ["head", "capture", "report"]
+    assert order == [*begun, *(f"{name} ends" for name in ended)]
+
+
+def test_a_head_that_will_not_end_leaves_time_to_what_keeps_footage() -> None:
+    release = threading.Event()
+    stuck = Scripted(lambda: release.wait(30) and None, name="head")
+    clock = SystemClock()
+    recorder = Scripted(name="record")
+    threads = [StageThread(s, clock.boottime_ns, Swift(), vital=True) for s in (stuck, recorder)]
+    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, first=threads[:1])
+    supervisor.start()
+    assert recorder.done.wait(10)
+    began_ns = clock.boottime_ns()
+    assert not supervisor.stop(3.0)
+    assert recorder.closed
+    took_s = (clock.boottime_ns() - began_ns) / 1e9
+    assert took_s >= 3.0 * FIRST_SHARE
+    release.set()
+    assert threads[0].join(10)
+
+
+def test_what_was_late_and_has_ended_meanwhile_counts_as_ended() -> None:
+    release = threading.Event()
+    late = Scripted(lambda: release.wait(30) and None, name="head")
+
+    class Releasing(Scripted):
+        def close(self) -> None:
+            release.set()
+            assert threads[0].join(10)
+
+    clock = HeldClock()
+    threads = [
+        StageThread(s, clock.boottime_ns, Swift(), vital=True)
+        for s in (late, Releasing(name="record"))
+    ]
+    supervisor = Supervisor([threads[1:]], Told(), clock.boottime_ns, first=threads[:1])
+    supervisor.start()
+    assert supervisor.stop(0.3)
 
 
 def test_a_thread_that_will_not_end_does_not_hold_the_others_for_ever() -> None:

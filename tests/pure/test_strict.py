@@ -94,6 +94,10 @@ def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
         (b"a = ", "not valid TOML: Invalid value (at end of document)"),
         (b"a = '\xff'", "not UTF-8 text, at byte 5"),
         (b"a = 1\na = 2\n", "not valid TOML: Cannot overwrite a value (at line 2, column 6)"),
+        (b"a = " + b"[" * 5_000 + b"]" * 5_000, "not valid TOML: a number or a nesting too large"),
+        (b"a = " + b"9" * 5_000, "not valid TOML: a number or a nesting too large"),
+        (b"a = " + b"[" * 24 + b"]" * 24, "nested too deeply; allowed: 24 levels"),
+        (b"a" + b".a" * 5_000 + b" = 1", "nested too deeply; allowed: 24 levels"),
     ],
 )
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: str) -> None:
@@ -104,7 +108,18 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: 
     assert str(refused.value) == f"cart {str(file)!r}: {said}"
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "none.toml"
-    with pytest.raises(BadInput, match="No such file"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.toml", "No such file or directory"),
+        ("a\0b.toml", "embedded null byte"),
+        ("a" * 300, "File name too long"),
+    ],
+)
+def test_a_file_that_is_not_there_or_cannot_be_is_named(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    file = tmp_path / name
+    with pytest.raises(BadInput) as refused:
         strict.read_toml(file, "cart")
+    assert str(refused.value) == f"cart {str(file)!r}: {said}"

@@ -15,6 +15,7 @@ from agent.control.wishes import Drive, HeadState, Refused
 from agent.model import Box, Sight, Track
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.simulated.motion import HeadMotion, Mechanics
+from tests.pure.head_rig import ANNA
 
 NS = 1_000_000_000
 FOV = FieldOfView(wide=60.0, tele=6.0)
@@ -129,7 +130,7 @@ class Corner:
             if count % PICTURE_EVERY == 0:
                 self.tracker.look(self.picture())
             if follow is not None and count == PICTURE_EVERY * 4:
-                self.tracker.follow(follow)
+                self.tracker.follow(follow, ANNA)
             wish = self.tracker.step(self.t_ns, state)
             assert wish is None or isinstance(wish, Drive)
             self.wishes.append(wish)
@@ -231,7 +232,7 @@ def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
     corner = Corner(walking(5))
     corner.run(1, follow=None)
     with pytest.raises(Refused, match="no track 8 is in the picture now") as refused:
-        corner.tracker.follow(8)
+        corner.tracker.follow(8, ANNA)
     assert refused.value.kind == "unknown"
 
 
@@ -332,6 +333,7 @@ def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
     corner = Corner(walking(4))
     corner.run(2)
     corner.tracker.refused(corner.t_ns, Drive(), Refused("forbidden", "windows"))
+    corner.tracker.refused(corner.t_ns, Drive(), Refused("expired", "somebody has taken it"))
     assert corner.tracker.following == 7
     corner.tracker.refused(corner.t_ns, Drive(), Refused("absent", "no answer"))
     assert corner.tracker.following is None

@@ -4,8 +4,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.config.configuration import RecordConfig
-from agent.record.keeper import reserve_bytes
+from agent.config.configuration import LEAST_RESERVE_BYTES, RecordConfig
+from agent.faults import FaultBoard
+from agent.health.ladder import CALM_S, Ladder
+from agent.health.machine_faults import MachineFaults
+from agent.health.strain import Strain, strain
+from agent.health_model import DiskHealth, Vitals
+from agent.record.reserve import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
 WANTED = RecordConfig().reserve_bytes
@@ -31,9 +36,37 @@ def test_by_the_size_of_the_disk(total_bytes: int, kept_bytes: int) -> None:
     assert reserve_bytes(WANTED, total_bytes) == kept_bytes
 
 
-@given(st.integers(4_710 * MB, 10**13))
-def test_where_the_ring_is_full_an_update_still_has_room(total_bytes: int) -> None:
-    assert reserve_bytes(WANTED, total_bytes) >= BUNDLE_BYTES + RESERVE_BYTES
+WISHES = st.integers(LEAST_RESERVE_BYTES, 10**13)
+"""What a configuration may want."""
+
+
+@given(WISHES, st.integers(4_710 * MB, 10**13))
+def test_where_the_ring_is_full_an_update_still_has_room(
+    wanted_bytes: int, total_bytes: int
+) -> None:
+    assert reserve_bytes(wanted_bytes, total_bytes) >= BUNDLE_BYTES + RESERVE_BYTES
+
+
+@given(WISHES, st.integers(10 * MB, 10**13))
+def test_a_full_ring_is_no_full_disk(wanted_bytes: int, total_bytes: int) -> None:
+    """Else the box would shed detection and recording for what its own footage takes: what else had
+    filled the disk is over once only the ring does.
+    """
+    vitals = Vitals(
+        soc_celsius=None,
+        load_1min=None,
+        memory_available_bytes=None,
+        agent_rss_bytes=None,
+        disk_free_bytes=reserve_bytes(wanted_bytes, total_bytes),
+        disk_total_bytes=total_bytes,
+    )
+    ringful = strain(vitals, DiskHealth())
+    board, ladder = FaultBoard(lambda: 0), Ladder(0)
+    faults = MachineFaults(board)
+    for second, now in enumerate([Strain(room=0.0)] * 20 + [ringful] * int(CALM_S + 2)):
+        level = ladder.step(second * 10**9, now)
+        faults.look(second * 10**9, now, DiskHealth(), (), level)
+    assert (ladder.now.level, board.active()) == ("full", ())
 
 
 @given(st.integers(0, 10**13), st.integers(0, 10**13))

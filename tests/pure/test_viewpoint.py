@@ -12,13 +12,14 @@ from agent.detect.loop import DetectStage
 from agent.detect.scene import Line, Mask, Scene
 from agent.detect.turning import TurningStage
 from agent.detect.viewpoint import Viewpoint
-from agent.model import Event
+from agent.model import Event, Leeway
 from agent.stages.handoff import LatestFrame
 from drivers.masking import WHOLE
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id
 
 CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))
+NONE = Leeway(x=0.0, y=0.0)
 GATE = Scene(mask=(Mask(polygon=CORNER),))
 ROAD = Scene(line=(Line(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5)),))
 
@@ -38,8 +39,8 @@ def test_what_holds_and_what_is_hidden(
     preset: str | None, settled: bool, scene: Scene | None, masks: object
 ) -> None:
     viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
-    viewpoint.rests("road", settled=True)
-    viewpoint.rests(preset, settled)
+    viewpoint.rests("road", settled=True, leeway=NONE)
+    viewpoint.rests(preset, settled, NONE)
     assert viewpoint.stay().scene == scene
     assert viewpoint.masks() == masks
 
@@ -53,16 +54,46 @@ def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
 def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
     viewpoint = Viewpoint({"road": ROAD})
     assert viewpoint.masks() == ()
-    viewpoint.rests("sky", settled=True)
+    viewpoint.rests("sky", settled=True, leeway=NONE)
     assert (viewpoint.stay().scene, viewpoint.masks()) == (Scene(), ())
     assert not viewpoint.masks_anything
+
+
+def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
+    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
+    viewpoint.rests("gate", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    (mask,) = masks = viewpoint.masks()
+    assert {(round(corner.x, 6), round(corner.y, 6)) for corner in mask} == {
+        (0.0, 0.0),
+        (0.0, 0.06),
+        (0.18, 0.24),
+        (0.22, 0.24),
+        (0.22, 0.0),
+    }
+    viewpoint.rests(None, settled=False, leeway=NONE)
+    viewpoint.rests("gate", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    # The same object: painters draw anew what is another.
+    assert viewpoint.masks() is masks
+    viewpoint.rests("road", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    assert viewpoint.masks() == ()
+
+
+def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
+    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
+    for preset in ("gate", "road"):
+        viewpoint.rests(preset, settled=True, leeway=None)
+        assert viewpoint.masks() is WHOLE
+    # Where there is nothing to hide, near is enough.
+    unmasked = Viewpoint({"road": ROAD})
+    unmasked.rests("road", settled=True, leeway=None)
+    assert (unmasked.stay().scene, unmasked.masks()) == (ROAD, ())
 
 
 def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
     viewpoint = Viewpoint({"road": ROAD, "gate": GATE})
     numbers = []
     for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
-        viewpoint.rests(preset, settled)
+        viewpoint.rests(preset, settled, NONE)
         numbers.append(viewpoint.stay().number)
     assert numbers == [1, 1, 2, 3]
 
@@ -102,7 +133,7 @@ def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
     watched = Watched()
     watched.see(0, 40, luma=5)
     assert watched.events == []
-    watched.viewpoint.rests("road", settled=True)
+    watched.viewpoint.rests("road", settled=True, leeway=NONE)
     watched.see(40, 80, luma=5)
     assert {event.kind for event in watched.events} & {"view_dark", "view_blocked"}
     assert watched.watches == [None, ROAD]
@@ -110,10 +141,10 @@ def test_on_the_way_nothing_is_judged_and_at_rest_it_is() -> None:
 
 def test_leaving_ends_what_is_open() -> None:
     watched = Watched()
-    watched.viewpoint.rests("road", settled=True)
+    watched.viewpoint.rests("road", settled=True, leeway=NONE)
     watched.see(0, 40, luma=5)
     assert [event.phase for event in watched.events] == ["begin"]
-    watched.viewpoint.rests(None, settled=False)
+    watched.viewpoint.rests(None, settled=False, leeway=NONE)
     watched.see(40, 42, luma=5)
     assert [event.phase for event in watched.events] == ["begin", "end"]
 
@@ -129,7 +160,7 @@ def test_a_picture_from_before_the_rest_is_not_judged() -> None:
         v=np.zeros((60, 80), np.uint8),
     )
     watched.frames.put(stale)
-    watched.viewpoint.rests("road", settled=True)
+    watched.viewpoint.rests("road", settled=True, leeway=NONE)
     watched.stage.run_once(threading.Event())
     assert watched.frames.take(0) is None
     watched.see(3, 6, luma=90)

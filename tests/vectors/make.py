@@ -1,14 +1,15 @@
-"""Test vectors for verifiers: one good export, and copies that were tampered with.
+"""Test vectors for verifiers: good exports, and copies of one that were tampered with.
 
     python -m tests.vectors.make FOLDER
 
-writes `good/`, `tampered/<name>/` and `vectors.json`, which says what the centre knows of the box
+writes `good/` and others that are good, `tampered/<name>/` and `vectors.json`, which says what the centre knows of the box
 (its key, a head of its chain) and what is wrong with each copy.
 """
 
 import json
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -29,14 +30,17 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
-    """`known_key` and `known_head` are what the centre knows of the box. `masked` is good too: its
-    clip is masked, and the files that are not stay in the box.
+    """`known_key` and `known_head` are what the centre knows of the box. Good too are `masked`, whose
+    clip is masked, and the files that are not stay in the box; `busy`, of a box that closed and
+    evicted footage of the span while it was exported; and `set_back`, over a clock that was set back.
     """
 
     known_key: str
     known_head: Head
     good: Vector
     masked: Vector
+    busy: Vector
+    set_back: Vector
     tampered: tuple[Vector, ...]
 
 
@@ -55,6 +59,9 @@ def make(folder: Path) -> Vectors:
     box.masks = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
     box.record("yard", 5, 6)
     box.export("yard", 15, 24, folder / "masked")
+    box.masks = ()
+    export_while_recording(box, folder / "busy")
+    export_over_a_clock_set_back(box, folder / "set_back")
     other = StreetBox(folder / "other", "casa-0002")
     other.record("north", 2, 10)
     other.export("north", 1, 6, folder / "of-another-box")
@@ -72,10 +79,37 @@ def make(folder: Path) -> Vectors:
         known_head=known_head,
         good=Vector(name="good", folder=good, problem=None),
         masked=Vector(name="masked", folder=folder / "masked", problem=None),
+        busy=Vector(name="busy", folder=folder / "busy", problem=None),
+        set_back=Vector(name="set_back", folder=folder / "set_back", problem=None),
         tampered=tuple(vectors),
     )
     (folder / "vectors.json").write_text(json.dumps(_told(made, folder), indent=1) + "\n")
     return made
+
+
+def export_while_recording(box: StreetBox, out: Path) -> None:
+    """While the first segment is copied another is closed, and the first one goes once it is here."""
+    begin_s = box.clock.now_ns / 1e9
+    box.record("quay", 6, 8)
+    copied = 0
+
+    def meanwhile(_done: int, _total: int) -> None:
+        nonlocal copied
+        copied += 1
+        if copied == 1:
+            box.record("quay", 7, 4)
+            box.evict("quay", 0)
+
+    box.export("quay", begin_s, begin_s + 60, out, meanwhile)
+
+
+def export_over_a_clock_set_back(box: StreetBox, out: Path) -> None:
+    """Two recordings one after the other; in UTC the second is before the first."""
+    begin_s = box.clock.now_ns / 1e9
+    box.record("bridge", 8, 8)
+    box.clock.set_by = timedelta(seconds=-30)
+    box.record("bridge", 9, 8)
+    box.export("bridge", begin_s - 30, begin_s + 30, out)
 
 
 def _told(made: Vectors, folder: Path) -> object:
@@ -84,7 +118,7 @@ def _told(made: Vectors, folder: Path) -> object:
         "known_head": {"seq": made.known_head.seq, "sha256": made.known_head.sha256},
         "vectors": [
             {"folder": one.folder.relative_to(folder).as_posix(), "problem": one.problem}
-            for one in (made.good, made.masked, *made.tampered)
+            for one in (made.good, made.masked, made.busy, made.set_back, *made.tampered)
         ],
     }
 
@@ -92,4 +126,4 @@ def _told(made: Vectors, folder: Path) -> object:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True)
-    print(f"{len(make(target).tampered)} tampered copies and one good export in {target}")  # noqa: T201
+    print(f"{len(make(target).tampered)} tampered copies and four good exports in {target}")  # noqa: T201

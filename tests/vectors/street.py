@@ -1,6 +1,7 @@
 """A small box that has recorded the rendered street: real camera, real files, real chain."""
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,16 +9,16 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from agent.clock import ClockTrust
 from agent.identity import Identity
-from agent.record import catalogue
 from agent.record.custody import Custody
-from agent.record.export import Exporter, Made
+from agent.record.export import Exporter, Made, listed
 from agent.record.export_pages import Wish
 from agent.record.keys import KeyRing
 from agent.record.masking import MASKS, keep
 from agent.record.part import Part
-from agent.record.receipts import Attested, Closed, Gap, Opened, Serviced, Started
+from agent.record.receipts import Attested, Closed, Evicted, Gap, Opened, Serviced, Started
+from agent.record.recovery import remove_segment
 from agent.record.seal import Sealer
-from agent.record.segment_name import SegmentName, rfc3339
+from agent.record.segment_name import SegmentName, parse_segment_name, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
@@ -29,19 +30,23 @@ SEGMENT_S = 4.0
 
 
 class StreetClock:
-    """Time goes with the street."""
+    """Time goes with the street. `set_by` is by how much UTC was set since the boot, and `synced`
+    whether it can be trusted.
+    """
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.set_by = timedelta()
+        self.synced = True
 
     def boottime_ns(self) -> int:
         return self.now_ns
 
     def utc(self, t_ns: int) -> datetime:
-        return BOOT_UTC + timedelta(microseconds=t_ns // 1000)
+        return BOOT_UTC + self.set_by + timedelta(microseconds=t_ns // 1000)
 
     def trust(self) -> ClockTrust:
-        return ClockTrust(synced=True, source="ntp", error_s=0.02)
+        return ClockTrust(synced=self.synced, source="ntp", error_s=0.02)
 
 
 class StreetBox:
@@ -88,15 +93,31 @@ class StreetBox:
         assert part is not None
         self._close(camera, part)
 
-    def export(self, camera: str, begin_s: float, end_s: float, out: Path) -> Made:
-        """The footage between two moments of the box's time."""
-        footage, custody = self.state / "footage", self.state / "custody"
+    def evict(self, camera: str, nth: int) -> None:
+        """The nth segment goes, as the box lets it: said, then done."""
+        folder = self.state / "footage" / camera
+        name = parse_segment_name(sorted(folder.glob("*.mp4"))[nth].name)
+        assert name is not None
+        self.say(Evicted(camera=camera, segments=(str(name),), why="age", oldest_time=None))
+        remove_segment(folder, name)
+
+    def export(
+        self,
+        camera: str,
+        begin_s: float,
+        end_s: float,
+        out: Path,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> Made:
+        """The footage between two moments of the box's time. What `progress` does, the box does
+        while the export is made.
+        """
+        footage = self.state / "footage"
         begin, end = self.at(begin_s), self.at(end_s)
         exporter = Exporter(
             box=self.box,
             public_key=self.public_key,
             custody=self.custody,
-            custody_folder=custody,
             clock=self.clock,
             key_for=lambda _kid: None,
             masks=self.state / MASKS,
@@ -109,10 +130,10 @@ class StreetBox:
             purpose="collision, case 2026/118",
             out=out,
         )
-        return exporter.export(wish, catalogue.find(footage, custody, [camera], begin, end))
+        return exporter.export(wish, listed(self.custody, footage, camera, begin, end), progress)
 
     def at(self, seconds: float) -> datetime:
-        return self.clock.utc(round(seconds * 1e9))
+        return BOOT_UTC + timedelta(seconds=seconds)
 
     def attest(self, camera: str) -> None:
         self.say(Attested(camera=camera, oldest_time=rfc3339(BOOT_UTC), segments=1, bytes=1))
@@ -132,7 +153,7 @@ class StreetBox:
             boot=BOOT[:8],
             begin_ms=t_ns // 1_000_000,
             utc=self.clock.utc(t_ns),
-            synced=True,
+            synced=self.clock.synced,
         )
 
     def _close(self, camera: str, part: Part) -> None:

@@ -6,6 +6,7 @@ what gives it away.
 """
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -358,6 +359,20 @@ def head_changed_in_the_manifest(bench: Workbench, _: Path) -> None:
     bench.rewrite_manifest(lambda manifest: manifest["head"].update(sha256="0" * 64))
 
 
+@called("exported")
+def head_set_back_to_before_a_segment_that_is_left_out(bench: Workbench, _: Path) -> None:
+    gone = bench.segments[1]
+    gone.unlink()
+    before = bench.lines()[0][89:-1]
+    head = {"seq": json.loads(before)["seq"], "sha256": hashlib.sha256(before).hexdigest()}
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["segments"].remove(gone.name)
+        manifest["head"] = head
+
+    bench.rewrite_manifest(change)
+
+
 @called("head")
 def head_that_is_to_come(bench: Workbench, _: Path) -> None:
     bench.rewrite_manifest(lambda manifest: manifest["head"].update(seq=9999))
@@ -655,6 +670,26 @@ def with_the_boxs_key_a_segment_changed(bench: Workbench, _: Path) -> None:
 
 
 @called("segment")
+def with_the_boxs_key_a_segment_that_was_evicted(bench: Workbench, _: Path) -> None:
+    evicted = {
+        "kind": "evicted",
+        "camera": "north",
+        "segments": [bench.segments[0].name],
+        "why": "age",
+        "oldest_time": None,
+    }
+    attested = bench.index("attested", -1)
+    bench.forge(bench.own, lambda receipts: receipts[attested].update(body=evicted))
+
+
+@called("head")
+def with_the_boxs_key_the_export_as_its_own_head(bench: Workbench, _: Path) -> None:
+    last = bench.lines()[-1][89:-1]
+    head = {"seq": json.loads(last)["seq"], "sha256": hashlib.sha256(last).hexdigest()}
+    export_anew(bench, lambda manifest: manifest.update(head=head))
+
+
+@called("segment")
 def with_the_boxs_key_segments_swapped(bench: Workbench, _: Path) -> None:
     swap(bench)
     export_anew(bench)
@@ -677,6 +712,15 @@ def with_the_boxs_key_a_clip_longer_than_its_segments(bench: Workbench, _: Path)
 def with_the_boxs_key_a_clip_of_another_hour(bench: Workbench, _: Path) -> None:
     shifted = "2026-11-25T00:00:00.000Z"
     export_anew(bench, lambda manifest: manifest["clip"].update(begin_time=shifted))
+
+
+@called("clip")
+def with_the_boxs_key_a_clip_from_one_segment_over_and_over(bench: Workbench, _: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        clip = manifest["clip"]
+        clip.update(segments=clip["segments"][:1] * 15, duration_ns=60_000_000_000)
+
+    export_anew(bench, change)
 
 
 @called("clip")

@@ -29,8 +29,8 @@ def page(vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_the_page_accepts_the_good_export_in_three_languages(
     vectors: Vectors, page: Verifier
 ) -> None:
-    assert page.check(vectors.masked.folder) is None
-    assert page.check(vectors.good.folder) is None
+    for good in (vectors.masked, vectors.busy, vectors.set_back, vectors.good):
+        assert page.check(good.folder) is None, good.name
     assert [page.speak(lang) for lang in ("fr", "ar", "en")] == ["ltr", "rtl", "ltr"]
     page.speak("ar")
     assert "لم يُغيَّر شيء." in page.said()
@@ -82,6 +82,24 @@ def test_both_say_that_a_forgery_agrees_with_itself_where_the_key_is_not_known(
     page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
     # A key that is pasted later counts at once.
     assert page.problem() == "key"
+
+
+@pytest.mark.slow
+def test_a_head_that_is_not_within_the_export_is_not_taken_for_one_that_was_checked(
+    vectors: Vectors, page: Verifier
+) -> None:
+    head = vectors.known_head
+    page.speak("en")
+    try:
+        page.know(vectors.known_key, f"9999:{head.sha256}")
+        assert page.check(vectors.good.folder) is None
+        for words in ("the chain\u2019s head was not checked", "not among the receipts"):
+            assert words in page.said()
+        assert "Nothing was changed." not in page.said()
+    finally:
+        page.know(vectors.known_key, f"{head.seq}:{head.sha256}")
+    assert page.problem() is None
+    assert "Nothing was changed." in page.said()
 
 
 @pytest.mark.slow

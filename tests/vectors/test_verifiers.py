@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from agent.record import receipts
 from agent.record.manifest import Problem
+from agent.record.receipts import Closed, Evicted, Exported, Opened, read_line
 from agent.record.verify import verify_export
 from tests.vectors import tampering
 from tests.vectors.make import Vectors
@@ -25,8 +27,9 @@ NAMES = [one.name for one in tampering.ALL]
 def test_every_way_of_tampering_leaves_another_export(vectors: Vectors) -> None:
     assert len(NAMES) == len(set(NAMES)) >= 50
     assert {one.problem for one in vectors.tampered} == set(get_args(Problem))
-    seen = {content(one.folder) for one in (vectors.good, vectors.masked, *vectors.tampered)}
-    assert len(seen) == len(vectors.tampered) + 2
+    good = (vectors.good, vectors.masked, vectors.busy, vectors.set_back)
+    seen = {content(one.folder) for one in (*good, *vectors.tampered)}
+    assert len(seen) == len(vectors.tampered) + len(good)
 
 
 def test_the_good_export_holds(vectors: Vectors) -> None:
@@ -47,6 +50,36 @@ def test_an_export_whose_files_stay_in_the_box_because_of_masks_holds(vectors: V
     assert list((vectors.masked.folder / "segments").iterdir()) == []
     assert verdict.manifest.clip is not None
     assert verdict.manifest.clip.masked
+
+
+def test_an_export_holds_though_the_box_went_on_while_it_was_made(vectors: Vectors) -> None:
+    verdict = verify_export(vectors.busy.folder, known_key=vectors.known_key)
+    assert verdict.ok, verdict.first_problem
+    assert verdict.manifest is not None
+    lines = (vectors.busy.folder / "receipts.chain").read_bytes().splitlines()
+    told = [read_line(line).receipt for line in lines]
+    since = [one.body for one in told if one.seq > verdict.manifest.head.seq]
+    assert [type(body) for body in since] == [Opened, Closed, Evicted, Exported]
+    assert isinstance(since[1], Closed)
+    assert since[1].segment not in verdict.manifest.segments
+    assert isinstance(since[2], Evicted)
+    assert set(since[2].segments) <= set(verdict.manifest.segments)
+
+
+def test_an_export_over_a_clock_that_was_set_back_holds_with_its_clip(vectors: Vectors) -> None:
+    verdict = verify_export(vectors.set_back.folder, known_key=vectors.known_key)
+    assert verdict.ok, verdict.first_problem
+    assert verdict.manifest is not None
+    assert len(verdict.manifest.segments) == 4
+    assert verdict.manifest.clip is not None
+    assert verdict.manifest.clip.duration_ns == 16_000_000_000
+
+
+def test_a_head_that_is_not_within_an_export_is_told_as_not_checked(vectors: Vectors) -> None:
+    head = vectors.known_head
+    for known, checked in ((None, None), (head, True), (replace(head, seq=9999), False)):
+        verdict = verify_export(vectors.good.folder, known_head=known)
+        assert (verdict.ok, verdict.head_checked) == (True, checked)
 
 
 @pytest.mark.parametrize("name", NAMES)

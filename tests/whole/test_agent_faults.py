@@ -121,3 +121,21 @@ def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
     desk.run_once(threading.Event())
     assert faults.active() == ()
     desk.close()
+
+
+def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    console = Lockout(tmp_path, clock, "boot-1")
+    for _ in range(FREE_TRIES):
+        console.count()
+    clock.now_ns = 20_000_000_000
+    faults = FaultBoard(clock.boottime_ns)
+    desk = ServiceDesk(tmp_path, {}, clock, "boot-2", faults)
+    desk.run_once(threading.Event())
+    (fault,) = faults.active()
+    assert fault.detail == "3 wrong answers in a row, 10 s to wait"
+    clock.pass_s(10)
+    desk.run_once(threading.Event())
+    assert faults.active() == ()
+    desk.close()

@@ -42,6 +42,7 @@ def test_what_is_good_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     ("file", "change", "said"),
     [
         ("vigie.toml", ("[box]", "[box"), "vigie.toml': not valid TOML"),
+        ("vigie.toml", ("[box]", f"a = {'[' * 5000}{']' * 5000}\n[box]"), "a nesting too large"),
         ("vigie.toml", ('"fake"', '"film"'), "camera[0].driver: camera driver 'film' is unknown"),
         ("vigie.toml", ("options = {}", "options = { fpz = 1 }"), "camera[0].options.fpz: unknown"),
         ("vigie.toml", ("options = {}", "options = { fps = 0 }"), "camera[0].options.fps = 0: exp"),
@@ -80,6 +81,7 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(
     ("file", "change", "said"),
     [
         ("vigie.toml", ('"scene.toml"', '"none.toml"'), "none.toml': No such file or directory"),
+        ("vigie.toml", ('"scene.toml"', r'"a\u0000b"'), r"/a\x00b': embedded null byte"),
         ("scene.toml", ("[0.9, 0.5]", "[0.9, 1.5]"), "line[0].to"),
         ("scene.toml", ("[0.9, 0.5]", "[0.1, 0.5]"), "allowed: a line that has a length"),
         ("scene.toml", ("name =", "colour = 1\nname ="), "line[0].colour: unknown key; allowed: "),

@@ -23,7 +23,7 @@ from agent.model import SelfTestStep
 from agent.record.custody import Custody
 from agent.record.receipts import Serviced
 from agent.service.bundle import MOST_BYTES, unpack
-from tests.whole.report.broker import Mosquitto
+from tests.whole.report.broker import Mosquitto, in_an_old_alphabet
 from tests.whole.report.conftest import CLOCK
 from tests.whole.rig import WAIT_S, Box
 
@@ -170,7 +170,17 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     subprocess.run(["sha256sum", "--quiet", "--check", "SHA256SUMS"], cwd=folder, check=True)
 
 
-@pytest.mark.parametrize("text", ["[box\n", "box = 1\n", '[box]\nid = "../x"\nstate = 3\n', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[box\n",
+        "box = 1\n",
+        '[box]\nid = "../x"\nstate = 3\n',
+        "",
+        f"a = {'9' * 5000}\n",
+        f"a{'.a' * 5000} = 1\n",
+    ],
+)
 def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle_all_the_same(
     tmp_path: Path, text: str
 ) -> None:
@@ -182,6 +192,20 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
     assert made.signed_by is None
     assert main(["bundle", "verify", str(made.path)]) == 0
     assert "vigie-bundle-unknown-" in made.path.name
+
+
+def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_path: Path) -> None:
+    config = written(tmp_path / "box")
+    file, _ = in_an_old_alphabet(tmp_path / "box")
+    broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
+    config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
+    made = support_bundle.make(
+        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
+    )
+    with made.path.open("rb") as opened:
+        told = json.loads(unpack(opened)["certificate.json"])
+    assert (told["subject"], told["issuer"]) == (None, None)
+    assert told["not_before"] < told["not_after"]
 
 
 def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """What lies on the disk in a span of time, found by names alone as by all that the names say."""
 
+import os
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,18 +23,30 @@ moments = st.integers(0, 40_000_000).map(lambda us: START + timedelta(microsecon
 on_the_millisecond = st.integers(0, 40_000).map(lambda ms: START + timedelta(milliseconds=ms))
 
 recordings = st.lists(
-    st.tuples(st.sampled_from(("0000000a", "0000000b")), on_the_millisecond, st.booleans()),
+    st.tuples(
+        st.sampled_from(("0000000a", "0000000b")),
+        on_the_millisecond,
+        st.booleans(),
+        st.integers(0, 20_000),
+    ),
     max_size=8,
 )
-"""The boot of each segment, its UTC, which may go back, and whether the clock was trusted."""
+"""The boot of each segment, its UTC, which may go back, whether the clock was trusted, and how many
+milliseconds it begins after the one before.
+"""
+
+Recorded = list[tuple[str, datetime, bool, int]]
 
 spans = st.tuples(*[st.none() | moments | on_the_millisecond] * 2)
 
 
-def names_of(recorded: list[tuple[str, datetime, bool]]) -> list[SegmentName]:
+def names_of(recorded: Recorded) -> list[SegmentName]:
+    begins_ms = accumulate(after_ms for _, _, _, after_ms in recorded)
     return [
-        SegmentName(counter=number, boot=boot, begin_ms=number, utc=utc, synced=synced)
-        for number, (boot, utc, synced) in enumerate(recorded, start=1)
+        SegmentName(counter=number, boot=boot, begin_ms=begin_ms, utc=utc, synced=synced)
+        for number, ((boot, utc, synced, _), begin_ms) in enumerate(
+            zip(recorded, begins_ms, strict=True), start=1
+        )
     ]
 
 
@@ -74,21 +88,29 @@ def touch(
     end: datetime | None,
 ) -> list[str]:
     """The same by the names' parts: what begins before the span's end, and ends after its begin as
-    its receipt says, or reaches up to the next one of its boot.
+    its receipt says, or else reaches up to the next one of its boot, by UTC or by the boot's own time.
     """
-    found = []
-    for name, after in zip_longest(names, names[1:]):
-        reaches = begin is None or after is None or after.boot != name.boot or after.utc > begin
-        length_s = lengths_s.get(str(name))
-        over = length_s is not None and name.utc + timedelta(seconds=length_s) <= (begin or START)
-        if reaches and not (begin and over) and (end is None or name.utc < end):
-            found.append(str(name))
-    return found
+    return [
+        str(name)
+        for name, after in zip_longest(names, names[1:])
+        if (end is None or name.utc < end)
+        and (begin is None or lasts_beyond(begin, name, after, lengths_s.get(str(name))))
+    ]
+
+
+def lasts_beyond(
+    begin: datetime, name: SegmentName, after: SegmentName | None, length_s: int | None
+) -> bool:
+    if length_s is not None:
+        return name.utc + timedelta(seconds=length_s) > begin
+    if after is None or after.boot != name.boot or after.utc > begin:
+        return True
+    return name.utc + timedelta(milliseconds=after.begin_ms - name.begin_ms) > begin
 
 
 @given(recordings, st.lists(st.integers(0, 20)), spans)
 def test_a_span_has_what_the_names_and_the_receipts_say(
-    recorded: list[tuple[str, datetime, bool]],
+    recorded: Recorded,
     lengths_s: list[int],
     span: tuple[datetime | None, datetime | None],
 ) -> None:
@@ -118,7 +140,7 @@ def test_a_span_has_what_the_names_and_the_receipts_say(
 
 
 def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) -> None:
-    (name,) = names_of([("0000000a", START, True)])
+    (name,) = names_of([("0000000a", START, True, 0)])
     camera = tmp_path / "footage" / "north"
     camera.mkdir(parents=True)
     (camera / (str(name) + PART)).write_bytes(b"12")
@@ -127,3 +149,54 @@ def test_the_file_that_is_written_is_found_and_has_no_end_yet(tmp_path: Path) ->
     assert entry.end is None
     assert entry.size_bytes == 2
     assert entry.path == camera / (str(name) + PART)
+
+
+def test_a_file_is_whole_from_its_receipt_on_though_it_has_no_name_yet(tmp_path: Path) -> None:
+    (name,) = names_of([("0000000a", START, True, 0)])
+    camera, custody = tmp_path / "footage" / "north", tmp_path / "custody"
+    camera.mkdir(parents=True)
+    custody.mkdir()
+    (camera / (str(name) + PART)).write_bytes(b"12")
+    (custody / "0000000001.chain").write_bytes(closed(name, 10, 1))
+    (entry,) = find(camera.parent, custody, ["north"], START, None)
+    assert not entry.writing
+    assert entry.end == START + timedelta(seconds=10)
+    (camera / (str(name) + PART)).rename(camera / str(name))
+    assert [path.exists() for path in entry.paths] == [False, True]
+
+
+def test_a_segment_that_outlasts_a_clock_that_is_set_back_is_found(tmp_path: Path) -> None:
+    recorded = [
+        ("0000000a", START + timedelta(seconds=begin_s), True, 10_000) for begin_s in (0, 10, 18)
+    ]
+    names = names_of(recorded)  # at the third the clock went back by two seconds
+    camera, custody = tmp_path / "footage" / "north", tmp_path / "custody"
+    camera.mkdir(parents=True)
+    custody.mkdir()
+    for name in names:
+        (camera / str(name)).write_bytes(b"12")
+    begin = START + timedelta(seconds=19)
+    for lines in (b"", b"".join(closed(name, 10, seq) for seq, name in enumerate(names, 1))):
+        (custody / "0000000001.chain").write_bytes(lines)
+        found = find(camera.parent, custody, ["north"], begin, None)
+        assert [entry.name for entry in found] == names[1:]
+
+
+def test_a_file_that_is_closed_while_the_folder_is_read_is_found_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = names_of([("0000000a", START, True, 0)])
+    camera = tmp_path / "footage" / "north"
+    camera.mkdir(parents=True)
+    part = camera / (str(name) + PART)
+    part.write_bytes(b"12")
+    listdir = os.listdir
+
+    def closed_meanwhile(folder: int) -> list[str]:
+        files = listdir(folder)
+        part.rename(camera / str(name))
+        return files
+
+    monkeypatch.setattr(os, "listdir", closed_meanwhile)
+    (entry,) = find(camera.parent, tmp_path / "custody", ["north"], START, None)
+    assert (entry.path, entry.size_bytes) == (camera / str(name), 2)

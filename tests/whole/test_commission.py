@@ -259,6 +259,28 @@ def test_a_technician_at_a_terminal_is_shown_the_picture_and_asked_for_each_part
     assert ("clock", None, True) in parts
 
 
+def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: Agent) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "commission", "--config", "vigie.toml", "--by", "omar"],
+        cwd=agent.folder,
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as command:
+        os.close(theirs)
+        os.write(ours, b"y\n\x04")
+        _, said = command.communicate(timeout=WAIT_S)
+        os.close(ours)
+    assert command.returncode == 2
+    assert said.decode() == (
+        "vigie: commission: no answer to focus of north, and no record was written; "
+        "allowed: y, or n and why, to each\n"
+    )
+    with pytest.raises(certificate.BadRecord, match="never commissioned"):
+        certificate.newest(agent.folder)
+
+
 def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
     agent: Agent, tmp_path: Path
 ) -> None:

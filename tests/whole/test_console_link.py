@@ -1,16 +1,24 @@
 """What `net` and `mqtt ping` say of a real broker, with the certificates of docs/centre.md."""
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.clock import SystemClock
 from agent.config.configuration import BrokerConfig
 from agent.console import network, ping
 from agent.service.box import Verdict
-from tests.whole.report.broker import Certificates, Mosquitto, block, free_port
+from tests.whole.report.broker import (
+    Certificates,
+    Mosquitto,
+    block,
+    free_port,
+    in_an_old_alphabet,
+)
 
 CLOCK = SystemClock()
 BOX = "pole-17"
@@ -45,8 +53,6 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    import signal  # noqa: PLC0415
-
     one = Secured(tmp_path_factory.mktemp("secured"))
     yield one
     one.broker.end(signal.SIGKILL)
@@ -72,6 +78,14 @@ def test_a_good_link_passes_each_step(secured: Secured) -> None:
 
 def test_a_port_where_nobody_listens_is_told(secured: Secured) -> None:
     config = secured.config(port=free_port())
+    assert said(list(network.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said(pinged(config)) == [(False, "NET-01")]
+
+
+@pytest.mark.parametrize("host", ["broker..example", ".example", f"{'x' * 64}.example"])
+def test_a_name_that_no_machine_can_have_is_told(host: str) -> None:
+    config = BrokerConfig(url=f"mqtt://{host}")
+    assert said([network.names(config)]) == [(False, "NET-01")]
     assert said(list(network.reach_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
@@ -110,6 +124,72 @@ def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
     assert (own.good, own.code) == (good, code)
     assert words in own.said
     assert ca.what.startswith("broker.ca of ")
+
+
+@pytest.fixture(scope="module")
+def authorities(secured: Secured) -> Certificates:
+    """Certificates of authorities that end, or begin, on other days than today."""
+    certificates = secured.certificates
+    for name, days in (
+        ("ended", (-900, -1)),
+        ("ending", (-900, 9)),
+        ("early", (9, 900)),
+        ("next", (-9, 900)),
+    ):
+        certificates.issue(name, subject=f"CN={name} authority", days=days)
+    return certificates
+
+
+def judged_authority(secured: Secured, *names: str) -> Verdict:
+    """What `net` says of a `broker.ca` that holds these."""
+    file = secured.certificates.folder / "several.crt"
+    held = [Path(secured.certificates.path(f"{name}.crt")).read_bytes() for name in names]
+    file.write_bytes(b"".join(held))
+    config = msgspec.structs.replace(secured.config(), ca=str(file))
+    _, ca = network.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+    return ca
+
+
+@pytest.mark.usefixtures("authorities")
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("next", None, "good until"),
+        ("ending", "NET-05", "good until"),
+        ("ended", "NET-02", "expired on"),
+        ("early", "NET-02", "not good before"),
+    ],
+)
+def test_an_authority_is_judged_by_its_dates_and_the_box_refuses_the_broker_then(
+    secured: Secured, name: str, code: str | None, words: str
+) -> None:
+    verdict = judged_authority(secured, name)
+    assert (verdict.good, verdict.code) == (code is None, code)
+    assert words in verdict.said
+
+
+@pytest.mark.usefixtures("authorities")
+@pytest.mark.parametrize("names", [("ended", "next"), ("next", "ended"), ("ending", "next")])
+def test_an_authority_may_end_once_the_next_one_stands_beside_it_in_the_file(
+    secured: Secured, names: tuple[str, ...]
+) -> None:
+    verdict = judged_authority(secured, *names)
+    assert (verdict.good, verdict.what) == (True, "broker.ca of next authority")
+
+
+def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path) -> None:
+    file, key = in_an_old_alphabet(tmp_path)
+    listens = f"listener 8883\nallow_anonymous true\ncertfile {file}\nkeyfile {key}\n"
+    broker = Mosquitto(tmp_path, listens)
+    try:
+        config = BrokerConfig(url=f"mqtts://localhost:{broker.port}", ca=str(file))
+        reached = list(network.reach_broker(config, CLOCK))
+        own, ca = network.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+    finally:
+        broker.end(signal.SIGKILL)
+    assert said(reached) == [(True, None)] * 3
+    assert reached[-1].what == "certificate of nobody"
+    assert (own.good, ca.good, ca.what) == (None, True, "broker.ca of nobody")
 
 
 def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:

@@ -16,7 +16,17 @@ from agent.identity import KEY_FILE, Identity
 from agent.record import custody as custody_module
 from agent.record.chain import check
 from agent.record.custody import Custody
-from agent.record.receipts import Body, Exported, Opened, Receipt, SetAside, read_line
+from agent.record.receipts import (
+    BadReceipt,
+    Body,
+    Exported,
+    Opened,
+    Receipt,
+    Serviced,
+    SetAside,
+    Viewed,
+    read_line,
+)
 from tests.conftest import HeldClock
 
 BOX = "pole-17"
@@ -272,3 +282,21 @@ def test_a_file_s_name_that_is_no_text_has_a_receipt_too(box: Box) -> None:
     name = b"\xff.mp4".decode("utf-8", "surrogateescape")
     box.open().append(SetAside(camera="north", name=name), 0)
     assert box.bodies() == [SetAside(camera="north", name=r"\udcff.mp4")]
+
+
+def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box: Box) -> None:
+    time = "2026-11-25T00:00:05Z"  # without the milliseconds that a receipt's times have
+    unreadable: list[Body] = [
+        Viewed(camera="north", begin_time=time, end_time=time, by="A", purpose="B"),
+        Serviced(by="\udcff", what="status"),
+    ]
+    custody = box.open()
+    fill(custody, 2)
+    for body in unreadable:
+        with pytest.raises(BadReceipt):
+            custody.append(body, 0)
+        custody.note(body, 0)
+    custody.note(opened(3), 0)
+    assert box.open().head() == custody.head()
+    fill(box.open(), 1, first=4)
+    assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]

@@ -1,5 +1,6 @@
 """A new certificate at the console: the request fits a real authority, and only what fits comes in."""
 
+import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -150,6 +151,53 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
             enrol.install(pem, NOW, clock_synced=True)
         assert (tmp_path / "box.pem").read_text() == "old certificate"
         assert not (tmp_path / "box.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "holds no certificate"), (b"junk", "holds no certificate"), (None, "No such file")],
+)
+def test_a_broken_broker_ca_is_named_and_changes_nothing(
+    tmp_path: Path, authority: Authority, content: bytes | None, why: str
+) -> None:
+    enrol = enrolment(tmp_path)
+    signed = authority.sign(enrol.request())
+    authority.file.unlink()
+    if content is not None:
+        authority.file.write_bytes(content)
+    with pytest.raises(CannotDo, match=why) as caught:
+        enrol.install(signed, NOW, clock_synced=True)
+    assert f"broker.ca = {str(authority.file)!r}: " in str(caught.value)
+    assert not (tmp_path / "box.key").exists()
+
+
+def test_a_certificate_that_cannot_be_read_through_is_refused(
+    tmp_path: Path, authority: Authority
+) -> None:
+    enrol = enrolment(tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(authority.sign(enrol.request()))
+    name, curve = b"\x0c\x09casa-0001", bytes.fromhex("06082a8648ce3d030107")
+    for broken in (
+        der.replace(name, b"\x14\x09casa-\xe9001"),
+        der.replace(curve, bytes.fromhex("06082a8648ce3d030163")),
+    ):
+        assert broken != der
+        with pytest.raises(CannotDo, match="its key or its name cannot be read"):
+            enrol.install(ssl.DER_cert_to_PEM_cert(broken), NOW, clock_synced=True)
+
+
+def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority: Authority) -> None:
+    enrol = enrolment(tmp_path)
+    signed = authority.sign(enrol.request())
+    locked = authority.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"somebody's"),
+    )
+    for content in (b"junk", locked):
+        (tmp_path / "state" / "enrol" / "request.key").write_bytes(content)
+        with pytest.raises(CannotDo, match="damaged: begin with enrol request"):
+            enrol.install(signed, NOW, clock_synced=True)
 
 
 def test_without_a_clock_the_dates_are_not_judged(tmp_path: Path, authority: Authority) -> None:

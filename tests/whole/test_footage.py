@@ -24,7 +24,10 @@ PAGE = (ROOT / "docs" / "footage.md").read_text(encoding="utf-8")
 SPAN = ["--camera", "north", "--from", "2026-11-25T01:00:05Z", "--to", "2026-11-25T01:00:11Z"]
 WHO = ["--by", "Y. Alaoui", "--purpose", "case 2026/118"]
 EXPORT = ["export", "--state", "state", *SPAN, *WHO, "--out", "out"]
-HOLD = ["hold", "--state", "state", *SPAN, "--by", "Y. Alaoui", "--reason", "case"]
+REASON = "case [/118]"
+"""A word in brackets, which a table could take for markup."""
+
+HOLD = ["hold", "--state", "state", *SPAN, "--by", "Y. Alaoui", "--reason", REASON]
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +140,31 @@ def test_the_key_and_the_head_that_the_centre_knows_are_asked_for(capsys: Said) 
     assert "BROKEN: head" in capsys.readouterr().out
 
 
+def test_an_export_into_the_folder_in_which_we_are(
+    here: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = here / "empty"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    words = ["../state" if word == "state" else word for word in EXPORT[:-1]]
+    assert footage(*words, ".") == 0
+    assert f"vigie footage verify {out}, or" in capsys.readouterr().out
+    assert footage("verify", str(out)) == 0
+    assert sorted(path.name for path in here.iterdir()) == ["empty", "state"]
+
+
 @pytest.mark.usefixtures("here")
 def test_the_segment_that_is_still_written_is_left_out_and_said_so(capsys: Said) -> None:
     last = max(Path("state/footage/north").glob("*.mp4"))
-    last.rename(f"{last}.part")
+    last = last.with_name(last.name.replace("0000000004", "0000000005"))
+    Path(f"{last}.part").write_bytes(b"the begin of a file")
     assert footage("list", "--state", "state") == 0
     assert " now " in capsys.readouterr().out
     words = [word.replace("01:00:11Z", "01:01:00Z") for word in EXPORT]
     assert footage(*words) == 0
     assert f"left out: {last.name}: still written to" in capsys.readouterr().out
     words = ["export", "--state", "state", "--camera", "north", *WHO, "--out", "late"]
-    late = ["--from", "2026-11-25T01:00:13Z", "--to", "2026-11-25T01:01:00Z"]
+    late = ["--from", "2026-11-25T01:00:14Z", "--to", "2026-11-25T01:01:00Z"]
     assert footage(*words, *late) == 1
     assert "still written to" in capsys.readouterr().err
 
@@ -212,6 +229,12 @@ def test_what_is_held_is_listed_until_it_is_released(capsys: Said) -> None:
     (hold,) = told(capsys)
     assert footage("holds", "--state", "state", "--json") == 0
     assert told(capsys) == [hold]
+    assert footage("holds", "--state", "state") == 0
+    assert REASON in capsys.readouterr().out
+    (kept,) = Path("state/holds").iterdir()
+    kept.write_text(json.dumps({**json.loads(kept.read_bytes()), "owner": "A\x1b[8m"}))
+    assert footage("holds", "--state", "state") == 0
+    assert r"A\x1b[8m" in capsys.readouterr().out
     release = ["release", str(hold["id"]), "--state", "state", "--by", "me", "--reason", "over"]
     assert footage(*release) == 0
     assert footage(*release) == 2

@@ -144,6 +144,32 @@ def test_a_technician_moves_the_head_and_looks_all_around(
     assert "Traceback" not in box.log
 
 
+def test_a_preset_that_masks_were_drawn_at_keeps_its_place(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = box.folder / "vigie.toml"
+    scene = 'detect = { scenes = { gate = "gate.scene.toml" } }\n[[head]]'
+    config.write_text(config.read_text().replace("[[head]]", scene, 1))
+    window = "[[mask]]\npolygon = [[0.2, 0.2], [0.4, 0.2], [0.4, 0.4]]\n"
+    (box.folder / "gate.scene.toml").write_text(window)
+    box.start()
+    here = Technician(box, capsys)
+    wait_until(lambda: here.head()["settled"])
+    here.asks("preset", "set", "gate")
+    wait_until(lambda: here.head()["preset"] == "gate")
+    here.asks("goto", "30", "5")
+    wait_until(lambda: here.head()["place"] == place(30, 5) and here.head()["settled"])
+    for word in ("set", "delete"):
+        said = here.is_told("preset", word, "gate")
+        assert "forbidden" in said
+        assert "gate.scene.toml' was drawn at preset 'gate'" in said
+        assert len(said.splitlines()) == 1
+    here.asks("preset", "set", "yard")
+    here.asks("goto", "gate")
+    wait_until(lambda: here.head()["preset"] == "gate")
+    assert box.end(signal.SIGTERM) == 0
+
+
 def test_the_birth_the_health_and_the_declaration_tell_of_what_is_fitted(
     box: Box, centre: Centre
 ) -> None:
@@ -177,13 +203,13 @@ def test_the_guard_goes_with_an_agent_that_stops_and_acts_for_one_that_dies(box:
     guard = guard_of(box)
     assert box.end(signal.SIGTERM) == 0
     wait_until(lambda: has_gone(guard))
-    assert "guard: the agent has died" not in box.log
+    assert "guard: the agent is gone" not in box.log
     box.start()
     wait_until(lambda: guard_of(box))
     guard = guard_of(box)
     box.end(signal.SIGKILL)
     wait_until(lambda: has_gone(guard))
-    assert "guard: the agent has died without a goodbye" in box.log
+    assert "guard: the agent is gone without a goodbye" in box.log
     assert "guard: head mast: stopped" in box.log
     assert "guard: pin siren: inactive" in box.log
 

@@ -1,5 +1,6 @@
 """Holds as files: other processes, other runs, damaged files, and a disk that takes none."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -355,3 +356,33 @@ def test_only_a_hold_that_is_there_can_be_released(
 ) -> None:
     with pytest.raises(BadInput, match="no such hold"):
         holds_of(tmp_path, clock).release(hold_id, by="Amina", reason="over")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2026-11-25T00:00:01Z", "2026-11-25T00:00:01.000Z"),
+        ("2026-11-25T01:00:01.5+01:00", "2026-11-25T00:00:01.500Z"),
+        ("2026-11-25T00:00:01.000400Z", "2026-11-25T00:00:01.000Z"),
+    ],
+)
+def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
+    clock: HeldClock, tmp_path: Path, written: str, told: str
+) -> None:
+    kept = Kept(tmp_path, clock)
+    path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
+    hold = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**hold, "begin_time": written, "noted": False}))
+    kept.keeper.turn()
+    (held,) = (body for body in kept.chain if isinstance(body, Held))
+    assert held.begin_time == told
+    kept.write(250)
+    assert 0 in kept.left()
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "2026-11-25T00:00:01", "noon"])
+def test_a_hold_of_no_moment_is_set_aside(clock: HeldClock, tmp_path: Path, time: str) -> None:
+    path = tmp_path / "holds" / f"{manual(holds_of(tmp_path, clock))}.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "begin_time": time}))
+    assert holds_of(tmp_path, clock).active() == ()
+    assert (tmp_path / "holds" / SET_ASIDE / path.name).exists()

@@ -150,6 +150,23 @@ GOOD = ["{clip}", "--scene", "{scene}", "--events", "{folder}/e.jsonl"]
         ({"+": "--tracks {folder}"}, 2, "Is a directory"),
         ({"+": "--annotate {clip}"}, 2, "is what is read from"),
         ({"+": "--annotate {folder}/none/a.mp4"}, 2, "none/a.mp4': No such file"),
+        (
+            {"+": "--tracks {folder}/e.jsonl"},
+            2,
+            "--tracks '{folder}/e.jsonl': is written by --events; allowed: another file",
+        ),
+        ({"+": "--tracks {folder}/x/../e.jsonl"}, 2, "is written by --events"),
+        ({"+": "--annotate {folder}/e.jsonl"}, 2, "is written by --events"),
+        ({"+": "--tracks {folder}/a --annotate {folder}/a"}, 2, "is written by --tracks"),
+        ({"{folder}/e.jsonl": "{folder}/hard.mp4"}, 2, "is what is read from"),
+        ({"{folder}/e.jsonl": "/dev/full"}, 2, "output '/dev/full': No space left on device"),
+        ({"+": "--tracks /dev/full"}, 2, "output '/dev/full': No space left on device"),
+        # What goes to /dev/null is kept nowhere, and written over by nobody.
+        (
+            {"{folder}/e.jsonl": "/dev/null", "+": "--tracks /dev/null --annotate /dev/full"},
+            2,
+            "annotated film '/dev/full': No space left on device",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -163,6 +180,7 @@ def test_what_is_wrong_is_one_line(
     film = clip.read_bytes()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "hard.mp4").hardlink_to(clip)
     (tmp_path / "bad.toml").write_text(SCENE.read_text().replace('"carriageway"', '"road"'))
     names = {"{clip}": str(clip), "{scene}": str(SCENE), "{folder}": str(tmp_path)}
 

@@ -103,7 +103,8 @@ class StoreModel(RuleBasedStateMachine):
         def statvfs(path: Path) -> object:
             real(path)
             used = self.strangers_bytes + sum(each.size_bytes for each in self.on_disk())
-            return mock.Mock(f_blocks=DISK_BYTES, f_frsize=1, f_bavail=max(0, DISK_BYTES - used))
+            free = max(0, DISK_BYTES - used)
+            return mock.Mock(f_blocks=DISK_BYTES, f_frsize=1, f_bavail=free, f_files=0)
 
         self.patched = mock.patch("agent.record.keeper.os.statvfs", statvfs)
         self.patched.start()

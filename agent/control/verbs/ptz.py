@@ -2,7 +2,8 @@
 
 What moves a head may be repeated after a crash: it is bounded by its lease, its expiry and its
 longest duration, and who asks for it looks on. A stop is done before all that waits, and takes away
-what came before it: a move that was on its way when it came is not made, or ended at once.
+what came before it: what moves the head, or lets it be moved, is not done, or ended at once where
+it was on its way when the stop came.
 """
 
 import threading
@@ -47,6 +48,7 @@ VERB = "ptz"
 
 Args: TypeAlias = ptz_words.Args
 Result: TypeAlias = PtzResult
+_Moving: TypeAlias = Take | Move | Goto | RecallPreset | TourStart | Sweep | Follow
 
 
 class Sweeper(Protocol):
@@ -65,8 +67,8 @@ class Sweeper(Protocol):
         """
         ...
 
-    def cancel(self, why: str) -> None:
-        """End the one that is under way, if one is."""
+    def cancel(self, why: str, *, but: Asker | None = None) -> None:
+        """End the one that is under way, if one is and it is not one of `but`'s."""
         ...
 
     def offer(self, frame: Frame) -> None:
@@ -85,11 +87,13 @@ class Mounted(msgspec.Struct, frozen=True, kw_only=True):
     sweep: Sweeper | None = None
     tracker: Tracker | None = None
 
-    def leave_off(self, why: str) -> None:
-        """End what a person has begun and what goes on by itself, but for the tour."""
+    def leave_off(self, why: str, *, but: Asker | None = None) -> None:
+        """End what a person has begun and what goes on by itself, but for the tour, and for what
+        `but` has begun himself.
+        """
         if self.sweep is not None:
-            self.sweep.cancel(why)
-        if self.tracker is not None:
+            self.sweep.cancel(why, but=but)
+        if self.tracker is not None and (but is None or self.tracker.begun_by != but):
             self.tracker.release()
 
 
@@ -136,72 +140,89 @@ class PtzVerb:
                 return PtzResult(heads=(self._told(mounted),))
             case Stop():
                 self._stop(mounted, order)
-            case Take():
-                return self._with(mounted.head.take(order.asker, args.lease_s))
             case Release():
-                mounted.head.release(args.token)
+                mounted.head.release(order.asker, args.token)
             case Presets():
                 return PtzResult(presets=mounted.head.presets())
             case PresetDelete():
                 mounted.head.preset_delete(args.preset)
-            case TourStart() | TourStop():
-                _tour(mounted, args)
+            case TourStop():
+                _tours(mounted, args).stop()
+                mounted.head.wake.set()
             case FollowStop():
                 _tracker(mounted, args).release()
                 mounted.head.wake.set()
             case _:
-                return self._moved(mounted, args, order, course)
+                return self._needs_head(mounted, args, order, course)
         return PtzResult()
 
-    def _moved(
+    def _needs_head(
         self,
         mounted: Mounted,
-        args: Move | Goto | RecallPreset | PresetSet | Sweep | Follow | Switch,
+        args: _Moving | PresetSet | Switch,
         order: Order,
         course: Course,
     ) -> PtzResult | Later:
-        """What needs the head, and takes it."""
         head, asker = mounted.head, order.asker
         match args:
             case PresetSet():
                 head.preset_set(args.preset, asker, args.token)
             case Switch():
                 head.switch(args.aux, args.on, asker, args.token)
+            case _:
+                self._refuse_overtaken(head.name, order)
+                try:
+                    return self._moved(mounted, args, order, course)
+                finally:
+                    if self._is_overtaken(head.name, order):
+                        self._halt(mounted, order)
+        return self._with(head.state().lease)
+
+    def _moved(
+        self, mounted: Mounted, args: _Moving, order: Order, course: Course
+    ) -> PtzResult | Later:
+        """What moves the head, or lets it be moved: nothing of it may outlive a stop."""
+        head, asker = mounted.head, order.asker
+        match args:
+            case Take():
+                lease = head.take(asker, args.lease_s)
+                mounted.leave_off(f"{asker.id!r} has taken the head", but=asker)
+            case TourStart():
+                _tours(mounted, args).start(args.tour)
+                head.resume()
+                return PtzResult()
             case Sweep():
                 return self._sweep(mounted, args, order, course)
             case Follow():
                 return self._follow(mounted, args, order)
             case _:
-                self._refuse_overtaken(head.name, order)
+                # Who may not move it ends nothing; who may has it to himself before he does.
+                head.check(asker, args.token)
                 mounted.leave_off(f"{asker.id!r} moves the head")
                 lease = head.wish(args, asker, args.token)
-                if self._is_overtaken(head.name, order):
-                    head.stop(asker)
-                return self._with(lease)
-        return self._with(head.state().lease)
+        return self._with(lease)
 
-    def _sweep(self, mounted: Mounted, args: Sweep, order: Order, course: Course) -> Later:
+    @staticmethod
+    def _sweep(mounted: Mounted, args: Sweep, order: Order, course: Course) -> Later:
         if mounted.sweep is None:
             raise Refused("unsupported", f"head {args.head!r} has no camera, or no field of view")
-        self._refuse_overtaken(args.head, order)
 
         def finish(work: Callable[[], Panorama]) -> None:
             course.finish(lambda: PtzResult(panorama=work()))
 
         within_s = mounted.sweep.begin(order.asker, args.token, course.progress, finish)
-        if self._is_overtaken(args.head, order):
-            self._halt(mounted, order)
+        if mounted.tracker is not None:
+            mounted.tracker.release()
         return Later(within_s=within_s)
 
     def _follow(self, mounted: Mounted, args: Follow, order: Order) -> PtzResult:
         """Tracking is weaker than who asks, so he has to let go of the head for it."""
-        tracker, head = _tracker(mounted, args), mounted.head
-        self._refuse_overtaken(head.name, order)
-        lease = head.take(order.asker, token=args.token)
-        tracker.follow(args.track)
-        head.release(lease.token)
-        if self._is_overtaken(head.name, order):
-            self._halt(mounted, order)
+        tracker, head, asker = _tracker(mounted, args), mounted.head, order.asker
+        lease = head.take(asker, token=args.token)
+        tracker.follow(args.track, asker)
+        if mounted.sweep is not None:
+            mounted.sweep.cancel(f"{asker.id!r} has somebody followed")
+        head.release(asker, lease.token)
         return self._with(head.state().lease)
 
     def _stop(self, mounted: Mounted, order: Order) -> None:
@@ -285,12 +306,7 @@ def _tracker(mounted: Mounted, args: Follow | FollowStop) -> Tracker:
     return mounted.tracker
 
 
-def _tour(mounted: Mounted, args: TourStart | TourStop) -> None:
+def _tours(mounted: Mounted, args: TourStart | TourStop) -> Tours:
     if mounted.tours is None or not mounted.tours.names:
         raise Refused("unsupported", f"head {args.head!r} has no tours")
-    if isinstance(args, TourStart):
-        mounted.tours.start(args.tour)
-        mounted.head.resume()
-    else:
-        mounted.tours.stop()
-        mounted.head.wake.set()
+    return mounted.tours

@@ -91,6 +91,36 @@ class Mosquitto:
         process.stderr.close()
 
 
+T61 = """
+[req]
+string_mask = nombstr
+distinguished_name = name
+x509_extensions = extensions
+[name]
+[extensions]
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign,digitalSignature
+subjectAltName = DNS:localhost
+"""
+
+
+def in_an_old_alphabet(folder: Path) -> tuple[Path, Path]:
+    """A certificate of localhost, signed by itself, and its key. The accent in its name makes that T.61,
+    as OpenSSL wrote it for many years.
+    """
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl: apt-get install openssl")
+    (folder / "t61.cnf").write_text(T61)
+    kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -utf8 -config t61.cnf"
+    words = "-subj /CN=Salé -days 90 -keyout t61.key -out t61.crt"
+    subprocess.run(
+        ["openssl", *kind.split(), *words.split()], cwd=folder, check=True, capture_output=True
+    )
+    return folder / "t61.crt", folder / "t61.key"
+
+
 class Certificates:
     """Made with the commands of docs/centre.md, in a folder."""
 

@@ -166,7 +166,7 @@ def test_the_socket_does_not_wait_to_fill_packets_and_gives_up_on_silence(
     stream = client.link._client.socket()
     assert isinstance(stream, socket.socket)
     assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
     client.link.close()
 
 

@@ -1,0 +1,49 @@
+"""`[console]` and `[[console.technician]]`: who may log in at the box. Pure."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.errors import BadInput
+
+TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)")]
+"""Who logs in at the console, as it stands in receipts."""
+
+
+class Technician(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[console.technician]]`: whose token opens the console. `public_key` is the base64 of an
+    Ed25519 public key's 32 bytes.
+    """
+
+    id: TechnicianName
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$(?!\n)")]
+
+
+class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[console]`: who may log in at the box. Without the secret's file and without technicians
+    nobody can.
+    """
+
+    secret_file: Annotated[str, msgspec.Meta(min_length=1)] = "console.secret"  # noqa: S105 - a file
+    technician: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=64)] = ()
+    idle_logout_s: Annotated[float, msgspec.Meta(ge=30, le=3600)] = 600.0
+    language: Literal["en", "fr", "ar"] = "en"
+
+
+def check(console: ConsoleConfig, where: str) -> None:
+    """Raise BadInput where two technicians have one id: receipts name a person by it. `where` begins
+    the message.
+    """
+    ids = [technician.id for technician in console.technician]
+    for index, name in enumerate(ids):
+        if name in ids[:index]:
+            raise BadInput(
+                f"{where}: console.technician[{index}].id = {name!r}: used by console.technician"
+                f"[{ids.index(name)}] already; allowed: an id of its own for each technician"
+            )
+
+
+def anchored(console: ConsoleConfig, folder: Path) -> ConsoleConfig:
+    """`[console]` with its path made to begin at `folder`."""
+    return msgspec.structs.replace(console, secret_file=str(folder / console.secret_file))

@@ -1,0 +1,136 @@
+"""A head that takes its time to say where it is, and has moved on meanwhile."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from drivers.contracts import Velocity
+from drivers.simulated.motion import HeadMotion
+from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pty_head import Side
+from drivers.simulated.visca_side import ViscaSide
+from tests.conftest import HeldClock
+from tests.contracts.heads import QUERIED, VISCA, VISCA_BUILD, LineBench, SimulatedRig
+from tests.contracts.onvif_bench import OnvifBench
+
+
+class LateSide:
+    """It hears late by `late_s`, and what it says takes as long again. Of three questions, as a Pelco
+    head is asked, each takes so long.
+    """
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self.late_s = 0.0
+        self.clock: HeldClock | None = None
+
+    @property
+    def owes(self) -> bool:
+        return self._side.owes
+
+    def exchange(self, data: bytes, t_ns: int) -> bytes:
+        if self.clock is None or not data:
+            return self._side.exchange(data, t_ns)
+        self.clock.pass_s(self.late_s)
+        answer = self._side.exchange(data, self.clock.now_ns)
+        self.clock.pass_s(self.late_s)
+        return answer
+
+
+Late = Callable[[float], None]
+
+
+@contextmanager
+def on_line(
+    driver: str, side: Callable[[HeadMotion], Side], options: dict[str, object], folder: Path
+) -> Iterator[tuple[SimulatedRig, Late]]:
+    sides: list[LateSide] = []
+
+    def made(body: HeadMotion) -> LateSide:
+        sides.append(LateSide(side(body)))
+        return sides[0]
+
+    with LineBench(driver, made, options).set_up(folder) as rig:
+        sides[0].clock = rig.clock
+
+        def late(seconds: float) -> None:
+            rig.settle()
+            sides[0].late_s = seconds
+
+        yield rig, late
+
+
+@contextmanager
+def pelco(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
+    with on_line("pelco_d", lambda body: PelcoSide(body, "D"), QUERIED, folder) as made:
+        yield made
+
+
+@contextmanager
+def visca(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
+    with on_line("visca", lambda body: ViscaSide([body], VISCA_BUILD), VISCA, folder) as made:
+        yield made
+
+
+@contextmanager
+def onvif(folder: Path) -> Iterator[tuple[SimulatedRig, Late]]:
+    with OnvifBench().set_up(folder) as rig:
+
+        def late(seconds: float) -> None:
+            rig.side.late_s = seconds
+
+        yield rig, late
+
+
+HEADS = {"pelco": pelco, "visca": visca, "onvif": onvif}
+
+
+@pytest.fixture(params=HEADS)
+def late_head(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[SimulatedRig, Late]]:
+    with HEADS[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.05, 0.1])
+@pytest.mark.parametrize("speed", [6.0, -40.0])
+def test_it_was_within_its_error_when_it_says_that_it_was_there(
+    late_head: tuple[SimulatedRig, Late], speed: float, late_s: float
+) -> None:
+    rig, late = late_head
+    rig.head.move(Velocity(pan_deg_s=speed))
+    rig.pass_s(2)
+    late(late_s)
+    asked_ns, before, deg_s = rig.clock.now_ns, rig.state().pan_deg, rig.state().pan_deg_s
+    here = rig.head.position()
+    late(0.0)
+    assert here.moving
+    was_deg = before + deg_s * (here.t_ns - asked_ns) / 1e9
+    assert abs(here.pose.pan_deg - was_deg) <= here.error_deg + 1e-6
+    if late_s == 0:
+        assert here.error_deg < 1
+    rig.head.stop()
+    rig.pass_s(2)
+    late(late_s)
+    for _ in range(3):
+        rig.head.position()
+        rig.pass_s(0.2)
+    here = rig.head.position()
+    late(0.0)
+    assert not here.moving
+    assert here.error_deg < 1
+
+
+@pytest.mark.parametrize("make", [pelco, onvif])
+def test_a_slow_move_makes_it_no_more_uncertain_than_it_is(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    with make(tmp_path) as (rig, late):  # type: ignore[attr-defined]
+        rig.head.move(Velocity(pan_deg_s=3))
+        rig.pass_s(2)
+        late(0.1)
+        assert 0.2 * 3 < rig.head.position().error_deg < 3
+        late(0.0)

@@ -1,0 +1,187 @@
+"""The agent is told to stop while a head moves, and something hangs: the head stops all the same."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.cli.run import HANGS
+from agent.stages.supervisor import FIRST_SHARE
+from drivers.simulated.motion import HeadMotion
+from drivers.simulated.pty_head import PtyHead
+from drivers.simulated.visca_side import ViscaSide
+from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
+from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
+from tests.whole.report.street import wait_until
+
+ROOT = Path(__file__).parents[2]
+SHORT_S = 6.0
+"""A deadline that is waited out: a third of it for the hands."""
+LONG_S = 600.0
+"""One that is not."""
+CONFIG = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V / Rue Chaouia"
+state = "state"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {{ width_px = 320, height_px = 240 }}
+[camera.detect]
+enabled = false
+[[head]]
+name = "mast"
+driver = "visca"
+longest_move_s = 60
+options = {head}
+[gpio]
+driver = "fake"
+[[pin]]
+name = "siren"
+kind = "siren"
+pin = 25
+"""
+
+
+class Pole:
+    """A simulated head at the end of a line in this process, and an agent that drives it."""
+
+    def __init__(self, folder: Path, part: str, deadline_s: float) -> None:
+        self.body = HeadMotion(MECHANICS, now_ns())
+        self.line = PtyHead(folder / "line", [ViscaSide([self.body], VISCA_BUILD)], now_ns)
+        self.footage = folder / "state" / "footage" / "north"
+        self._file, self._log = folder / "vigie.toml", folder / "log"
+        options = {**VISCA, "port": str(self.line.link)}
+        self._file.write_text(CONFIG.format(head=inline(options)))
+        with self._log.open("wb") as log:
+            self.agent = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.faults.hands_child"),
+                    *(str(self._file), part, str(deadline_s)),
+                ],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        word, pid = self.hear().split()
+        assert word == "guard"
+        self.guard = int(pid)
+        wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
+        wait_until(lambda: self._asks("move", "left", "--speed", "0.1", "--for", "60"))
+        assert self.body.wait_for(goes_on, PATIENCE_S)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def hear(self) -> str:
+        assert self.agent.stdout is not None
+        return self.agent.stdout.readline().strip()
+
+    def tell(self, line: str) -> None:
+        assert self.agent.stdin is not None
+        self.agent.stdin.write(line + "\n")
+        self.agent.stdin.flush()
+
+    def close(self) -> None:
+        if self.agent.poll() is None:
+            self.agent.kill()
+        self.agent.wait(PATIENCE_S)
+        for pipe in (self.agent.stdin, self.agent.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        assert goes_away(self.guard)
+        self.line.close()
+
+    def _asks(self, *words: str) -> bool:
+        return main(["ptz", "--config", str(self._file), *words]) == 0
+
+
+def inline(options: dict[str, object]) -> str:
+    """A table of TOML, of strings, numbers and truths, in one line."""
+    return "{ " + ", ".join(f"{key} = {json.dumps(one)}" for key, one in options.items()) + " }"
+
+
+Stand = Callable[[str, float], Pole]
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    with contextlib.ExitStack() as poles:
+
+        def made(part: str, deadline_s: float) -> Pole:
+            return poles.enter_context(contextlib.closing(Pole(tmp_path, part, deadline_s)))
+
+        yield made
+
+
+def test_a_head_whose_own_stage_hangs_is_stopped_by_the_guard_and_footage_is_closed_whole(
+    stand: Stand,
+) -> None:
+    pole = stand("head", SHORT_S)
+    pole.tell("hang")
+    assert pole.hear() == "hangs"
+    assert goes_on(pole.body)
+    pole.tell("bye")
+    assert pole.agent.wait(PATIENCE_S) == HANGS
+    assert comes_to_rest(pole.body)
+    assert goes_away(pole.guard)
+    assert "guard: head mast: stopped" in pole.log
+    assert f"head mast: did not end within {SHORT_S * FIRST_SHARE:g} s" in pole.log
+    kept = [path.name for path in pole.footage.iterdir()]
+    assert kept
+    assert not [name for name in kept if name.endswith(".part")]
+
+
+def test_pins_that_hang_are_set_inactive_by_the_guard(stand: Stand) -> None:
+    pole = stand("pins", SHORT_S)
+    pole.tell("hang")
+    assert pole.hear() == "hangs"
+    pole.tell("bye")
+    assert pole.agent.wait(PATIENCE_S) == HANGS
+    assert comes_to_rest(pole.body)
+    assert goes_away(pole.guard)
+    assert "guard: pin siren: inactive" in pole.log
+
+
+def test_a_camera_that_hangs_holds_up_neither_the_head_nor_the_guards_goodbye(stand: Stand) -> None:
+    pole = stand("camera", LONG_S)
+    pole.tell("hang")
+    assert pole.hear() == "hangs"
+    pole.tell("bye")
+    assert comes_to_rest(pole.body)
+    assert goes_away(pole.guard)
+    assert pole.agent.poll() is None, "it still waits for its camera"
+    assert "guard: the agent is gone" not in pole.log
+
+
+def test_a_head_that_cannot_be_reached_at_the_stop_is_told_when_it_is_back(stand: Stand) -> None:
+    pole = stand("nothing", LONG_S)
+    pole.line.hang_up()
+    pole.tell("bye")
+    assert pole.agent.wait(PATIENCE_S) == 0
+    assert goes_on(pole.body)
+    pole.line.plug_in()
+    assert comes_to_rest(pole.body)
+    assert goes_away(pole.guard)
+    assert "guard: head mast: stopped" in pole.log
+
+
+def test_where_nothing_hangs_the_guard_has_nothing_to_do(stand: Stand) -> None:
+    pole = stand("nothing", LONG_S)
+    pole.tell("bye")
+    assert pole.agent.wait(PATIENCE_S) == 0
+    assert comes_to_rest(pole.body)
+    assert goes_away(pole.guard)
+    assert "guard: the agent is gone" not in pole.log

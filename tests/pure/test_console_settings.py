@@ -1,0 +1,54 @@
+"""Who may come in at a console, whether its configuration is good or not."""
+
+import base64
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.console.settings import Settings, gate_of, read
+from agent.service.login import Proof
+
+GOOD = """
+[box]
+id = "casa-0001"
+site = "Bd Mohammed V"
+[broker]
+url = "mqtt://127.0.0.1:1"
+[[camera]]
+name = "north"
+driver = "fake"
+options = {}
+"""
+AMINA, SAID, OMAR = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in range(3))
+"""Tokens."""
+
+
+def settings(folder: Path, *technicians: tuple[str, Ed25519PrivateKey]) -> Settings:
+    text = GOOD
+    for name, token in technicians:
+        key = base64.b64encode(token.public_key().public_bytes_raw()).decode()
+        text += f'[[console.technician]]\nid = "{name}"\npublic_key = "{key}"\n'
+    file = folder / "vigie.toml"
+    file.write_text(text)
+    return read(file, {})
+
+
+def proof(found: Settings, name: str, token: Ed25519PrivateKey) -> Proof | None:
+    gate, _ = gate_of(found)
+    challenge = gate.challenge(name)
+    return gate.judge(base64.b64encode(token.sign(challenge.message)).decode())
+
+
+def test_each_technicians_token_opens_for_him_alone(tmp_path: Path) -> None:
+    found = settings(tmp_path, ("amina", AMINA), ("said", SAID))
+    assert found.config is not None
+    assert proof(found, "amina", AMINA) == proof(found, "said", SAID) == "token"
+    assert proof(found, "amina", SAID) is None
+
+
+def test_two_of_one_name_are_nobody_and_the_others_still_come_in(tmp_path: Path) -> None:
+    found = settings(tmp_path, ("amina", AMINA), ("omar", OMAR), ("amina", SAID))
+    assert found.config is None
+    assert proof(found, "amina", AMINA) is None
+    assert proof(found, "amina", SAID) is None
+    assert proof(found, "omar", OMAR) == "token"

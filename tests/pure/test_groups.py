@@ -1,0 +1,60 @@
+"""Groups of pictures: how long the open one may become, and since when pictures are missing."""
+
+import pytest
+
+from agent.record.groups import LONGEST_NS, MOST_BYTES, Groups
+from drivers.media import Packet
+
+BODY = bytes(MOST_BYTES)
+
+
+def packet(t_ns: int, *, is_key: bool = False, size_bytes: int = 1) -> Packet:
+    data = memoryview(BODY)[:size_bytes]
+    return Packet(t_ns=t_ns, pts_ns=t_ns, dts_ns=t_ns, is_key=is_key, data=data)  # type: ignore[arg-type]
+
+
+def groups(*taken: Packet) -> Groups:
+    """Of a file that has grown by a hundred bytes with each packet."""
+    made = Groups()
+    for number, each in enumerate(taken, start=1):
+        made.add(each, 100 * number)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("t_ns", "size_bytes", "fits"),
+    [
+        (LONGEST_NS - 1, 1, True),
+        (LONGEST_NS, 1, False),
+        (1, MOST_BYTES - 10, True),
+        (1, MOST_BYTES - 9, False),
+    ],
+)
+def test_a_group_ends_with_a_keyframe_before_it_is_too_long_or_too_large(
+    t_ns: int, size_bytes: int, *, fits: bool
+) -> None:
+    made = groups(packet(-7, is_key=True, size_bytes=999), packet(0, is_key=True, size_bytes=10))
+    assert made.take(packet(t_ns, size_bytes=size_bytes)) is fits
+    assert made.take(packet(t_ns, size_bytes=size_bytes, is_key=True)), "it begins another"
+
+
+@pytest.mark.parametrize(
+    ("kept_bytes", "lost_since"),
+    [(0, 0), (299, 0), (300, 2), (399, 2), (400, 3), (10_000, 3)],
+)
+def test_a_group_is_lost_unless_all_of_it_is_in_what_is_left(
+    kept_bytes: int, lost_since: int
+) -> None:
+    made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True), packet(3, is_key=True))
+    assert made.lost_since_ns(kept_bytes) == lost_since
+
+
+def test_the_last_group_is_whole_once_the_file_has_its_end() -> None:
+    made = groups(packet(0, is_key=True), packet(1), packet(2, is_key=True))
+    made.end(400)
+    assert made.lost_since_ns(399) == 2
+    assert made.lost_since_ns(400) is None
+
+
+def test_a_file_without_a_packet_has_lost_none() -> None:
+    assert Groups().lost_since_ns(0) is None

@@ -1,0 +1,92 @@
+"""What a pattern lets through: a line break at the end of a name is part of no name.
+
+Python's `$` also matches before a last line break, and a name that has one stands in topics, folder
+names and log lines. `\\Z` would do in Python and is unknown to JSON Schema, which is written from the same
+patterns: so it is `$(?!\\n)` everywhere.
+"""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+HOUSE = Path(__file__).parents[2]
+CONTRACT = HOUSE / "docs" / "asyncapi.json"
+SOURCES = sorted(path for room in ("agent", "drivers") for path in (HOUSE / room).rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+BEGINNINGS = {"^/dev/", "^rtsp://[^/\\s]"}
+"""They say how something begins, and leave the rest to the device."""
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of a name, such as `re.compile`, in a file."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def declared() -> Iterator[tuple[str, str]]:
+    """Every pattern of a field, and where it is."""
+    for path in SOURCES:
+        for name, call in calls(path):
+            given = [word.value for word in call.keywords if word.arg == "pattern"]
+            if name == "msgspec.Meta" and given:
+                where = f"{path.relative_to(HOUSE)}:{call.lineno}"
+                room = importlib.import_module(
+                    ".".join(path.relative_to(HOUSE).with_suffix("").parts)
+                )
+                code = compile(ast.Expression(given[0]), where, "eval")
+                yield where, eval(code, vars(room))  # noqa: S307 - the house's own words
+
+
+PATTERNS = {where: pattern for where, pattern in declared() if pattern not in BEGINNINGS}
+
+
+@pytest.mark.parametrize("pattern", sorted(set(PATTERNS.values())))
+def test_what_fits_fits_no_longer_with_a_line_break_behind_it(pattern: str) -> None:
+    kind: Any = Annotated[str, msgspec.Meta(pattern=pattern)]
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.from_regex(pattern))
+    def holds(text: str) -> None:
+        assert msgspec.convert(text, kind) == text
+        assert not text.endswith("\n")
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(text + "\n", kind)
+
+    holds()
+
+
+@pytest.mark.parametrize("where", PATTERNS)
+def test_every_pattern_ends_in_the_one_way_that_json_schema_knows_too(where: str) -> None:
+    assert PATTERNS[where].startswith("^")
+    assert PATTERNS[where].endswith(r"$(?!\n)")
+    assert r"\Z" not in PATTERNS[where]
+
+
+def test_no_expression_of_the_house_ends_in_a_bare_dollar() -> None:
+    """Unless it goes by lines."""
+    bare = [
+        f"{path.relative_to(HOUSE)}:{call.lineno}"
+        for path in SOURCES
+        for name, call in calls(path)
+        if name.startswith("re.") and call.args
+        if re.search(r"(?<!\\)\$['\"]?$", ast.unparse(call.args[0]))
+        if "MULTILINE" not in ast.unparse(call)
+    ]
+    assert bare == []
+
+
+def test_the_wire_contract_has_them_as_they_are() -> None:
+    written = set(
+        re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', CONTRACT.read_text(encoding="utf-8"))
+    )
+    assert written
+    assert {msgspec.json.decode(one) for one in written} <= set(PATTERNS.values())

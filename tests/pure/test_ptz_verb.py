@@ -1,0 +1,119 @@
+"""The commands of a head: what a stop takes away, and who may give the head back."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.config.heads import TourConfig, TourStop
+from agent.control import ptz_words as words
+from agent.control.command import Order
+from agent.control.tours import Tours
+from agent.control.verbs.ptz import Mounted, PtzVerb
+from agent.control.wishes import Asker, Lease, Refused
+from drivers.contracts import Pose
+from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
+
+TOUR_START = words.TourStart(head="mast", tour="round")
+TAKE = words.Take(head="mast", lease_s=1)
+MOVE = words.Move(head="mast", pan=0.5, for_s=10)
+STOP = words.Stop(head="mast")
+LEASE_S = 5.0
+
+
+class Interrupted(Tours):
+    """Something else happens while a tour is started, such as a stop in its own thread."""
+
+    happens: Callable[[], object] | None = None
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        if self.happens is not None:
+            self.happens()
+
+
+class Post:
+    """A head at rest that has a tour of one stop; commands are done by the numbers they came in with."""
+
+    def __init__(self, folder: Path) -> None:
+        config = msgspec.structs.replace(
+            PLAIN,
+            lease_s=LEASE_S,
+            tour=(TourConfig(name="round", stop=(TourStop(preset="gate"),)),),
+        )
+        self.tours = Interrupted(config.tour, "UTC", lambda _: None, random.Random(1), print)
+        self.rig = Rig(folder, config, movers=[self.tours]).started()
+        self.rig.store("gate", Pose(pan_deg=60, tilt_deg=0))
+        self.head = self.rig.head
+        self.verb = PtzVerb(
+            {"mast": Mounted(head=self.head, tours=self.tours)}, self.rig.clock.boottime_ns
+        )
+
+    def do(self, number: int, args: Any, asker: Asker = ANNA) -> words.PtzResult:
+        order = Order(number=number, verb="ptz", id=str(number), asker=asker,
+                      expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
+        made = self.verb.run(order, Heard())
+        assert isinstance(made, words.PtzResult)
+        return made
+
+    def lease(self) -> Lease | None:
+        return self.head.state().lease
+
+    def stands_s(self, seconds: float) -> bool:
+        for _ in range(round(seconds * 10)):
+            self.rig.pass_s(0.1)
+            if self.rig.pose.pan_deg != 0:
+                return False
+        return True
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Post:
+    return Post(tmp_path)
+
+
+@pytest.mark.parametrize("args", [TOUR_START, TAKE, MOVE], ids=lambda args: type(args).__name__)
+def test_what_came_in_before_a_stop_is_not_done_after_it(post: Post, args: Any) -> None:
+    post.do(2, STOP, BRAHIM)
+    with pytest.raises(Refused, match="was told to stop after this came in") as refused:
+        post.do(1, args)
+    assert refused.value.kind == "expired"
+    assert post.lease() is None
+    assert post.tours.tour is None
+    assert post.head.keeps_still(post.rig.clock.now_ns)
+    assert post.stands_s(LEASE_S + 1)
+
+
+def test_a_tour_that_a_stop_came_into_waits_as_one_that_ran(post: Post) -> None:
+    post.tours.happens = lambda: post.do(2, STOP, BRAHIM)
+    post.do(1, TOUR_START)
+    assert post.stands_s(LEASE_S - 0.1)
+    post.rig.pass_s(4)
+    assert post.head.state().preset == "gate"
+
+
+def test_a_tour_that_is_started_after_a_stop_waits_for_nothing(post: Post) -> None:
+    post.do(1, STOP, BRAHIM)
+    post.do(2, TOUR_START)
+    post.rig.pass_s(4)
+    assert post.head.state().preset == "gate"
+
+
+@pytest.mark.parametrize("asker", [INCIDENT, BRAHIM], ids=lambda asker: asker.role)
+def test_nobody_gives_back_what_another_has(post: Post, asker: Asker) -> None:
+    post.do(1, MOVE)
+    (head,) = post.do(2, words.Where(head="mast"), asker).heads or ()
+    assert head.lease is not None
+    release = words.Release(head="mast", token=head.lease.token)
+    with pytest.raises(Refused, match=r"'anna' .* nobody else gives it back") as refused:
+        post.do(3, release, asker)
+    assert refused.value.kind == "fenced"
+    post.rig.pass_s(1)
+    assert post.rig.speed > 0
+    post.do(4, release)
+    assert post.lease() is None
+    # What is given back already is nobody's.
+    post.do(5, release, asker)

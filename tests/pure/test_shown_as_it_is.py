@@ -1,0 +1,172 @@
+"""What others have written, at a box, in a file's name or on the wire, is shown as it stands: brackets
+are no markup, `:cd:` in an address is no picture, and nothing moves the terminal's cursor.
+"""
+
+import io
+import shlex
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from agent.cli import probe_tables, watch
+from agent.clock import ClockTrust
+from agent.demo.chronicle import Chronicle
+from agent.demo.files import DemoFiles
+from agent.demo.film import Film
+from agent.demo.ptz_summary import PtzSummary, tell_ptz
+from agent.demo.screen import Moment, screen
+from agent.demo.summary import Summary, program_name, tell
+from agent.demo.tally import Tally
+from agent.demo.view import PlainView
+from agent.probe.findings import FoundOnvif, Probed, Section
+from agent.report.board import Board
+from agent.report.payloads import Online, StatusMessage
+
+WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
+"""What a person or a machine may write. Rich takes some of it for markup, which is left out or is an
+error, and some for pictures.
+"""
+
+
+def paper(columns: int = 200) -> Console:
+    return Console(file=io.StringIO(), width=columns)
+
+
+def read(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def shown(what: RenderableType) -> str:
+    console = paper()
+    console.print(what)
+    return read(console)
+
+
+def birth(box: str, site: str) -> StatusMessage:
+    data = Online(
+        session=1,
+        settled_upto=0,
+        site=site,
+        public_key="",
+        versions={},
+        cameras=(),
+        faults=(),
+    )
+    return StatusMessage(
+        id="i",
+        box=box,
+        epoch="e",
+        seq=None,
+        boot="b",
+        time="2026-11-03T07:41:05.250Z",
+        clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
+        data=data,
+    )
+
+
+@pytest.mark.parametrize("site", WRITTEN)
+def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
+    board = Board()
+    board.take(birth("pole-1", site))
+    board.take(birth("pole-2", "corner"))
+    table = shown(watch._table(board, "mqtt://[fe80::ab:cd]:1883", "connected"))
+    for words in (site, "pole-1", "pole-2", "corner", "mqtt://[fe80::ab:cd]:1883: connected"):
+        assert words in table
+
+
+def test_a_box_moves_nobodys_cursor() -> None:
+    board = Board()
+    board.take(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
+    table = shown(watch._table(board, "mqtt://h", "connected"))
+    assert "Depot?[2J???2J? الرباط" in table
+    assert not set(table) & set("\x1b\r\x9b\a")
+
+
+@pytest.mark.parametrize("words", WRITTEN)
+def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
+    console = paper()
+    found = FoundOnvif(url="http://[fe80::ab:cd:1]", name=words, hardware=words)
+    probe_tables.show(Probed(board=words, onvif=Section(found=(found,))), console)
+    assert f"board: {words}" in read(console)
+    assert read(console).count(words) == 3
+    assert "http://[fe80::ab:cd:1]" in read(console)
+
+
+def summary_of(film: Path, out: Path) -> Summary:
+    return Summary(
+        view=Tally().view(),
+        footage=None,
+        proof=None,
+        faults=(),
+        skipped=0,
+        waiting=0,
+        not_drawn=f"annotated film {film.name}: no",
+        stopped=False,
+        film=Film(
+            title=film.name,
+            driver="replay",
+            options={},
+            scene=out,
+            length_s=1.0,
+            path=film,
+        ),
+        files=DemoFiles(out),
+    )
+
+
+@pytest.mark.parametrize("name", [f"{words.replace('/', '')}.mp4" for words in WRITTEN])
+def test_the_demo_names_a_film_as_it_is_called_and_its_command_can_be_typed(
+    name: str, tmp_path: Path
+) -> None:
+    console = paper(1000)
+    out = tmp_path / "out [x]"
+    tell(summary_of(Path(name), out), console, "vigie")
+    said = read(console)
+    assert f"\n{name}, 0 s played" in said
+    assert f"The annotated film failed: annotated film {name}: no" in said
+    (command,) = (line for line in said.splitlines() if line.startswith("  vigie replay"))
+    assert shlex.split(command)[:5] == ["vigie", "replay", name, "--scene", f"{out}/scene.toml"]
+
+
+def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Path) -> None:
+    files = DemoFiles(tmp_path / "out [x]")
+    files.config.touch()
+    console = paper(1000)
+    summary = PtzSummary(
+        milestones=Chronicle().so_far,
+        lasted_s=1.0,
+        view=Tally().view(),
+        footage=None,
+        faults=(),
+        waiting=0,
+        stopped=True,
+        files=files,
+    )
+    tell_ptz(summary, console, "vigie")
+    said = read(console)
+    (command,) = (line for line in said.splitlines() if line.startswith("  vigie ptz"))
+    assert shlex.split(command) == ["vigie", "ptz", "--config", str(files.config), "move", "left"]
+    assert f"  {files.config} " in said
+
+
+def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -> None:
+    program = tmp_path / "my code" / "bin" / "vigie"
+    assert shlex.split(program_name(str(program), tmp_path)) == ["my code/bin/vigie"]
+    assert shlex.split(program_name(str(program), tmp_path / "else")) == [str(program)]
+    assert program_name(str(program), tmp_path / "my code") == "bin/vigie"
+
+
+@pytest.mark.parametrize("title", WRITTEN)
+def test_the_screen_of_the_demo_has_the_films_title(title: str) -> None:
+    moment = Moment(view=Tally().view(), film=title, length_s=80, broker="mqtt://127.0.0.1:1")
+    assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(screen(moment, 80, 40))
+
+
+@pytest.mark.parametrize("said", WRITTEN)
+def test_without_a_screen_the_demos_lines_are_what_was_said(said: str) -> None:
+    console = paper()
+    with PlainView(console, lambda line: [line]) as view:
+        view.show(said)
+    assert read(console) == f"{said}\n"

@@ -1,0 +1,306 @@
+"""Steered by hand, no head comes into a sector, however late it hears and answers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import cycle, repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.config.heads import Sector
+from agent.control.wishes import Drive, PointAt, Refused
+from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
+from drivers.ptz.fake import FakeHead, Options
+from drivers.told_speed import ToldSpeed, error_deg
+from tests.pure.head_rig import ANNA, PLAIN, TURN_S, Rig
+
+T = TypeVar("T")
+
+EDGE_DEG = 60.0
+WINDOWS = Sector(name="windows", pan_deg=(EDGE_DEG, 120.0))
+STANDS_WITHIN_S = 0.1 + 0.38
+"""Of the body: its lag and its ramp. That is less than `brake_s`."""
+BODY = Options(pan_deg=Range(low=-170, high=170), pan_max_deg_s=60, lag_s=0.1, ramp_s=0.38)
+TRUE_DEG = 0.1
+
+
+class SlowHead(FakeHead):
+    """It takes `look_s` to say where it is, which it reads after a share `at` of that; and `order_s`
+    until it says that it has heard, which it has after such a share. Its place is as of the question,
+    or `as_of_answer`, and the error is honest.
+    """
+
+    rig: "SlowRig"
+    as_of_answer = False
+
+    def position(self) -> PtzPosition:
+        asked_ns = self.rig.clock.now_ns
+        fastest_deg_s = self.rig.speed_told.fastest_deg_s(asked_ns)
+        told = self._late(next(self.rig.look_s), super().position)
+        fastest_deg_s = max(fastest_deg_s, self.rig.speed_told.fastest_deg_s(asked_ns))
+        moving_deg_s = fastest_deg_s if told.moving else 0.0
+        error = error_deg(TRUE_DEG, moving_deg_s, asked_ns, self.rig.clock.now_ns)
+        t_ns = self.rig.clock.now_ns if self.as_of_answer else asked_ns
+        return msgspec.structs.replace(told, t_ns=t_ns, error_deg=error)
+
+    def move(self, velocity: Velocity) -> None:
+        self._order(abs(velocity.pan_deg_s), lambda: FakeHead.move(self, velocity))
+
+    def stop(self) -> None:
+        self._order(0.0, lambda: FakeHead.stop(self))
+
+    def goto(self, pose: Pose, speed: float) -> None:
+        self._order(60.0, lambda: FakeHead.goto(self, pose, speed))
+
+    def _order(self, deg_s: float, do: Callable[[], None]) -> None:
+        self.rig.speed_told.telling(deg_s)
+        self._late(self.rig.order_s, do)
+        self.rig.speed_told.told(deg_s, self.rig.clock.now_ns)
+
+    def _late(self, takes_s: float, do: Callable[[], T]) -> T:
+        at = next(self.rig.at)
+        self.rig.passes(takes_s * at)
+        done = do()
+        self.rig.passes(takes_s * (1 - at))
+        return done
+
+
+class AsOfAnswer(SlowHead):
+    as_of_answer = True
+
+
+class Reckoned(SlowHead):
+    """It is asked whether it is there, and where it is is reckoned."""
+
+    @property
+    def abilities(self) -> PtzAbilities:
+        return msgspec.structs.replace(super().abilities, absolute=False)
+
+    def position(self) -> PtzPosition:
+        self.rig.passes(next(self.rig.look_s))
+        return msgspec.structs.replace(FakeHead.position(self), error_deg=0.5)
+
+
+class SlowRig(Rig):
+    """`furthest_deg` is how far to the right the body came."""
+
+    def __init__(
+        self,
+        folder: Path,
+        look_s: Iterator[float],
+        order_s: float,
+        at: Iterator[float],
+        *,
+        kind: type[SlowHead] = SlowHead,
+        forbidden: tuple[Sector, ...] = (WINDOWS,),
+    ) -> None:
+        self.look_s, self.order_s, self.at = look_s, order_s, at
+        self.speed_told = ToldSpeed(STANDS_WITHIN_S)
+        self.furthest_deg = -180.0
+        config = msgspec.structs.replace(PLAIN, forbidden=forbidden)
+        super().__init__(folder, config, body=BODY, kind=kind)
+
+    def _open(self) -> FakeHead:
+        head = super()._open()
+        assert isinstance(head, SlowHead)
+        head.rig = self
+        return head
+
+    def passes(self, seconds: float) -> None:
+        """Time passes, and nobody turns; the body is watched."""
+        for _ in range(round(seconds / 0.02)):
+            self.clock.pass_s(0.02)
+            self.furthest_deg = max(self.furthest_deg, self.pose.pan_deg)
+
+    def goes_on(self, seconds: float) -> None:
+        """The stage turns as it does."""
+        end_ns = self.clock.now_ns + int(seconds * 1e9)
+        while self.clock.now_ns < end_ns:
+            self.passes(TURN_S)
+            self.turn()
+
+    def placed(self, pan_deg: float) -> "SlowRig":
+        """Open, and at rest there."""
+        self.turn()
+        self.heads[-1].motion.goto(self.clock.now_ns, Pose(pan_deg=pan_deg, tilt_deg=0))
+        self.goes_on(12)
+        assert self.pose.pan_deg == pytest.approx(pan_deg)
+        self.furthest_deg = pan_deg
+        return self
+
+
+def slow(
+    folder: Path, look_s: float, at: float = 0.5, *, order_s: float = 0.0, pan_deg: float = 0.0
+) -> SlowRig:
+    return SlowRig(folder, repeat(look_s), order_s, repeat(at)).placed(pan_deg)
+
+
+@pytest.mark.parametrize("pan_deg", [-140.0, -75.0, -33.0, 10.0])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0], ids=["read at once", "midway", "read last"])
+@pytest.mark.parametrize("look_s", [0.04, 0.1, 0.2, 0.3, 0.5, 0.74, 1.0, 1.5, 2.0])
+def test_a_move_by_hand_ends_before_the_sector_however_late_it_answers(
+    tmp_path: Path, look_s: float, at: float, pan_deg: float
+) -> None:
+    rig = slow(tmp_path, look_s, at, pan_deg=pan_deg)
+    rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+    rig.goes_on(26)
+    assert rig.speed == 0
+    assert pan_deg < rig.furthest_deg < EDGE_DEG
+    if look_s <= 0.5:
+        assert rig.furthest_deg > EDGE_DEG - 20, "so near it does come"
+
+
+@pytest.mark.parametrize("look_s", [0.1, 0.3, 1.0, 2.0])
+def test_nor_whether_it_says_where_it_was_or_where_it_is_by_now(
+    tmp_path: Path, look_s: float
+) -> None:
+    for at in (0.0, 0.5, 1.0):
+        made = SlowRig(tmp_path / f"{at}", repeat(look_s), 0.0, repeat(at), kind=AsOfAnswer)
+        rig = made.placed(-75)
+        rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+        rig.goes_on(26)
+        assert rig.speed == 0
+        assert -75 < rig.furthest_deg < EDGE_DEG
+
+
+@pytest.mark.parametrize("order_s", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("look_s", [0.0, 0.5, 2.0])
+def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float) -> None:
+    for at in (0.0, 1.0):
+        rig = slow(tmp_path / f"{at}", look_s, at, order_s=order_s, pan_deg=-60)
+        rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+        rig.goes_on(30)
+        assert rig.speed == 0
+        assert -60 < rig.furthest_deg < EDGE_DEG
+
+
+def test_what_could_not_end_before_the_sector_does_not_begin(tmp_path: Path) -> None:
+    rig = slow(tmp_path, 2.0, pan_deg=50)
+    orders = rig.heads[-1].motion.orders
+    with pytest.raises(Refused, match="sector 'windows' is in the way"):
+        rig.head.wish(Drive(pan=1.0), ANNA)
+    assert rig.heads[-1].motion.orders == orders
+    rig.head.wish(Drive(pan=-1.0, for_s=1.0), ANNA)
+    assert rig.heads[-1].motion.orders == orders + 1
+
+
+def test_what_would_not_end_in_time_begins_slowly(tmp_path: Path) -> None:
+    rig = slow(tmp_path, 1.0, pan_deg=0)
+    rig.head.wish(Drive(pan=1.0, for_s=10), ANNA)
+    rig.passes(1.0)
+    assert 0 < rig.speed <= 15
+
+
+def test_a_time_that_is_shorter_than_an_answer_begins_when_it_is_known_where_it_is(
+    tmp_path: Path,
+) -> None:
+    rig = slow(tmp_path, 1.5, pan_deg=-150)
+    rig.head.wish(Drive(pan=0.5, for_s=1.0), ANNA)
+    rig.goes_on(6)
+    assert rig.furthest_deg > -150 + 10
+    assert rig.speed == 0
+
+
+@pytest.mark.parametrize("after_s", [0.6, 1.0, 1.4, 1.8, 2.2, 2.6])
+@pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
+def test_who_steers_a_head_that_is_on_its_way_does_not_steer_it_on_into_the_sector(
+    tmp_path: Path, share: float, after_s: float
+) -> None:
+    rig = slow(tmp_path, 0.4, 1.0, order_s=1.0, pan_deg=-75)
+    rig.head.wish(PointAt(pan_deg=59, tilt_deg=0), ANNA)
+    rig.goes_on(after_s)
+    with suppress(Refused):
+        rig.head.wish(Drive(pan=share, for_s=10), ANNA)
+    rig.goes_on(15)
+    assert rig.furthest_deg < EDGE_DEG
+
+
+def sent_by_its_speed_alone(folder: Path, look_s: float, target_deg: float) -> SlowRig:
+    made = SlowRig(folder, repeat(look_s), 0.0, repeat(0.5), kind=Reckoned)
+    rig = made.placed(-75)
+    rig.head.wish(PointAt(pan_deg=target_deg, tilt_deg=0), ANNA)
+    rig.goes_on(25)
+    assert rig.speed == 0
+    return rig
+
+
+@pytest.mark.parametrize("target_deg", [50.0, 58.5])
+@pytest.mark.parametrize("look_s", [0.04, 0.1, 0.3, 0.5])
+def test_where_it_is_sent_by_its_speed_alone_it_arrives_and_comes_into_no_sector(
+    tmp_path: Path, look_s: float, target_deg: float
+) -> None:
+    rig = sent_by_its_speed_alone(tmp_path, look_s, target_deg)
+    assert rig.furthest_deg < EDGE_DEG
+    assert rig.pose.pan_deg == pytest.approx(target_deg, abs=1)
+
+
+@pytest.mark.raises_fault("PTZ-04")
+def test_where_it_is_too_slow_to_arrive_it_comes_into_no_sector_either(tmp_path: Path) -> None:
+    rig = sent_by_its_speed_alone(tmp_path, 1.0, 50.0)
+    assert rig.furthest_deg < EDGE_DEG
+
+
+def test_a_short_way_is_no_fault_where_the_answer_takes_longer_than_the_way(tmp_path: Path) -> None:
+    rig = slow(tmp_path, 1.5, order_s=1.5)
+    rig.head.wish(PointAt(pan_deg=5, tilt_deg=0), ANNA)
+    rig.goes_on(12)
+    assert rig.pose.pan_deg == pytest.approx(5)
+    assert rig.active() == set()
+
+
+def test_the_way_out_of_a_sector_ends_before_the_next_one(tmp_path: Path) -> None:
+    here = Sector(name="here", pan_deg=(-30.0, 10.0))
+    rig = SlowRig(tmp_path, repeat(1.0), 0.0, repeat(0.5), forbidden=(here, WINDOWS))
+    rig.turn()
+    rig.head.wish(Drive(pan=1.0, for_s=15), ANNA)
+    rig.goes_on(20)
+    assert 10 < rig.furthest_deg < EDGE_DEG
+
+
+LATE_S = st.sampled_from((0.02, 0.1, 0.26, 0.5, 1.0, 2.0))
+WORD = st.one_of(
+    st.builds(
+        Drive, pan=st.sampled_from((-1.0, -0.4, 0.1, 0.3, 0.6, 1.0)), for_s=st.floats(0.2, 8)
+    ),
+    st.builds(PointAt, pan_deg=st.floats(-160, 59), tilt_deg=st.just(0.0)),
+    st.none(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from((SlowHead, AsOfAnswer, Reckoned)),
+    slowest_s=LATE_S,
+    shares=st.lists(st.floats(0.01, 1), min_size=1, max_size=8),
+    order_s=LATE_S,
+    at=st.lists(st.floats(0, 1), min_size=1, max_size=5),
+    words=st.lists(st.tuples(WORD, st.floats(0, 3)), min_size=1, max_size=12),
+    pan_deg=st.floats(-100, 55),
+)
+def test_whatever_is_wished_and_however_its_answers_vary(
+    kind: type[SlowHead],
+    slowest_s: float,
+    shares: list[float],
+    order_s: float,
+    at: list[float],
+    words: list[tuple[Drive | PointAt | None, float]],
+    pan_deg: float,
+) -> None:
+    with TemporaryDirectory() as folder:
+        look_s = cycle([slowest_s, *(slowest_s * share for share in shares)])
+        rig = SlowRig(Path(folder), look_s, order_s, cycle(at), kind=kind).placed(pan_deg)
+        for word, wait_s in words:
+            with suppress(Refused):
+                if word is None:
+                    rig.head.stop(ANNA)
+                else:
+                    rig.head.wish(word, ANNA)
+            rig.goes_on(wait_s)
+            assert rig.furthest_deg < EDGE_DEG
+        rig.goes_on(12)
+        assert rig.furthest_deg < EDGE_DEG

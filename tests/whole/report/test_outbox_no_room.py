@@ -1,0 +1,268 @@
+"""An outbox whose file is damaged or cannot be read while the disk has no room, or gives nothing: what
+can be read leaves when it can, and the box goes on saying how it is.
+"""
+
+import random
+import resource
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config.configuration import BrokerConfig
+from agent.faults import FaultBoard
+from agent.identifiers import uuid7_maker
+from agent.report import outbox_files, outbox_writer, topics
+from agent.report.mqtt import Session
+from agent.report.outbox import READABLE_AFTER_NS, Outbox
+from agent.report.outbox_schema import Stored
+from agent.report.outbox_writer import OutboxError
+from agent.report.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
+from tests.conftest import HeldClock
+from tests.pure.test_health_file import REPORT
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK, event, number_of
+from tests.whole.report.street import BIRTH, Hasty, Listener, wait_until
+
+
+class Kept:
+    """An outbox, its clock and its faults."""
+
+    def __init__(self, folder: Path, clock: HeldClock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.faults = FaultBoard(clock.boottime_ns)
+        self.outbox = Outbox.open(
+            folder,
+            box="pole-17",
+            boot="c0ffee00-0000-4000-8000-000000000000",
+            clock=clock,
+            max_bytes=50_000_000,
+            new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
+            faults=self.faults,
+        )
+
+    def put(self, *numbers: int) -> None:
+        for number in numbers:
+            assert self.outbox.put(event(number)).wait(10)
+
+    def numbers(self) -> list[int]:
+        self.outbox.take_back()
+        return [number_of(row.data) for row in self.outbox.lend(1000) if row.type == "event"]
+
+    def receipts(self) -> list[ReceiptData]:
+        self.outbox.take_back()
+        rows = [row for row in self.outbox.lend(1000) if row.type == "receipt"]
+        return [msgspec.json.decode(row.data, type=ReceiptData) for row in rows]
+
+    def told(self, code: str, subject: str) -> str | None:
+        """The detail of a fault, None where it is not there."""
+        standing = self.faults.active()
+        return next((f.detail for f in standing if (f.code, f.subject) == (code, subject)), None)
+
+    def damage(self, seq: int) -> None:
+        """A bit has flipped in a message, as in a worn card."""
+        other = sqlite3.connect(outbox_files.database(self.folder))
+        other.execute("UPDATE message SET data = X'00' WHERE seq = ?", (seq,))
+        other.commit()
+        other.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    monkeypatch.setattr(outbox_writer, "RETRY_S", 0.01)
+    kept = Kept(tmp_path / "outbox", clock)
+    yield kept
+    kept.outbox.close()
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file of this process may grow."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.raises_fault("STO-01", "STO-02")
+def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Kept) -> None:
+    kept.put(*range(1, 11))
+    epoch = kept.outbox.epoch
+    kept.damage(7)
+    with no_room():
+        assert kept.outbox.lend(100) == []
+        wait_until(lambda: "not set aside" in (kept.told("STO-01", "outbox") or ""))
+        wait_until(lambda: kept.told("STO-02", "outbox"))
+        # A put is told that it is not kept: what is put into a damaged file might not leave it.
+        with pytest.raises(OutboxError, match="cannot write to the outbox"):
+            kept.outbox.put(event(11)).wait(10)
+        assert kept.outbox.counts().depth == 10
+        assert kept.outbox.settled_upto() == 0
+        assert kept.outbox.lend(100) == []
+    wait_until(lambda: kept.outbox.epoch != epoch)
+    kept.put(12)
+    assert kept.numbers() == [1, 2, 3, 4, 5, 6, 8, 9, 10, 12]
+    (receipt,) = kept.receipts()
+    assert isinstance(receipt, OutboxDamaged)
+    assert (receipt.set_aside, receipt.carried, receipt.unreadable) == ("damaged-1", 9, 1)
+    assert kept.told("STO-01", "outbox") == "message 7 has a wrong checksum; set aside as damaged-1"
+    assert kept.told("STO-02", "outbox") is None
+
+
+def test_an_outbox_that_is_damaged_without_room_closes_all_the_same(kept: Kept) -> None:
+    kept.put(1, 2)
+    kept.damage(1)
+    with no_room():
+        kept.outbox.lend(100)
+        wait_until(lambda: kept.told("STO-02", "outbox"))
+        kept.outbox.close()
+    again = Kept(kept.folder, kept.clock)
+    assert again.numbers() == [2]
+    again.outbox.close()
+
+
+def test_what_arrived_under_the_old_numbers_takes_nothing_from_the_new_database(
+    kept: Kept,
+) -> None:
+    kept.put(*range(1, 11))
+    epoch = kept.outbox.epoch
+    kept.damage(7)
+    held = sqlite3.connect(outbox_files.database(kept.folder), isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    ticket = kept.outbox.put(event(11))
+    # The writer waits for its turn: what follows comes to it at once.
+    assert kept.outbox.settle(epoch, (SeqRange(1, 4),)) == (SeqRange(1, 4),)
+    assert kept.outbox.lend(100) == []
+    held.execute("ROLLBACK")
+    held.close()
+    assert ticket.wait(10)
+    wait_until(lambda: kept.outbox.epoch != epoch)
+    kept.put(12)
+    assert kept.outbox.settle(epoch, (SeqRange(1, 4),)) == ()
+    kept.put(13)
+    assert len(kept.receipts()) == 1
+    assert set(kept.numbers()) >= {5, 6, 8, 9, 10, 11, 12, 13}
+
+
+RECEIPT = Stored(
+    seq=0,
+    id="019a4901-3c62-7d2a-9f0e-5c1b7a20e4d7",
+    type="receipt",
+    topic="receipt",
+    priority=topics.Priority.RECEIPT,
+    boot="c0ffee00-0000-4000-8000-000000000000",
+    t_ns=1,
+    time="2026-11-03T07:41:05.250Z",
+    clock='{"synced":false,"source":"none","error_s":null}',
+    expiry_s=None,
+    data=b"{}",
+    header=None,
+)
+
+
+def test_what_cannot_be_opened_now_is_not_taken_for_unreadable(kept: Kept) -> None:
+    kept.put(1, 2, 3)
+    kept.outbox.close()
+    # There is no room for the index of the WAL, so SQLite cannot even begin to read.
+    with no_room(), pytest.raises(sqlite3.OperationalError):
+        outbox_files._salvage(outbox_files.database(kept.folder))
+    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    again = Kept(kept.folder, kept.clock)
+    assert again.numbers() == [1, 2, 3]
+    again.outbox.close()
+
+
+@pytest.mark.parametrize("came_to", ["a new one beside it", "a new one alone"])
+def test_a_replacement_that_failed_half_way_is_gone_on_with(kept: Kept, came_to: str) -> None:
+    kept.put(1, 2, 3)
+    kept.outbox.close()
+    current, new = kept.folder / "current", kept.folder / "new"
+    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    current.rename(new)
+    if came_to == "a new one beside it":
+        (kept.folder / "damaged-1").rename(current)
+    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    assert not new.exists()
+    again = Kept(kept.folder, kept.clock)
+    assert again.numbers() == [1, 2, 3]
+    again.outbox.close()
+
+
+def test_a_reader_whose_connection_has_ended_opens_it_anew(kept: Kept) -> None:
+    kept.put(1, 2)
+    reader = kept.outbox._reader
+    assert reader is not None
+    assert reader.oldest() is not None
+    assert reader._db is not None
+    reader._db.close()
+    assert kept.outbox.counts().depth == 2
+    assert kept.numbers() == [1, 2]
+
+
+@contextmanager
+def nothing_to_be_read(kept: Kept) -> Iterator[None]:
+    """SQLite answers each question with an error, as it does where the disk gives nothing."""
+    reader = kept.outbox._reader
+    assert reader is not None
+    aside = kept.folder / "aside"
+    reader.let_go()
+    (kept.folder / "current").rename(aside)
+    with pytest.raises(sqlite3.OperationalError):
+        reader.oldest()
+    try:
+        yield
+    finally:
+        aside.rename(kept.folder / "current")
+
+
+@pytest.mark.raises_fault("STO-01")
+def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_until_it_can(
+    broker: Mosquitto, kept: Kept
+) -> None:
+    never = threading.Event()
+    heard = Listener(BrokerConfig(url=broker.url, keepalive_s=5))
+    session = Session(
+        BrokerConfig(url=broker.url, keepalive_s=5, ack="broker"),
+        kept.outbox,
+        kept.faults,
+        lambda: BIRTH,
+        CLOCK.boottime_ns,
+        Hasty(3),
+    )
+
+    def told() -> list[float]:
+        messages = [item.message for item in list(heard.heard)]
+        return [m.data.uptime_s for m in messages if isinstance(m, HealthMessage)]
+
+    with heard:
+        kept.put(1, 2, 3)
+        with nothing_to_be_read(kept):
+            health = session.health()
+            assert (health.depth, health.oldest_age_s) == (3, None)
+            assert "cannot be read" in (kept.told("STO-01", "outbox reader") or "")
+            session.tell(topics.health_draft(REPORT, CLOCK.boottime_ns()))
+            while not told():
+                session.run_once(never)
+            # Through the connection's own trouble with it, too: it stays connected.
+            assert session.health().connected
+            assert [birth.session for birth in heard.births()] == [1]
+        while kept.outbox.depth:
+            session.run_once(never)
+        heard.wait(lambda: sorted(heard.numbers()) == [1, 2, 3])
+        assert [birth.session for birth in heard.births()] == [1]
+        session.health()
+        assert kept.told("STO-01", "outbox reader")
+        kept.clock.pass_s(READABLE_AFTER_NS / 1e9)
+        session.health()
+        assert kept.faults.active() == ()
+        session.close()

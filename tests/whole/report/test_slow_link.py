@@ -1,0 +1,135 @@
+"""A picture of 200 kB on an uplink of a mobile network at its edge: the real kernel's queue between the
+box and a broker, in a network of the test's own.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.config.configuration import BrokerConfig
+from agent.control.verbs.snapshot import SNAPSHOT_MOST_BYTES
+from agent.report import topics
+from agent.report.payloads import SnapshotHeader
+from agent.report.transport import USER_TIMEOUT_S
+from agent.report.window import NO_PUBACK_S
+from tests.contracts.own_network import NoNetwork, own_network
+from tests.whole.report.broker import Mosquitto
+from tests.whole.report.conftest import CLOCK, event
+from tests.whole.report.street import Box, Listener, wait_until
+
+pytestmark = pytest.mark.slow
+
+RATES_KBIT_S = (45, 20) if os.environ.get("VIGIE_CRASH") == "long" else (45,)
+"""A picture takes 40 s on the one, and 90 s and more on the other."""
+
+UPLINK = """
+ip link add uplink type veth peer name far netns {broker}
+ip addr add 10.79.0.1/24 dev uplink && ip link set uplink up
+tc qdisc add dev uplink root tbf rate {kbit_s}kbit burst 3000 limit 20000
+nsenter --target {broker} --net ip addr add 10.79.0.2/24 dev far
+nsenter --target {broker} --net ip link set far up
+"""
+
+
+class Uplink:
+    """From the network of the calling thread to that of a broker, for all that is sent there."""
+
+    def __init__(self, broker: Mosquitto, kbit_s: int) -> None:
+        process = broker._process
+        assert process is not None
+        self._broker = process.pid
+        self.config = BrokerConfig(url="mqtt://10.79.0.2:1883")
+        self._run(UPLINK.format(kbit_s=kbit_s, broker=self._broker))
+
+    def cut(self) -> None:
+        """No packet arrives any more, and nobody says so."""
+        self._run(f"nsenter --target {self._broker} --net ip link set far down")
+
+    def mend(self) -> None:
+        self._run(f"nsenter --target {self._broker} --net ip link set far up")
+
+    @staticmethod
+    def _run(script: str) -> None:
+        made = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise NoNetwork(made.stderr.strip())
+
+
+@contextmanager
+def slow_link(folder: Path, kbit_s: int) -> Iterator[tuple[Listener, Uplink]]:
+    """A centre beside its broker, and the uplink that a box has to them."""
+    try:
+        with own_network():
+            broker = Mosquitto(folder, config="allow_anonymous true\nlistener 1883\n")
+            try:
+                near = BrokerConfig(url="mqtt://127.0.0.1:1883")
+                with Listener(near, folder / "centre.db") as centre, own_network():
+                    yield centre, Uplink(broker, kbit_s)
+            finally:
+                broker.end(signal.SIGKILL)
+    except NoNetwork as error:
+        pytest.skip(f"needs networks of its own, which root may make: {error}")
+
+
+def put_a_picture_and_three_events(box: Box) -> None:
+    jpeg = bytes(range(250)) * (SNAPSHOT_MOST_BYTES // 250)
+    picture = topics.snapshot_draft(
+        "north", jpeg, CLOCK.boottime_ns(), event=None, max_bytes=SNAPSHOT_MOST_BYTES
+    )
+    for draft in (picture, event(1), event(2), event(3)):
+        assert box.outbox.put(draft).wait(10)
+
+
+def pictures(centre: Listener) -> int:
+    return sum(isinstance(item.message, SnapshotHeader) for item in list(centre.heard))
+
+
+@pytest.mark.parametrize("kbit_s", RATES_KBIT_S)
+def test_a_large_picture_and_what_waits_behind_it_leave_in_one_connection(
+    tmp_path: Path, kbit_s: int
+) -> None:
+    alone_s = SNAPSHOT_MOST_BYTES * 8 / 1000 / kbit_s
+    assert alone_s > NO_PUBACK_S
+    with slow_link(tmp_path, kbit_s) as (centre, uplink):
+        box = Box(uplink.config, tmp_path / "outbox")
+        put_a_picture_and_three_events(box)
+        stood: set[str] = set()
+
+        def all_has_left() -> bool:
+            stood.update(fault.code for fault in box.faults.active())
+            return box.outbox.depth == 0
+
+        with box:
+            wait_until(all_has_left, 2 * alone_s)
+            assert (pictures(centre), centre.numbers()) == (1, [1, 2, 3])
+            assert {birth.session for birth in centre.births()} == {1}
+            # NET-03 neither: the centre had nothing to acknowledge while the picture was on its way.
+            assert stood == set()
+
+
+def test_a_link_that_is_cut_while_a_picture_leaves_is_found_and_the_picture_comes_later(
+    tmp_path: Path,
+) -> None:
+    with slow_link(tmp_path, 200) as (centre, uplink):
+        box = Box(uplink.config, tmp_path / "outbox")
+        put_a_picture_and_three_events(box)
+
+        def arrived_bytes() -> int:
+            connection = box.session._connection
+            return 0 if connection is None else connection._link.leaving.arrived_bytes
+
+        with box:
+            wait_until(lambda: arrived_bytes() > 50_000)
+            uplink.cut()
+            wait_until(
+                lambda: [fault.code for fault in box.faults.active()] == ["NET-01"],
+                max(USER_TIMEOUT_S, NO_PUBACK_S) + 10,
+            )
+            uplink.mend()
+            wait_until(lambda: box.outbox.depth == 0, 60)
+            assert pictures(centre) == 1

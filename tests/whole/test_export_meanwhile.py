@@ -1,0 +1,192 @@
+"""Exports of a box that does not wait: it closes, evicts and sets its clock while they are made."""
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from agent.record.export import CannotExport, Made
+from agent.record.keys import make_private_key, parse_public_key
+from agent.record.receipts import Closed, Evicted, Opened
+from agent.record.segment_name import KEYS, PART, rfc3339
+from agent.record.verify import verify_export
+from tests.vectors.street import StreetBox
+
+MASK = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> StreetBox:
+    return StreetBox(tmp_path / "state", "casa-0001")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def recipient(folder: Path) -> dict[str, X25519PublicKey]:
+    return {"centre": parse_public_key(make_private_key(folder / "centre.pem"), "the centre")}
+
+
+def files(box: StreetBox) -> list[Path]:
+    return sorted((box.state / "footage" / "north").glob("*.mp4*"))
+
+
+def counters(made: Made) -> list[int]:
+    return [int(name[:10]) for name in made.segments]
+
+
+def test_what_is_closed_and_evicted_meanwhile_makes_no_honest_export_a_broken_one(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 12)
+    copied: list[int] = []
+
+    def meanwhile(done: int, _total: int) -> None:
+        copied.append(done)
+        if len(copied) == 1:
+            box.record("north", 2, 8)
+            box.evict("north", 0)
+
+    made = box.export("north", 0, 60, out, meanwhile)
+    assert counters(made) == [1, 2, 3]
+    assert made.clip is not None, "it is cut from the copies, which nobody evicts"
+    assert verify_export(out).first_problem is None
+
+
+def test_a_file_that_has_its_receipt_and_not_yet_its_name_is_part_of_it(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 12)
+    last = files(box)[-1]
+    last.rename(f"{last}{PART}")
+    named: list[Path] = []
+
+    def meanwhile(_done: int, _total: int) -> None:
+        if not named:
+            named.append(Path(f"{last}{PART}").rename(last))
+
+    made = box.export("north", 0, 60, out, meanwhile)
+    assert (counters(made), made.left_out) == ([1, 2, 3], {})
+    assert verify_export(out).first_problem is None
+
+
+def test_what_the_chain_says_is_evicted_is_left_out_though_its_file_is_still_there(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 12)
+    first = files(box)[0].name
+    box.say(Evicted(camera="north", segments=(first,), why="age", oldest_time=None))
+    made = box.export("north", 0, 60, out)
+    assert made.left_out == {first: "evicted just now"}
+    assert counters(made) == [2, 3]
+    assert verify_export(out).first_problem is None
+
+
+@pytest.mark.parametrize("kind", ["plain", "sealed", "masked"])
+def test_what_goes_before_it_was_copied_or_cut_ends_the_export_in_one_line(
+    tmp_path: Path, out: Path, kind: str
+) -> None:
+    recipients = recipient(tmp_path) if kind == "sealed" else None
+    box = StreetBox(tmp_path / "state", "casa-0001", recipients)
+    box.record("north", 1, 8)
+    if kind == "masked":
+        box.masks = MASK  # these are never copied, and the clip is cut from where they lie
+        box.record("north", 2, 4)
+    gone: list[str] = []
+
+    def meanwhile(_done: int, _total: int) -> None:
+        if not gone:
+            gone.append(files(box)[-1].name.removesuffix(KEYS))
+            box.evict("north", -1)
+
+    with pytest.raises(CannotExport) as refused:
+        box.export("north", 0, 60, out, meanwhile)
+    assert str(refused.value).removesuffix(": evicted while it was exported") in {
+        gone[0],
+        gone[0] + KEYS,
+    }
+    assert not out.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".pem") == ["state"]
+
+
+@pytest.mark.parametrize("by_s", [-3600, -30, -2, 3600])
+@pytest.mark.parametrize("part", ["before", "after", "all"])
+def test_an_export_over_a_clock_that_was_set_verifies(
+    box: StreetBox, out: Path, by_s: int, part: str
+) -> None:
+    box.record("north", 1, 12)
+    box.clock.set_by = timedelta(seconds=by_s)
+    box.record("north", 2, 12)
+    begin_s, end_s, wanted = {
+        "before": (11.95, 12, {3}),
+        "after": (by_s + 13, by_s + 30, {4, 5, 6}),
+        "all": (min(0, by_s), max(40, by_s + 40), {1, 2, 3, 4, 5, 6}),
+    }[part]
+    made = box.export("north", begin_s, end_s, out)
+    assert wanted <= set(counters(made))
+    assert made.clip is not None
+    assert verify_export(out).first_problem is None
+
+
+def test_a_segment_that_ends_within_the_first_millisecond_is_part_of_it(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 4)
+    box.clock.now_ns = 10_000_000_000
+    name = box._name(box.clock.now_ns)
+    data = b"no pictures"
+    (box.state / "footage" / "north" / str(name)).write_bytes(data)
+    box.say(Opened(camera="north", segment=str(name)))
+    box.say(
+        Closed(
+            camera="north",
+            segment=str(name),
+            sha256=hashlib.sha256(data).hexdigest(),
+            size_bytes=len(data),
+            begin_ns=box.clock.now_ns,
+            duration_ns=4_000_400_000,
+            begin_time=rfc3339(name.utc),
+            software="0.1.0",
+            model=None,
+            mask=None,
+            config=None,
+            sealed=False,
+            mask_applied="none",
+            recovered=False,
+        )
+    )
+    box.clock.now_ns = 14_000_000_000
+    box.record("north", 2, 4)
+    made = box.export("north", 14.000450, 20, out)
+    assert counters(made) == [2, 3]
+    assert verify_export(out).first_problem is None
+
+
+def test_footage_from_before_the_clock_was_set_is_named_with_the_time_to_ask_for(
+    box: StreetBox, out: Path
+) -> None:
+    box.clock.synced, box.clock.set_by = False, timedelta(hours=-1)
+    box.record("north", 1, 8)
+    unset = [path.name for path in files(box)]
+    assert all(name.endswith("_unsynced.mp4") for name in unset)
+    with pytest.raises(CannotExport, match="no footage from"):
+        box.export("north", 0, 8, out)  # nobody knows better yet
+    box.clock.synced, box.clock.set_by = True, timedelta()
+    box.record("north", 2, 8)
+    why = (
+        "recorded before the clock was set, and kept under the times from "
+        "2026-11-25T00:00:00.000Z to 2026-11-25T00:00:04.000Z: ask for those too"
+    )
+    with pytest.raises(CannotExport) as refused:
+        box.export("north", 0, 7, out)
+    assert str(refused.value).endswith(f"{unset[0]}: {why}")
+    made = box.export("north", 0, 16, out)
+    assert made.left_out == dict.fromkeys(unset, why)
+    early = box.export("north", -3600, -3590, out.with_name("early"))
+    assert list(early.segments) == unset
+    assert verify_export(out).ok
+    assert verify_export(out.with_name("early")).ok

@@ -1,0 +1,89 @@
+"""`vigie footage verify` says what it has found, whatever an export says of itself."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.__main__ import main
+from agent.identity import Identity
+from tests.vectors.street import StreetBox
+from tests.vectors.workbench import Workbench
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An export, in the folder in which we are."""
+    monkeypatch.chdir(tmp_path)
+    box = StreetBox(Path("state"), "casa-0001")
+    box.record("north", 1, 14)
+    box.attest("north")
+    box.export("north", 5, 11, Path("out"))
+    return Path("out")
+
+
+def verify(*words: str) -> int:
+    return main(["footage", "verify", "out", *words])
+
+
+@pytest.mark.usefixtures("evidence")
+def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
+    capsys: Said,
+) -> None:
+    for seq in (1, 99):
+        capsys.readouterr()
+        assert verify("--head", f"{seq}:{'0' * 64}") == 1
+        said = capsys.readouterr().out
+        assert "out: good, but for the head: 2 segments" in said
+        assert f"head {seq} is not within this export, which has 4 to 11: not checked" in said
+    assert verify("--head", f"99:{'0' * 64}", "--json") == 1
+    verdict = json.loads(capsys.readouterr().out)
+    assert (verdict["ok"], verdict["head_checked"]) == (True, False)
+
+
+def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
+    evidence: Path, capsys: Said
+) -> None:
+    thief = Identity.load_or_make(Path("thief"))
+    bench = Workbench(evidence, thief, thief)
+    forged = base64.b64encode(thief.public_key_raw).decode()
+    real = bench.manifest["public_key"]
+    said = {
+        "camera": "north\x1b[2J",
+        "by": f"A\r\n  signed by {real}\u2028",
+        "purpose": f"\u202ecase\n  signed by {real}\n\x1b[8m\x9b8m" + " " * 100_000,
+        "public_key": forged,
+    }
+
+    def receipts(changed: list[dict[str, Any]]) -> None:
+        for receipt in changed:
+            if receipt["body"].get("camera") == "north":
+                receipt["body"]["camera"] = said["camera"]
+
+    bench.forge(thief, receipts, lambda manifest: manifest.update(said))
+    capsys.readouterr()
+    assert verify() == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[1] == f"  signed by {forged}"
+    assert [line for line in lines if real in line] == [lines[5]]
+    assert r"by A\r\n  signed by" in lines[5]
+    assert r"\u202ecase\n  signed by" in lines[5]
+    assert r"\x1b[8m\x9b8m" in lines[5]
+    assert len(lines[5]) < 1000
+    assert len(lines) == 7
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_file_of_any_name_gets_one_line_that_says_so(evidence: Path, capsys: Said) -> None:
+    (evidence / os.fsdecode(b"\xff\nout: good\x1b[8m")).touch()
+    capsys.readouterr()
+    assert verify() == 1
+    said = capsys.readouterr().out
+    assert said == "out: BROKEN: sums: \\udcff\\nout: good\\x1b[8m: is not listed in SHA256SUMS\n"
+    assert verify("--json") == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False

@@ -1,0 +1,95 @@
+"""That a file was recovered is told unless the chain has its close; the chain is not read for it all."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.faults import FaultBoard
+from agent.record import custody as custody_module
+from agent.record.custody import Custody
+from agent.record.notary import Notary
+from agent.record.receipts import Closed, Opened, read_line
+from tests.whole.test_custody import Box, fill
+
+TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"
+
+
+def opened(segment: str = TORN) -> Opened:
+    return Opened(camera="north", segment=segment)
+
+
+def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> Closed:
+    return Closed(
+        camera="north",
+        segment=segment,
+        sha256=sha256,
+        size_bytes=5,
+        begin_ns=1,
+        duration_ns=1,
+        begin_time="2026-11-25T01:32:15.250Z",
+        software="vigie",
+        model=None,
+        mask=None,
+        config=None,
+        sealed=False,
+        mask_applied="none",
+        recovered=recovered,
+    )
+
+
+def after_the_cut(box: Box) -> tuple[Custody, Notary, FaultBoard]:
+    custody, faults = box.open(), FaultBoard(box.clock.boottime_ns)
+    return custody, Notary(custody.append, faults, custody.read_back), faults
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", 5)
+    box = Box(tmp_path)
+    fill(box.open(), 23)
+    return box
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        pytest.param([opened()], True, id="begun"),
+        pytest.param([opened(), closed(recovered=False)], False, id="closed"),
+        pytest.param([opened(), closed(recovered=True)], False, id="recovered before"),
+        pytest.param([opened(), closed(recovered=False, sha256="b" * 64)], True, id="other bytes"),
+        pytest.param([opened(), closed(f"{TORN}x", recovered=False)], True, id="another file"),
+        pytest.param([], True, id="never heard of"),
+        pytest.param([closed(recovered=False)], False, id="closed, and its begin was lost"),
+    ],
+)
+def test_a_close_is_told_once(box: Box, before: list[Opened | Closed], *, told: bool) -> None:
+    for body in before:
+        box.open().append(body, 0)
+    fill(box.open(), 7, first=100)
+    count = len(box.bodies())
+    _, notary, _ = after_the_cut(box)
+    assert notary.tell(closed(recovered=True), 0)
+    assert box.bodies()[count:] == [closed(recovered=True)] * told
+
+
+def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: Box) -> None:
+    box.open().append(opened(), 0)
+    fill(box.open(), 7, first=100)
+    custody, notary, faults = after_the_cut(box)
+    for path in custody.files()[:4]:
+        path.unlink()
+        path.mkdir()  # what nobody can read
+    assert notary.tell(closed(recovered=True), 0)
+    assert faults.active() == ()
+
+
+def test_back_is_the_other_way_around(box: Box) -> None:
+    custody = box.open()
+    lines = list(custody.read())
+    assert list(custody.read_back()) == lines[::-1]
+    assert [read_line(line).receipt.seq for line in lines] == list(range(1, 24))
+    with custody.files()[-1].open("ab") as file:
+        file.write(b"torn")
+    assert list(custody.read_back()) == lines[::-1]
+    custody.files()[0].unlink()
+    assert list(custody.read_back()) == lines[:4:-1]

@@ -1,0 +1,257 @@
+"""What is not recorded is told: from the first picture that is missing, whatever went wrong."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.record import groups
+from agent.record.groups import LONGEST_NS
+from agent.record.recorder import RETRY_NS
+from drivers.media import Packet
+from tests.conftest import HeldClock
+from tests.whole.test_record import GOP, X264, Recording, encode, packets_of, pictures
+
+NS = 10**9
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """H.264 as a camera sends it: a keyframe a second, no B-frames."""
+    return encode(tmp_path_factory.mktemp("film") / "film.mp4", "libx264", "yuv420p", X264)
+
+
+def starts(film: Path, folder: Path, **settings: float) -> tuple[Recording, list[Packet]]:
+    info, packets = packets_of(film)
+    recording = Recording(folder, HeldClock(), **settings)
+    recording.stage.stream_opened(info)
+    # No camera's pictures come at whole milliseconds, which is all that a file's name tells.
+    return recording, [msgspec.structs.replace(each, t_ns=each.t_ns + 1234) for each in packets]
+
+
+def test_a_gap_begins_with_the_group_that_was_not_written_to_its_end(
+    film: Path, tmp_path: Path
+) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=60)
+    recording.put(packets[:25])
+    torn = msgspec.structs.replace(packets[25], data=b"\xff" * 9)
+    recording.put([torn])
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[26:])
+    recording.stage.close()
+    played = pictures([str(film)])
+    assert pictures(recording.files()) == played[:20] + played[30:]
+    assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
+
+
+def test_a_gap_goes_as_far_back_as_what_could_not_be_mended(film: Path, tmp_path: Path) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=2)
+    recording.put(packets[:35])
+    for part in recording.folder.glob("*.part"):
+        part.unlink()  # a group had been written to it, the next one had not
+    recording.put(packets[35:42])
+    assert recording.codes() == ["STO-02"]
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[42:])
+    recording.stage.close()
+    assert recording.gaps == [(packets[20].t_ns, packets[50].t_ns)]
+
+
+def test_what_was_mended_whole_is_no_gap(film: Path, tmp_path: Path) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=2)
+    recording.put(packets[:20])
+    (part,) = recording.folder.glob("*.part")
+    in_the_way = part.with_name(part.name.removesuffix(".part"))
+    in_the_way.mkdir()
+    recording.put(packets[20:22])  # written and durable, and cannot have its name
+    assert recording.codes() == ["STO-02"]
+    in_the_way.rmdir()
+    recording.clock.now_ns += RETRY_NS
+    recording.put(packets[22:])
+    recording.stage.close()
+    played = pictures([str(film)])
+    assert pictures(recording.files()) == played[:20] + played[30:]
+    assert recording.gaps == [(packets[20].t_ns, packets[30].t_ns)]
+
+
+def test_a_failure_that_lasts_until_the_stop_is_a_gap_up_to_it(film: Path, tmp_path: Path) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=60)
+    recording.put(packets[:25])
+    recording.put([msgspec.structs.replace(packets[25], data=b"\xff" * 9), *packets[26:29]])
+    recording.clock.pass_s(0.5)
+    recording.stage.close()
+    assert recording.gaps == [(packets[20].t_ns, recording.clock.now_ns)]
+    assert recording.stage.footage().gaps == 1
+
+
+def without_keyframes(packets: list[Packet], seconds: int) -> list[Packet]:
+    """A keyframe, and then a packet a second that is none."""
+    key, *others = packets[:GOP]
+    return [
+        msgspec.structs.replace(each, t_ns=t_s * NS, pts_ns=t_s * NS, dts_ns=t_s * NS)
+        for t_s, each in enumerate([key, *(others * seconds)[:seconds]])
+    ]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_stream_without_keyframes_is_kept_as_long_as_a_group_may_be_and_is_a_fault(
+    film: Path, tmp_path: Path
+) -> None:
+    recording, packets = starts(film, tmp_path)
+    longest_s = LONGEST_NS // NS
+    recording.put(without_keyframes(packets, longest_s - 1))
+    assert recording.codes() == []
+    recording.put(without_keyframes(packets, longest_s + 300)[longest_s:])
+    assert recording.codes() == ["STO-02"]
+    assert "none for 60 s" in recording.faults.active()[0].detail
+    assert [each.duration_ns // NS for each in recording.segments] == [longest_s - 1]
+    key_s = longest_s + 301
+    key = msgspec.structs.replace(packets[0], t_ns=key_s * NS, pts_ns=key_s * NS, dts_ns=key_s * NS)
+    recording.put([key])
+    assert recording.codes() == []
+    assert recording.gaps == [(LONGEST_NS, key_s * NS)]
+    recording.stage.close()
+    assert len(recording.files()) == 2
+
+
+def test_a_group_that_is_too_large_is_closed_too(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=60)
+    group = packets[:GOP]
+    monkeypatch.setattr(groups, "MOST_BYTES", sum(len(each.data) for each in group[:5]))
+    recording.put(group)
+    recording.stage.close()
+    assert pictures(recording.files()) == pictures([str(film)])[:5]
+    assert recording.gaps == [(group[5].t_ns, recording.clock.now_ns)]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_disk_that_fails_is_asked_less_and_less_until_it_has_taken_a_file(
+    film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording, packets = starts(film, tmp_path, segment_s=1)
+
+    def failures_at(seconds: range) -> list[int]:
+        """When it was tried in vain, while a keyframe comes each second."""
+        found = []
+        for second in seconds:
+            before = caplog.text.count("cannot record")
+            times = dict.fromkeys(("t_ns", "pts_ns", "dts_ns"), second * NS)
+            recording.put([msgspec.structs.replace(packets[0], **times)])
+            if caplog.text.count("cannot record") > before:
+                found.append(second)
+        return found
+
+    recording.clock.now_ns = 0
+    recording.folder.write_text("what nobody can write into")
+    assert failures_at(range(300)) == [0, 5, 15, 35, 75, 135, 195, 255]
+    recording.folder.unlink()
+    assert failures_at(range(300, 330)) == []
+    assert len(recording.segments) == 14, "from second 315 on"
+    shutil.rmtree(recording.folder)
+    recording.folder.write_text("again")
+    assert failures_at(range(330, 350)) == [330, 335, 345]
+
+
+FILLED_UP = """
+    keeper_faults = FaultBoard(clock.boottime_ns)
+    told = []
+    keeper = Keeper(
+        disk, RecordConfig(), HoldConfig(), clock, boot_id(), keeper_faults,
+        Holds(disk / "holds", clock, boot_id(), str), Notary(lambda body, _: told.append(body),
+        keeper_faults), cameras=["north"], on_broken=print,
+    )
+    recording = Recording(disk, clock, keeper)
+    recording.stage.stream_opened(info)
+    with (disk / "someone-elses.log").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    for second in range(600):
+        clock.now_ns = second * 10**9
+        recording.put([msgspec.structs.replace(packets[0], t_ns=clock.now_ns)])
+    assert recording.codes() == ["STO-02"], recording.codes()
+    assert "No space left" in recording.faults.active()[0].detail
+    assert len(list((disk / "north").iterdir())) == 1, "the file of the last try"
+    assert told == [], told
+"""
+
+
+def test_a_disk_that_is_full_does_not_fill_with_what_could_not_be_begun(
+    film: Path, tmp_path: Path
+) -> None:
+    on_tmpfs("size=2m", FILLED_UP, film, tmp_path)
+
+
+ON_FEW_INODES = """
+    recording = Recording(disk, clock, segment_s=1)
+    recording.stage.stream_opened(info)
+    for turn in range(12):
+        recording.put([
+            msgspec.structs.replace(each, **{
+                field: getattr(each, field) + turn * 10 * 10**9
+                for field in ("t_ns", "pts_ns", "dts_ns")
+            })
+            for each in packets
+        ])
+        assert recording.codes() == [], recording.faults.active()
+    recording.stage.close()
+    assert recording.gaps == []
+    kept = [each.path for each in recording.segments[-len(recording.files()):]]
+    assert recording.files() == kept, "the newest"
+    assert len(recording.segments) > 100
+    assert 50 < len(kept) < 64, len(kept)
+    room = os.statvfs(disk)
+    assert room.f_bavail > room.f_blocks // 4, "there were bytes enough"
+"""
+
+
+def test_where_inodes_run_out_the_oldest_goes_though_bytes_are_free(
+    film: Path, tmp_path: Path
+) -> None:
+    on_tmpfs("size=200m,nr_inodes=64", ON_FEW_INODES, film, tmp_path)
+
+
+PRELUDE = """
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+sys.path.insert(0, {project!r})
+from agent.clock import boot_id
+from agent.config.configuration import HoldConfig, RecordConfig
+from agent.faults import FaultBoard
+from agent.record.holds import Holds
+from agent.record.keeper import Keeper
+from agent.record.notary import Notary
+from tests.whole.test_record import HeldClock, Recording, packets_of
+
+info, packets = packets_of(Path({film!r}))
+disk = Path({disk!r})
+clock = HeldClock()
+"""
+
+
+def on_tmpfs(options: str, script: str, film: Path, folder: Path) -> None:
+    """Run a script where `disk` is a file system of its own."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    tmpfs = f"mount -t tmpfs -o {options} none {disk}"
+    if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us mount no small disk")
+    project = str(Path(__file__).parents[2])
+    prelude = PRELUDE.format(project=project, film=str(film), disk=str(disk))
+    text = prelude + textwrap.dedent(script)
+    command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, text]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,175 @@
+"""What recovery sets aside is no footage: it takes room all the same, and goes as footage does."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.record.receipts import Evicted, read_line
+from agent.record.recovery import SET_ASIDE, recover
+from tests.conftest import HeldClock
+from tests.whole.test_custody import Box
+from tests.whole.test_holds import Kept
+
+TORN = b"\0\0\0\x10moof, and no more"
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    clock = HeldClock()
+    clock.now_ns = 100_000_000_000
+    return clock
+
+
+@pytest.fixture
+def kept(clock: HeldClock, tmp_path: Path) -> Kept:
+    """Segments of ten seconds, of which the fourth was torn in its first picture."""
+    kept = Kept(tmp_path, clock, max_age_h=1, max_bytes=1000)
+    (segment,) = kept.folder.glob("0000000004_*.mp4")
+    segment.rename(f"{segment}.part")
+    Path(f"{segment}.part").write_bytes(TORN)
+    Path(f"{segment}.keys").write_bytes(b"{}")
+    load(kept)
+    return kept
+
+
+def load(kept: Kept) -> None:
+    """As a ring does when it opens."""
+    kept.keeper.load("north", kept.folder, recover(kept.folder))
+
+
+def aside(kept: Kept) -> list[str]:
+    return sorted(path.name for path in (kept.folder / SET_ASIDE).iterdir())
+
+
+def evicted(kept: Kept) -> list[Evicted]:
+    return [body for body in kept.chain if isinstance(body, Evicted)]
+
+
+def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
+    clock: HeldClock, kept: Kept
+) -> None:
+    names = aside(kept)
+    assert [(name[:10], Path(name).suffix) for name in names] == [
+        ("0000000004", ".keys"),
+        ("0000000004", ".part"),
+    ]
+    clock.now_ns = 3629 * 10**9
+    kept.keeper.turn()
+    assert (kept.left()[0], aside(kept)) == (4, names), "a second too young"
+    clock.pass_s(1)
+    load(kept)  # another look begins nothing anew
+    kept.keeper.turn()
+    assert aside(kept) == []
+    assert evicted(kept)[-1] == Evicted(
+        camera="north",
+        segments=tuple(f"{SET_ASIDE}/{name}" for name in names),
+        why="age",
+        oldest_time="2026-11-25T00:00:40.000Z",
+    )
+
+
+def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
+    clock: HeldClock, kept: Kept
+) -> None:
+    clock.synced = False
+    strange = kept.folder / "beach"
+    strange.mkdir()
+    (strange / "sand.jpg").write_bytes(b"sand")
+    load(kept)
+    for _ in range(2):
+        clock.pass_s(1799)
+        load(kept)
+        kept.keeper.turn()
+    assert aside(kept)[-1] == "beach"
+    clock.pass_s(2)
+    kept.keeper.turn()
+    assert aside(kept) == []
+    assert not strange.exists()
+
+
+def test_it_counts_and_goes_before_any_footage(kept: Kept) -> None:
+    (kept.folder / "notes.txt").write_bytes(bytes(60))
+    load(kept)
+    names, left = aside(kept), kept.left()
+    used_bytes = 900 + len(TORN) + 2 + 60
+    kept.write(1000 - used_bytes)
+    assert (aside(kept), kept.left()) == (names, left)
+    kept.write(1000 - used_bytes + 1)
+    assert (aside(kept), kept.left()) == (["notes.txt"], left), "the oldest first"
+    kept.write(90)
+    assert (aside(kept), kept.left()) == ([], left)
+    assert {(body.why, name[:10]) for body in evicted(kept) for name in body.segments} == {
+        ("bytes", SET_ASIDE + "/")
+    }
+    kept.write(101)
+    assert kept.left() == left[1:], "and what is gone does not count"
+
+
+def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: HeldClock, tmp_path: Path) -> None:
+    first = Kept(tmp_path, clock)
+    (first.folder / SET_ASIDE).mkdir()
+    (
+        first.folder / SET_ASIDE / "0000000001_aaaaaaaa_000000000000_20261125T000000.000Z.mp4.part"
+    ).write_bytes(TORN)
+    former = tmp_path / "footage" / "former"
+    first.folder.rename(former)
+    clock.pass_s(72 * 3600)
+    Kept(tmp_path, clock).keeper.turn()
+    assert list((former / SET_ASIDE).iterdir()) == []
+
+
+def test_a_name_that_is_no_text_goes_into_the_chain_all_the_same(
+    clock: HeldClock, kept: Kept, tmp_path: Path
+) -> None:
+    (kept.folder / "\udcff.txt").write_bytes(b"?")
+    load(kept)
+    clock.pass_s(3600)
+    kept.keeper.turn()
+    custody = Box(tmp_path / "box").open()
+    for body in evicted(kept):
+        custody.append(body, 0)
+    names = [
+        name
+        for line in custody.read()
+        if isinstance(body := read_line(line).receipt.body, Evicted)
+        for name in body.segments
+    ]
+    assert f"{SET_ASIDE}/\\udcff.txt" in names
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"",
+        b"\0\0",
+        b"\0\0\0\x08ftyp",
+        b"\0\0\0\x08ftyp\0\0\0\x20moov, torn",
+        b"\0\0\0\x08ftyp\0\0\0\x08moov",
+        b"\0\0\0\x08ftyp\0\0\0\x08moov\0\0\0\x40mo",
+    ],
+    ids=len,
+)
+def test_a_file_with_nothing_of_a_picture_is_deleted_and_so_are_its_keys(
+    kept: Kept, written: bytes
+) -> None:
+    name = "0000000042_aaaaaaaa_000000095000_20261125T000135.000Z.mp4"
+    names = aside(kept)
+    (kept.folder / f"{name}.part").write_bytes(written)
+    (kept.folder / f"{name}.keys").write_bytes(b"{}")
+    load(kept)
+    assert aside(kept) == names
+    assert not list(kept.folder.glob(f"{name}*"))
+
+
+@pytest.mark.parametrize(
+    "left", [b"\0\0\0\x08ftyp\0\0\0\x08moov\0\0\0\x40moof", bytes(600)], ids=len
+)
+def test_a_file_that_may_hold_something_of_a_picture_is_kept_with_its_keys(
+    kept: Kept, left: bytes
+) -> None:
+    name = "0000000042_aaaaaaaa_000000095000_20261125T000135.000Z.mp4"
+    (kept.folder / f"{name}.part").write_bytes(left)
+    (kept.folder / f"{name}.keys").write_bytes(b"{}")
+    recover(kept.folder)
+    assert aside(kept)[-2:] == [f"{name}.keys", f"{name}.part"]
+    assert (kept.folder / SET_ASIDE / f"{name}.part").read_bytes() == left
