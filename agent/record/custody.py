@@ -160,7 +160,8 @@ class Custody:
         """Against other threads, and other processes: flock(2) ends with its holder."""
         with self._lock:
             if not self._folder.is_dir():
-                self._folder.mkdir(parents=True, mode=0o700)
+                # Another process may be first.
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 sync_folder(self._folder.parent)
             lock = self._folder / "lock"
             if not lock.exists():

@@ -94,6 +94,8 @@ class StoreModel(RuleBasedStateMachine):
         self.counters = dict.fromkeys(CAMERAS, 1)
         self.stored: dict[str, Stored] = {}
         self.spans: dict[str, tuple[str, int, int | None]] = {}
+        self.by_utc: set[str] = set()
+        """The holds of persons, who know moments by the box's UTC alone."""
         self.chain: list[Body] = []
         self.told: list[Hold] = []
         self.strangers_bytes = 0
@@ -272,6 +274,15 @@ class StoreModel(RuleBasedStateMachine):
         begin_ns = max(begin_ns, clock.booted_ns, clock.set_ns)
         end_ns = clock.true_ns + (length_s - ago_s) * 1_000_000_000
         self.spans[hold.id] = (camera, begin_ns, max(begin_ns, end_ns))
+        self.by_utc.add(hold.id)
+
+    def utc_moves(self) -> None:
+        """What is recorded from now on is named by another clock than a person's holds were."""
+        self.clock.set_ns = self.clock.true_ns
+        for hold_id in self.by_utc:
+            camera, begin_ns, end_ns = self.spans[hold_id]
+            assert end_ns is not None
+            self.spans[hold_id] = (camera, begin_ns, max(begin_ns, min(end_ns, self.clock.true_ns)))
 
     @precondition(lambda self: self.holds.active())
     @rule(data=st.data())
@@ -297,7 +308,10 @@ class StoreModel(RuleBasedStateMachine):
         clock.true_ns += 20_000_000_000
         clock.boot_number += 1
         clock.synced = not clock_lost
-        clock.off = timedelta(days=-9000) if clock_lost else timedelta()
+        off = timedelta(days=-9000) if clock_lost else timedelta()
+        if off != clock.off:
+            self.utc_moves()
+        clock.off = off
         self.start()
 
     @rule()
@@ -311,12 +325,12 @@ class StoreModel(RuleBasedStateMachine):
     def the_clock_is_stepped(self, years: int) -> None:
         self.clock.synced = False
         self.clock.off += timedelta(days=365 * years)
-        self.clock.set_ns = self.clock.true_ns
+        self.utc_moves()
 
     @rule()
     def the_time_server_answers(self) -> None:
         if self.clock.off:
-            self.clock.set_ns = self.clock.true_ns
+            self.utc_moves()
         self.clock.synced = True
         self.clock.off = timedelta()
 
