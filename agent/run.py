@@ -141,7 +141,7 @@ class Agent:
             boot,
             self.faults,
             holds,
-            Notary(self.custody.note, self.faults, self.custody.read_back),
+            Notary(self.custody.append, self.faults, self.custody.read_back),
             cameras=sorted(recorded),
             on_broken=self._dispatch.broken,
             terms=lent,

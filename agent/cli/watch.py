@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.commands import Commands
+from agent.cli.footage_output import shown
 from agent.clock import SystemClock
 from agent.config.configuration import BrokerConfig, check_broker
 from agent.errors import BadInput
@@ -23,8 +24,6 @@ from agent.watch import Heard, Watch, line
 
 REDRAWS_A_SECOND = 4
 _STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
-"""What would move a terminal's cursor, or ring its bell, and what is shown instead."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -155,7 +154,7 @@ def _table(board: Board, url: str, state: str) -> Table:
 
 def _cell(*lines: str, style: str = "") -> Text:
     """Lines as they are. What a box says is no markup: one box must not garble what all others say."""
-    return Text("\n".join(line.translate(_CONTROLS) for line in lines), style=style)
+    return Text("\n".join(shown(line) for line in lines), style=style)
 
 
 def _name(view: BoxView) -> list[str]:

@@ -106,15 +106,6 @@ class Custody:
             self._catch_up()
             return self._add(body, t_ns)
 
-    def note(self, body: Body, t_ns: int) -> None:
-        """Append, for receipts that wait in a row: one that nobody could read is left out and logged,
-        so that it keeps none behind it out of the chain.
-        """
-        try:
-            self.append(body, t_ns)
-        except BadReceipt as error:
-            log.error("a receipt is left out of the chain: %s: %s", error, body)
-
     def head(self) -> Head:
         """The newest receipt, of whichever process; number 0 where there is none."""
         with self._locked():

@@ -14,7 +14,9 @@ WAIT_MOST = 10_000
 """Receipts in memory that the disk did not take. Beyond that the oldest is lost, and logged."""
 
 Append = Callable[[Body, int], object]
-"""Makes a receipt of what happened at a `t_ns` durable, or raises OSError."""
+"""Makes a receipt of what happened at a `t_ns` durable. Raises OSError, and BadReceipt where nobody could
+read it.
+"""
 
 ReadBack = Callable[[], Iterator[bytes]]
 """The lines of the chain, the newest first. Raises OSError."""
@@ -63,7 +65,11 @@ class Notary:
             while self._waiting:
                 body, t_ns = self._waiting[0]
                 if not (isinstance(body, Closed) and body.recovered and self._is_told(body)):
-                    append(body, t_ns)
+                    try:
+                        append(body, t_ns)
+                    except BadReceipt as error:
+                        # It keeps none behind it out of the chain.
+                        log.error("a receipt is left out of the chain: %s: %s", error, body)
                 self._waiting.popleft()
         except OSError as error:
             self._faults.raise_fault("CUS-01", "footage", str(error))

@@ -189,7 +189,7 @@ class Rehearsal:
                 boot,
                 self._faults,
                 holds,
-                Notary(self.custody.note, self._faults, self.custody.read_back),
+                Notary(self.custody.append, self._faults, self.custody.read_back),
                 cameras=[pattern.CAMERA],
                 on_broken=lambda _hold: None,
                 terms=terms.keep(self.folder, self.footage, [self._camera]),

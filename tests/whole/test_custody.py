@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.faults import FaultBoard
 from agent.identity import KEY_FILE, Identity
 from agent.record import custody as custody_module
 from agent.record.chain import check
 from agent.record.custody import Custody
+from agent.record.notary import Notary
 from agent.record.receipts import (
     BadReceipt,
     Body,
@@ -291,12 +293,13 @@ def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box
         Serviced(by="\udcff", what="status"),
     ]
     custody = box.open()
+    notary = Notary(custody.append, FaultBoard(box.clock.boottime_ns))
     fill(custody, 2)
     for body in unreadable:
         with pytest.raises(BadReceipt):
             custody.append(body, 0)
-        custody.note(body, 0)
-    custody.note(opened(3), 0)
+        assert notary.tell(body, 0)
+    assert notary.tell(opened(3), 0)
     assert box.open().head() == custody.head()
     fill(box.open(), 1, first=4)
     assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]
