@@ -176,10 +176,14 @@ def test_the_count_outlives_a_restart_of_the_console(tmp_path: Path, clock: Held
     assert again.left_s() == 40
 
 
-def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -> None:
-    lockout = Lockout(tmp_path, clock, "boot-1")
+def four_were_wrong(folder: Path, clock: HeldClock) -> None:
+    lockout = Lockout(folder, clock, "boot-1")
     for _ in range(4):
         lockout.count()
+
+
+def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -> None:
+    four_were_wrong(tmp_path, clock)
     clock.now_ns = 5_000_000_000
     assert Lockout(tmp_path, clock, "boot-2").left_s() == 55
 
@@ -188,9 +192,7 @@ def test_after_a_reboot_the_wait_begins_anew(tmp_path: Path, clock: HeldClock) -
 def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
     tmp_path: Path, clock: HeldClock, *, read_only: bool
 ) -> None:
-    before = Lockout(tmp_path, clock, "boot-1")
-    for _ in range(4):
-        before.count()
+    four_were_wrong(tmp_path, clock)
     if read_only:
         take_no_more(tmp_path)
     clock.now_ns = 20_000_000_000
@@ -210,9 +212,7 @@ def test_after_a_reboot_it_ends_however_often_it_is_looked_at(
 def test_a_wrong_answer_after_a_reboot_waits_for_all_that_were_wrong_before(
     tmp_path: Path, clock: HeldClock, *, read_only: bool
 ) -> None:
-    before = Lockout(tmp_path, clock, "boot-1")
-    for _ in range(4):
-        before.count()
+    four_were_wrong(tmp_path, clock)
     if read_only:
         take_no_more(tmp_path)
     clock.now_ns = 90_000_000_000
