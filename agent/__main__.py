@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__, cli
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 from drivers.errors import DriverError
 
 

@@ -14,13 +14,13 @@ import av
 import cv2
 import numpy as np
 
-from agent.detect.eyes import Eyes, EyesSettings
-from agent.detect.geometry import Point
-from agent.detect.rules.line import LineRule
-from agent.detect.rules.road_users import RoadUsers
-from agent.detect.scene import Line
-from agent.detect.tflite import Detector, open_detector
-from agent.model import LABELS, Box, Detection, Sight
+from agent.base.model import LABELS, Box, Detection, Sight
+from agent.detection.geometry import Point
+from agent.detection.pipeline import Eyes, EyesSettings
+from agent.detection.rules.line_crossing import LineRule
+from agent.detection.rules.road_users import RoadUsers
+from agent.detection.scene import Line
+from agent.detection.tflite import Detector, open_detector
 from bench import scoring
 from bench.prototype import Prototype
 from bench.table import Row

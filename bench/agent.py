@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from agent.detect.eyes import Eyes
+from agent.detection.pipeline import Eyes
 from bench import box, films, record
 from bench.cpu import Turns, in_turns, one_core, process_cpu_s
 from bench.mosquitto import mosquitto

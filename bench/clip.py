@@ -16,13 +16,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config.configuration import Recipient
-from agent.record.cut import Source, cut
-from agent.record.keys import KeyRing, public_key_text
-from agent.record.part import Part
-from agent.record.seal import Sealer
-from agent.record.segment_name import SegmentName
+from agent.recording.encryption.keys import KeyRing, public_key_text
+from agent.recording.encryption.seal import Sealer
+from agent.recording.export.clip import Source, cut
+from agent.recording.open_segment import Part
+from agent.recording.segment_name import SegmentName
 from bench.cpu import Work, cpu_s, in_turns, one_core
 from bench.record import encode, repeat
 from bench.table import Row

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent import run
-from agent.clock import SystemClock
-from agent.report.connection import CommandReceived
-from agent.stages.sd_notify import Notifier
-from agent.stages.stop_signals import StopSignals
-from agent.wiring import sources
-from agent.wiring.fittings import fittings
-from agent.wiring.hands import Hands
+from agent.app import agent as run
+from agent.app.actuator_specs import fittings
+from agent.app.actuators import Hands
+from agent.base.clock import SystemClock
+from agent.capture import camera_source
+from agent.reporting.mqtt.connection import CommandReceived
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.stop_signals import StopSignals
 
 
 class Came(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ def main() -> None:
     """Run the box; then write when the commands came."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
-    config, cameras = sources.load(config_file, clock)
+    config, cameras = camera_source.load(config_file, clock)
     run.Hands = NotingHands  # type: ignore[attr-defined]
     with StopSignals() as signals:
         agent = run.Agent(

@@ -19,15 +19,15 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.report import topics
-from agent.report.payloads import ReplyMessage
+from agent.reporting import topics
+from agent.reporting.payloads import ReplyMessage
 from bench import box
 from bench.commanded_box import Came
 from bench.processes import running
 from bench.table import Row
 from drivers.pelco import STOP, Motion, PelcoDecoder
 from drivers.simulated.motion import HeadMotion, Mechanics
-from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pelco_device import PelcoSide
 from drivers.simulated.pty_head import LineNoise, PtyHead
 
 HEAD = "mast"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 from bench import films
 from bench.cpu import cpu_s, one_core, process_cpu_s
 from bench.table import Row
@@ -41,7 +41,7 @@ SETTLED_S, WATCHED_S = 2.0, 8.0
 TURNS = 5
 STALLS = 5
 AGENTS_WAIT = "0.25 to 0.5 s"
-"""`agent.stages.stage`: between a first failure and the next try."""
+"""`agent.runtime.stage`: between a first failure and the next try."""
 
 
 class Took(msgspec.Struct, frozen=True, kw_only=True):

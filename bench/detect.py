@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.detect import picture
-from agent.detect.joining import merge
-from agent.detect.models import load_card
-from agent.detect.motion import MotionGate
-from agent.detect.picture import Region
-from agent.detect.tflite import Detector, open_detector
-from agent.detect.tracker import Tracker
-from agent.model import Box, Detection, Label
+from agent.base.model import Box, Detection, Label
+from agent.detection import image
+from agent.detection.image import Region
+from agent.detection.model_card import load_card
+from agent.detection.motion_gate import MotionGate
+from agent.detection.nms import merge
+from agent.detection.tflite import Detector, open_detector
+from agent.detection.tracker import Tracker
 from bench import films
 from bench.cpu import Turns, cpu_s, in_turns, one_core
 from bench.table import Row
@@ -58,7 +58,7 @@ def gate_rows() -> list[Row]:
 
     Still pictures are one picture with a sensor's noise, fresh in each.
     """
-    busy = [picture.gate_luma(frame.y, GATE_PX) for frame in film_frames(120)]
+    busy = [image.gate_luma(frame.y, GATE_PX) for frame in film_frames(120)]
     rng = np.random.default_rng(1)
     still = [
         np.clip(busy[0] + rng.normal(0, films.NOISE, busy[0].shape), 0, 255).astype(np.uint8)
@@ -112,11 +112,11 @@ def step_rows() -> list[Row]:
     frames = film_frames(2, every=15) * 15
     detector = open_detector(MODEL)
     runtime = detector._interpreter  # noqa: SLF001 - the floor is this very interpreter
-    parts = {"crop of 424 px": Region(700, 400, 424, 424), "whole 1080p": picture.whole(frames[0])}
+    parts = {"crop of 424 px": Region(700, 400, 424, 424), "whole 1080p": image.whole(frames[0])}
     made = []
     for name, region in parts.items():
         for frame in frames:
-            detector.detect(picture.crop_rgb(frame, region, detector.size_px))
+            detector.detect(image.crop_rgb(frame, region, detector.size_px))
         turns = _step_turns(detector, runtime.invoke, frames, region)
         made.append(
             Row(
@@ -141,7 +141,7 @@ def _step_turns(
             for plane in (frame.y, frame.u, frame.v):
                 np.copyto(plane, plane.copy())
             began = cpu_s()
-            detector.detect(picture.crop_rgb(frame, region, detector.size_px))
+            detector.detect(image.crop_rgb(frame, region, detector.size_px))
             between = cpu_s()
             invoke()
             ours += between - began
@@ -281,7 +281,7 @@ def thumbnail_rows() -> list[Row]:
 def _from_planes(frames: Sequence[Frame], width: int) -> Callable[[], None]:
     def work() -> None:
         for frame in frames:
-            picture.thumbnail(frame, width, 1_000_000)
+            image.thumbnail(frame, width, 1_000_000)
 
     return work
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config.heads import HeadConfig
-from agent.control.head import Head
-from agent.control.head_stage import IDLE_S, HeadStage
-from agent.faults import FaultBoard
-from agent.stages.stage import StageThread
+from agent.faults.registry import FaultBoard
+from agent.ptz.head import Head
+from agent.ptz.head_stage import IDLE_S, HeadStage
+from agent.runtime.stage import StageThread
 from bench import box, codecs, commands, films
 from bench.commands import MECHANICS, Trial
 from bench.cpu import cpu_s
@@ -25,7 +25,7 @@ from bench.table import Row
 from drivers.contracts import Ptz
 from drivers.ptz import pelco_d
 from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pelco_device import PelcoSide
 from drivers.simulated.pty_head import PtyHead
 
 SETTLED_S, WATCHED_S = 3.0, 20.0

@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from agent.clock import ClockTrust, SystemClock
+from agent.app.agent import Agent
+from agent.base.clock import ClockTrust, SystemClock
+from agent.base.health_model import FlightSample
+from agent.capture import camera_source
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import FlightRecorder
-from agent.health_model import FlightSample
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.wiring import sources
+from agent.runtime.sd_notify import Notifier
 from bench import films
 from bench.cpu import cpu_s, one_core
 from bench.mosquitto import mosquitto
@@ -126,7 +126,7 @@ def looked(folder: Path, seconds: int) -> tuple[float, float, int]:
     file = configured(folder / "looked", "mqtt://127.0.0.1", cameras=4)
     os.environ["RUNTIME_DIRECTORY"] = str(folder / "run")
     clock = MovedClock()
-    config, cameras = sources.load(file, clock)
+    config, cameras = camera_source.load(file, clock)
     agent = Agent(config, cameras, clock, random.Random(1), notifier=Notifier({}))
     del os.environ["RUNTIME_DIRECTORY"]
     pulse, flight = agent.condition.stages

@@ -15,7 +15,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.report.payloads import EventData
+from agent.reporting.payloads import EventData
 from bench import box, films
 from bench.mosquitto import mosquitto
 from bench.processes import running

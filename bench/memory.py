@@ -108,13 +108,15 @@ def import_rows() -> list[Row]:
 
 def _floor_imports() -> str:
     """The libraries' own names, the runtime's as this machine has it."""
-    runtime = _python("from agent.detect.tflite import Interpreter; print(Interpreter.__module__)")
+    runtime = _python(
+        "from agent.detection.tflite import Interpreter; print(Interpreter.__module__)"
+    )
     return f"import numpy, cv2, av, paho.mqtt.client, {runtime.strip()}"
 
 
 def floor_mb(*, film: Path | None = None) -> float:
     """The floor: libraries and the loaded model, and with `film` a decoder that is at work."""
-    model = films.ROOT / "agent" / "detect" / "models" / f"{MODEL}.tflite"
+    model = films.ROOT / "agent" / "detection" / "models" / f"{MODEL}.tflite"
     runtime = _floor_imports()
     decoding = f"""
 with av.open({str(film)!r}) as container:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 
 
 @contextmanager

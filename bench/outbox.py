@@ -19,18 +19,18 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock, boot_id
+from agent.base.clock import SystemClock, boot_id
+from agent.base.model import LABELS, Box, Event, EventKind
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import BrokerConfig
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.model import LABELS, Box, Event, EventKind
-from agent.report import topics
-from agent.report.connection import Birth
-from agent.report.mqtt import Session
-from agent.report.outbox import Outbox
-from agent.report.payloads import DeclarationData
-from agent.report.topics import Draft
-from agent.stages.stage import StageThread
+from agent.faults.registry import FaultBoard
+from agent.reporting import topics
+from agent.reporting.mqtt.connection import Birth
+from agent.reporting.mqtt.session import Session
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.payloads import DeclarationData
+from agent.reporting.topics import Draft
+from agent.runtime.stage import StageThread
 from bench.mosquitto import mosquitto
 from bench.table import Row
 

@@ -9,18 +9,18 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
+from agent.capture.capture_stage import Capture
 from agent.config.configuration import RecordConfig
-from agent.detect.eyes import Eyes
-from agent.detect.judge import Judge
-from agent.detect.loop import DetectStage
-from agent.detect.scene import Scene
-from agent.faults import FaultBoard
-from agent.record.recorder import RecordStage
-from agent.stages.capture import Capture
-from agent.stages.handoff import LatestFrame, PacketQueue
-from agent.stages.stage import Stage, StageThread
-from agent.stages.stop_signals import StopSignals
+from agent.detection.detect_stage import DetectStage
+from agent.detection.pipeline import Eyes
+from agent.detection.rule_engine import Judge
+from agent.detection.scene import Scene
+from agent.faults.registry import FaultBoard
+from agent.recording.record_stage import RecordStage
+from agent.runtime.queues import LatestFrame, PacketQueue
+from agent.runtime.stage import Stage, StageThread
+from agent.runtime.stop_signals import StopSignals
 from drivers.camera import replay
 from drivers.contracts import Wanted
 from drivers.media import StreamInfo

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import cv2
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.control.panorama import panorama
-from agent.control.sweep import Image, Shot, plan
+from agent.ptz.automation.sweep import Image, Shot, plan
+from agent.ptz.panorama.stitch import panorama
 from bench.cpu import Work, in_turns, one_core
 from bench.table import Row
-from drivers.street.around import Around
 from drivers.street.picture import Look
+from drivers.street.surround import Around
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 FOV = FieldOfView(wide=60.0, tele=60.0)

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from agent.detect.tflite import Detector
-from agent.model import Detection, Sight, Track
+from agent.base.model import Detection, Sight, Track
+from agent.detection.tflite import Detector
 from bench import scoring
 from drivers.media import Frame
 

@@ -29,18 +29,18 @@ import av.video.stream
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.clock import ClockTrust, boot_id
+from agent.base.clock import ClockTrust, boot_id
+from agent.base.device_identity import Identity
 from agent.config.configuration import HoldConfig, Recipient, RecordConfig
-from agent.faults import FaultBoard
-from agent.identity import Identity
-from agent.record.custody import Custody
-from agent.record.holds import Holds
-from agent.record.keeper import Keeper
-from agent.record.keys import KeyRing, public_key_text
-from agent.record.notary import Notary
-from agent.record.recorder import BATCH_S, RecordStage
-from agent.record.seal import KEPT_KEYS, Sealer
-from agent.stages.handoff import PacketQueue
+from agent.faults.registry import FaultBoard
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.encryption.keys import KeyRing, public_key_text
+from agent.recording.encryption.seal import KEPT_KEYS, Sealer
+from agent.recording.record_stage import BATCH_S, RecordStage
+from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.retention_stage import Keeper
+from agent.runtime.queues import PacketQueue
 from bench.cpu import Turns, Work, cpu_s, in_turns, one_core
 from bench.table import Row
 from drivers.av_stream import VideoPacket, media_packet, open_source

@@ -14,19 +14,15 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.clock import ClockTrust, SystemClock, boot_id
+from agent.base.clock import ClockTrust, SystemClock, boot_id
+from agent.base.device_identity import Identity
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.identity import Identity
-from agent.record.boots import Boots, Now, short_boot
-from agent.record.catalogue import find
-from agent.record.custody import RECEIPTS_PER_FILE, SUFFIX, Custody
-from agent.record.hold import Hold
-from agent.record.holds import Holds
-from agent.record.keeper import Keeper
-from agent.record.notary import Notary
-from agent.record.receipts import (
+from agent.faults.registry import FaultBoard
+from agent.recording.catalogue import find
+from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, SUFFIX, Custody
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import (
     FIRST_PREV,
     SIGNATURE_BYTES,
     Closed,
@@ -35,9 +31,13 @@ from agent.record.receipts import (
     encode,
     write_line,
 )
-from agent.record.recovery import StoredSegment, recover
-from agent.record.retention import Limits, Shelf, plan
-from agent.record.segment_name import SegmentName, rfc3339
+from agent.recording.recovery import StoredSegment, recover
+from agent.recording.retention.eviction_plan import Limits, Shelf, plan
+from agent.recording.retention.hold import Hold
+from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.segment_age import Boots, Now, short_boot
+from agent.recording.segment_name import SegmentName, rfc3339
 from bench.table import Row
 
 SEGMENTS = 26_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agent.model import Box, Label
+from agent.base.model import Box, Label
 
 
 class Score(msgspec.Struct, frozen=True):

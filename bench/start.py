@@ -22,11 +22,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock
-from agent.record.segment_name import PART, parse_segment_name
-from agent.stages.sd_notify import Notifier
-from agent.stages.stage import StageThread
-from agent.stages.supervisor import Supervisor
+from agent.base.clock import SystemClock
+from agent.recording.segment_name import PART, parse_segment_name
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.stage import StageThread
+from agent.runtime.supervisor import Supervisor
 from bench import box, films
 from bench.mosquitto import mosquitto
 from bench.table import Row

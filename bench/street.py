@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.detect.tflite import Detector, open_detector
+from agent.detection.tflite import Detector, open_detector
 from bench.table import Row
 from drivers.street.picture import Look, Painter
 from drivers.street.view import TruthBox, View, truth

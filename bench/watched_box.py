@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock
-from agent.detect.judge import Judge
-from agent.model import Sight
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.stages.stop_signals import StopSignals
-from agent.wiring import sources
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock
+from agent.base.model import Sight
+from agent.capture import camera_source
+from agent.detection.rule_engine import Judge
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.stop_signals import StopSignals
 from drivers.media import Frame
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     def on_sight(_camera: str, _frame: Frame, sight: Sight) -> None:
         seen.append(sight)
 
-    config, cameras = sources.load(config_file, clock)
+    config, cameras = camera_source.load(config_file, clock)
     with StopSignals() as signals:
         agent = Agent(
             config, cameras, clock, random.Random(1), notifier=Notifier(), on_sight=on_sight

@@ -12,10 +12,10 @@ from time import monotonic
 
 import msgspec
 
-from drivers import head_questions as questions
+from drivers import head_probe_codec as questions
 from drivers import visca_codec as visca
 from drivers.errors import DriverError
-from drivers.head_questions import HeadAnswer, HeadDriver, Refused
+from drivers.head_probe_codec import HeadAnswer, HeadDriver, Refused
 from drivers.serial_port import SerialPort, SerialSettings
 from drivers.serial_ports import Condition, PortState, condition
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+from drivers.commanded_speed import ToldSpeed, error_deg
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import AxisLimits, HeadReckoning
 from drivers.errors import DriverError
@@ -24,9 +25,8 @@ from drivers.pelco import (
     encode,
 )
 from drivers.pelco_options import PelcoOptions
-from drivers.pelco_pursuit import Pursuit, counts_of, pose_of
+from drivers.pelco_position import Pursuit, counts_of, pose_of
 from drivers.serial_bus import BUSES
-from drivers.told_speed import ToldSpeed, error_deg
 
 QUESTION_TRIES = 2
 """A question moves nothing, so it may be asked twice."""

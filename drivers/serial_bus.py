@@ -18,7 +18,7 @@ from typing import Generic, TypeVar, cast
 
 from drivers.errors import DriverError
 from drivers.serial_port import SerialPort, SerialSettings
-from drivers.serial_thread import BusHealth, BusThread, Decoder, Job, Listener
+from drivers.serial_worker import BusHealth, BusThread, Decoder, Job, Listener
 
 R = TypeVar("R")
 Message = TypeVar("Message")

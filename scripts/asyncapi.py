@@ -1,18 +1,19 @@
 """Write docs/asyncapi.json from the structs of the wire contract: `python scripts/asyncapi.py`."""
 
-import importlib
 import inspect
 import json
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from agent.control import verbs
-from agent.control.command import command_type
-from agent.faults import FAULTS
-from agent.report import payloads
+from agent.app import selftest_command
+from agent.capture import snapshot_command
+from agent.commands.command import command_type
+from agent.faults.registry import FAULTS
+from agent.gpio import gpio_command
+from agent.ptz import ptz_command
+from agent.reporting import payloads
 
 TARGET = Path(__file__).parents[1] / "docs" / "asyncapi.json"
 Document = dict[str, Any]
@@ -61,15 +62,9 @@ DOWN: tuple[tuple[str, str, type, bool, Document], ...] = (
 )
 
 
-VERBS = {
-    module.VERB: module
-    for module in (
-        importlib.import_module(f"{verbs.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(verbs.__path__)
-    )
-}
-COMMANDS = {name: command_type(name, module.Args) for name, module in VERBS.items()}
-RESULTS = {name: module.Result for name, module in VERBS.items()}
+HANDLERS = (gpio_command, ptz_command, selftest_command, snapshot_command)
+COMMANDS = {module.VERB: command_type(module.VERB, module.Args) for module in HANDLERS}
+RESULTS = {module.VERB: module.Result for module in HANDLERS}
 """What stands in `result` of a reply."""
 
 

@@ -5,9 +5,9 @@
 from pathlib import Path
 from typing import get_args
 
-from agent.control import blink
-from agent.fault_texts import FaultTexts, Language, texts
-from agent.faults import FAULTS, FaultCode
+from agent.faults.registry import FAULTS, FaultCode
+from agent.faults.texts import FaultTexts, Language, texts
+from agent.gpio import status_led
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -24,12 +24,12 @@ def text(language: Language) -> str:
     codes = sorted(FAULTS)
     page = (HERE / "runbook" / f"{language}.md").read_text(encoding="utf-8")
     spans_s = {
-        "beat_every": blink.BEAT_EVERY_S,
-        "long": blink.LONG_S,
-        "short": blink.SHORT_S,
-        "between": blink.BETWEEN_S,
-        "after": blink.AFTER_S,
-        "after_all": blink.AFTER_ALL_S,
+        "beat_every": status_led.BEAT_EVERY_S,
+        "long": status_led.LONG_S,
+        "short": status_led.SHORT_S,
+        "between": status_led.BETWEEN_S,
+        "after": status_led.AFTER_S,
+        "after_all": status_led.AFTER_ALL_S,
     }
     mark = "." if language == "en" else ","
     return page.format(
@@ -41,7 +41,7 @@ def text(language: Language) -> str:
 
 
 def _families(said: FaultTexts) -> str:
-    ordered = sorted(blink.FAMILIES.items(), key=lambda item: item[1])
+    ordered = sorted(status_led.FAMILIES.items(), key=lambda item: item[1])
     return "".join(f"| {long} | {family} | {said.families[family]} |\n" for family, long in ordered)
 
 
@@ -69,7 +69,7 @@ def _section(code: FaultCode, said: FaultTexts) -> str:
 
 
 def _blinks(code: FaultCode, said: FaultTexts) -> str:
-    long, short = blink.counts(code)
+    long, short = status_led.counts(code)
     return said.words.blinks.format(long=long, short=short)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from agent.clock import ClockTrust
+from agent.base.clock import ClockTrust
 from tests.fault_witness import Witness
 
 # No test depends on how fast the machine is.

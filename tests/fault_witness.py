@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import agent
-from agent.faults import FaultBoard, FaultCode
+from agent.faults.registry import FaultBoard, FaultCode
 
 AGENT = Path(agent.__file__).parent
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.provision import toml_text
+from agent.config import toml_writer
 
 BOX = "casa-0001"
 CONSOLE_SECRET = base64.b64encode(b"a secret of thirty-two bytes, so").decode()
@@ -115,4 +115,4 @@ def changed(**tables: dict[str, Any]) -> bytes:
             found[table][name] = value
             if value is None:
                 del found[table][name]
-    return toml_text.text(found).encode()
+    return toml_writer.text(found).encode()

@@ -4,6 +4,7 @@ Each offers `add_parser(commands)`, which binds `run(args) -> int`.
 """
 
 import importlib
+import importlib.util
 
 from agent.cli.commands import Commands
 
@@ -30,6 +31,9 @@ COMMANDS = (
 )
 """In the order in which a newcomer meets them."""
 
+OF_CENTRE = frozenset({"demo", "replay", "detect", "watch", "console-code", "flash"})
+"""Commands of `centre.cli`, which a box does not have."""
+
 
 def add_parsers(commands: Commands, asked: str | None) -> None:
     """Add the command that is asked for, or every one where none of them is.
@@ -37,5 +41,13 @@ def add_parsers(commands: Commands, asked: str | None) -> None:
     The others stay unloaded: on a box `run` does not carry what the office's commands import.
     """
     for name in (asked,) if asked in COMMANDS else COMMANDS:
-        module = importlib.import_module(f"agent.cli.{name.replace('-', '_')}")
-        module.add_parser(commands)
+        if (module := _module(name)) is not None:
+            importlib.import_module(module).add_parser(commands)
+
+
+def _module(name: str) -> str | None:
+    """The module of one command, or None if this machine has no `centre/`."""
+    file = name.replace("-", "_")
+    if name not in OF_CENTRE:
+        return f"agent.cli.{file}"
+    return f"centre.cli.{file}" if importlib.util.find_spec("centre") else None

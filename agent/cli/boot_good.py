@@ -6,13 +6,13 @@ import sys
 import threading
 from pathlib import Path
 
+from agent.base.clock import SystemClock
+from agent.base.errors import BadInput
 from agent.cli.commands import Commands
-from agent.clock import SystemClock
 from agent.config import configuration
-from agent.errors import BadInput
 from agent.health import health_file
-from agent.update import boot_good
-from agent.update.boot_good import Camera, Judge, Look
+from agent.update import boot_check
+from agent.update.boot_check import Camera, Judge, Look
 
 LONGEST_S = 86_400.0
 
@@ -52,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
 
     def look() -> Look:
         live = health_file.read(runtime)
-        newest = {name: boot_good.newest_footage(footage / name) for name in names}
+        newest = {name: boot_check.newest_footage(footage / name) for name in names}
         return Look(t_ns=clock.boottime_ns(), live=live, newest=newest)
 
     cameras = [Camera(name=camera.name, record=camera.record) for camera in config.camera]
     began_ns, stopping = clock.boottime_ns(), threading.Event()
-    missing = boot_good.wait(Judge(cameras, began_ns), look, clock, args.within, stopping)
+    missing = boot_check.wait(Judge(cameras, began_ns), look, clock, args.within, stopping)
     if missing:
         print(f"not good: {'; '.join(missing)}", file=sys.stderr)
         return 1
     try:
-        said = boot_good.mark(
-            lambda within_s: boot_good.mark_good(within_s=within_s),
+        said = boot_check.mark(
+            lambda within_s: boot_check.mark_good(within_s=within_s),
             clock,
             args.within - (clock.boottime_ns() - began_ns) / 1e9,
             stopping,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent.bundle import support_bundle
+from agent.base.clock import SystemClock
+from agent.base.errors import BadInput
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.clock import SystemClock
-from agent.errors import BadInput
-from agent.service.bundle import Verdict
-from agent.service.bundle import verify as verify_bundle
+from agent.diagnostics.support_bundle import make
+from agent.diagnostics.support_bundle.format import Verdict
+from agent.diagnostics.support_bundle.format import verify as verify_bundle
 
 
 def add_parser(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Make one."""
     if args.config is None:
         raise BadInput("bundle: --config is missing; allowed: --config FILE, or bundle verify FILE")
-    made = support_bundle.make(args.config, args.out, SystemClock())
+    made = make.make(args.config, args.out, SystemClock())
     if args.json:
         print_json({**msgspec.structs.asdict(made), "path": str(made.path)})
         return 0

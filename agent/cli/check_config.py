@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from agent.app.actuator_specs import fittings
+from agent.base.clock import SystemClock
+from agent.capture import camera_source
 from agent.cli.commands import Commands
-from agent.clock import SystemClock
-from agent.record.seal import parse_recipients
-from agent.wiring import sources
-from agent.wiring.fittings import fittings
+from agent.recording.encryption.seal import parse_recipients
 
 
 def add_parser(commands: Commands) -> None:
@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each camera, head and pin, and one for who opens footage. Raises BadInput."""
     clock = SystemClock()
-    config, cameras = sources.load(args.config, clock)
+    config, cameras = camera_source.load(args.config, clock)
     fitted = fittings(config, clock, str(args.config))
     sealed_for = ", ".join(parse_recipients(config.record.recipient))
     for source in cameras:

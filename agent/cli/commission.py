@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.clock import SystemClock
+from agent.base.errors import BadInput
+from agent.capture.lens_aim import characters
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.clock import SystemClock
-from agent.commission import certificate
-from agent.commission.certificate import Answer, BadRecord
-from agent.commission.survey import Site
-from agent.errors import BadInput
-from agent.service.aim import characters
+from agent.diagnostics.commissioning import certificate
+from agent.diagnostics.commissioning.certificate import Answer, BadRecord
+from agent.diagnostics.commissioning.inspection import Site
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from agent.base.clock import SystemClock
 from agent.cli.commands import Commands
-from agent.clock import SystemClock
 from agent.console import serve
-from agent.console.wire import BAUDS
+from agent.console.line import BAUDS
 
 CONFIG = Path("/etc/vigie/vigie.toml")
 BAUD = 115_200

@@ -6,12 +6,12 @@ from typing import get_args
 
 import msgspec
 
+from agent.base.errors import BadInput
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.control import blink
-from agent.errors import BadInput
-from agent.fault_texts import FaultTexts, Language, texts
-from agent.faults import FAULTS, FaultCode, Severity
+from agent.faults.registry import FAULTS, FaultCode, Severity
+from agent.faults.texts import FaultTexts, Language, texts
+from agent.gpio import status_led
 
 WIDTH = 78
 """A serial terminal has 80 columns, and some of them wrap at the last."""
@@ -70,11 +70,11 @@ def _known(given: str) -> FaultCode:
 
 
 def _blinks(code: FaultCode) -> dict[str, int]:
-    return dict(zip(("long", "short"), blink.counts(code), strict=True))
+    return dict(zip(("long", "short"), status_led.counts(code), strict=True))
 
 
 def _explained(code: FaultCode, said: FaultTexts) -> Explained:
-    text, (long, short) = said.faults[code], blink.counts(code)
+    text, (long, short) = said.faults[code], status_led.counts(code)
     return Explained(
         code=code,
         severity=FAULTS[code].severity,

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.cli import footage_box, footage_centre
+from agent.base.time_argument import ALLOWED
+from agent.cli import footage_box, footage_offline
 from agent.cli.commands import Commands
-from agent.moments import ALLOWED
-from agent.record.export import CannotExport
+from agent.recording.export.exporter import CannotExport
 
 _AGO = re.compile(r"^-\d[\ddhms.]*$(?!\n)", re.ASCII)
 _HOLD_DAYS = 30.0
@@ -57,7 +57,7 @@ def _add_export(kinds: Commands) -> None:
 
 def _add_verify(kinds: Commands) -> None:
     parser = _parser(
-        kinds, "verify", "whether an export is what its box signed", footage_centre.verify
+        kinds, "verify", "whether an export is what its box signed", footage_offline.verify
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="the export's folder")
     parser.add_argument(
@@ -98,12 +98,12 @@ def _add_attest(kinds: Commands) -> None:
 
 
 def _add_unseal(kinds: Commands) -> None:
-    parser = _parser(kinds, "unseal", "open sealed footage, at the centre", footage_centre.unseal)
+    parser = _parser(kinds, "unseal", "open sealed footage, at the centre", footage_offline.unseal)
     parser.add_argument("path", metavar="PATH", type=Path, help="an export, a folder, a segment")
     parser.add_argument("--key", metavar="FILE", type=Path, required=True, help="private key, PEM")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
     parser = _parser(
-        kinds, "keygen", "make a key pair that footage is sealed for", footage_centre.keygen
+        kinds, "keygen", "make a key pair that footage is sealed for", footage_offline.keygen
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the private key")
 

@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.base.clock import SystemClock
+from agent.base.errors import BadInput
+from agent.base.time_argument import moment
 from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
-from agent.clock import SystemClock
-from agent.errors import BadInput
-from agent.footage import Footage, Stretch, is_sealed, stretches
-from agent.moments import moment
-from agent.record import keys
-from agent.record.catalogue import Entry
-from agent.record.export_pages import Wish
-from agent.record.segment_name import rfc3339
+from agent.recording.archive import Footage, Stretch, is_sealed, stretches
+from agent.recording.catalogue import Entry
+from agent.recording.encryption import keys
+from agent.recording.export.html_pages import Wish
+from agent.recording.segment_name import rfc3339
 
 
 def list_footage(args: argparse.Namespace) -> int:

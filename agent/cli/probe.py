@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from agent.base.errors import BadInput
 from agent.cli import probe_tables
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.errors import BadInput
-from agent.probe.asking import NetworkWish, Wish, probe
-from agent.probe.snippet import snippet
+from agent.diagnostics.probe.config_snippet import snippet
+from agent.diagnostics.probe.scan import NetworkWish, Wish, probe
 from drivers import head_search, rtsp_search
 from drivers.errors import DriverError
-from drivers.onvif.access import Access, read_password
+from drivers.onvif.credentials import Access, read_password
 from drivers.serial_port import LAST_PORT, SerialSettings
 
 _TELLS = """\

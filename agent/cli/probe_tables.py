@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.probe.findings import FoundOnvif, FoundPins, Probed, Problem, Section
-from drivers.csi.census import CameraModule
+from agent.diagnostics.probe.results import FoundOnvif, FoundPins, Probed, Problem, Section
+from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead, PortSearch
 from drivers.rtsp_search import FoundRtsp
 from drivers.serial_ports import FoundPort

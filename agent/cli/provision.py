@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from agent.cli.commands import Commands
-from agent.provision import first_boot, settings
-from agent.provision.first_boot import Given
-from agent.provision.settings import BadSettings
+from agent.provisioning import first_boot, settings
+from agent.provisioning.first_boot import Given
+from agent.provisioning.settings import BadSettings
 
 
 def add_parser(commands: Commands) -> None:

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.base.errors import BadInput
+from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
+from agent.commands import socket_server
 from agent.config import configuration
-from agent.control import local_desk
-from agent.control.ptz_words import HeadTold, LeaseTold, PtzResult
-from agent.errors import BadInput
-from agent.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
+from agent.ptz.messages import HeadTold, LeaseTold, PtzResult
 
 WAIT_S = 30.0
 SWEEP_WAIT_S = 600.0
@@ -192,7 +192,7 @@ def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S
     """0 where it was done, 1 where it was refused."""
     state = Path(_config(args).box.state)
     try:
-        replies = local_desk.ask(state, "ptz", words, wait_s)
+        replies = socket_server.ask(state, "ptz", words, wait_s)
     except PermissionError as error:
         raise BadInput(
             f"{state}: only the user whom the agent runs as may ask it, and root: try with sudo"

@@ -8,14 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
+from agent.app.actuator_specs import fittings
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock, boot_id
+from agent.capture import camera_source
 from agent.cli.commands import Commands
-from agent.clock import SystemClock, boot_id
-from agent.console.probation import Probation
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.stages.stop_signals import StopSignals
-from agent.wiring import sources
-from agent.wiring.fittings import fittings
+from agent.console.commit_confirm_watch import Probation
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.stop_signals import StopSignals
 
 HANGS = 70
 """Exit code where a thread would not end in time: EX_SOFTWARE of sysexits(3)."""
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     probation = Probation(args.config, clock, boot_id())
     # Before anything of it is read: a boot ends a trial that nobody has confirmed.
     probation.start()
-    config, cameras = sources.load(args.config, clock, on_bad_scene="close")
+    config, cameras = camera_source.load(args.config, clock, on_bad_scene="close")
     fitted = fittings(config, clock, str(args.config))
     rng = random.Random()  # noqa: S311 - jitter, not secrets
     with StopSignals() as signals:

@@ -8,12 +8,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from agent.base.clock import SystemClock
+from agent.base.model import SelfTestStep
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.clock import SystemClock
 from agent.config import configuration
-from agent.model import SelfTestStep
-from agent.selftest.selftest import selftest
+from agent.diagnostics.selftest.run import selftest
 
 NICE = 10
 """So much the agent that runs beside it comes first."""

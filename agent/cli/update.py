@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.base.clock import SystemClock
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json, progress_bar
-from agent.clock import SystemClock
 from agent.config import configuration
-from agent.update import download, orders, stick, told, web
+from agent.update import download, https_get, operations, status_text, usb_bundle
 from agent.update.download import Wanted
-from agent.update.failure import CannotUpdate
-from agent.update.follow import Means, follow
-from agent.update.orders import Got
-from agent.update.work import FellBackBefore, Steps, Updater, updater_of
+from agent.update.errors import CannotUpdate
+from agent.update.feed_poller import Means, follow
+from agent.update.operations import Got
+from agent.update.updater import FellBackBefore, Steps, Updater, updater_of
 
 ALL_PERCENT = 100
 
@@ -96,7 +96,7 @@ def _status(args: argparse.Namespace) -> int:
         if args.json:
             print_json(status)
             return ""
-        return "\n".join(told.lines(status))
+        return "\n".join(status_text.lines(status))
 
     return _done("", tell)
 
@@ -108,7 +108,7 @@ def _install(args: argparse.Namespace) -> int:
         updater = _updater(args)
         with _steps() as steps:
             try:
-                said = orders.install(
+                said = operations.install(
                     updater,
                     lambda: _bundle(args, updater, sha256, steps),
                     steps,
@@ -127,12 +127,14 @@ def _install(args: argparse.Namespace) -> int:
 
 def _bundle(args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps) -> Got:
     if "://" in args.bundle:
-        web.check_url(args.bundle)
+        https_get.check_url(args.bundle)
         wanted = Wanted(url=args.bundle, sha256=sha256)
-        path, fetched = updater.fetch(wanted, web.context(None), steps, threading.Event().wait)
+        path, fetched = updater.fetch(
+            wanted, https_get.context(None), steps, threading.Event().wait
+        )
         return Got(path=path, forget=fetched.forget)
     if args.bundle == "usb":
-        got = orders.from_stick(updater, stick.only_one(args.root), steps)
+        got = operations.from_stick(updater, usb_bundle.only_one(args.root), steps)
     else:
         got = Got(path=Path(args.bundle), forget=lambda: None)
     if sha256 is not None:
@@ -145,11 +147,11 @@ def _bundle(args: argparse.Namespace, updater: Updater, sha256: str | None, step
 
 
 def _mark(args: argparse.Namespace) -> int:
-    return _done("not marked", lambda: orders.mark(_updater(args), args.word, _who()))
+    return _done("not marked", lambda: operations.mark(_updater(args), args.word, _who()))
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    code = _done("not rolled back", lambda: orders.rollback(_updater(args), _who()))
+    code = _done("not rolled back", lambda: operations.rollback(_updater(args), _who()))
     return _reboot() if args.reboot and code == 0 else code
 
 

@@ -10,6 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from agent.base.errors import BadInput
+from agent.base.model import BOX, CameraEventKind
 from agent.config import console as console_config
 from agent.config import pins as pins_config
 from agent.config import strict
@@ -18,8 +20,6 @@ from agent.config.heads import HeadConfig
 from agent.config.names import Name
 from agent.config.pins import GpioConfig, Pin
 from agent.config.update import UpdateConfig
-from agent.errors import BadInput
-from agent.model import BOX, CameraEventKind
 
 MAX_AGE_DAYS = 90
 """No configuration keeps footage for longer: three months are the most that the Moroccan CNDP allows

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 
 TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)")]
 """Who logs in at the console, as it stands in receipts."""

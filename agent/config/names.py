@@ -1,5 +1,6 @@
 """What a name may look like that a person gives to a camera, a head or a pin."""
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -10,3 +11,6 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
 Here as in every pattern, `(?!\\n)` stands behind the `$`, which in Python also matches before a last line
 break. In JSON Schema, where it does not, the two say the same; Python's own `\\Z` is unknown there.
 """
+
+TECHNICIAN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+"""A technician's name, as typed at the console's login."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from agent.base.errors import BadInput
 from agent.config.names import Name
-from agent.errors import BadInput
 from drivers.contracts import Line
 
 PinNumber = Annotated[int, msgspec.Meta(ge=0, le=53)]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import msgspec.inspect
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 
 T = TypeVar("T")
 

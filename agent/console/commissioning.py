@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock
-from agent.commission.certificate import Answer
-from agent.service.box import Judged, Part
+from agent.base.clock import Clock
+from agent.console.results import Judged, Part
+from agent.diagnostics.commissioning.certificate import Answer
 from drivers.media import Plane
 
 
@@ -16,7 +16,7 @@ class Commissioning:
 
     def __init__(self, config: Path, clock: Clock, by: str) -> None:
         # Here, because OpenCV and the models come with it.
-        from agent.commission.survey import Site  # noqa: PLC0415
+        from agent.diagnostics.commissioning.inspection import Site  # noqa: PLC0415
 
         self._site = Site(config, clock, by)
 

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from agent.clock import Clock, boot_id
-from agent.console import settings as reading
-from agent.console.real_box import RealBox
-from agent.console.settings import Settings
-from agent.console.wire import own_terminal, serial_line
-from agent.errors import BadInput
-from agent.service.lockout import Lockout
-from agent.service.session import Session
-from agent.service.table import COMMANDS
-from agent.service.terminal import ROWS, HungUp, Terminal, Wire
+from agent.base.clock import Clock, boot_id
+from agent.base.errors import BadInput
+from agent.base.lockout import Lockout
+from agent.console import console_settings as reading
+from agent.console.box import RealBox
+from agent.console.command_table import COMMANDS
+from agent.console.console_settings import Settings
+from agent.console.line import own_terminal, serial_line
+from agent.console.session import Session
+from agent.console.terminal import ROWS, HungUp, Terminal, Wire
 
 log = logging.getLogger(__name__)
 

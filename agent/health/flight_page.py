@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.health_model import FlightSample
+from agent.base.health_model import FlightSample
 
 PAGE_BYTES = 4096
 _HEADER = struct.Struct("<4sIHxx")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock
-from agent.durable import sync_folder
+from agent.base.atomic_file import sync_folder
+from agent.base.clock import Clock
+from agent.base.health_model import FlightSample
 from agent.health import flight_page
 from agent.health.flight_page import PAGE_BYTES, Mark, Page
-from agent.health_model import FlightSample
-from agent.record.segment_name import rfc3339
+from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock, boot_id
-from agent.health_model import HealthReport
+from agent.base.clock import Clock, boot_id
+from agent.base.health_model import HealthReport
 
 NAME = "health.json"
 STALE_S = 5.0

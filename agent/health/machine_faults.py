@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.faults import FaultBoard, FaultCode
-from agent.health.latch import Latch, above, below
+from agent.base.health_model import CameraHealth, Degradation, DiskHealth
+from agent.faults.registry import FaultBoard, FaultCode
+from agent.health.hysteresis import Latch, above, below
 from agent.health.strain import Strain
-from agent.health_model import CameraHealth, Degradation, DiskHealth
 
 BOARD, DISK = "board", "disk"
 

@@ -4,8 +4,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from agent.health_model import HealthReport
-from agent.report.health import Parts, assemble
+from agent.base.health_model import HealthReport
+from agent.reporting.health_report import Parts, assemble
 
 LIVE_SPAN = 10
 """Rates of the live report are over so many looks, a second each."""

@@ -3,8 +3,8 @@
 import msgspec
 
 from agent.health.flight_page import Page
-from agent.report.payloads import RestartCause
-from agent.vitals.words import ResetCause
+from agent.health.vitals.parse import ResetCause
+from agent.reporting.payloads import RestartCause
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agent.health_model import DiskHealth, Vitals
+from agent.base.health_model import DiskHealth, Vitals
 
 FULL_SHARE, FULL_BYTES = 0.02, 300_000_000
 """A disk with less than the smaller of these free is nearly full. The ring of footage leaves at

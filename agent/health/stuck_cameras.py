@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock
-from agent.control import kept_file
-from agent.record.segment_name import rfc3339
+from agent.base import state_file
+from agent.base.clock import Clock
+from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class StuckCameras:
     def _keep(self, kept: _Kept) -> bool:
         """Whether it is on the disk. Where it is not, what was counted stands for this run alone."""
         try:
-            kept_file.keep(self._path, msgspec.json.encode(kept))
+            state_file.keep(self._path, msgspec.json.encode(kept))
         except OSError as error:
             if not self._failed:
                 log.error("%s: %s", self._path, error)
@@ -181,5 +181,5 @@ def _read(path: Path) -> _Kept | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        kept_file.set_aside(path)
+        state_file.set_aside(path)
         return None

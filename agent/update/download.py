@@ -21,12 +21,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent import durable
-from agent.errors import BadInput
-from agent.update import web
-from agent.update.failure import CannotUpdate
+from agent.base import atomic_file
+from agent.base.errors import BadInput
+from agent.update import https_get
+from agent.update.errors import CannotUpdate
 from agent.update.feed import BUNDLE_MOST_BYTES
-from agent.update.web import Answer, WebError
+from agent.update.https_get import Answer, WebError
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Download:
             headers["Range"] = f"bytes={have}-"
             if begun.tag:
                 headers["If-Range"] = begun.tag
-        with web.get(self._wanted.url, headers, self._trust) as answer:
+        with https_get.get(self._wanted.url, headers, self._trust) as answer:
             at, total = self._agreed(answer, have, begun)
             if at == 0:
                 self._begin(answer, total)
@@ -198,7 +198,7 @@ class Download:
         if not tag.startswith('"'):
             tag = answer.headers.get("Last-Modified") or ""
         begun = _Begun(url=self._wanted.url, tag=tag, total=total)
-        durable.replace(self._note, msgspec.json.encode(begun), 0o644)
+        atomic_file.replace(self._note, msgspec.json.encode(begun), 0o644)
 
     def _write(self, answer: Answer, at: int, total: int, progress: Progress) -> None:
         unsynced = 0
@@ -225,7 +225,7 @@ class Download:
             self._wrong.touch()
             raise Gone(f"{self._wanted.url}: not the file that is wanted: its SHA-256 is another")
         self._part.replace(self.path)
-        durable.sync_folder(self.path.parent)
+        atomic_file.sync_folder(self.path.parent)
         self._note.unlink(missing_ok=True)
 
     def _is_whole(self, path: Path) -> bool:
@@ -238,7 +238,7 @@ class Download:
 
 def fetch_small(url: str, most_bytes: int, trust: ssl.SSLContext) -> bytes:
     """A small file, whole. Raises WebError."""
-    with web.get(url, {"User-Agent": "vigie"}, trust) as answer:
+    with https_get.get(url, {"User-Agent": "vigie"}, trust) as answer:
         if answer.status != _OK:
             raise WebError(f"{url}: {answer.status} {answer.reason}")
         found = b""

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.update import versions
-from agent.update.failure import CannotUpdate
+from agent.update.errors import CannotUpdate
 
 MOST_BYTES = 262_144
 BUNDLE_MOST_BYTES = 2_000_000_000

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.update import versions
-from agent.update.backend import image_version, open_slots
-from agent.update.failure import CannotUpdate
+from agent.update.errors import CannotUpdate
+from agent.update.rauc_backend import image_version, open_slots
 from agent.update.slots import Slots
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from agent.errors import BadInput
-from agent.update.failure import CannotUpdate
+from agent.base.errors import BadInput
+from agent.update.errors import CannotUpdate
 from agent.update.verity import Signed
 
 log = logging.getLogger(__name__)

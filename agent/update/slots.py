@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.update import book as books
-from agent.update.book import Book, FellBack, Installing, Slot, SlotKnown
-from agent.update.failure import CannotUpdate
-from agent.update.firmware import Choice, Firmware, Unreadable, other
+from agent.update import slot_state as books
+from agent.update.bootloader import Choice, Firmware, Unreadable, other
+from agent.update.errors import CannotUpdate
+from agent.update.slot_state import Book, FellBack, Installing, Slot, SlotKnown
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.update.failure import CannotUpdate
+from agent.update.errors import CannotUpdate
 
 BLOCK = 4096
 _LENGTH_BYTES = 8

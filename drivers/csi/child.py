@@ -14,9 +14,9 @@ import sys
 import threading
 from types import TracebackType
 
-from drivers.csi import wire
-from drivers.csi.backlog import Backlog
-from drivers.csi.desk import Desk, first_word
+from drivers.csi import messages
+from drivers.csi.bounded_queue import Backlog
+from drivers.csi.control_channel import Desk, first_word
 from drivers.csi.frame_memory import SLOTS
 from drivers.csi.module import Module
 from drivers.errors import DriverError, MaskRefused
@@ -37,14 +37,14 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     stream, desk = (socket.socket(fileno=int(word)) for word in sys.argv[1:3])
     setup = first_word(desk)
-    if not isinstance(setup, wire.Setup):
+    if not isinstance(setup, messages.Setup):
         os._exit(os.EX_PROTOCOL)
     _die_with(setup.parent_pid)
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format=f"%(levelname)s {setup.what}: %(message)s"
     )
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")
-    backlog: Backlog[Packet | wire.Up] = Backlog(SLOTS)
+    backlog: Backlog[Packet | messages.Up] = Backlog(SLOTS)
     _tell_what_nobody_catches(stream, backlog, setup.what)
     try:
         module = Module(setup, int(sys.argv[3]), Desk(desk, SLOTS), backlog)
@@ -66,7 +66,7 @@ def _die_with(parent_pid: int) -> None:
 
 
 def _tell_what_nobody_catches(
-    stream: socket.socket, backlog: Backlog[Packet | wire.Up], what: str
+    stream: socket.socket, backlog: Backlog[Packet | messages.Up], what: str
 ) -> None:
     """A thread that ends by an exception is the end of all: Picamera2 would go on without it, and
     give nothing more.
@@ -79,7 +79,7 @@ def _tell_what_nobody_catches(
         backlog.put(
             _last_word(error)
             if isinstance(error, DriverError)
-            else wire.Failed(kind="protocol", message=f"{what}: {kind.__name__}: {error}")
+            else messages.Failed(kind="protocol", message=f"{what}: {kind.__name__}: {error}")
         )
 
     def tell_and_end(
@@ -93,11 +93,13 @@ def _tell_what_nobody_catches(
     sys.excepthook = tell_and_end
 
 
-def _last_word(error: DriverError) -> wire.Failed:
-    return wire.Failed(kind=error.kind, message=str(error), masks=isinstance(error, MaskRefused))
+def _last_word(error: DriverError) -> messages.Failed:
+    return messages.Failed(
+        kind=error.kind, message=str(error), masks=isinstance(error, MaskRefused)
+    )
 
 
-def _send(stream: socket.socket, backlog: Backlog[Packet | wire.Up]) -> bool:
+def _send(stream: socket.socket, backlog: Backlog[Packet | messages.Up]) -> bool:
     """Send what there is. True once the parent has gone, False after the last word."""
     while True:
         message = backlog.take(LOOK_S)
@@ -105,12 +107,12 @@ def _send(stream: socket.socket, backlog: Backlog[Packet | wire.Up]) -> bool:
             if _has_gone(stream):
                 return True
             continue
-        up = wire.Encoded(packet=message) if isinstance(message, Packet) else message
+        up = messages.Encoded(packet=message) if isinstance(message, Packet) else message
         try:
-            stream.sendall(wire.pack_up(up))
+            stream.sendall(messages.pack_up(up))
         except OSError:
             return True
-        if isinstance(up, wire.Failed):
+        if isinstance(up, messages.Failed):
             return False
 
 

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 
 from drivers.contracts import CameraReadings, Wanted
-from drivers.csi import wire
-from drivers.csi.backlog import Backlog
+from drivers.csi import messages
+from drivers.csi.bounded_queue import Backlog
 from drivers.csi.frame_memory import FrameMemory, open_memory
 from drivers.csi.options import Options
 from drivers.csi.process import Child, StartChild
@@ -50,7 +50,7 @@ class Link:
         self._wanted = wanted
         self._clock_ns = clock_ns
         self._start = start
-        self._setup = wire.Setup(
+        self._setup = messages.Setup(
             what=what,
             options=options,
             packets=wanted.packets,
@@ -65,7 +65,7 @@ class Link:
         self.died = False
         """It ended without a last word."""
         self.last_ns: dict[type[Packet | Frame], int] = {}
-        self._opened: wire.Opened | None = None
+        self._opened: messages.Opened | None = None
         self._changed = threading.Condition()
         self._ending = threading.Lock()
         self._gone: bool | None = None
@@ -79,7 +79,7 @@ class Link:
         self._thread = threading.Thread(target=self._run, name=f"read {what}", daemon=True)
         self._thread.start()
 
-    def wait_opened(self, timeout_s: float) -> wire.Opened | None:
+    def wait_opened(self, timeout_s: float) -> messages.Opened | None:
         """How the camera was opened; None where it failed, or takes longer."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self.failed, timeout_s)
@@ -130,7 +130,7 @@ class Link:
 
     def _begin(self) -> None:
         with self._childs_stream as stream, self._childs_desk as desk:
-            self._desk.send(wire.pack_down(self._setup))
+            self._desk.send(messages.pack_down(self._setup))
             try:
                 child = self._start((stream.fileno(), desk.fileno(), self._memory_fd))
             except OSError as error:
@@ -142,23 +142,23 @@ class Link:
     def _read_on(self) -> None:
         # A child that was killed may have left its end in any state.
         with self._stream.makefile("rb") as file, contextlib.suppress(OSError):
-            while (message := wire.read_up(file)) is not None:
+            while (message := messages.read_up(file)) is not None:
                 self._take(message)
 
-    def _take(self, message: wire.Up) -> None:
+    def _take(self, message: messages.Up) -> None:
         match message:
-            case wire.Encoded(packet=packet):
+            case messages.Encoded(packet=packet):
                 self._give(packet)
-            case wire.Pictured() if self._memory is not None:
+            case messages.Pictured() if self._memory is not None:
                 self._give(self._frame(message, self._memory))
-            case wire.MasksAsked(number=number):
+            case messages.MasksAsked(number=number):
                 masks = self._wanted.masks_now() if self._wanted.masks_now else ()
-                self._tell(wire.MasksAre(number=number, masks=masks))
-            case wire.Read(readings=readings):
+                self._tell(messages.MasksAre(number=number, masks=masks))
+            case messages.Read(readings=readings):
                 self.readings = readings
-            case wire.Opened():
+            case messages.Opened():
                 self._on_opened(message)
-            case wire.Failed():
+            case messages.Failed():
                 refused = MaskRefused(message.message)
                 self._fail(refused if message.masks else DriverError(message.kind, message.message))
 
@@ -166,19 +166,19 @@ class Link:
         self.last_ns[type(media)] = self._clock_ns()
         self.ready.put(media)
 
-    def _frame(self, pictured: wire.Pictured, memory: FrameMemory) -> Frame:
+    def _frame(self, pictured: messages.Pictured, memory: FrameMemory) -> Frame:
         y, u, v = memory.copy(pictured.slot)
-        self._tell(wire.SlotFree(slot=pictured.slot))
+        self._tell(messages.SlotFree(slot=pictured.slot))
         return Frame(seq=pictured.seq, t_ns=pictured.t_ns, y=y, u=u, v=v)
 
-    def _tell(self, message: wire.Down) -> None:
+    def _tell(self, message: messages.Down) -> None:
         """Send a datagram. There are never more on their way than slots and one answer, so there is
         room; a child that has gone is told of by its end.
         """
         with contextlib.suppress(OSError):
-            self._desk.send(wire.pack_down(message))
+            self._desk.send(messages.pack_down(message))
 
-    def _on_opened(self, opened: wire.Opened) -> None:
+    def _on_opened(self, opened: messages.Opened) -> None:
         if self._wanted.frames_fps > 0:
             self._memory = FrameMemory(
                 self._memory_fd, opened.frame_width_px, opened.frame_height_px, opened.slots

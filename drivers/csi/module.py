@@ -10,9 +10,9 @@ from typing import Any
 
 from drivers.av_stream import NS_PER_S, FramePick
 from drivers.contracts import CameraReadings
-from drivers.csi import controls, encoders, opening, wire
-from drivers.csi.backlog import Backlog
-from drivers.csi.desk import Desk
+from drivers.csi import controls, encoders, messages, opening
+from drivers.csi.bounded_queue import Backlog
+from drivers.csi.control_channel import Desk
 from drivers.csi.frame_memory import SLOTS, FrameMemory
 from drivers.csi.night import NightRule
 from drivers.csi.opening import Stream
@@ -31,7 +31,11 @@ class Module:
     """One camera module, running from the moment it is made."""
 
     def __init__(
-        self, setup: wire.Setup, memory_fd: int, desk: Desk, backlog: Backlog[Packet | wire.Up]
+        self,
+        setup: messages.Setup,
+        memory_fd: int,
+        desk: Desk,
+        backlog: Backlog[Packet | messages.Up],
     ) -> None:
         """Raises DriverError: absent, busy, unsupported."""
         self._setup = setup
@@ -107,7 +111,7 @@ class Module:
         self._camera.start_encoder(self._encoder, output)
         return kind
 
-    def _opened(self, kind: encoders.Kind | None, lacking: tuple[str, ...]) -> wire.Opened:
+    def _opened(self, kind: encoders.Kind | None, lacking: tuple[str, ...]) -> messages.Opened:
         main = self._streams["main"]
         lores = self._streams.get("lores", main)
         shown = main if kind else lores
@@ -118,7 +122,7 @@ class Module:
             fps=self._options.fps,
             masked=bool(self._setup.masks) or self._setup.ask_masks,
         )
-        return wire.Opened(
+        return messages.Opened(
             info=info,
             frame_width_px=lores.width_px,
             frame_height_px=lores.height_px,
@@ -136,7 +140,7 @@ class Module:
         seq, self._seq = self._seq, self._seq + 1
         if self._setup.ask_masks:
             self._masks = self._desk.masks_now(
-                lambda number: self._backlog.put(wire.MasksAsked(number=number))
+                lambda number: self._backlog.put(messages.MasksAsked(number=number))
             )
         if self._encoder is not None:
             if self._masks:
@@ -174,7 +178,7 @@ class Module:
             self._painters["lores"].paint_nv12(luma, chroma)
             write_planar(luma, chroma, memory.planes(slot))
             del luma, chroma
-        self._backlog.put(wire.Pictured(slot=slot, seq=seq, t_ns=t_ns))
+        self._backlog.put(messages.Pictured(slot=slot, seq=seq, t_ns=t_ns))
 
     def _force_key(self, encoder: encoders.CameraEncoder, t_ns: int) -> None:
         """Ask for a keyframe where one is due by time: the encoder counts pictures, and at night
@@ -208,7 +212,7 @@ class Module:
             self._camera.set_controls(
                 controls.fitted(changed, self._camera.camera_controls).controls
             )
-        self._backlog.put(wire.Read(readings=self._readings(metadata)))
+        self._backlog.put(messages.Read(readings=self._readings(metadata)))
 
     def _readings(self, metadata: dict[str, Any]) -> CameraReadings:
         return readings_of(

@@ -16,7 +16,7 @@ import zeep.exceptions
 from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from drivers.errors import DriverError, DriverErrorKind
-from drivers.onvif.access import Access, read_password
+from drivers.onvif.credentials import Access, read_password
 from drivers.onvif.library import ONVIFCamera, ONVIFError, is_auth_error
 
 log = logging.getLogger(__name__)

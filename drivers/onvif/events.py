@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from drivers.errors import DriverError
-from drivers.onvif.access import Access
-from drivers.onvif.adoption import plain_topic
+from drivers.onvif.camera_info import plain_topic
 from drivers.onvif.client import OnvifClient
+from drivers.onvif.credentials import Access
 from drivers.onvif.library import ONVIFCamera, PullPointManager
 
 KEPT_S = 120

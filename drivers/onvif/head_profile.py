@@ -7,7 +7,7 @@ import msgspec
 
 from drivers.errors import DriverError
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.spaces import Node, read_node
+from drivers.onvif.coordinate_spaces import Node, read_node
 
 LONGEST_MOVE_S = 120
 """No longer time-out of a move is asked for."""

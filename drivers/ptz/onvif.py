@@ -45,14 +45,13 @@ from typing import Annotated, Any
 import msgspec
 
 from drivers.angles import wrap_deg
+from drivers.commanded_speed import ToldSpeed, error_deg
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.dead_reckoning import AxisLimits, HeadReckoning, Outcome, Speeds, Word
 from drivers.errors import DriverError
 from drivers.onvif import head_profile
-from drivers.onvif.access import Access, Timeout, Url, check_pair
-from drivers.onvif.arrival import Arrival, is_busy
 from drivers.onvif.client import OnvifClient
-from drivers.onvif.spaces import (
+from drivers.onvif.coordinate_spaces import (
     AUX_COMMANDS,
     GENERIC_SPEED,
     ZOOM_POSITION,
@@ -66,7 +65,8 @@ from drivers.onvif.spaces import (
     rates,
     velocity_of,
 )
-from drivers.told_speed import ToldSpeed, error_deg
+from drivers.onvif.credentials import Access, Timeout, Url, check_pair
+from drivers.onvif.move_status import Arrival, is_busy
 
 log = logging.getLogger(__name__)
 

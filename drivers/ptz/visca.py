@@ -26,8 +26,8 @@ from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range, Veloc
 from drivers.errors import DriverError
 from drivers.visca_models import nearest_step
 from drivers.visca_options import Options
+from drivers.visca_session import Told, ViscaTalk
 from drivers.visca_sockets import Command
-from drivers.visca_talk import Told, ViscaTalk
 
 NS_PER_S = 1_000_000_000
 RESTS_AFTER_S = 0.2

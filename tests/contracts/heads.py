@@ -18,9 +18,9 @@ from drivers.catalog import ptz_module
 from drivers.contracts import Ptz, Range
 from drivers.ptz.fake import FakeHead
 from drivers.simulated.motion import HeadMotion, Mechanics, MotionState
-from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pelco_device import PelcoSide
 from drivers.simulated.pty_head import PtyHead, Side
-from drivers.simulated.visca_side import ViscaSide
+from drivers.simulated.visca_device import ViscaSide
 from drivers.visca_options import Options as ViscaOptions
 from tests.conftest import HeldClock
 

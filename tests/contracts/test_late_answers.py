@@ -8,9 +8,9 @@ import pytest
 
 from drivers.contracts import Velocity
 from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pelco_device import PelcoSide
 from drivers.simulated.pty_head import Side
-from drivers.simulated.visca_side import ViscaSide
+from drivers.simulated.visca_device import ViscaSide
 from tests.conftest import HeldClock
 from tests.contracts.heads import QUERIED, VISCA, VISCA_BUILD, LineBench, SimulatedRig
 from tests.contracts.onvif_bench import OnvifBench

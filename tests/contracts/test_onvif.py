@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import Event
-from agent.wiring.foreign_events import ForeignEvents
+from agent.base.model import Event
+from agent.capture.onvif_events import ForeignEvents
 from drivers.errors import DriverError
-from drivers.onvif.access import Access
-from drivers.onvif.adoption import adopt
+from drivers.onvif.camera_info import adopt
 from drivers.onvif.client import OnvifClient
+from drivers.onvif.credentials import Access
 from drivers.onvif.discovery import discover
 from drivers.onvif.events import open_feed
 from drivers.ptz import onvif

@@ -13,7 +13,7 @@ import pytest
 from drivers.errors import DriverError
 from drivers.serial_bus import BUSES, Seat
 from drivers.serial_port import SerialPort, SerialSettings
-from drivers.serial_thread import MOST_WAITING, SILENCE_S
+from drivers.serial_worker import MOST_WAITING, SILENCE_S
 
 PATIENCE_S = 10.0
 

@@ -51,7 +51,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / name).write_text(text, encoding="utf-8")
     heads = (tree / HEADS).read_text(encoding="utf-8")
     for part, before in (
-        ("imports", "from drivers.simulated.visca_side"),
+        ("imports", "from drivers.simulated.visca_device"),
         ("options", "HEADS: dict"),
         ("line", '    "fake": FakeBench()'),
     ):

@@ -1,5 +1,5 @@
 """The keeping half of a box on one folder: recorder, holds, chain of custody and outbox, wired as
-`agent.run` wires them, with a clock that goes with the film.
+`agent.app.agent` wires them, with a clock that goes with the film.
 """
 
 import random
@@ -11,24 +11,24 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.clock import ClockTrust, boot_id
+from agent.base.clock import ClockTrust, boot_id
+from agent.base.device_identity import Identity
+from agent.base.model import Segment
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults import FaultBoard
+from agent.faults.registry import FaultBoard
 from agent.health.flight_recorder import NAME, FlightRecorder
-from agent.identifiers import uuid7_maker
-from agent.identity import Identity
-from agent.model import Segment
-from agent.record.custody import Custody
-from agent.record.event_holds import EventHolds
-from agent.record.holds import Holds
-from agent.record.keeper import Keeper
-from agent.record.keys import KeyRing
-from agent.record.notary import Notary
-from agent.record.receipts import Body, Receipt
-from agent.record.recorder import RecordStage
-from agent.record.seal import Sealer
-from agent.report.outbox import Outbox
-from agent.stages.handoff import PacketQueue
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import Body, Receipt
+from agent.recording.encryption.keys import KeyRing
+from agent.recording.encryption.seal import Sealer
+from agent.recording.record_stage import RecordStage
+from agent.recording.retention.event_holds import EventHolds
+from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.retention_stage import Keeper
+from agent.reporting.outbox.outbox import Outbox
+from agent.runtime.queues import PacketQueue
 from tests.crash.film import t_ns_of
 
 BOX = "pole-17"

@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import msgspec
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
 from agent.health.flight_recorder import PAGES, read_pages
-from agent.record.chain import BrokenChain, check
-from agent.record.receipts import Body, Closed, Evicted, Released
-from agent.record.seal import open_sidecar
-from agent.record.segment_name import KEYS, SegmentName, parse_segment_name
+from agent.recording.custody.chain import BrokenChain, check
+from agent.recording.custody.receipts import Body, Closed, Evicted, Released
+from agent.recording.encryption.seal import open_sidecar
+from agent.recording.segment_name import KEYS, SegmentName, parse_segment_name
 from tests.crash.film import FRAME_MS, FRAMES, GOP, LIFE_PACKETS, index_of, packets, pictures
 from tests.crash.house import BOX, PRIVATE_KEY, House
 

@@ -20,21 +20,21 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.errors import BadInput
+from agent.base.errors import BadInput
+from agent.base.health_model import FlightSample
+from agent.base.model import Event
 from agent.health import flight_recorder
-from agent.health_model import FlightSample
-from agent.model import Event
-from agent.record import custody
-from agent.record.receipts import Receipt, encode, receipt_hash
-from agent.report.outbox_writer import OutboxError
-from agent.report.topics import Draft, Priority
+from agent.recording.custody import custody_log
+from agent.recording.custody.receipts import Receipt, encode, receipt_hash
+from agent.reporting.outbox.writer import OutboxError
+from agent.reporting.topics import Draft, Priority
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.media import Packet
 from tests.crash.film import LIFE_PACKETS, t_ns_of
 from tests.crash.house import CAMERA, House
 
-custody.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
+custody_log.RECEIPTS_PER_FILE = 40  # so that the chain goes from file to file within a run
 flight_recorder.FLUSH_NS = 500_000_000  # so that its pages go round within one
 
 EVENT_EVERY = 60

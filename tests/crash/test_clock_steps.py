@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.record.segment_name import SegmentName, parse_segment_name
+from agent.recording.segment_name import SegmentName, parse_segment_name
 from tests.whole.report.broker import free_port
 from tests.whole.rig import Box, drawn
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.record.receipts import Closed, Receipt, read_line
-from agent.record.recovery import PART, recover, whole_prefix_bytes
+from agent.recording.custody.receipts import Closed, Receipt, read_line
+from agent.recording.recovery import PART, recover, whole_prefix_bytes
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.media import Packet

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import BadInput
-from agent.provision import inside
-from agent.provision.inside import Places
+from agent.base.errors import BadInput
+from agent.provisioning import apply
+from agent.provisioning.apply import Places
 from tests.crash.block_log import CrashState, Kind, crash_states, read_log
 from tests.crash.conftest import Effort
 from tests.crash.disk import logged, make_ext4, mounted, need
@@ -65,7 +65,7 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     box = Tree(point / "box")
     card = box.card / "vigie-settings.toml"
     places = Places(folder=box.config, state=box.state, where="settings")
-    inside.take_in(None, places)
+    apply.take_in(None, places)
     found = plain(box.contents())
     if found not in (recorded.old, recorded.new):
         yield "neither old nor new"
@@ -79,7 +79,7 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     if "done" in state.marks and found != recorded.new:
         yield "was done, and is not"
     if data is not None:
-        inside.take_in(data, places)
+        apply.take_in(data, places)
         if plain(box.contents()) != recorded.new:
             yield "does not become new"
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.record.chain import check
-from agent.record.receipts import Closed, Evicted, Released
-from agent.record.recovery import whole_prefix_bytes
-from agent.record.segment_name import PART
+from agent.recording.custody.chain import check
+from agent.recording.custody.receipts import Closed, Evicted, Released
+from agent.recording.recovery import whole_prefix_bytes
+from agent.recording.segment_name import PART
 from tests.crash.conftest import Effort
 from tests.whole.report.broker import free_port
 from tests.whole.rig import Box, drawn

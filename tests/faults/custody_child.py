@@ -8,10 +8,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from agent.clock import SystemClock, boot_id
-from agent.identity import Identity
-from agent.record.custody import Custody
-from agent.record.receipts import Opened
+from agent.base.clock import SystemClock, boot_id
+from agent.base.device_identity import Identity
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import Opened
 
 
 def main(folder: Path, first: int, how_many: int | None) -> None:

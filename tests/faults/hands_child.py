@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
+from agent.app.actuator_specs import Fittings, fittings
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock
+from agent.capture import camera_source
+from agent.capture.camera_source import Source
 from agent.cli.run import HANGS
-from agent.clock import SystemClock
-from agent.control.guard_stage import GuardStage
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.wiring import sources
-from agent.wiring.fittings import Fittings, fittings
-from agent.wiring.lane import Source
+from agent.failsafe.guard_stage import GuardStage
+from agent.runtime.sd_notify import Notifier
 
 
 class Hang:
@@ -84,7 +84,7 @@ FITTED: dict[str, Callable[[Fittings, Hang], Fittings]] = {
 
 def main(path: Path, part: str, deadline_s: float) -> None:
     clock, hang = SystemClock(), Hang()
-    config, cameras = sources.load(path, clock)
+    config, cameras = camera_source.load(path, clock)
     fitted = fittings(config, clock, str(path))
     if part in FITTED:
         fitted = FITTED[part](fitted, hang)

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
+from agent.commands.requester import Asker
 from agent.config.heads import HeadConfig
-from agent.control.guard_stage import Duties, GuardStage, HeadDuty
-from agent.control.guarded import Guarded
-from agent.control.head import Head
-from agent.control.head_stage import HeadStage
-from agent.control.wishes import Asker, Drive
-from agent.faults import FaultBoard
-from agent.stages.stage import StageThread
+from agent.failsafe.guard_stage import Duties, GuardStage, HeadDuty
+from agent.failsafe.guarded import Guarded
+from agent.faults.registry import FaultBoard
+from agent.ptz.head import Head
+from agent.ptz.head_stage import HeadStage
+from agent.ptz.requests import Drive
+from agent.runtime.stage import StageThread
 from drivers import catalog
 from tests.contracts.heads import VISCA
 

@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 
 from agent.config.configuration import BrokerConfig
-from agent.faults import FaultBoard
-from agent.report.mqtt import Session
-from agent.stages.stage import StageThread
+from agent.faults.registry import FaultBoard
+from agent.reporting.mqtt.session import Session
+from agent.runtime.stage import StageThread
 from tests.whole.report.conftest import CLOCK, event, open_outbox
 from tests.whole.report.street import BIRTH, Hasty
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import av
 
-from agent.report import outbox_schema
-from agent.report.centre_store import BoxEpoch
-from agent.report.payloads import EventMessage
+from agent.reporting.outbox import schema
+from agent.reporting.payloads import EventMessage
+from centre.store import BoxEpoch
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import Box, Centre, drawn
 
@@ -18,14 +18,14 @@ KILLS = 50
 LONGEST_LIFE_S = 1.5
 
 
-def outbox_of(box: Box) -> tuple[outbox_schema.State, set[int]]:
+def outbox_of(box: Box) -> tuple[schema.State, set[int]]:
     """What the database of a box that does not run says: its own row, and what waits in it."""
     file = box.folder / "state" / "outbox" / "current" / "messages.db"
-    connection = outbox_schema.connect(file)
+    connection = schema.connect(file)
     try:
-        outbox_schema.check(connection)
+        schema.check(connection)
         waiting = {seq for (seq,) in connection.execute("SELECT seq FROM message")}
-        return outbox_schema.read_state(connection), waiting
+        return schema.read_state(connection), waiting
     except sqlite3.Error as error:
         raise AssertionError(f"the outbox did not survive: {error}") from error
     finally:

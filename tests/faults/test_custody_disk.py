@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import SystemClock, boot_id
-from agent.identity import Identity
-from agent.record.chain import check
-from agent.record.custody import Custody
-from agent.record.receipts import Opened, SetAside
+from agent.base.clock import SystemClock, boot_id
+from agent.base.device_identity import Identity
+from agent.recording.custody.chain import check
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import Opened, SetAside
 
 ROOT = Path(__file__).parents[2]
 HOW_MANY = 40

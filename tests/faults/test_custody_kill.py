@@ -7,11 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.clock import SystemClock, boot_id
-from agent.identity import Identity
-from agent.record.chain import check
-from agent.record.custody import Custody
-from agent.record.receipts import Opened
+from agent.base.clock import SystemClock, boot_id
+from agent.base.device_identity import Identity
+from agent.recording.custody.chain import check
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import Opened
 
 ROOT = Path(__file__).parents[2]
 KILLS = 100

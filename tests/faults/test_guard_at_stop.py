@@ -11,10 +11,10 @@ import pytest
 
 from agent.__main__ import main
 from agent.cli.run import HANGS
-from agent.stages.supervisor import FIRST_SHARE
+from agent.runtime.supervisor import FIRST_SHARE
 from drivers.simulated.motion import HeadMotion
 from drivers.simulated.pty_head import PtyHead
-from drivers.simulated.visca_side import ViscaSide
+from drivers.simulated.visca_device import ViscaSide
 from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
 from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
 from tests.whole.report.street import wait_until

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.control.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
-from agent.control.guarded import Guarded
-from agent.guard.duties import STOPS, fulfil
+from agent.failsafe.duties import STOPS, fulfil
+from agent.failsafe.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
+from agent.failsafe.guarded import Guarded
 from drivers.contracts import Line
 from drivers.gpio import fake as fake_gpio
 from drivers.simulated.motion import HeadMotion
 from drivers.simulated.pty_head import PtyHead
-from drivers.simulated.visca_side import ViscaSide
+from drivers.simulated.visca_device import ViscaSide
 from tests.contracts.heads import MECHANICS, VISCA, VISCA_BUILD
 from tests.faults.head_scene import PATIENCE_S, comes_to_rest, goes_away, goes_on, now_ns
 

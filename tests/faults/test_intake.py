@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.report import topics
-from agent.report.intake import Intake
-from agent.report.outbox import Outbox
-from agent.report.payloads import (
-    CustodyHead,
-    Gap,
-    HoldBroken,
-    ReceiptData,
-    Restarted,
-)
-from agent.report.topics import Draft, Priority
+from agent.base.uuid7 import uuid7_maker
+from agent.faults.registry import FaultBoard
+from agent.reporting import topics
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.outbox.submit import Intake
+from agent.reporting.payloads import CustodyHead, Gap, HoldBroken, ReceiptData, Restarted
+from agent.reporting.topics import Draft, Priority
 from tests.conftest import HeldClock
 
 

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from agent.config.configuration import BrokerConfig
-from agent.report import outbox_schema
-from agent.report.outbox_files import database
+from agent.reporting.outbox import schema
+from agent.reporting.outbox.files import database
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import number_of
 from tests.whole.report.street import Listener
@@ -86,6 +86,6 @@ def test_each_durable_event_arrives_once_though_the_box_is_killed_fifty_times(
     assert len(durable) > KILLS
     assert set(arrived.values()) == {1}, f"seed {SEED}"
     assert holes == {}, f"seed {SEED}"
-    connection = outbox_schema.connect(database(tmp_path / "outbox"))
-    outbox_schema.check(connection)
+    connection = schema.connect(database(tmp_path / "outbox"))
+    schema.check(connection)
     connection.close()

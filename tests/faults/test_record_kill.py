@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from agent.record.recovery import recover
+from agent.recording.recovery import recover
 
 KILLS = 20
 FPS = 10
@@ -25,11 +25,11 @@ FRAMES = 40
 RECORDER = """
     import random, sys, threading
     from pathlib import Path
-    from agent.clock import SystemClock
+    from agent.base.clock import SystemClock
     from agent.config.configuration import RecordConfig
-    from agent.faults import FaultBoard
-    from agent.stages.handoff import PacketQueue
-    from agent.record.recorder import RecordStage
+    from agent.faults.registry import FaultBoard
+    from agent.runtime.queues import PacketQueue
+    from agent.recording.record_stage import RecordStage
     from drivers.camera.replay import Options, open_camera
     from drivers.contracts import Wanted
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.record.cut import CannotCut, Source, cut
-from agent.record.keys import KeyRing, make_private_key, read_private_key
-from agent.record.recovery import recover
-from agent.record.seal import open_sidecar
-from agent.record.segment_name import KEYS
+from agent.recording.encryption.keys import KeyRing, make_private_key, read_private_key
+from agent.recording.encryption.seal import open_sidecar
+from agent.recording.export.clip import CannotCut, Source, cut
+from agent.recording.recovery import recover
+from agent.recording.segment_name import KEYS
 from tests.faults.test_record_kill import FRAMES, GOP, encode, pictures
 
 KILLS = 12
@@ -29,13 +29,13 @@ KILLS = 12
 RECORDER = """
     import random, sys, threading
     from pathlib import Path
-    from agent.clock import SystemClock
+    from agent.base.clock import SystemClock
     from agent.config.configuration import RecordConfig, Recipient
-    from agent.faults import FaultBoard
-    from agent.stages.handoff import PacketQueue
-    from agent.record.keys import KeyRing
-    from agent.record.recorder import RecordStage
-    from agent.record.seal import Sealer
+    from agent.faults.registry import FaultBoard
+    from agent.runtime.queues import PacketQueue
+    from agent.recording.encryption.keys import KeyRing
+    from agent.recording.record_stage import RecordStage
+    from agent.recording.encryption.seal import Sealer
     from drivers.camera.replay import Options, open_camera
     from drivers.contracts import Wanted
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.service.login import write_secret
+from agent.console.login import write_secret
 from tests.image.footage import CAMERA_TEXT
 from tests.image.outside import BROKER_URL
 

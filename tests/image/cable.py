@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from agent.service.login import code_of, read_challenge, read_secret
+from agent.console.login import code_of, read_challenge, read_secret
 from tests.image.line import Line
 
 ANSWER_S = 240.0

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.record.chain import BrokenChain, check
-from agent.record.receipts import BadReceipt, Closed, Started, read_line
-from agent.record.segment_name import PART, SegmentName, parse_segment_name
+from agent.recording.custody.chain import BrokenChain, check
+from agent.recording.custody.receipts import BadReceipt, Closed, Started, read_line
+from agent.recording.segment_name import PART, SegmentName, parse_segment_name
 from drivers.camera.fake import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.media import Frame

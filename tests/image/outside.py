@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
-from agent.report.centre_store import CentreStore
-from agent.report.payloads import HealthMessage
-from agent.stages.stage import StageThread
-from agent.watch import Heard, Watch
+from agent.reporting.payloads import HealthMessage
+from agent.runtime.stage import StageThread
+from centre.client import Heard, Watch
+from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()

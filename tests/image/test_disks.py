@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SPOILT_BYTES = 40 << 20
 BLANKED_BYTES = 4 << 20
-"""Of what follows the image, by `agent.flash.writing`."""
+"""Of what follows the image, by `centre.flash.write_verify`."""
 KEY = "sha256sum /var/lib/vigie/identity/box.key | cut -d' ' -f1"
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.control.authority import Authority
-from agent.control.command import Verb
-from agent.control.desk import Arrival, Desk
-from agent.control.ledger import Ledger
-from agent.control.presets import Preset, Presets
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.control.wishes import Asker, HeadState, Lease, Wish
-from agent.faults import FaultBoard
-from agent.model import CommandDone, CommandRefused, Reply
+from agent.base.model import CommandDone, CommandRefused, Reply
+from agent.commands.command import Verb
+from agent.commands.dispatcher import Arrival, Desk
+from agent.commands.idempotency_store import Ledger
+from agent.commands.requester import Asker
+from agent.faults.registry import FaultBoard
+from agent.ptz.lease import Authority
+from agent.ptz.presets import Preset, Presets
+from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.requests import HeadState, Lease, Wish
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range
 from tests.conftest import HeldClock
 

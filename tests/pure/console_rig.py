@@ -8,11 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from agent.clock import ClockTrust
-from agent.config.configuration import Config
-from agent.config.strict import into
-from agent.faults import FAULTS
-from agent.health_model import (
+from agent.base.clock import ClockTrust
+from agent.base.health_model import (
     CameraHealth,
     Fault,
     FootageHealth,
@@ -20,9 +17,15 @@ from agent.health_model import (
     OutboxHealth,
     Vitals,
 )
-from agent.model import CommandAccepted, CommandDone, CommandRefused, Reply
-from agent.service.aim import measure, small
-from agent.service.box import (
+from agent.base.lockout import FILE, Lockout
+from agent.base.model import CommandAccepted, CommandDone, CommandRefused, Reply
+from agent.capture.lens_aim import measure, small
+from agent.config.configuration import Config
+from agent.config.strict import into
+from agent.console.command_table import COMMANDS
+from agent.console.config_edit import Change, changed, keys_of
+from agent.console.login import Gate, code_of, read_challenge
+from agent.console.results import (
     CannotDo,
     Eye,
     FaultText,
@@ -38,14 +41,11 @@ from agent.service.box import (
     Verdict,
     View,
 )
-from agent.service.config_desk import TrialTold
-from agent.service.lockout import FILE, Lockout
-from agent.service.login import Gate, code_of, read_challenge
-from agent.service.session import Session
-from agent.service.settable import Change, changed, keys_of
-from agent.service.table import COMMANDS
-from agent.service.terminal import HungUp, Terminal
-from agent.service.update_desk import Do, Told
+from agent.console.session import Session
+from agent.console.terminal import HungUp, Terminal
+from agent.console.trial_status import TrialTold
+from agent.faults.registry import FAULTS
+from agent.update.request import Do, Told
 from tests.conftest import HeldClock
 
 SECRET = bytes(range(32))

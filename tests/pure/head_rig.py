@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from agent.commands.requester import Asker
 from agent.config.heads import HeadConfig, Sector
-from agent.control.head import Head
-from agent.control.head_stage import HeadStage
-from agent.control.mover import Mover
-from agent.control.presets import Preset
-from agent.control.wishes import Asker
-from agent.faults import FaultBoard
+from agent.faults.registry import FaultBoard
+from agent.ptz.automation.mover import Mover
+from agent.ptz.head import Head
+from agent.ptz.head_stage import HeadStage
+from agent.ptz.presets import Preset
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range
 from drivers.errors import DriverError
 from drivers.ptz.fake import FakeHead, Options

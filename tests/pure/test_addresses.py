@@ -7,8 +7,8 @@ import pytest
 
 from drivers.camera import rtsp
 from drivers.errors import DriverError
-from drivers.onvif.access import Access
-from drivers.onvif.adoption import without_user
+from drivers.onvif.camera_info import without_user
+from drivers.onvif.credentials import Access
 from drivers.onvif.discovery import best_url
 from drivers.serial_port import SerialSettings
 

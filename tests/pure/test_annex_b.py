@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.record.annex_b import START_CODE, shape_of, with_start_codes
+from agent.recording.annex_b import START_CODE, shape_of, with_start_codes
 
 AVCC = b"\x01\x64\x00\x1f\xff\xe1\x00\x03SPS\x01\x00\x02PP"
 HVCC = bytes([1]) + bytes(20) + b"\xff\x02" + b"\x20\x00\x01\x00\x03VPS" + b"\x21\x00\x01\x00\x01S"

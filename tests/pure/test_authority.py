@@ -8,9 +8,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agent.control.authority import Authority
-from agent.control.tokens import BLOCK, Tokens
-from agent.control.wishes import ROLES, Asker, Lease, Refused, Role
+from agent.commands.requester import ROLES, Asker, Refused, Role
+from agent.ptz.fencing_tokens import BLOCK, Tokens
+from agent.ptz.lease import Authority
+from agent.ptz.requests import Lease
 
 TABLE: dict[Role, str] = {
     # asks      of: operator, incident, tracking, tour

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control import blink
-from agent.control.blink import Blinker, Flash
-from agent.faults import FAULTS
-from agent.health_model import Fault
+from agent.base.health_model import Fault
+from agent.faults.registry import FAULTS
+from agent.gpio import status_led
+from agent.gpio.status_led import Blinker, Flash
 
 CODES = sorted(FAULTS)
 
@@ -46,32 +46,32 @@ def read(flashes: list[Flash]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_its_blinks(code: str) -> None:
     family, number = code.split("-")
-    assert blink.counts(code) == (blink.FAMILIES[family], int(number))
-    assert min(blink.counts(code)) >= 1
-    assert read(list(blink.pattern(code))) == [blink.counts(code)]
+    assert status_led.counts(code) == (status_led.FAMILIES[family], int(number))
+    assert min(status_led.counts(code)) >= 1
+    assert read(list(status_led.pattern(code))) == [status_led.counts(code)]
 
 
 def test_no_two_codes_blink_the_same() -> None:
-    assert len({blink.pattern(code) for code in CODES}) == len(CODES)
-    assert len(set(blink.FAMILIES.values())) == len(blink.FAMILIES)
+    assert len({status_led.pattern(code) for code in CODES}) == len(CODES)
+    assert len(set(status_led.FAMILIES.values())) == len(status_led.FAMILIES)
 
 
 def test_no_family_is_without_codes() -> None:
-    assert set(blink.FAMILIES) == {code.split("-")[0] for code in CODES}
+    assert set(status_led.FAMILIES) == {code.split("-")[0] for code in CODES}
 
 
 def test_a_code_can_be_watched_in_half_a_minute() -> None:
-    assert all(sum(flash.for_s for flash in blink.pattern(code)) < 30 for code in CODES)
+    assert all(sum(flash.for_s for flash in status_led.pattern(code)) < 30 for code in CODES)
 
 
 def test_the_words_for_people() -> None:
-    assert blink.words("CAM-02") == "1 long, 2 short"
-    assert blink.words("GPI-05") == "5 long, 5 short"
+    assert status_led.words("CAM-02") == "1 long, 2 short"
+    assert status_led.words("GPI-05") == "5 long, 5 short"
 
 
 def test_a_pattern_flash_by_flash() -> None:
     on, off = True, False
-    assert blink.pattern("STO-02") == (
+    assert status_led.pattern("STO-02") == (
         Flash(on, 0.8),
         Flash(off, 0.4),
         Flash(on, 0.8),
@@ -107,8 +107,8 @@ def test_the_worst_fault_comes_first_and_each_code_once() -> None:
         fault("CAM-01"),
         fault("STO-02", severity="critical"),
     ]
-    assert blink.worst_first(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
-    assert blink.worst_first([]) == ()
+    assert status_led.worst_first(faults) == ("STO-02", "CAM-01", "CAM-02", "SYS-01")
+    assert status_led.worst_first([]) == ()
 
 
 def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() -> None:
@@ -129,13 +129,13 @@ def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
     for _ in range(20):
         t_ns = blinker.due_ns
         flashes.append(Flash(on=blinker.step(t_ns, []), for_s=(blinker.due_ns - t_ns) / 1e9))
-    assert flashes[-2:] in ([*blink.HEARTBEAT], [*reversed(blink.HEARTBEAT)])
+    assert flashes[-2:] in ([*status_led.HEARTBEAT], [*reversed(status_led.HEARTBEAT)])
 
 
 @given(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True), st.floats(0, 0.15))
 def test_who_looks_late_counts_no_blink_less(codes: list[str], late_s: float) -> None:
     flashes = lights(codes, 120, late_s)
-    shown = [blink.counts(code) for code in codes]
+    shown = [status_led.counts(code) for code in codes]
     found = read(flashes)
     assert found[: len(shown)] == shown[: len(found)]
     assert all(a.on != b.on for a, b in pairwise(flashes))

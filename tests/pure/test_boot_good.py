@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
 from agent.health import health_file
 from agent.health.health_file import LiveHealth
-from agent.health_model import CameraHealth, HealthReport, OutboxHealth, Vitals
-from agent.update import boot_good
-from agent.update.boot_good import Camera, Judge, Look, newest_footage
+from agent.update import boot_check
+from agent.update.boot_check import Camera, Judge, Look, newest_footage
 from tests.conftest import HeldClock
 
 S = 1_000_000_000
@@ -146,7 +146,7 @@ def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: HeldClock)
         return Look(t_ns=clock.now_ns, live=None, newest={})
 
     began_ns = clock.now_ns
-    told = boot_good.wait(judge("north"), look, clock, 30, Passing())
+    told = boot_check.wait(judge("north"), look, clock, 30, Passing())
     assert told == ("the agent has not said how it is",)
     assert (clock.now_ns - began_ns) / S == 30
 
@@ -166,13 +166,13 @@ def rauc(folder: Path, code: int) -> str:
 
 
 def test_rauc_is_told(tmp_path: Path) -> None:
-    said = boot_good.mark_good(rauc(tmp_path, 0), tmp_path)
+    said = boot_check.mark_good(rauc(tmp_path, 0), tmp_path)
     assert said == "status mark-good / marked slot rootfs.1 as good"
 
 
 def test_a_rauc_that_fails_is_no_good_boot(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="exit code 3: status mark-good"):
-        boot_good.mark_good(rauc(tmp_path, 3), tmp_path)
+        boot_check.mark_good(rauc(tmp_path, 3), tmp_path)
 
 
 def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
@@ -187,7 +187,7 @@ def test_a_rauc_that_is_slow_is_given_what_is_left_of_the_time_and_asked_again(
             raise OSError("rauc status mark-good: no answer")
         return "marked"
 
-    assert boot_good.mark(slow, clock, 500, Passing()) == "marked"
+    assert boot_check.mark(slow, clock, 500, Passing()) == "marked"
     assert given == [500, 300, 100]
 
 
@@ -200,16 +200,18 @@ def test_a_rauc_that_fails_to_the_end_is_no_good_boot(clock: HeldClock) -> None:
         raise OSError("exit code 1")
 
     with pytest.raises(OSError, match="exit code 1"):
-        boot_good.mark(failing, clock, 50, Passing())
-    assert given == [boot_good.RAUC_S] * 3, "no less than it needs, even when the time is nearly up"
+        boot_check.mark(failing, clock, 50, Passing())
+    assert given == [boot_check.RAUC_S] * 3, (
+        "no less than it needs, even when the time is nearly up"
+    )
 
 
 def test_a_box_without_rauc_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_good.mark_good(str(tmp_path / "rauc"), tmp_path) is None
+    assert boot_check.mark_good(str(tmp_path / "rauc"), tmp_path) is None
 
 
 def test_a_box_whose_rauc_knows_of_no_slots_has_nothing_to_mark(tmp_path: Path) -> None:
-    assert boot_good.mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
+    assert boot_check.mark_good(rauc(tmp_path, 3), tmp_path / "system.conf") is None
 
 
 CONFIG = """

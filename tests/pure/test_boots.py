@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.record.boots import Boots, Now
-from agent.record.segment_name import SegmentName
+from agent.recording.retention.segment_age import Boots, Now
+from agent.recording.segment_name import SegmentName
 
 DAY = datetime(2026, 11, 25, tzinfo=UTC)
 HOUR_MS = 3_600_000

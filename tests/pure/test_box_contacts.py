@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from agent.base.model import BOX, Event
 from agent.config.pins import DoorPin, Input, PowerGoodPin, ShockPin, UpsLowPin
-from agent.control.box_contacts import Contact, Shocks, Standing, contact
-from agent.model import BOX, Event
+from agent.gpio.contacts import Contact, Shocks, Standing, contact
 
 DOOR = DoorPin(name="door", pin=17, debounce_s=0.1)
 SHOCK = ShockPin(name="blow", pin=18, quiet_s=2, fault_s=600)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.record.boxes import (
+from agent.recording.encryption.keys import SegmentKey
+from agent.recording.export.clip import CannotCut, Source, cut
+from agent.recording.export.mp4_boxes import (
     MAX_SAMPLES,
     DamagedFootage,
     boxes,
@@ -20,11 +22,9 @@ from agent.record.boxes import (
     read_head,
     read_run,
 )
-from agent.record.cut import CannotCut, Source, cut
-from agent.record.footage_file import FootageFile, open_samples
-from agent.record.keys import SegmentKey
-from agent.record.muxer import Muxer
-from agent.record.segment_name import PART
+from agent.recording.export.segment_reader import FootageFile, open_samples
+from agent.recording.muxer import Muxer
+from agent.recording.segment_name import PART
 from drivers.media import Packet, StreamInfo
 
 KEY = SegmentKey(bytes(range(16)))

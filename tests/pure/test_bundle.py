@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.service import scrubbing
-from agent.service.allowed_config import LEFT_OUT, allowed, withheld
-from agent.service.bundle import (
+from agent.config import redaction
+from agent.config.redaction import Scrubber
+from agent.config.shareable_config import LEFT_OUT, allowed, withheld
+from agent.diagnostics.support_bundle.format import (
     FILE_MOST_BYTES,
     MOST_BYTES,
     MOST_FILES,
@@ -28,7 +29,6 @@ from agent.service.bundle import (
     unpack,
     verify,
 )
-from agent.service.scrubbing import Scrubber
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
@@ -304,6 +304,6 @@ def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) 
 
 def test_a_key_is_known_by_each_of_its_lines_and_a_name_that_is_shown_stays() -> None:
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"
-    scrubber = Scrubber(["pole-17", *scrubbing.of_file(pem)], shown=["pole-17"])
+    scrubber = Scrubber(["pole-17", *redaction.of_file(pem)], shown=["pole-17"])
     assert scrubber.text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {LEFT_OUT}"
-    assert scrubbing.of_file(f"{SECRET}\n")[1] == SECRET
+    assert redaction.of_file(f"{SECRET}\n")[1] == SECRET

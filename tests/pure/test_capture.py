@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from agent.stages.capture import Capture
-from agent.stages.handoff import LatestFrame, PacketQueue
+from agent.capture.capture_stage import Capture
+from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet, StreamInfo

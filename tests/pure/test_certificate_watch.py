@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from agent.base.errors import BadInput
 from agent.config.configuration import BrokerConfig
-from agent.errors import BadInput
-from agent.faults import FaultBoard
-from agent.report.certificate_watch import (
+from agent.faults.registry import FaultBoard
+from agent.reporting.mqtt.certificate_expiry import (
     LOOK_AGAIN_S,
     LOOK_EVERY_S,
     CertificateWatch,
     Which,
     validity_of,
 )
-from agent.report.topics import Stamp, rfc3339
+from agent.reporting.topics import Stamp, rfc3339
 from tests.conftest import HeldClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

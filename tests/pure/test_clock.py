@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from agent.clock import SystemClock, boot_id
+from agent.base.clock import SystemClock, boot_id
 
 
 def test_boot_time_only_goes_forward() -> None:

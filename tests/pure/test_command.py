@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control.command import (
+from agent.capture import snapshot_command
+from agent.capture.snapshot_command import SnapshotVerb
+from agent.commands.command import (
     LONGEST_EXPIRY_S,
     MOST_BYTES,
     Malformed,
@@ -16,17 +18,17 @@ from agent.control.command import (
     judge_expiry,
     understood,
 )
-from agent.control.ledger import KEPT_H
-from agent.control.verbs import gpio, ptz, snapshot
-from agent.control.verbs.gpio import GpioVerb
-from agent.control.verbs.ptz import PtzVerb
-from agent.control.verbs.snapshot import SnapshotVerb
-from agent.control.wishes import Refused
-from agent.report import topics
+from agent.commands.idempotency_store import KEPT_H
+from agent.commands.requester import Refused
+from agent.gpio import gpio_command
+from agent.gpio.gpio_command import GpioVerb
+from agent.ptz import ptz_command
+from agent.ptz.ptz_command import PtzVerb
+from agent.reporting import topics
 from tests.pure.command_rig import command
 
 PTZ = PtzVerb({}, lambda: 0)
-PTZ_TYPE = command_type("ptz", ptz.Args)
+PTZ_TYPE = command_type("ptz", ptz_command.Args)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
@@ -114,9 +116,9 @@ JSON = st.recursive(
 @given(JSON)
 def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) -> None:
     for module, verb in (
-        (ptz, PTZ),
-        (gpio, GpioVerb(lambda *_: None)),
-        (snapshot, SnapshotVerb({}, lambda *_: b"", lambda *_: None, lambda *_: None)),
+        (ptz_command, PTZ),
+        (gpio_command, GpioVerb(lambda *_: None)),
+        (snapshot_command, SnapshotVerb({}, lambda *_: b"", lambda *_: None, lambda *_: None)),
     ):
         try:
             order = understood(
@@ -212,7 +214,7 @@ def test_a_command_s_topic_names_its_verb(topic: str, verb: str | None) -> None:
 def test_each_do_of_ptz_has_a_word_for_the_log() -> None:
     tags = {
         kind.__struct_config__.tag
-        for kind in msgspec.inspect.type_info(ptz.Args).types  # type: ignore[union-attr,attr-defined]
+        for kind in msgspec.inspect.type_info(ptz_command.Args).types  # type: ignore[union-attr,attr-defined]
         for kind in [kind.cls]
     }
     assert {"stop", "move", "goto", "recall", "take", "release", "sweep"} <= tags

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.control import ledger as ledger_module
-from agent.control.desk import NEWS_MOST, WAITING_MOST
-from agent.control.verbs.gpio import GpioVerb
-from agent.model import CommandRefused
+from agent.base.model import CommandRefused
+from agent.commands import idempotency_store as ledger_module
+from agent.commands.dispatcher import NEWS_MOST, WAITING_MOST
+from agent.gpio.gpio_command import GpioVerb
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
 from tests.pure.command_rig import (

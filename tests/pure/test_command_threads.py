@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.control.command import Course, Later, Order
-from agent.control.desk import Arrival
-from agent.control.wishes import Refused
-from agent.model import CommandAccepted, CommandDone, CommandProgress
-from agent.stages.stage import StageThread
+from agent.base.model import CommandAccepted, CommandDone, CommandProgress
+from agent.commands.command import Course, Later, Order
+from agent.commands.dispatcher import Arrival
+from agent.commands.requester import Refused
+from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
     MOVE,
     SET,

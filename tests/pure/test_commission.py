@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.commission import certificate
-from agent.commission.certificate import BadRecord, CameraRecord, Commissioned, HeadRecord
-from agent.commission.drift import Drift, drifts
-from agent.service.aim import measure, small
+from agent.capture.lens_aim import measure, small
+from agent.diagnostics.commissioning import certificate
+from agent.diagnostics.commissioning.certificate import (
+    BadRecord,
+    CameraRecord,
+    Commissioned,
+    HeadRecord,
+)
+from agent.diagnostics.commissioning.drift import Drift, drifts
 from drivers.media import Plane
 from drivers.street.picture import Look, Painter
 from drivers.street.planes import planes_of

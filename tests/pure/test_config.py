@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.errors import BadInput
 from agent.config import configuration
-from agent.errors import BadInput
 
 GOOD = """
 [box]

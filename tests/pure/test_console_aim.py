@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.service.aim import BAR_CHARS, FULL_SCORE, RAMP, Aim, bar, characters, measure, small
+from agent.capture.lens_aim import BAR_CHARS, FULL_SCORE, RAMP, Aim, bar, characters, measure, small
 from tests.pure.console_rig import street
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.toml_lines import lines
-from agent.service.allowed_config import LEFT_OUT, allowed
+from agent.config.shareable_config import LEFT_OUT, allowed
+from agent.config.toml_lines import lines
 
 TEXT = """
 [box]

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import BadInput
-from agent.service.lockout import FREE_TRIES, LONGEST_WAIT_S, Lockout, wait_s
-from agent.service.login import (
+from agent.base.errors import BadInput
+from agent.base.lockout import FREE_TRIES, LONGEST_WAIT_S, Lockout, wait_s
+from agent.console.login import (
     Gate,
     code_of,
     is_signed,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console import modem
-from agent.service.box import Verdict
-from agent.service.terminal import plain
+from agent.console import modem_checks
+from agent.console.results import Verdict
+from agent.console.terminal import plain
 
 SIM = "/org/freedesktop/ModemManager1/SIM/0"
 GENERIC: dict[str, Any] = {
@@ -41,7 +41,7 @@ def shown(verdicts: list[Verdict]) -> list[tuple[str, bool | None, str]]:
 
 
 def test_a_good_modem_passes_each_step() -> None:
-    found = list(modem.judged(told()))
+    found = list(modem_checks.judged(told()))
     assert found[0].what == "modem QUALCOMM INCORPORATED EC25"
     assert shown(found) == [
         ("modem", True, "connected"),
@@ -68,7 +68,7 @@ def test_a_good_modem_passes_each_step() -> None:
 def test_what_is_wrong_fails_and_says_what_to_do(
     generic: Mapping[str, Any], cell: Mapping[str, Any], what: str, said: str
 ) -> None:
-    bad = [one for one in modem.judged(told(generic, cell)) if one.good is False]
+    bad = [one for one in modem_checks.judged(told(generic, cell)) if one.good is False]
     (found,) = (one for one in bad if one.what.split()[0] == what)
     assert said in found.said
     assert found.advice
@@ -96,7 +96,7 @@ def test_what_is_wrong_fails_and_says_what_to_do(
 def test_what_is_not_told_is_unknown_and_what_is_weak_is_said(
     generic: Mapping[str, Any], cell: Mapping[str, Any], expected: tuple[str, bool | None, str]
 ) -> None:
-    assert expected in shown(list(modem.judged(told(generic, cell))))
+    assert expected in shown(list(modem_checks.judged(told(generic, cell))))
 
 
 def program(folder: Path, text: str) -> Path:
@@ -112,25 +112,27 @@ def test_no_modem_is_said_plainly(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / "sys/class/net" / name).mkdir(parents=True)
     none = [("modem", None, "none")]
-    assert shown(list(modem.look(tmp_path, tmp_path / "not-there"))) == none
+    assert shown(list(modem_checks.look(tmp_path, tmp_path / "not-there"))) == none
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    assert shown(list(modem.look(tmp_path, asked))) == none
+    assert shown(list(modem_checks.look(tmp_path, asked))) == none
 
 
 def test_a_modem_that_nobody_can_ask_is_named(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/wwan0").mkdir(parents=True)
-    (verdict,) = modem.look(tmp_path, tmp_path / "not-there")
+    (verdict,) = modem_checks.look(tmp_path, tmp_path / "not-there")
     assert verdict.said == "wwan0: there is no ModemManager on this box to ask it"
     asked = program(tmp_path, 'echo "error: couldn\'t find modem" >&2; exit 1')
-    (verdict,) = modem.look(tmp_path, asked)
+    (verdict,) = modem_checks.look(tmp_path, asked)
     assert verdict.said == "wwan0: ModemManager knows no modem behind it"
 
 
 def test_what_the_program_says_is_judged_and_its_failure_told(tmp_path: Path) -> None:
     (tmp_path / "said").write_bytes(told())
-    good = modem.look(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
+    good = modem_checks.look(tmp_path, program(tmp_path, f"cat {tmp_path}/said"))
     assert [one.good for one in good] == [True] * 4
-    (verdict,) = modem.look(tmp_path, program(tmp_path, "echo 'error: no manager' >&2; exit 1"))
+    (verdict,) = modem_checks.look(
+        tmp_path, program(tmp_path, "echo 'error: no manager' >&2; exit 1")
+    )
     assert (verdict.good, verdict.said) == (None, "mmcli: error: no manager")
 
 
@@ -155,7 +157,7 @@ JSON = st.recursive(
     )
 )
 def test_whatever_comes_gives_verdicts_that_fit_a_screen(data: bytes) -> None:
-    found = list(modem.judged(data))
+    found = list(modem_checks.judged(data))
     assert found
     assert all(len(one.what) + len(one.said) < 600 for one in found)
     assert all(plain(one.said).isprintable() for one in found)
@@ -169,4 +171,4 @@ def test_what_is_torn_and_spoiled_gives_verdicts() -> None:
         for _ in range(rng.randrange(1, 6)):
             if data:
                 data[rng.randrange(len(data))] = rng.randrange(256)
-        assert list(modem.judged(bytes(data)))
+        assert list(modem_checks.judged(bytes(data)))

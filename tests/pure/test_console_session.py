@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.health_model import HealthReport
-from agent.service.box import Judged
-from agent.service.checks import CHECKS
-from agent.service.session import split
-from agent.service.table import COMMANDS
-from agent.service.terminal import HungUp
+from agent.base.health_model import HealthReport
+from agent.console.checks import CHECKS
+from agent.console.command_table import COMMANDS
+from agent.console.results import Judged
+from agent.console.session import split
+from agent.console.terminal import HungUp
 from tests.conftest import HeldClock
 from tests.pure.console_rig import CONFIG_TEXT, SECRET, Desk, MemoryWire, street, take_no_more
 

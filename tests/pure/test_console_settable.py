@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import BadInput
-from agent.service.settable import changed, keys_of
+from agent.base.errors import BadInput
+from agent.console.config_edit import changed, keys_of
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "vigie.example.toml").read_text()
 INLINE = """# the box

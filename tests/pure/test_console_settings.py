@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.console.settings import Settings, gate_of, read
-from agent.service.login import Proof
+from agent.console.console_settings import Settings, gate_of, read
+from agent.console.login import Proof
 
 GOOD = """
 [box]

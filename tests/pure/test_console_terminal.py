@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.service.keys import LONGEST_SEQUENCE, Keys
-from agent.service.terminal import (
-    COLUMNS,
-    Cancelled,
-    EndOfInput,
-    Idle,
-    Terminal,
-    folded,
-    plain,
-)
+from agent.console.keystrokes import LONGEST_SEQUENCE, Keys
+from agent.console.terminal import COLUMNS, Cancelled, EndOfInput, Idle, Terminal, folded, plain
 from tests.conftest import HeldClock
 from tests.pure.console_rig import MemoryWire
 

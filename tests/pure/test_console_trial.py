@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.service.box import CannotDo
-from agent.service.trial import MOST_STARTS, Trial
+from agent.console.commit_confirm import MOST_STARTS, Trial
+from agent.console.results import CannotDo
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
@@ -146,7 +146,7 @@ def test_a_record_that_nobody_can_read_counts_as_not_confirmed(
 KILLED = """
 import os, sys
 from pathlib import Path
-from agent.service.trial import Trial
+from agent.console.commit_confirm import Trial
 
 def step(config, what, left):
     trial, armed = Trial(config), False

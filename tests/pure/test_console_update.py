@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
-from agent.console.real_update_desk import RealUpdateDesk
-from agent.service.box import CannotDo
-from agent.service.commands.update import ANSWER_S
-from agent.service.update_desk import Do, Told
+from agent.console.commands.update import ANSWER_S
+from agent.console.results import CannotDo
+from agent.console.update_client import RealUpdateDesk
+from agent.update.request import Do, Told
 from tests.conftest import HeldClock
 from tests.pure.console_rig import Desk
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.service import xmodem
-from agent.service.xmodem import ACK, CAN, EOT, NAK, SOH, STX, Broken, block, filled
+from agent.console import xmodem
+from agent.console.xmodem import ACK, CAN, EOT, NAK, SOH, STX, Broken, block, filled
 from tests.conftest import HeldClock
 
 MOST = 100_000

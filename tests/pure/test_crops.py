@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detect.crops import Interest, clarity, plan
-from agent.detect.picture import Region
-from agent.model import Box
+from agent.base.model import Box
+from agent.detection.crop_planner import Interest, clarity, plan
+from agent.detection.image import Region
 
 sizes = st.tuples(st.integers(64, 2000), st.integers(64, 2000))
 interests = st.lists(

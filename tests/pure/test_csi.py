@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contracts import CameraReadings
-from drivers.csi import controls, encoders, wire
-from drivers.csi.backlog import Backlog, PacketGate
+from drivers.csi import controls, encoders, messages
+from drivers.csi.bounded_queue import Backlog, PacketGate
 from drivers.csi.night import NightRule
 from drivers.csi.options import Night, Options
 from drivers.csi.picture import frame_bytes, nv12_views, planar_views, write_planar
@@ -278,8 +278,8 @@ def test_nobody_waits_for_a_backlog_that_has_ended() -> None:
     assert backlog.take(3600) is None
 
 
-MESSAGES: tuple[wire.Up, ...] = (
-    wire.Opened(
+MESSAGES: tuple[messages.Up, ...] = (
+    messages.Opened(
         info=StreamInfo(codec="h264", width_px=4, height_px=2, fps=25.0, masked=True),
         frame_width_px=2,
         frame_height_px=2,
@@ -287,23 +287,23 @@ MESSAGES: tuple[wire.Up, ...] = (
         encoder="libav",
         lacking=("AfMode",),
     ),
-    wire.Encoded(packet=packet(1000, key=True)),
-    wire.Pictured(slot=3, seq=7, t_ns=2**62),
-    wire.Read(readings=CameraReadings(lux=3.5)),
-    wire.MasksAsked(number=9),
-    wire.Failed(kind="busy", message="in use", masks=True),
+    messages.Encoded(packet=packet(1000, key=True)),
+    messages.Pictured(slot=3, seq=7, t_ns=2**62),
+    messages.Read(readings=CameraReadings(lux=3.5)),
+    messages.MasksAsked(number=9),
+    messages.Failed(kind="busy", message="in use", masks=True),
 )
 
 
 def test_messages_arrive_as_they_were_sent_and_a_cut_one_is_the_end() -> None:
-    sent = b"".join(wire.pack_up(message) for message in MESSAGES)
+    sent = b"".join(messages.pack_up(message) for message in MESSAGES)
     stream = io.BytesIO(sent)
-    assert tuple(iter(lambda: wire.read_up(stream), None)) == MESSAGES
-    assert wire.read_up(io.BytesIO(wire.pack_up(MESSAGES[0])[:-1])) is None
+    assert tuple(iter(lambda: messages.read_up(stream), None)) == MESSAGES
+    assert messages.read_up(io.BytesIO(messages.pack_up(MESSAGES[0])[:-1])) is None
 
 
 def test_what_goes_down_arrives_as_it_was_sent() -> None:
-    setup = wire.Setup(
+    setup = messages.Setup(
         what=WHAT,
         options=options(night={"mode": "auto"}, white_balance={"red": 1, "blue": 2}, camera="a"),
         packets=True,
@@ -312,8 +312,12 @@ def test_what_goes_down_arrives_as_it_was_sent() -> None:
         ask_masks=False,
         parent_pid=7,
     )
-    for message in (setup, wire.SlotFree(slot=2), wire.MasksAre(number=1, masks=setup.masks)):
-        assert wire.unpack_down(wire.pack_down(message)) == message
+    for message in (
+        setup,
+        messages.SlotFree(slot=2),
+        messages.MasksAre(number=1, masks=setup.masks),
+    ):
+        assert messages.unpack_down(messages.pack_down(message)) == message
 
 
 @pytest.mark.parametrize(

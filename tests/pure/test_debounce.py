@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control.debounce import Debounce
+from agent.gpio.debounce import Debounce
 
 HOLD_MS = 50
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from agent.app.declaration import declaration
+from agent.base.model import LABELS
 from agent.config.configuration import Config
-from agent.model import LABELS
-from agent.wiring.declaration import declaration
 
 TABLES = {
     "box": {"id": "casa-0001", "site": "Bd Zerktouni"},

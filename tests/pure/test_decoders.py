@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detect.decoders import iou, nanodet, ssd, suppress
-from agent.detect.models import load_card
-from agent.model import Box, Detection
+from agent.base.model import Box, Detection
+from agent.detection.decoders import iou, nanodet, ssd, suppress
+from agent.detection.model_card import load_card
 
 SSD = load_card("ssdlite_mobilenet_v2")
 NANODET = load_card("nanodet")

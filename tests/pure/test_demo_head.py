@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from agent.base.health_model import HeadHealth
+from agent.base.model import CommandAccepted, CommandDone, CommandRefused
 from agent.config.heads import FieldOfView, Sector
-from agent.demo.chronicle import Chronicle, Held
-from agent.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
-from agent.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
-from agent.demo.tally import Tally
-from agent.demo.turning_street import TurningStreet
-from agent.health_model import HeadHealth
-from agent.model import CommandAccepted, CommandDone, CommandRefused
+from centre.demo.ptz_log import Chronicle, Held
+from centre.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
+from centre.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
+from centre.demo.stats import Tally
+from centre.demo.turning_street import TurningStreet
 from drivers.contracts import Pose, Range, Wanted
 from drivers.errors import DriverError
 from drivers.simulated.motion import HeadMotion, Mechanics
-from drivers.street.around import Around
 from drivers.street.planes import planes_of
+from drivers.street.surround import Around
 from tests.conftest import HeldClock
 from tests.whole import demo_moments
 

@@ -4,12 +4,12 @@ import threading
 
 import numpy as np
 
-from agent.detect.eyes import Eyes
-from agent.detect.judge import Judge
-from agent.detect.loop import THUMBNAIL_BYTES, DetectStage
-from agent.detect.scene import Scene
-from agent.model import Event, Flow, Sight
-from agent.stages.handoff import LatestFrame
+from agent.base.model import Event, Flow, Sight
+from agent.detection.detect_stage import THUMBNAIL_BYTES, DetectStage
+from agent.detection.pipeline import Eyes
+from agent.detection.rule_engine import Judge
+from agent.detection.scene import Scene
+from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id
 

@@ -7,10 +7,15 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent.control.verbs import gpio, ptz, selftest, snapshot
+from agent.app import selftest_command
+from agent.capture import snapshot_command
+from agent.gpio import gpio_command
+from agent.ptz import ptz_command
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
-VERBS: dict[str, Any] = {verb.VERB: verb for verb in (gpio, ptz, selftest, snapshot)}
+VERBS: dict[str, Any] = {
+    verb.VERB: verb for verb in (gpio_command, ptz_command, selftest_command, snapshot_command)
+}
 BLOCKS = re.findall(r"^```json ([a-z ]+)\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = [(name, line) for name, text in BLOCKS for line in text.splitlines()]
 
@@ -32,7 +37,7 @@ def test_every_verb_has_an_example_and_a_result() -> None:
 
 
 def test_every_word_of_ptz_is_in_the_table_and_among_the_examples() -> None:
-    words = {str(kind.__struct_config__.tag) for kind in get_args(ptz.Args)}
+    words = {str(kind.__struct_config__.tag) for kind in get_args(ptz_command.Args)}
     shown = {msgspec.json.decode(line)["do"] for name, line in EXAMPLES if name == "ptz"}
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", PAGE, re.MULTILINE)
     listed = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent import cli
-from agent.cli import flash
-from agent.flash import refusals, unpacking
-from agent.provision import settings
+from agent.provisioning import settings
+from centre.cli import flash
+from centre.flash import decompress, safety_checks
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")
@@ -49,10 +49,10 @@ def test_each_flag_against_a_refusal_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"less than {refusals.LEAST_FOOTAGE_BYTES // 10**9} GB left for footage | `{refusals.SMALL}`",
-        f"nor an SD card | `{refusals.NOT_REMOVABLE}`",
+        f"less than {safety_checks.LEAST_FOOTAGE_BYTES // 10**9} GB left for footage | `{safety_checks.SMALL}`",
+        f"nor an SD card | `{safety_checks.NOT_REMOVABLE}`",
         f"the card has no `{settings.FILE_NAME}`",
-        f"vigie-pi-arm64-0.1.0.disk{unpacking.KINDS[0]}{unpacking.PACKED[0]}",
+        f"vigie-pi-arm64-0.1.0.disk{decompress.KINDS[0]}{decompress.PACKED[0]}",
     ],
 )
 def test_its_numbers_and_names_are_the_codes(words: str) -> None:
@@ -62,7 +62,7 @@ def test_its_numbers_and_names_are_the_codes(words: str) -> None:
 @pytest.mark.parametrize("said", ["NO SETTINGS", "THE SETTINGS ARE WRONG", "is set up"])
 def test_what_the_box_says_is_what_it_says(said: str) -> None:
     assert said in PAGE
-    assert said in (ROOT / "agent" / "provision" / "first_boot.py").read_text(encoding="utf-8")
+    assert said in (ROOT / "agent" / "provisioning" / "first_boot.py").read_text(encoding="utf-8")
 
 
 def test_what_could_not_be_tried_stands_in_one_list_with_steps_and_an_end() -> None:

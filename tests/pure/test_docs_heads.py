@@ -11,20 +11,21 @@ import msgspec
 import pytest
 
 from agent.cli import probe, ptz
+from agent.commands.requester import ROLES
 from agent.config import heads as heads_config
 from agent.config.heads import HeadConfig
-from agent.control import head_stage, noise_watch, presets, schedule, tours
-from agent.control.authority import takes
-from agent.control.verbs import ptz as ptz_verb
-from agent.control.wishes import ROLES
-from agent.faults import FAULTS
-from agent.guard.duties import STOPS
-from agent.guard.process import LONGEST_S
+from agent.failsafe.duties import STOPS
+from agent.failsafe.process import LONGEST_S
+from agent.faults.registry import FAULTS
+from agent.ptz import head_stage, noise_watch, presets
+from agent.ptz import ptz_command as ptz_verb
+from agent.ptz.automation import guard_tours, schedule
+from agent.ptz.lease import takes
 from drivers.catalog import drivers_of, ptz_module
 from drivers.errors import DriverErrorKind
 from drivers.pelco_options import PelcoOptions
 from drivers.serial_port import SerialSettings
-from drivers.serial_thread import MOST_WAITING
+from drivers.serial_worker import MOST_WAITING
 
 ROOT = Path(__file__).parents[2]
 HEADS, CONTROL, TOURS, WRITING = (
@@ -165,7 +166,7 @@ def test_the_kinds_of_errors_are_those_of_drivers() -> None:
         (CONTROL, f"{noise_watch.NOISY_BYTES} bytes of noise"),
         (CONTROL, f"in {noise_watch.SPAN_S:g} s"),
         (TOURS, f"up to\n{presets.MOST_PRESETS} for each head"),
-        (TOURS, f"the tour waits {tours.PAUSE_S:g} s"),
+        (TOURS, f"the tour waits {guard_tours.PAUSE_S:g} s"),
     ],
 )
 def test_the_numbers_are_the_codes(page: str, words: str) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.capture import onvif_events
+from agent.capture.onvif_events import is_wanted
 from agent.cli import probe
 from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, InstitutionConfig, OnvifConfig
 from agent.config.heads import HeadConfig
-from agent.wiring import foreign_events
-from agent.wiring.foreign_events import is_wanted
 from drivers.catalog import camera_module, ptz_module
-from drivers.onvif.adoption import DETECT_WIDTH_PX, plain_topic
+from drivers.onvif.camera_info import DETECT_WIDTH_PX, plain_topic
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "institutions.md").read_text(encoding="utf-8")
@@ -49,8 +49,8 @@ def test_each_key_has_its_row(table: str, struct: type[msgspec.Struct]) -> None:
     [
         f"1 to {MAX_AGE_DAYS * 24}; left out",
         f"least\n{DETECT_WIDTH_PX} pixels wide",
-        f"Beyond {foreign_events.MOST_A_MINUTE} that begin in a minute",
-        f"or {foreign_events.MOST_OPEN} that go on at once",
+        f"Beyond {onvif_events.MOST_A_MINUTE} that begin in a minute",
+        f"or {onvif_events.MOST_OPEN} that go on at once",
     ],
 )
 def test_the_numbers_are_the_codes(words: str) -> None:
@@ -65,7 +65,7 @@ def test_the_commands_are_understood(line: str) -> None:
 
 
 def test_what_the_page_says_of_topics_and_names_holds() -> None:
-    assert foreign_events.OVER_AFTER_S == 60
+    assert onvif_events.OVER_AFTER_S == 60
     assert is_wanted(plain_topic("tns1:VideoSource/MotionAlarm"), ["MotionAlarm"])
     tram = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=())
     assert not tram.may_see("Samira Alaoui")

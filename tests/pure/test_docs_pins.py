@@ -12,10 +12,10 @@ import pytest
 
 from agent.config import pins as pins_config
 from agent.config.pins import GpioConfig, Input, Output, Pin
-from agent.control import blink
-from agent.control.pins import Pins
-from agent.control.relay import PAUSE_S
-from agent.faults import FAULTS, FaultBoard
+from agent.faults.registry import FAULTS, FaultBoard
+from agent.gpio import status_led
+from agent.gpio.pins import Pins
+from agent.gpio.timed_relay import PAUSE_S
 from drivers.catalog import drivers_of, gpio_module
 from drivers.contracts import Gpio, Line
 from drivers.gpio import fake
@@ -90,7 +90,7 @@ def test_each_kind_has_its_row_with_its_keys_and_their_defaults(
 @pytest.mark.parametrize("code", [code for code in sorted(FAULTS) if code.startswith("GPI")])
 def test_each_fault_of_the_pins_is_named(code: str) -> None:
     assert code in PAGE
-    assert blink.words(code)
+    assert status_led.words(code)
 
 
 def test_the_pause_of_a_relay_is_what_the_page_says() -> None:

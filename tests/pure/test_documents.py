@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.config import configuration, strict
-from agent.fault_texts import Language
+from agent.faults.texts import Language
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "vigie.example.toml"

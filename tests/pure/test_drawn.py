@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.model import Leeway, RefusalKind
+from agent.commands.requester import Refused
 from agent.config.heads import FieldOfView, HeadConfig
-from agent.control.drawn import REPEATS_DEG, SHARE, DrawnPresets, most_shifted
-from agent.control.wishes import Drive, PointAt, Recall, RefusalKind, Refused
-from agent.detect.geometry import Point
-from agent.detect.scene import Mask, Scene
-from agent.detect.viewpoint import Viewpoint
-from agent.model import Leeway
+from agent.detection.active_scene import Viewpoint
+from agent.detection.geometry import Point
+from agent.detection.scene import Mask, Scene
+from agent.ptz.masked_presets import REPEATS_DEG, SHARE, DrawnPresets, most_shifted
+from agent.ptz.requests import Drive, PointAt, Recall
 from drivers.contracts import Pose, PtzAbilities, PtzPosition
 from drivers.errors import DriverError
 from drivers.masking import WHOLE

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from agent.detect.eyes import Eyes, EyesSettings
-from agent.detect.geometry import Point
-from agent.detect.models import load_card
-from agent.detect.tflite import open_detector
-from agent.model import Box, Detection, Sight
+from agent.base.model import Box, Detection, Sight
+from agent.detection.geometry import Point
+from agent.detection.model_card import load_card
+from agent.detection.pipeline import Eyes, EyesSettings
+from agent.detection.tflite import open_detector
 from drivers.media import Frame
 
 WIDTH, HEIGHT = 640, 360

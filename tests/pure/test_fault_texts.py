@@ -9,11 +9,11 @@ import pytest
 
 from agent.__main__ import main
 from agent.cli import COMMANDS
-from agent.control import blink
-from agent.fault_texts import FaultText, FaultTexts, Language, Words, texts
-from agent.faults import FAULTS, FaultCode
-from agent.health import rounds
-from agent.report import certificate_watch
+from agent.faults.registry import FAULTS, FaultCode
+from agent.faults.texts import FaultText, FaultTexts, Language, Words, texts
+from agent.gpio import status_led
+from agent.health import camera_watchdog
+from agent.reporting.mqtt import certificate_expiry
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 CODES = sorted(FAULTS)
@@ -35,7 +35,7 @@ def marked(text: FaultText) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("said", ALL.values(), ids=ALL)
 def test_every_code_is_explained_and_every_explanation_has_a_code(said: FaultTexts) -> None:
     assert set(said.faults) == set(FAULTS)
-    assert set(said.families) == set(blink.FAMILIES)
+    assert set(said.families) == set(status_led.FAMILIES)
     for code, text in said.faults.items():
         assert text.title, code
         assert not text.title.endswith("."), code
@@ -67,8 +67,10 @@ def test_what_is_to_be_typed_and_the_codes_named_are_the_same_everywhere(code: F
 
 def test_the_numbers_in_the_texts_are_the_codes() -> None:
     for said in ALL.values():
-        assert f"{rounds.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace("\u00a0", " ")
-        assert f"{certificate_watch.SOON.days} " in said.faults["NET-05"].means
+        assert f"{camera_watchdog.LOST_AFTER_S:g} " in said.faults["CAM-02"].means.replace(
+            "\u00a0", " "
+        )
+        assert f"{certificate_expiry.SOON.days} " in said.faults["NET-05"].means
 
 
 def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -> None:
@@ -76,8 +78,8 @@ def test_the_words_around_them_are_there_and_the_blinks_are_those_of_the_led() -
         assert all(getattr(said.words, field.name) for field in msgspec.structs.fields(Words))
         assert "3" in said.words.blinks.format(long=3, short=1)
     for code in CODES:
-        long, short = blink.counts(code)
-        assert ALL["en"].words.blinks.format(long=long, short=short) == blink.words(code)
+        long, short = status_led.counts(code)
+        assert ALL["en"].words.blinks.format(long=long, short=short) == status_led.words(code)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -104,7 +106,9 @@ def test_without_a_code_all_are_listed_with_their_blinks(
     for code, line in zip(CODES, lines, strict=True):
         assert len(line) < WIDTH
         assert line.endswith(ALL[language].faults[code].title)
-        assert set(map(str, blink.counts(code))) <= set(re.findall(r"\d+", line.split("  ", 1)[1]))
+        assert set(map(str, status_led.counts(code))) <= set(
+            re.findall(r"\d+", line.split("  ", 1)[1])
+        )
 
 
 def test_for_machines_it_is_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

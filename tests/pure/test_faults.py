@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 import agent
-from agent.control import blink
-from agent.faults import FAULTS, FaultBoard, FaultCode, Severity
-from agent.health.rounds import SYNC_WITHIN_S, Rounds
+from agent.faults.registry import FAULTS, FaultBoard, FaultCode, Severity
+from agent.gpio import status_led
+from agent.health.camera_watchdog import SYNC_WITHIN_S, Rounds
 from tests.conftest import HeldClock
 from tests.fault_witness import Witness
 
@@ -33,7 +33,7 @@ def named_in_the_agent() -> set[str]:
     return {
         node.value
         for file, node in nodes(AGENT)
-        if file != AGENT / "faults.py"
+        if file != AGENT / "faults" / "registry.py"
         and isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and CODE.fullmatch(node.value)
@@ -54,12 +54,12 @@ def proved_by_tests() -> set[str]:
 def test_every_code_has_its_row() -> None:
     assert set(FAULTS) == set(get_args(FaultCode))
     assert all(CODE.fullmatch(code) for code in FAULTS)
-    assert {code.split("-")[0] for code in FAULTS} == set(blink.FAMILIES)
+    assert {code.split("-")[0] for code in FAULTS} == set(status_led.FAMILIES)
     assert {kind.severity for kind in FAULTS.values()} == set(get_args(Severity))
 
 
 def test_the_numbers_of_a_family_have_no_holes() -> None:
-    for family in blink.FAMILIES:
+    for family in status_led.FAMILIES:
         numbers = sorted(int(code.split("-")[1]) for code in FAULTS if code.startswith(family))
         assert numbers == list(range(1, len(numbers) + 1)), family
 
@@ -78,7 +78,7 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name) and node.func.id == "Fault":
-            assert file == AGENT / "faults.py", f"{file.name}:{node.lineno} makes a fault by itself"
+            assert file == AGENT / "faults" / "registry.py", f"{file.name}:{node.lineno} makes a fault by itself"
         if isinstance(node.func, ast.Attribute) and node.func.attr == "raise_fault":
             code = node.args[0]
             if isinstance(code, ast.Constant):
@@ -128,8 +128,8 @@ def test_a_test_that_does_not_make_the_agent_raise_what_it_says_fails(tmp_path: 
 
 CLAIMS = """
 import pytest
-from agent.faults import FaultBoard
-from agent.health.rounds import SYNC_WITHIN_S, Rounds
+from agent.faults.registry import FaultBoard
+from agent.health.camera_watchdog import SYNC_WITHIN_S, Rounds
 
 @pytest.mark.raises_fault("SYS-01")
 def test_by_hand(clock):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.heads import FieldOfView
-from agent.control.field_of_view import (
+from agent.ptz.motion.field_of_view import (
     Direction,
     between_deg,
     direction_of,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flash.disks import Disk, Use, disk, disks, size_words
-from agent.flash.refusals import LEAST_FOOTAGE_BYTES, NOT_REMOVABLE, SMALL, refusals
-from agent.vitals.tree import Tree
+from agent.health.vitals.procfs import Tree
+from centre.flash.disks import Disk, Use, disk, disks, size_words
+from centre.flash.safety_checks import LEAST_FOOTAGE_BYTES, NOT_REMOVABLE, SMALL, refusals
 
 IMAGE_BYTES = 3_000_000_000
 GB = 1_000_000_000

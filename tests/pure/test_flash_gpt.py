@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flash import gpt
+from centre.flash import gpt
 
 SECTORS = 4096
 LABELS = ("select", "boot_a", "boot_b")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.flash import gpt, writing
-from agent.flash.image import CHUNK_BYTES
-from agent.flash.target import FileId, Target
-from agent.flash.writing import NotAsWritten, Piece, Written
+from centre.flash import gpt, write_verify
+from centre.flash.image import CHUNK_BYTES
+from centre.flash.target import FileId, Target
+from centre.flash.write_verify import NotAsWritten, Piece, Written
 
 UNIT = 4096
 
@@ -70,10 +70,10 @@ def stream(blank: tuple[int, ...] = ()) -> list[Piece]:
 
 
 def flashed(card: Watched, blank: tuple[int, ...] = ()) -> Written:
-    writing.blank(card)
-    written = writing.write(card, stream(blank), 6 * CHUNK_BYTES, told)
-    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
-    writing.finish(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.blank(card)
+    written = write_verify.write(card, stream(blank), 6 * CHUNK_BYTES, told)
+    write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.finish(card, written, 6 * CHUNK_BYTES, told)
     return written
 
 
@@ -94,12 +94,12 @@ def test_both_ends_are_blanked_first_and_written_last_each_made_durable(card: Wa
 
 
 def test_as_long_as_not_all_is_read_back_there_is_no_table_at_either_end(card: Watched) -> None:
-    writing.blank(card)
-    written = writing.write(card, stream(), 6 * CHUNK_BYTES, told)
-    writing.read_back(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.blank(card)
+    written = write_verify.write(card, stream(), 6 * CHUNK_BYTES, told)
+    write_verify.read_back(card, written, 6 * CHUNK_BYTES, told)
     assert not any(card.read(0, gpt.HEAD_BYTES))
     assert not any(card.read(5 * CHUNK_BYTES, CHUNK_BYTES))
-    writing.finish(card, written, 6 * CHUNK_BYTES, told)
+    write_verify.finish(card, written, 6 * CHUNK_BYTES, told)
     assert card.read(0, gpt.HEAD_BYTES) == bytes([1]) * gpt.HEAD_BYTES
     assert card.read(5 * CHUNK_BYTES, CHUNK_BYTES) == bytes([6]) * CHUNK_BYTES
 
@@ -135,11 +135,11 @@ def test_a_flipped_bit_anywhere_is_found_and_its_place_is_told(card: Watched, at
 def test_it_is_told_how_far_it_is(card: Watched) -> None:
     steps: list[tuple[int, int]] = []
     expected = [(n * CHUNK_BYTES, 6 * CHUNK_BYTES) for n in range(1, 7)]
-    written = writing.write(card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    written = write_verify.write(card, stream(), 6 * CHUNK_BYTES, lambda *step: steps.append(step))
     assert steps == expected
     steps.clear()
-    writing.read_back(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
-    writing.finish(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    write_verify.read_back(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
+    write_verify.finish(card, written, 6 * CHUNK_BYTES, lambda *step: steps.append(step))
     assert steps == expected
 
 
@@ -164,7 +164,7 @@ def test_a_card_becomes_the_image_with_its_changes(
     card = bytearray(disk_bytes)
     size = chunk_units * 512
     chunks = (image[at : at + size] for at in range(0, len(image), size))
-    for piece in writing.pieces(chunks, len(image), disk_bytes, laid_over):
+    for piece in write_verify.pieces(chunks, len(image), disk_bytes, laid_over):
         card[piece.offset : piece.offset + len(piece.data)] = piece.data
     assert card == wanted
 
@@ -175,10 +175,10 @@ def test_behind_the_image_a_card_is_blank_where_footage_begins_and_at_its_end(ro
     disk_bytes = image_bytes + 2 * room
     places = {
         (piece.offset, piece.offset + len(piece.data))
-        for piece in writing.pieces([bytes(image_bytes)], image_bytes, disk_bytes, {})
+        for piece in write_verify.pieces([bytes(image_bytes)], image_bytes, disk_bytes, {})
     }
     size = sum(end - begin for begin, end in places)
-    assert size == writing.total_bytes(image_bytes, disk_bytes)
+    assert size == write_verify.total_bytes(image_bytes, disk_bytes)
     for at in (0, image_bytes, image_bytes + min(2 * room, CHUNK_BYTES) - 1, disk_bytes - 1):
         assert any(begin <= at < end for begin, end in places) or at == disk_bytes
     assert size <= image_bytes + 2 * CHUNK_BYTES + UNIT

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health import flight_page, homecoming
+from agent.base.health_model import FlightSample
+from agent.health import flight_page, restart_report
 from agent.health.flight_page import PAGE_BYTES, Mark, Page
 from agent.health.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
 from agent.health.restart_cause import Evidence, judge
-from agent.health_model import FlightSample
-from agent.vitals.tree import Tree
+from agent.health.vitals.procfs import Tree
 from tests.conftest import HeldClock
 
 S = 1_000_000_000
@@ -202,10 +202,10 @@ def test_the_message_has_the_whole_half_hour_where_nobody_asked_for_the_end(
     Flown(tmp_path, clock).fly(2000)
     before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
     assert before is not None
-    told = homecoming.restarted(before, Evidence(boot=NEXT_BOOT))
+    told = restart_report.restarted(before, Evidence(boot=NEXT_BOOT))
     assert (told.cause, told.new_boot, told.boot_before) == ("power_cut", True, BOOT)
     assert told.flight is not None
-    assert homecoming.unpacked(told.flight) == before.samples
+    assert restart_report.unpacked(told.flight) == before.samples
     assert told.last == before.samples[-1]
     assert len(told.flight) < 64_000
 
@@ -214,9 +214,9 @@ def test_a_flight_that_is_too_noisy_keeps_its_last_minute_whole() -> None:
     noisy = [
         sample(second, faults=[os.urandom(60).hex() for _ in range(3)]) for second in range(1800)
     ]
-    packed = homecoming._packed(noisy)
+    packed = restart_report._packed(noisy)
     assert len(packed) <= 64_000
-    found = homecoming.unpacked(packed)
+    found = restart_report.unpacked(packed)
     assert list(found[-60:]) == noisy[-60:]
     assert found[0].t_ns < 120 * S
 
@@ -229,7 +229,7 @@ def test_a_stop_that_was_asked_for_is_told_without_its_flight(
     flown.recorder.close()
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
     assert before is not None
-    told = homecoming.restarted(before, Evidence(boot=BOOT))
+    told = restart_report.restarted(before, Evidence(boot=BOOT))
     assert (told.cause, told.detail, told.flight) == ("asked", "asked to stop", None)
 
 
@@ -255,9 +255,9 @@ def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
     Flown(tmp_path, clock).fly(20)
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
     assert before is not None
-    (tmp_path / homecoming.SERVICE_RESULT).write_bytes(written.encode("latin-1"))
-    evidence = homecoming.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
-    told = homecoming.restarted(before, evidence)
+    (tmp_path / restart_report.SERVICE_RESULT).write_bytes(written.encode("latin-1"))
+    evidence = restart_report.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+    told = restart_report.restarted(before, evidence)
     assert (told.cause, told.new_boot) == (cause, False)
     assert detail in told.detail
 
@@ -271,8 +271,8 @@ def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
     assert before is not None
     told = []
     for kills in (1, 1, 2, 2, 1, 1, 0):
-        (tmp_path / homecoming.SERVICE_RESULT).write_text(f"signal\noom_kill {kills}\n")
-        evidence = homecoming.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+        (tmp_path / restart_report.SERVICE_RESULT).write_text(f"signal\noom_kill {kills}\n")
+        evidence = restart_report.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
         told.append(evidence.service_result)
     killed, signalled = "oom-kill", "signal"
     assert told == [killed, signalled, killed, signalled, killed, signalled, signalled]
@@ -285,20 +285,20 @@ def test_what_systemd_and_the_kernel_have_left_is_gathered_once(
     before = FlightRecorder(tmp_path, clock, NEXT_BOOT, "run-2").before
     assert before is not None
     runtime, root = tmp_path / "run", tmp_path / "root"
-    for folder in (runtime, root / homecoming.PSTORE, root / homecoming.PSTORE_KEPT / "7"):
+    for folder in (runtime, root / restart_report.PSTORE, root / restart_report.PSTORE_KEPT / "7"):
         folder.mkdir(parents=True)
-    nothing = homecoming.gather(before, BOOT, runtime, Tree(root / "none"))
+    nothing = restart_report.gather(before, BOOT, runtime, Tree(root / "none"))
     assert nothing == Evidence(boot=BOOT)
-    (runtime / homecoming.SERVICE_RESULT).write_text("watchdog\n")
-    (root / homecoming.PSTORE / "dmesg-ramoops-0").touch()
-    (root / homecoming.RESET_REGISTER).parent.mkdir(parents=True)
-    (root / homecoming.RESET_REGISTER).write_bytes(b"\0\0\x10\0")
-    os.utime(root / homecoming.PSTORE_KEPT / "7", (0, 0))
-    found = homecoming.gather(before, NEXT_BOOT, runtime, Tree(root))
+    (runtime / restart_report.SERVICE_RESULT).write_text("watchdog\n")
+    (root / restart_report.PSTORE / "dmesg-ramoops-0").touch()
+    (root / restart_report.RESET_REGISTER).parent.mkdir(parents=True)
+    (root / restart_report.RESET_REGISTER).write_bytes(b"\0\0\x10\0")
+    os.utime(root / restart_report.PSTORE_KEPT / "7", (0, 0))
+    found = restart_report.gather(before, NEXT_BOOT, runtime, Tree(root))
     assert found == Evidence(
         boot=NEXT_BOOT,
         service_result="watchdog",
         reset="power",
         crash_records=("dmesg-ramoops-0",),
     )
-    assert homecoming.gather(before, NEXT_BOOT, runtime, Tree(root)).service_result is None
+    assert restart_report.gather(before, NEXT_BOOT, runtime, Tree(root)).service_result is None

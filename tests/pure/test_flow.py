@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.detect.flow import Drift, drifts
-from agent.model import Box
+from agent.base.model import Box
+from agent.detection.optical_flow import Drift, drifts
 
 NOWHERE = Drift(0.0, 0.0)
 CAR = Box(0.3, 0.4, 0.2, 0.2)

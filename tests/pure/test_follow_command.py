@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.base.model import Box, Sight, Track
+from agent.capture.snapshot_command import Shown
+from agent.commands.command import Later, Order
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import FieldOfView, TrackingConfig
-from agent.control import ptz_words as words
-from agent.control.command import Later, Order
-from agent.control.round_look import RoundLook
-from agent.control.tracking import Tracker
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.control.verbs.snapshot import Shown
-from agent.control.wishes import Asker, Refused
-from agent.model import Box, Sight, Track
+from agent.ptz import messages as words
+from agent.ptz.automation.auto_tracking import Tracker
+from agent.ptz.automation.panorama_scan import RoundLook
+from agent.ptz.ptz_command import Mounted, PtzVerb
 from drivers.ptz.fake import Options
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 

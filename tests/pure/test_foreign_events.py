@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import Event
-from agent.wiring.foreign_events import MOST_A_MINUTE, MOST_OPEN, ForeignEvents, Reported, is_wanted
+from agent.base.model import Event
+from agent.capture.onvif_events import MOST_A_MINUTE, MOST_OPEN, ForeignEvents, Reported, is_wanted
 from drivers.errors import DriverError
 from drivers.onvif.events import Notification
 from tests.conftest import HeldClock

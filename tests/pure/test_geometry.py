@@ -4,9 +4,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.detect import geometry
-from agent.detect.geometry import Point
-from agent.model import Box
+from agent.base.model import Box
+from agent.detection import geometry
+from agent.detection.geometry import Point
 
 WIDE = 16 / 9
 

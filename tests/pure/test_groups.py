@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.record.groups import LONGEST_NS, MOST_BYTES, Groups
+from agent.recording.gop import LONGEST_NS, MOST_BYTES, Groups
 from drivers.media import Packet
 
 BODY = bytes(MOST_BYTES)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detect.geometry import Point, crosses_itself
-from agent.detect.grown import grown
-from agent.model import Leeway
+from agent.base.model import Leeway
+from agent.detection.geometry import Point, crosses_itself
+from agent.detection.mask_margin import grown
 from drivers.masking import LUMA, SMALLEST_AREA, MaskPainter
 from drivers.media import Corner, Plane, Polygon
 

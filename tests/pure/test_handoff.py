@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.stages.handoff import LatestFrame, PacketQueue
+from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.media import Frame, Packet
 
 PLANE = np.zeros((2, 2), dtype=np.uint8)

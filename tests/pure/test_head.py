@@ -5,18 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.model import RefusalKind
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import FieldOfView, Promise, Sector
-from agent.control.head_stage import ESCAPE_AFTER_S
-from agent.control.wishes import (
-    Asker,
-    Drive,
-    HeadState,
-    PointAt,
-    Recall,
-    RefusalKind,
-    Refused,
-    Wish,
-)
+from agent.ptz.head_stage import ESCAPE_AFTER_S
+from agent.ptz.requests import Drive, HeadState, PointAt, Recall, Wish
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.ptz.fake import FakeHead

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import boot_id
+from agent.base.clock import boot_id
+from agent.base.health_model import HealthReport, OutboxHealth, Vitals
 from agent.health import health_file
-from agent.health_model import HealthReport, OutboxHealth, Vitals
 from tests.conftest import HeldClock
 
 REPORT = HealthReport(

@@ -4,7 +4,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.identifiers import uuid7, uuid7_maker
+from agent.base.uuid7 import uuid7, uuid7_maker
 
 LATEST_MS = (1 << 48) - 1
 

@@ -2,9 +2,9 @@ import itertools
 
 import msgspec
 
-from agent.detect.judge import Judge
-from agent.detect.scene import Scene
-from agent.model import Event
+from agent.base.model import Event
+from agent.detection.rule_engine import Judge
+from agent.detection.scene import Scene
 from tests.pure.rules.street import S, Walker, judged, line, new_id, path, shaky, sights, told, zone
 
 BUSY = Scene(

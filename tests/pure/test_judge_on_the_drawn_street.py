@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.detect import scene as scenes
-from agent.detect.judge import Judge
-from agent.model import Box, Event, Sight, Track
+from agent.base.model import Box, Event, Sight, Track
+from agent.detection import scene as scenes
+from agent.detection.rule_engine import Judge
 from drivers.street.view import TruthBox, View, truth
 from tests.pure.rules.street import S, new_id
 
-SCENE = Path(__file__).parents[2] / "agent" / "demo" / "scenes" / "street.toml"
+SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 58
 
 

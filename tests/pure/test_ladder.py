@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health.allowance import Allowance
-from agent.health.ladder import CALM_S, RUNGS, Ladder
-from agent.health.latch import Latch
+from agent.base.health_model import LEVELS, DiskHealth, Level, Vitals
+from agent.health.degradation import CALM_S, RUNGS, Ladder
+from agent.health.hysteresis import Latch
+from agent.health.load_shedding import Allowance
 from agent.health.strain import Strain, strain
-from agent.health_model import LEVELS, DiskHealth, Level, Vitals
 from drivers.contracts import Wanted
 
 S = 1_000_000_000

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.detect import lamps
-from agent.detect.eyes import Eyes
-from agent.detect.models import load_card
-from agent.model import Detection
+from agent.base.model import Detection
+from agent.detection import headlights
+from agent.detection.model_card import load_card
+from agent.detection.pipeline import Eyes
 from drivers.media import Frame, Plane
 
 WIDTH, HEIGHT = 320, 240
@@ -22,7 +22,7 @@ def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int
 
 
 def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
-    (front,) = lamps.fronts(night((100, 120), (114, 120)))
+    (front,) = headlights.fronts(night((100, 120), (114, 120)))
     assert front.x * WIDTH < 100
     assert (front.x + front.w) * WIDTH > 115
     assert front.y * HEIGHT < 112
@@ -42,20 +42,20 @@ def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
     ],
 )
 def test_nothing_else_is_a_vehicle(what: str, picture: Plane) -> None:
-    assert lamps.fronts(picture) == [], what
+    assert headlights.fronts(picture) == [], what
 
 
 def test_of_three_lamps_in_a_row_the_nearest_two_are_of_one_vehicle() -> None:
-    (front,) = lamps.fronts(night((100, 120), (120, 120), (132, 120)))
+    (front,) = headlights.fronts(night((100, 120), (120, 120), (132, 120)))
     assert 115 < front.x * WIDTH < 120
 
 
 def test_night_is_black_and_nowhere_light_for_long() -> None:
-    assert lamps.is_night(night((100, 120)))
-    assert not lamps.is_night(night(ground=110))
+    assert headlights.is_night(night((100, 120)))
+    assert not headlights.is_night(night(ground=110))
     shade = night()
     shade[:, : WIDTH // 2] = 180
-    assert not lamps.is_night(shade)
+    assert not headlights.is_night(shade)
 
 
 class _Blind:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.report.ledger import RANGES_IN_AN_ACK, Ledger, SeqSet
-from agent.report.payloads import Ack, SeqRange
+from agent.reporting.payloads import Ack, SeqRange
+from centre.deduplicator import RANGES_IN_AN_ACK, Ledger, SeqSet
 
 
 def test_numbers_in_order_move_the_acknowledgement_on() -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from agent.faults import FaultBoard
+from agent.base.health_model import CameraHealth, Degradation, DiskHealth, Level
+from agent.faults.registry import FaultBoard
 from agent.health.machine_faults import MachineFaults
 from agent.health.strain import Strain
-from agent.health_model import CameraHealth, Degradation, DiskHealth, Level
 from tests.conftest import HeldClock
 
 FULL = Degradation(level="full", why="", since_ns=0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.detect.models import FOLDER, ModelRefused, load_card, names, verify
-from agent.errors import BadInput
-from agent.model import LABELS
+from agent.base.errors import BadInput
+from agent.base.model import LABELS
+from agent.detection.model_card import FOLDER, ModelRefused, load_card, names, verify
 
 
 def _copy(name: str, to: Path) -> Path:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import BadInput
-from agent.moments import moment
+from agent.base.errors import BadInput
+from agent.base.time_argument import moment
 
 NOW = datetime(2026, 11, 25, 14, 5, tzinfo=UTC)
 

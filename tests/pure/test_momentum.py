@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from agent.control.momentum import LONGEST_ANSWER_S, TURN_S, Ahead, Fading, Momentum
+from agent.ptz.motion.overshoot import LONGEST_ANSWER_S, TURN_S, Ahead, Fading, Momentum
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
 from tests.conftest import HeldClock

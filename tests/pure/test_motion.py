@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.detect.motion import Motion, MotionGate
+from agent.detection.motion_gate import Motion, MotionGate
 
 HEIGHT, WIDTH = 180, 320
 STEP_NS = 100_000_000

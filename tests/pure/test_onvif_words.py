@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contracts import Pose, Range, Velocity
-from drivers.onvif.adoption import Profile, choose, plain_topic, without_user
-from drivers.onvif.discovery import best_url, name_in
-from drivers.onvif.events import parse
-from drivers.onvif.spaces import (
+from drivers.onvif.camera_info import Profile, choose, plain_topic, without_user
+from drivers.onvif.coordinate_spaces import (
     DEGREES_POSITION,
     DEGREES_VELOCITY,
     GENERIC_POSITION,
@@ -25,6 +23,8 @@ from drivers.onvif.spaces import (
     read_node,
     velocity_of,
 )
+from drivers.onvif.discovery import best_url, name_in
+from drivers.onvif.events import parse
 
 PAN, TILT = Range(low=-170, high=170), Range(low=-30, high=90)
 SHARES = Given(Min=-1.0, Max=1.0)

@@ -8,12 +8,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.report import outbox_schema
-from agent.report.outbox_loans import LoanBook
-from agent.report.outbox_schema import ROW_OVERHEAD_BYTES, State, Stored
-from agent.report.outbox_store import Store, joined
-from agent.report.payloads import MessageType, SeqRange
-from agent.report.topics import Priority
+from agent.reporting.outbox import schema
+from agent.reporting.outbox.in_flight import LoanBook
+from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, State, Stored
+from agent.reporting.outbox.store import Store, joined
+from agent.reporting.payloads import MessageType, SeqRange
+from agent.reporting.topics import Priority
 
 TYPES: dict[Priority, MessageType] = {
     Priority.EMERGENCY: "event",
@@ -44,9 +44,9 @@ def message(priority: Priority, data: bytes = b"", seq: int = 0) -> Stored:
 
 
 def new_store(cap: int, book: LoanBook) -> tuple[sqlite3.Connection, Store]:
-    connection = outbox_schema.connect(":memory:")  # type: ignore[arg-type]
+    connection = schema.connect(":memory:")  # type: ignore[arg-type]
     state = State(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
-    outbox_schema.create(connection, state)
+    schema.create(connection, state)
     return connection, Store(connection, cap, book)
 
 
@@ -153,8 +153,8 @@ class OutboxModel(RuleBasedStateMachine):
     @invariant()
     def no_number_is_unaccounted_for(self) -> None:
         rows = [
-            outbox_schema.message_of(row)
-            for row in self.connection.execute(outbox_schema.SELECT + "ORDER BY seq")
+            schema.message_of(row)
+            for row in self.connection.execute(schema.SELECT + "ORDER BY seq")
         ]
         assert {row.seq: row for row in rows} == self.waiting
         assert self.store.depth == len(self.waiting)
@@ -165,7 +165,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert self.store.has_losses == (
             self.told != self.gone or self.refused_told != self.refused
         )
-        outbox_schema.check(self.connection)
+        schema.check(self.connection)
 
 
 TestOutboxModel = OutboxModel.TestCase
@@ -181,7 +181,7 @@ def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
     assert store.add(message(Priority.HEALTH, b"newer"), newest_only=True) == first
     store.commit()
     book.end_claims()
-    rows = [outbox_schema.message_of(row) for row in connection.execute(outbox_schema.SELECT)]
+    rows = [schema.message_of(row) for row in connection.execute(schema.SELECT)]
     assert [(row.seq, row.data) for row in rows] == [(first, b"newer"), (event, b"")]
     assert store.bytes == 2 * ROW_OVERHEAD_BYTES + 5
     store.close()
@@ -229,5 +229,5 @@ def test_joined_ranges_hold_the_same_numbers_and_do_not_touch(spans: tuple[SeqRa
 
 
 def test_a_row_s_checksum_is_of_its_types_too() -> None:
-    assert outbox_schema.checksum(1, "2") != outbox_schema.checksum(1, 2)
-    assert outbox_schema.checksum(1, b"2") != outbox_schema.checksum(1, "2")
+    assert schema.checksum(1, "2") != schema.checksum(1, 2)
+    assert schema.checksum(1, b"2") != schema.checksum(1, "2")

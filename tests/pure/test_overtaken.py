@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import FieldOfView, Sector
-from agent.control.head_stage import ESCAPE_AFTER_S, ESCAPE_AGAIN_S
-from agent.control.wishes import Asker, Drive, HeadState, PointAt, Refused, Wish
+from agent.ptz.head_stage import ESCAPE_AFTER_S, ESCAPE_AGAIN_S
+from agent.ptz.requests import Drive, HeadState, PointAt, Wish
 from drivers.contracts import Pose
 from tests.pure.head_rig import ANNA, BRAHIM, PLAIN, TOUR, Rig
 

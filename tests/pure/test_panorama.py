@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.control.panorama import Canvas, panorama, stitched
-from agent.control.panorama_align import aligned
-from agent.control.panorama_strip import strip_of
-from agent.control.sweep import Image, Shot, plan
+from agent.ptz.automation.sweep import Image, Shot, plan
+from agent.ptz.panorama.align import aligned
+from agent.ptz.panorama.stitch import Canvas, panorama, stitched
+from agent.ptz.panorama.strip import strip_of
 from drivers.contracts import Pose, Range
 from drivers.street import backdrop
-from drivers.street.around import Around
 from drivers.street.picture import Look
+from drivers.street.surround import Around
 
 WIDTH, HEIGHT = 480, 270
 FOV = FieldOfView(wide=60.0, tele=60.0)

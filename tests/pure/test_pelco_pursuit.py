@@ -11,7 +11,7 @@ from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 from drivers.pelco import STOP, Motion
 from drivers.pelco_options import PelcoOptions
-from drivers.pelco_pursuit import Pursuit, counts_of, pose_of, within
+from drivers.pelco_position import Pursuit, counts_of, pose_of, within
 from drivers.ptz.pelco_d import Options as OptionsD
 from drivers.ptz.pelco_p import Options as OptionsP
 

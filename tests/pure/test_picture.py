@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from agent.detect.picture import Region, crop_rgb, gate_luma, thumbnail, whole
-from agent.model import Box
+from agent.base.model import Box
+from agent.detection.image import Region, crop_rgb, gate_luma, thumbnail, whole
 from drivers.media import Frame
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.errors import BadInput
 from agent.config import configuration
 from agent.config.pins import lines, outputs, switchable
-from agent.errors import BadInput
 from drivers.contracts import Line
 
 GOOD = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.control.presets import MOST_PRESETS, Preset, Presets
-from agent.control.wishes import Refused
+from agent.commands.requester import Refused
+from agent.ptz.presets import MOST_PRESETS, Preset, Presets
 from drivers.contracts import Pose
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import LABELS
+from agent.base.model import LABELS
 
 ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "agent" / "detect" / "models"
+MODELS = ROOT / "agent" / "detection" / "models"
 
 IDENTITY = re.compile(
     r"(?i)face|facial|biometr|licen[cs]e_?plate|number_?plate|anpr|alpr|re_?id(?![a-z])|embedding"

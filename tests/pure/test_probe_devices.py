@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import serial
 
-from agent.probe.asking import board, denied, lines_of
+from agent.diagnostics.probe.scan import board, denied, lines_of
 from drivers import gpio_chips, v4l2_devices
-from drivers.csi import census, census_child
-from drivers.csi.census import CameraModule, find_modules
+from drivers.csi import camera_modules, camera_modules_child
+from drivers.csi.camera_modules import CameraModule, find_modules
 from drivers.device_holders import holders
 from drivers.device_links import links
 from drivers.errors import DriverError
@@ -235,7 +235,7 @@ def test_lines_that_are_worth_asking_are_asked_by_the_names_that_stay() -> None:
 
 
 def test_modules_are_numbered_as_picamera2_does() -> None:
-    told = census_child.modules(
+    told = camera_modules_child.modules(
         [
             {"Id": "/base/i2c@1/imx708@1a", "Model": "imx708", "Rotation": 180, "Num": 1},
             {"Id": "/base/pcie/usb@1-1:1.0-046d:0825", "Num": 0},
@@ -269,7 +269,7 @@ def test_a_library_that_fails_hurts_nobody(
     (tmp_path / "picamera2.py").write_text(library)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(DriverError, match=said) as caught:
-        find_modules(2.0 if kind == "timeout" else census.TIMEOUT_S)
+        find_modules(2.0 if kind == "timeout" else camera_modules.TIMEOUT_S)
     assert caught.value.kind == kind
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import get_args
 
 from agent.cli import probe
-from agent.probe.findings import Probed, Section
-from agent.probe.snippet import snippet
+from agent.diagnostics.probe.config_snippet import snippet
+from agent.diagnostics.probe.results import Probed, Section
 from drivers import head_search, rtsp_search
-from drivers.csi.census import TIMEOUT_S
-from drivers.head_questions import HeadAnswer
+from drivers.csi.camera_modules import TIMEOUT_S
+from drivers.head_probe_codec import HeadAnswer
 from drivers.head_search import FoundHead, PortSearch
 from drivers.serial_ports import PortState
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import head_questions as questions
+from drivers import head_probe_codec as questions
 from drivers import visca_codec as visca
 from drivers.pelco import PelcoDecoder, Query
 from drivers.visca_codec import Framer

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.errors import BadInput
+from agent.capture import camera_source
 from agent.config import strict
 from agent.config.configuration import Config
-from agent.errors import BadInput
-from agent.probe.findings import FoundOnvif, FoundPins, Probed, Section
-from agent.probe.snippet import snippet
-from agent.wiring import sources
+from agent.diagnostics.probe.config_snippet import snippet
+from agent.diagnostics.probe.results import FoundOnvif, FoundPins, Probed, Section
 from drivers.catalog import ptz_module
-from drivers.csi.census import CameraModule
+from drivers.csi.camera_modules import CameraModule
 from drivers.gpio_chips import PinFactory
-from drivers.head_questions import HeadAnswer
+from drivers.head_probe_codec import HeadAnswer
 from drivers.head_search import FoundHead, PortSearch
-from drivers.onvif.adoption import Adopted, Profile
+from drivers.onvif.camera_info import Adopted, Profile
 from drivers.rtsp_search import FoundRtsp
 from drivers.v4l2_devices import VideoDevice
 from tests.conftest import HeldClock
@@ -118,7 +118,7 @@ def checked(text: str, folder: Path) -> Config:
     """As `vigie check-config` and `vigie run` check it. Raises BadInput."""
     path = folder / "vigie.toml"
     path.write_text(BOX + text, encoding="utf-8")
-    config, _ = sources.load(path, HeldClock())
+    config, _ = camera_source.load(path, HeldClock())
     for index, head in enumerate(config.head):
         strict.into(head.options, ptz_module(head.driver).Options, "test", f"head[{index}].options")
     return config

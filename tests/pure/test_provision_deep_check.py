@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.provision.deep_check import MEMORY, in_memory
-from agent.provision.settings import FILE_NAME, parse
+from agent.provisioning.full_check import MEMORY, in_memory
+from agent.provisioning.settings import FILE_NAME, parse
 from tests.settings_files import GOOD
 
 

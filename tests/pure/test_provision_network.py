@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.provision.network import MINE, OTHERS, Network, problems, rendered
+from agent.provisioning.network import MINE, OTHERS, Network, problems, rendered
 
 
 def test_where_nothing_is_said_every_port_asks_dhcp() -> None:

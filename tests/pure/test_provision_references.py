@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import configuration, strict
 from agent.config.configuration import Config
-from agent.provision.references import name_of, references
+from agent.provisioning.file_references import name_of, references
 
 EVERY = """
 [box]

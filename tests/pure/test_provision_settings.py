@@ -9,17 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.config import toml_writer
 from agent.config.configuration import BoxConfig
-from agent.provision import toml_text
-from agent.provision.enclosed import MOST_BYTES, MOST_FILES
-from agent.provision.settings import (
-    FILE_NAME,
-    STATE,
-    BadSettings,
-    parse,
-    read,
-    without_secrets,
-)
+from agent.provisioning.embedded_files import MOST_BYTES, MOST_FILES
+from agent.provisioning.settings import FILE_NAME, STATE, BadSettings, parse, read, without_secrets
 from tests.settings_files import (
     AUTHORITY,
     BOX,
@@ -360,7 +353,7 @@ def test_whatever_stands_in_a_file_it_is_good_or_told_in_clean_lines(
             tables[table] = value
         elif isinstance(tables.setdefault(table, {}), dict):
             tables[table][name] = value
-    told = tried(toml_text.text(tables).encode())
+    told = tried(toml_writer.text(tables).encode())
     assert told is None or told
     assert all(line.isprintable() and PASSWORD not in line for line in told or ())
 

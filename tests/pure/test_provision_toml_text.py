@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.provision.toml_text import text
+from agent.config.toml_writer import text
 
 LETTERS = st.characters(exclude_categories=["Cs"])
 KEYS = st.one_of(st.text(LETTERS), st.text("ab.\"'"))

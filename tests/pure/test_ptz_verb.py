@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.commands.command import Order
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import TourConfig, TourStop
-from agent.control import ptz_words as words
-from agent.control.command import Order
-from agent.control.tours import Tours
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.control.wishes import Asker, Lease, Refused
+from agent.ptz import messages as words
+from agent.ptz.automation.guard_tours import Tours
+from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.requests import Lease
 from drivers.contracts import Pose
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 

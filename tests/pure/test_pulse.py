@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 
-from agent.faults import FaultBoard
+from agent.base.health_model import (
+    CameraHealth,
+    HealthReport,
+    Level,
+    OutboxHealth,
+    StageHealth,
+    Vitals,
+)
+from agent.faults.registry import FaultBoard
 from agent.health import health_file
-from agent.health.condition import RESTART_TOLD_NS, Condition
 from agent.health.flight_recorder import NAME, FlightRecorder, read_pages
+from agent.health.monitor import RESTART_TOLD_NS, Condition
 from agent.health.reporting import LIVE_SPAN, Reporting
-from agent.health_model import CameraHealth, HealthReport, Level, OutboxHealth, StageHealth, Vitals
-from agent.report.health import CameraCounts, Parts
+from agent.reporting.health_report import CameraCounts, Parts
 from tests.conftest import HeldClock
 from tests.machine_tree import MachineTree
 

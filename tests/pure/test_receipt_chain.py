@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import ClockTrust
-from agent.record.chain import BrokenChain, check, read_public_key
-from agent.record.receipts import (
+from agent.base.clock import ClockTrust
+from agent.recording.custody.chain import BrokenChain, check, read_public_key
+from agent.recording.custody.receipts import (
     FIRST_PREV,
     BadReceipt,
     Gap,

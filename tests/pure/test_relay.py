@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control.relay import PAUSE_S, Relay
+from agent.gpio.timed_relay import PAUSE_S, Relay
 
 LONGEST_S = 60.0
 

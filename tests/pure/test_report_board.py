@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from agent.clock import ClockTrust
-from agent.model import Event
-from agent.report import topics
-from agent.report.board import Board
-from agent.report.payloads import EventMessage, Lost, Message, Online, StatusMessage, Stopped
+from agent.base.clock import ClockTrust
+from agent.base.model import Event
+from agent.reporting import topics
+from agent.reporting.payloads import EventMessage, Lost, Message, Online, StatusMessage, Stopped
+from centre.fleet_view import Board
 
 STAMP = topics.Stamp(
     id="i",

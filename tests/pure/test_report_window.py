@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.report.backoff import LONGEST_S, STABLE_S, Backoff
-from agent.report.payloads import CentreState, SeqRange
-from agent.report.settlement import GRACE_S, mode
-from agent.report.window import (
+from agent.reporting.mqtt.backoff import LONGEST_S, STABLE_S, Backoff
+from agent.reporting.mqtt.send_window import (
     IN_FLIGHT_BYTES_MOST,
     NO_PUBACK_S,
     OPEN_MOST,
     RESEND_AFTER_S,
     Window,
 )
+from agent.reporting.mqtt.settlement import GRACE_S, mode
+from agent.reporting.payloads import CentreState, SeqRange
 
 
 @pytest.mark.parametrize(("maximum", "room"), [(1, 1), (20, 20), (65_535, 20)])

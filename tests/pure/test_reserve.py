@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from agent.record.reserve import RESERVE_FILES, Missing, missing
+from agent.recording.retention.reserve import RESERVE_FILES, Missing, missing
 
 GB = 10**9
 BLOCK = 4096

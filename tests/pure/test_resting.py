@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from agent.capture.capture_stage import Capture, CaptureCounts
+from agent.capture.snapshot_command import Shown
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import TourConfig, TourStop
-from agent.control.tours import Tours
-from agent.control.verbs.snapshot import Shown
-from agent.control.wishes import Asker, HeadState, Recall, Refused
-from agent.faults import FaultBoard
-from agent.health.rounds import LOST_AFTER_S, Rounds, Watched
-from agent.report.window import Window
-from agent.stages.capture import Capture, CaptureCounts
-from agent.stages.handoff import LatestFrame, PacketQueue
+from agent.faults.registry import FaultBoard
+from agent.health.camera_watchdog import LOST_AFTER_S, Rounds, Watched
+from agent.ptz.automation.guard_tours import Tours
+from agent.ptz.requests import HeadState, Recall
+from agent.reporting.mqtt.send_window import Window
+from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import Pose, PtzPosition, Wanted
 from drivers.media import Frame, Packet, StreamInfo
 from tests.conftest import HeldClock

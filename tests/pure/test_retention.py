@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from agent.record.aside import AsideFile
-from agent.record.boots import Boots, Now
-from agent.record.hold import Hold, Kind
-from agent.record.recovery import StoredSegment
-from agent.record.retention import Limits, Plan, Shelf, held_bytes, plan
-from agent.record.segment_name import SegmentName, rfc3339
+from agent.recording.recovery import StoredSegment
+from agent.recording.retention.eviction_plan import Limits, Plan, Shelf, held_bytes, plan
+from agent.recording.retention.hold import Hold, Kind
+from agent.recording.retention.quarantine import AsideFile
+from agent.recording.retention.segment_age import Boots, Now
+from agent.recording.segment_name import SegmentName, rfc3339
 
 BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)
 LENGTH_S = 10

@@ -8,17 +8,19 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.base.errors import BadInput
+from agent.base.model import RefusalKind
+from agent.capture.snapshot_command import Shown
+from agent.commands.command import Order
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
-from agent.control.command import Order
-from agent.control.ptz_words import Panorama, PtzResult, Take
-from agent.control.round_look import RoundLook, check
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.control.verbs.snapshot import Shown
-from agent.control.wishes import Asker, PointAt, RefusalKind, Refused
-from agent.errors import BadInput
+from agent.ptz.automation.panorama_scan import RoundLook, check
+from agent.ptz.messages import Panorama, PtzResult, Take
+from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.requests import PointAt
 from drivers.media import Frame
 from drivers.ptz.fake import Options
-from drivers.street.around import Around
+from drivers.street.surround import Around
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 
 FOV = FieldOfView(wide=60.0, tele=6.0)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.faults import FaultBoard
-from agent.health.rounds import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
-from agent.stages.capture import CaptureCounts
+from agent.capture.capture_stage import CaptureCounts
+from agent.faults.registry import FaultBoard
+from agent.health.camera_watchdog import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
 from tests.conftest import HeldClock
 
 

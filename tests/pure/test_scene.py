@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.detect import scene
-from agent.errors import BadInput
-from agent.model import LABELS
+from agent.base.errors import BadInput
+from agent.base.model import LABELS
+from agent.detection import scene
 
 ZONE = '[[zone]]\nname = "z"\npolygon = {}\n'
 LINE = '[[line]]\nname = "l"\nfrom = {}\nto = {}\n'

@@ -5,9 +5,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from agent.detect import scene
-from agent.detect.scene import Ignore, Line, Mask, Scene, Zone
-from agent.model import CameraEventKind
+from agent.base.model import CameraEventKind
+from agent.detection import scene
+from agent.detection.scene import Ignore, Line, Mask, Scene, Zone
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
 KINDS = get_args(CameraEventKind)

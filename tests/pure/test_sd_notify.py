@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.stages.sd_notify import Notifier
+from agent.runtime.sd_notify import Notifier
 
 
 def test_lines_arrive_as_datagrams(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.record.segment_name import SegmentName, parse_segment_name, rfc3339
+from agent.recording.segment_name import SegmentName, parse_segment_name, rfc3339
 
 NAMES = st.builds(
     SegmentName,

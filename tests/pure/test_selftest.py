@@ -9,18 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.control.command import Later, Order
-from agent.control.verbs.selftest import ARRIVES_WITHIN_S, SelfTestTold, SelfTestVerb, Tell
-from agent.control.verbs.selftest import Echo as EchoArgs
-from agent.control.wishes import Asker, Refused
-from agent.doors import selftest_result
-from agent.doors.selftest_result import SelfTestReport
-from agent.model import Box, Label, SelfTestStep, Track
-from agent.selftest import pattern
-from agent.selftest.pattern import Look
+from agent.app import selftest_result
+from agent.app.selftest_command import ARRIVES_WITHIN_S, SelfTestTold, SelfTestVerb, Tell
+from agent.app.selftest_command import Echo as EchoArgs
+from agent.app.selftest_result import SelfTestReport
+from agent.base.model import Box, Label, SelfTestStep, Track
+from agent.commands.command import Later, Order
+from agent.commands.requester import Asker, Refused
+from agent.diagnostics.selftest import test_pattern
+from agent.diagnostics.selftest.test_pattern import Look
 from drivers.street.view import TruthBox, View, truth
 
-VIEW = View(pattern.WIDTH_PX, pattern.HEIGHT_PX)
+VIEW = View(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
 GOOD = SelfTestStep(name="capture", ok=True, ms=10.0, said="all came")
 BAD = SelfTestStep(name="seal", ok=False, ms=1.0, said="a stranger's secret opens it")
 
@@ -42,14 +42,14 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Look]
     """Eyes that make of each one who is there what `seen` says."""
     return [
         Look(
-            t_s=pattern.second_of(seq),
+            t_s=test_pattern.second_of(seq),
             tracks=tuple(
                 one
-                for box in truth(pattern.SEED, pattern.second_of(seq), VIEW)
+                for box in truth(test_pattern.SEED, test_pattern.second_of(seq), VIEW)
                 for one in seen(box)
             ),
         )
-        for seq in range(0, pattern.PICTURES, every)
+        for seq in range(0, test_pattern.PICTURES, every)
     ]
 
 
@@ -73,23 +73,23 @@ def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Look]
 def test_only_eyes_that_see_who_is_there_and_little_else_are_good(
     eyes: Callable[[TruthBox], list[Track]], good: bool
 ) -> None:
-    assert pattern.judge(looks(eyes)).ok is good
+    assert test_pattern.judge(looks(eyes)).ok is good
 
 
 def test_a_busy_box_that_looks_at_every_fourth_picture_is_good_and_one_that_sees_none_is_not() -> (
     None
 ):
-    assert pattern.judge(looks(lambda box: [track(box)], every=4)).ok
-    assert not pattern.judge([]).ok
+    assert test_pattern.judge(looks(lambda box: [track(box)], every=4)).ok
+    assert not test_pattern.judge([]).ok
 
 
 def test_a_picture_is_told_from_the_others_and_neither_noise_nor_light_coding_counts() -> None:
-    one, *_, other = (frame.y for frame in pattern.pictures() if frame.seq in (40, 42))
+    one, *_, other = (frame.y for frame in test_pattern.pictures() if frame.seq in (40, 42))
     rng = np.random.default_rng(1)
     coded = np.clip(one + rng.normal(0, 4, one.shape), 0, 255).astype(np.uint8)
-    assert pattern.difference(one, coded) < 2
-    assert pattern.difference(one, other) > 10
-    assert pattern.difference(one, one[:-16]) == float("inf")
+    assert test_pattern.difference(one, coded) < 2
+    assert test_pattern.difference(one, other) > 10
+    assert test_pattern.difference(one, one[:-16]) == float("inf")
 
 
 def report(*steps: SelfTestStep) -> SelfTestReport:

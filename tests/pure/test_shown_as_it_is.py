@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from agent.cli import probe_tables, watch
-from agent.clock import ClockTrust
-from agent.demo.chronicle import Chronicle
-from agent.demo.files import DemoFiles
-from agent.demo.film import Film
-from agent.demo.ptz_summary import PtzSummary, tell_ptz
-from agent.demo.screen import Moment, screen
-from agent.demo.summary import Summary, program_name, tell
-from agent.demo.tally import Tally
-from agent.demo.view import PlainView
-from agent.probe.findings import FoundOnvif, Probed, Section
-from agent.report.board import Board
-from agent.report.payloads import Online, StatusMessage
+from agent.base.clock import ClockTrust
+from agent.cli import probe_tables
+from agent.diagnostics.probe.results import FoundOnvif, Probed, Section
+from agent.reporting.payloads import Online, StatusMessage
+from centre.cli import watch
+from centre.demo.files import DemoFiles
+from centre.demo.film import Film
+from centre.demo.ptz_log import Chronicle
+from centre.demo.ptz_summary import PtzSummary, tell_ptz
+from centre.demo.screen import Moment, screen
+from centre.demo.stats import Tally
+from centre.demo.summary import Summary, program_name, tell
+from centre.demo.view import PlainView
+from centre.fleet_view import Board
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
 """What a person or a machine may write. Rich takes some of it for markup, which is left out or is an

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.commands.requester import Refused
 from agent.config.heads import Sector
-from agent.control.wishes import Drive, PointAt, Refused
+from agent.ptz.requests import Drive, PointAt
+from drivers.commanded_speed import ToldSpeed, error_deg
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.ptz.fake import FakeHead, Options
-from drivers.told_speed import ToldSpeed, error_deg
 from tests.pure.head_rig import ANNA, PLAIN, TURN_S, Rig
 
 T = TypeVar("T")

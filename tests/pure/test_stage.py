@@ -4,10 +4,10 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.clock import SystemClock
-from agent.stages.sd_notify import Notifier
-from agent.stages.stage import StageThread
-from agent.stages.supervisor import FIRST_SHARE, Supervisor
+from agent.base.clock import SystemClock
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.stage import StageThread
+from agent.runtime.supervisor import FIRST_SHARE, Supervisor
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
 

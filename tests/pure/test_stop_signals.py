@@ -4,13 +4,13 @@ import signal
 import subprocess
 import sys
 
-from agent.stages.stop_signals import STOP_SIGNALS, StopSignals
+from agent.runtime.stop_signals import STOP_SIGNALS, StopSignals
 
 PROGRAM = """
 import os, signal, sys, threading
 # A thread from before, as libraries start them when they are imported.
 threading.Thread(target=threading.Event().wait, daemon=True).start()
-from agent.stages.stop_signals import StopSignals
+from agent.runtime.stop_signals import StopSignals
 with StopSignals() as signals:
     assert not signals.wait(0)
     print("ready", flush=True)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.heads import FieldOfView
-from agent.control.field_of_view import Direction, place_of
+from agent.ptz.motion.field_of_view import Direction, place_of
 from drivers.contracts import Pose
-from drivers.street.around import Around
 from drivers.street.avenue import CYCLE_S, END_M, SPEED_MPS, movers
+from drivers.street.panned_view import POLE_HEIGHT_M, POLE_X_M, TurnedView, seen, truth_of
 from drivers.street.picture import Look
-from drivers.street.turned import POLE_HEIGHT_M, POLE_X_M, TurnedView, seen, truth_of
+from drivers.street.surround import Around
 from drivers.street.view import TruthBox
 
 CLEAR = Look(night=False, rain=0.0, noise=0.0)

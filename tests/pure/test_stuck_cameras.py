@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.capture.capture_stage import CaptureCounts
 from agent.cli import boot_good
-from agent.faults import FaultBoard
+from agent.faults.registry import FaultBoard
+from agent.health.camera_watchdog import LOST_AFTER_S, Rounds, Watched
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.homecoming import gather, restarted
-from agent.health.rounds import LOST_AFTER_S, Rounds, Watched
+from agent.health.restart_report import gather, restarted
 from agent.health.stuck_cameras import (
     AWAY_S,
     BOOT_AT_LEAST_S,
@@ -26,10 +27,9 @@ from agent.health.stuck_cameras import (
     RUNS_MOST,
     StuckCameras,
 )
-from agent.stages.capture import CaptureCounts
-from agent.stages.sd_notify import Notifier
-from agent.stages.supervisor import Supervisor
-from agent.vitals.tree import Tree
+from agent.health.vitals.procfs import Tree
+from agent.runtime.sd_notify import Notifier
+from agent.runtime.supervisor import Supervisor
 from tests.conftest import HeldClock
 
 OFF_S = 40.0

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.heads import FieldOfView, Sun
-from agent.control.field_of_view import Direction, between_deg
-from agent.control.sectors import in_picture, meets, reach
-from agent.control.sun import SunPosition, position, sector
+from agent.ptz.motion.field_of_view import Direction, between_deg
+from agent.ptz.motion.forbidden_sectors import in_picture, meets, reach
+from agent.ptz.motion.sun import SunPosition, position, sector
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose
 

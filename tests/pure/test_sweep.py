@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.commands.requester import Asker, Refused
 from agent.config.heads import FieldOfView, SweepConfig
-from agent.control.field_of_view import Direction, place_of
-from agent.control.sweep import Image, Sweep, bgr, plan
-from agent.control.wishes import Asker, HeadState, PointAt, Refused
+from agent.ptz.automation.sweep import Image, Sweep, bgr, plan
+from agent.ptz.motion.field_of_view import Direction, place_of
+from agent.ptz.requests import HeadState, PointAt
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame
 from drivers.simulated.motion import HeadMotion, Mechanics

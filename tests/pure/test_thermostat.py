@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.pins import FanPin, HeaterPin
-from agent.control.thermostat import Thermostat
+from agent.gpio.thermostat import Thermostat
 
 FAN = FanPin(name="fan", pin=1, on_celsius=65, off_celsius=55)
 HEATER = HeaterPin(name="heater", pin=2, on_celsius=5, off_celsius=15)

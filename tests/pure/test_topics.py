@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import ClockTrust
-from agent.model import Box, Event, Flow, LineFlow
-from agent.report import payloads, topics
+from agent.base.clock import ClockTrust
+from agent.base.model import Box, Event, Flow, LineFlow
+from agent.reporting import payloads, topics
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
 STAMP = topics.Stamp(

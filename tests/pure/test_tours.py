@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.errors import BadInput
+from agent.commands.requester import Refused
 from agent.config.heads import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
-from agent.control import schedule
-from agent.control.schedule import Schedule
-from agent.control.tours import PAUSE_S, Tours
-from agent.control.wishes import HeadState, Recall, Refused
-from agent.errors import BadInput
+from agent.ptz.automation import schedule
+from agent.ptz.automation.guard_tours import PAUSE_S, Tours
+from agent.ptz.automation.schedule import Schedule
+from agent.ptz.requests import HeadState, Recall
 from drivers.contracts import Pose, PtzPosition
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.detect.flow import Drift
-from agent.detect.joining import merge
-from agent.detect.models import load_card
-from agent.detect.tracker import Tracker
-from agent.model import Box, Detection, Label, Track
+from agent.base.model import Box, Detection, Label, Track
+from agent.detection.model_card import load_card
+from agent.detection.nms import merge
+from agent.detection.optical_flow import Drift
+from agent.detection.tracker import Tracker
 
 THRESHOLDS = load_card("ssdlite_mobilenet_v2").thresholds
 STEP_NS = 100_000_000

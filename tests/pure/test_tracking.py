@@ -8,11 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from agent.base.model import Box, Sight, Track
+from agent.commands.requester import Refused
 from agent.config.heads import FieldOfView, HeadConfig, TrackingConfig
-from agent.control.field_of_view import Direction, place_of
-from agent.control.tracking import LOST_S, Tracker
-from agent.control.wishes import Drive, HeadState, Refused
-from agent.model import Box, Sight, Track
+from agent.ptz.automation.auto_tracking import LOST_S, Tracker
+from agent.ptz.motion.field_of_view import Direction, place_of
+from agent.ptz.requests import Drive, HeadState
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.simulated.motion import HeadMotion, Mechanics
 from tests.pure.head_rig import ANNA

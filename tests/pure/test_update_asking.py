@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from agent.errors import BadInput
-from agent.service.update_desk import Told
-from agent.update import asking, stick
-from agent.update.asking import Asked
+from agent.base.errors import BadInput
+from agent.update import request_file, usb_bundle
 from agent.update.feed import BUNDLE_MOST_BYTES
+from agent.update.request import Told
+from agent.update.request_file import Asked
 
 ME = (os.geteuid(),)
 GOOD = b'{"v":1,"id":"0123456789abcdef","do":"good","by":"amina"}'
@@ -22,30 +22,30 @@ BUNDLE = "/run/media/sda1/new.raucb"
 
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:
-    order = asking.ask(tmp_path, "install", "amina", BUNDLE)
-    taken = asking.take(tmp_path, ME)
+    order = request_file.ask(tmp_path, "install", "amina", BUNDLE)
+    taken = request_file.take(tmp_path, ME)
     assert taken == Asked(id=order, do="install", by="amina", bundle=BUNDLE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
-        asking.take(tmp_path, ME)
+        request_file.take(tmp_path, ME)
 
 
 def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) -> None:
-    first = asking.ask(tmp_path, "status", "amina")
+    first = request_file.ask(tmp_path, "status", "amina")
     with pytest.raises(FileExistsError):
-        asking.ask(tmp_path, "rollback", "omar")
+        request_file.ask(tmp_path, "rollback", "omar")
     assert [path.name for path in tmp_path.iterdir()] == ["asked"]
-    assert asking.take(tmp_path, ME).id == first
+    assert request_file.take(tmp_path, ME).id == first
 
 
 def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
-    first = asking.ask(tmp_path, "good", "amina")
-    asking.take(tmp_path, ME)
-    second = asking.ask(tmp_path, "rollback", "omar")
-    assert not asking.withdraw(tmp_path, first)
+    first = request_file.ask(tmp_path, "good", "amina")
+    request_file.take(tmp_path, ME)
+    second = request_file.ask(tmp_path, "rollback", "omar")
+    assert not request_file.withdraw(tmp_path, first)
     assert (tmp_path / "asked").exists()
-    assert asking.withdraw(tmp_path, second)
-    assert not asking.withdraw(tmp_path, second)
+    assert request_file.withdraw(tmp_path, second)
+    assert not request_file.withdraw(tmp_path, second)
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
         GOOD.replace(b"amina", b"amina\\n"),
         GOOD.replace(b"0123", b"../x"),
         GOOD.replace(b'"v":1', b'"v":2'),
-        GOOD + b" " * asking.MOST_BYTES,
+        GOOD + b" " * request_file.MOST_BYTES,
     ],
 )
 def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "asked").write_bytes(data)
     with pytest.raises(BadInput, match=r"^request: "):
-        asking.take(tmp_path, ME)
+        request_file.take(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
 
 
 @given(st.binary(max_size=200))
 def test_whatever_stands_there_is_a_request_or_bad_input(data: bytes) -> None:
     with suppress(BadInput):
-        asking.decode(data)
+        request_file.decode(data)
 
 
 def link_to_a_good_one(path: Path) -> None:
@@ -95,34 +95,34 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
 ) -> None:
     make(tmp_path / "asked")
     with pytest.raises(BadInput, match=r"^request: "):
-        asking.take(tmp_path, ME)
+        request_file.take(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
     assert not (tmp_path / "asked").is_symlink()
 
 
 def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
-    asking.ask(tmp_path, "good", "amina")
+    request_file.ask(tmp_path, "good", "amina")
     with pytest.raises(BadInput, match=f"made by user {os.geteuid()}, who may not ask"):
-        asking.take(tmp_path, (os.geteuid() + 1,))
+        request_file.take(tmp_path, (os.geteuid() + 1,))
     assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize("bundle", ["/run/media/\udcff.raucb", f"/run/media/{'x' * 2000}.raucb"])
 def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle: str) -> None:
     with pytest.raises(BadInput):
-        asking.ask(tmp_path, "install", "amina", bundle)
+        request_file.ask(tmp_path, "install", "amina", bundle)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    assert asking.told(tmp_path) is None
+    assert request_file.told(tmp_path) is None
     for state in ("doing", "done"):
         said = Told(id="1", do="status", by="amina", state=state, lines=("version 1.0.0",))
-        asking.tell(tmp_path, said)
-        assert asking.told(tmp_path) == said
+        request_file.tell(tmp_path, said)
+        assert request_file.told(tmp_path) == said
     assert [path.name for path in tmp_path.iterdir()] == ["told"]
     (tmp_path / "told").write_bytes(msgspec.json.encode(said)[:-5])
-    assert asking.told(tmp_path) is None
+    assert request_file.told(tmp_path) is None
 
 
 def plugged_in(root: Path, name: str, data: bytes = b"a bundle") -> str:
@@ -145,7 +145,7 @@ def test_bundles_are_found_at_a_sticks_top_and_one_folder_down(tmp_path: Path) -
         plugged_in(tmp_path, name)
     (tmp_path / "mnt/link.raucb").symlink_to(tmp_path / "media/a.raucb")
     (tmp_path / "mnt/folder.raucb").mkdir()
-    assert stick.on_sticks(tmp_path) == tuple(there)
+    assert usb_bundle.on_sticks(tmp_path) == tuple(there)
 
 
 def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path
     bundle = plugged_in(tmp_path, "run/media/sda1/new.raucb", data)
     folder = tmp_path / "data/update"
     for _ in range(2):
-        made = stick.copied(tmp_path, bundle, folder, lambda *step: steps.append(step))
+        made = usb_bundle.copied(tmp_path, bundle, folder, lambda *step: steps.append(step))
         assert made.read_bytes() == data
     assert list(folder.iterdir()) == [made]
     assert made.stat().st_mode & 0o777 == 0o600
@@ -209,5 +209,5 @@ def test_what_is_no_file_on_a_stick_is_not_copied(
     (tmp_path / "mnt2").mkdir()
     bundle = make(tmp_path)
     with pytest.raises(BadInput, match="allowed: "):
-        stick.copied(tmp_path, bundle, tmp_path / "data", nobody_watches)
+        usb_bundle.copied(tmp_path, bundle, tmp_path / "data", nobody_watches)
     assert not list((tmp_path / "data").glob("*"))

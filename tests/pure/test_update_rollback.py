@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.update.firmware import Choice
+from agent.update.bootloader import Choice
 from tests.pure.test_update_slots import KINDS, NOW, Board, installed
 
 

@@ -4,13 +4,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from agent.base.health_model import DiskHealth, Vitals
 from agent.config.configuration import LEAST_RESERVE_BYTES, RecordConfig
-from agent.faults import FaultBoard
-from agent.health.ladder import CALM_S, Ladder
+from agent.faults.registry import FaultBoard
+from agent.health.degradation import CALM_S, Ladder
 from agent.health.machine_faults import MachineFaults
 from agent.health.strain import Strain, strain
-from agent.health_model import DiskHealth, Vitals
-from agent.record.reserve import reserve_bytes
+from agent.recording.retention.reserve import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
 WANTED = RecordConfig().reserve_bytes

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent import durable
-from agent.update import autoboot, book, firmware, grubenv
-from agent.update.book import Book, Slot
-from agent.update.firmware import Choice, Firmware, Grub, RaspberryPi, other
+from agent.base import atomic_file
+from agent.update import autoboot, bootloader, grubenv, slot_state
+from agent.update.bootloader import Choice, Firmware, Grub, RaspberryPi, other
+from agent.update.slot_state import Book, Slot
 from agent.update.slots import Refused, Slots
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of small writes
@@ -53,11 +53,11 @@ class Board:
 
     def _put(self, path: Path, data: bytes) -> None:
         self._count()
-        durable.overwrite(path, data)
+        atomic_file.overwrite(path, data)
 
     def _write(self, folder: Path, kept: Book) -> None:
         self._count()
-        book.write(folder, kept)
+        slot_state.write(folder, kept)
 
     def _slots(self) -> Slots:
         way: Firmware
@@ -420,8 +420,8 @@ def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
 
 @pytest.mark.parametrize("kept", [b"", b"{", b'{"v":2}', b"\xff", b"[]"])
 def test_a_book_that_cannot_be_read_is_an_empty_one(tmp_path: Path, kept: bytes) -> None:
-    (tmp_path / book.NAME).write_bytes(kept)
-    assert book.read(tmp_path) == Book()
+    (tmp_path / slot_state.NAME).write_bytes(kept)
+    assert slot_state.read(tmp_path) == Book()
 
 
 def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_word(
@@ -430,7 +430,7 @@ def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_wo
     board = installed(tmp_path, "raspberry pi")
     board.slots.leave()
     board.boot(orderly=True)
-    (board.state / book.NAME).unlink()
+    (board.state / slot_state.NAME).unlink()
     assert not board.slots.on_trial()
     word = tmp_path / "none/chosen/bootloader/tryboot"
     word.parent.mkdir(parents=True)
@@ -450,4 +450,4 @@ def test_a_slot_that_stands_in_for_a_broken_default_is_not_on_trial(tmp_path: Pa
 
 def test_the_two_partitions_are_those_of_the_layout() -> None:
     assert RaspberryPi.PARTITIONS == (("A", 2), ("B", 3))
-    assert firmware.SLOTS == ("A", "B")
+    assert bootloader.SLOTS == ("A", "B")

@@ -4,45 +4,45 @@ from pathlib import Path
 
 import pytest
 
-from agent.update import story
+from agent.update import update_log
 from agent.update.pre_install import Held, bundle_version, read_through
 
 
 def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
     for what in ("one", "two"):
-        story.add(tmp_path, "amina", what)
-    assert [(entry.by, entry.what) for entry in story.read(tmp_path)] == [
+        update_log.add(tmp_path, "amina", what)
+    assert [(entry.by, entry.what) for entry in update_log.read(tmp_path)] == [
         ("amina", "one"),
         ("amina", "two"),
     ]
-    assert (tmp_path / story.NAME).stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / update_log.NAME).stat().st_mode & 0o777 == 0o644
 
 
 def test_it_has_a_bound_in_entries_and_in_words(tmp_path: Path) -> None:
-    for number in range(story.KEPT + 5):
-        story.add(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
-    entries = story.read(tmp_path)
-    assert len(entries) == story.KEPT
+    for number in range(update_log.KEPT + 5):
+        update_log.add(tmp_path, "x" * 1000, f"{number} " + "y" * 1000)
+    entries = update_log.read(tmp_path)
+    assert len(entries) == update_log.KEPT
     assert entries[0].what.startswith("5 ")
-    assert (tmp_path / story.NAME).stat().st_size < 200_000
+    assert (tmp_path / update_log.NAME).stat().st_size < 200_000
 
 
 def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
-    story.add(tmp_path, "amina", "one")
-    path = tmp_path / story.NAME
+    update_log.add(tmp_path, "amina", "one")
+    path = tmp_path / update_log.NAME
     path.write_bytes(b"\xff\n{}\n" + path.read_bytes() + b'{"id":')
-    assert [entry.what for entry in story.read(tmp_path)] == ["one"]
-    story.add(tmp_path, "amina", "two")
-    assert [entry.what for entry in story.read(tmp_path)] == ["one", "two"]
+    assert [entry.what for entry in update_log.read(tmp_path)] == ["one"]
+    update_log.add(tmp_path, "amina", "two")
+    assert [entry.what for entry in update_log.read(tmp_path)] == ["one", "two"]
 
 
 def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
     for what in ("one", "two", "three"):
-        story.add(tmp_path, "amina", what)
-    entries = story.read(tmp_path)
-    assert story.after(entries, entries[0].id) == entries[1:]
-    assert story.after(entries, entries[2].id) == ()
-    assert story.after(entries, "") == story.after(entries, "of another file") == entries
+        update_log.add(tmp_path, "amina", what)
+    entries = update_log.read(tmp_path)
+    assert update_log.after(entries, entries[0].id) == entries[1:]
+    assert update_log.after(entries, entries[2].id) == ()
+    assert update_log.after(entries, "") == update_log.after(entries, "of another file") == entries
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import FaultBoard
-from agent.health.update_watch import BOOK, LOOK_NS, UpdateWatch
-from agent.update import backend, grubenv
-from agent.update.firmware import Grub
+from agent.faults.registry import FaultBoard
+from agent.health.update_fault import BOOK, LOOK_NS, UpdateWatch
+from agent.update import grubenv, rauc_backend
+from agent.update.bootloader import Grub
 from agent.update.slots import Slots
 from tests.conftest import HeldClock
 
 
 def test_the_book_is_where_root_writes_it() -> None:
-    assert Path("/", BOOK).parent == backend.STATE
+    assert Path("/", BOOK).parent == rauc_backend.STATE
 
 
 @pytest.mark.raises_fault("SYS-08")

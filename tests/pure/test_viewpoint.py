@@ -5,15 +5,15 @@ import threading
 import numpy as np
 import pytest
 
-from agent.detect.eyes import Eyes
-from agent.detect.geometry import Point
-from agent.detect.judge import Judge
-from agent.detect.loop import DetectStage
-from agent.detect.scene import Line, Mask, Scene
-from agent.detect.turning import TurningStage
-from agent.detect.viewpoint import Viewpoint
-from agent.model import Event, Leeway
-from agent.stages.handoff import LatestFrame
+from agent.base.model import Event, Leeway
+from agent.detection.active_scene import Viewpoint
+from agent.detection.detect_stage import DetectStage
+from agent.detection.geometry import Point
+from agent.detection.pipeline import Eyes
+from agent.detection.ptz_detect_stage import TurningStage
+from agent.detection.rule_engine import Judge
+from agent.detection.scene import Line, Mask, Scene
+from agent.runtime.queues import LatestFrame
 from drivers.masking import WHOLE
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id

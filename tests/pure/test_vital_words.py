@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.vitals import words
+from agent.health.vitals import parse
 
 ROUTE = (
     b"Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
@@ -33,39 +33,39 @@ PRESSURE = (
 @pytest.mark.parametrize(
     ("read", "value"),
     [
-        (lambda: words.celsius(b"48312\n"), 48.312),
-        (lambda: words.celsius(b"-273150\n"), None),
-        (lambda: words.alarm(b"1\n"), True),
-        (lambda: words.alarm(b"0\n"), False),
-        (lambda: words.alarm(b"2\n"), None),
-        (lambda: words.load(b"0.52 0.58 0.59 1/467 10\n"), 0.52),
-        (lambda: words.cores(b"0-3\n"), 4),
-        (lambda: words.cores(b"0,2-3\n"), 3),
-        (lambda: words.cores(b"3-0\n"), None),
-        (lambda: words.cores(b"0-99999999\n"), None),
-        (lambda: words.kilobytes(b"A: 1 kB\nVmRSS:\t   20000 kB\n", "VmRSS"), 20_480_000),
-        (lambda: words.kilobytes(b"VmRSS: 20000\n", "VmRSS"), None),
-        (lambda: words.pressure(PRESSURE, "some"), 0.125),
-        (lambda: words.pressure(PRESSURE, "full"), 0.0125),
-        (lambda: words.pressure(b"some avg10=101 avg60=0\n", "some"), None),
-        (lambda: words.life_used(b"0x01 0x03\n"), 0.2),
-        (lambda: words.life_used(b"0x0b 0x01\n"), 1.0),
-        (lambda: words.life_used(b"0x00 0x00\n"), None),
-        (lambda: words.reserve(b"0x01\n"), "normal"),
-        (lambda: words.reserve(b"0x03\n"), "urgent"),
-        (lambda: words.reserve(b"0x00\n"), None),
-        (lambda: words.sectors_written_bytes(b" 1 0 8 9 5 0 1000 7 0 0 0\n"), 512_000),
-        (lambda: words.default_route(ROUTE), "wwan0"),
-        (lambda: words.default_route(ROUTE.splitlines()[0]), None),
-        (lambda: words.wireless_dbm(WIRELESS, "wlan0"), -52.0),
-        (lambda: words.wireless_dbm(WIRELESS, "wlan1"), None),
-        (lambda: words.modem(MODEM), words.ModemSignal(signal=0.67, technology="lte")),
-        (lambda: words.modem(b'{"modem":{}}'), None),
-        (lambda: words.modem(b"error: couldn't find modem"), None),
-        (lambda: words.reset_cause(b"\0\0\x10\x00"), "power"),
-        (lambda: words.reset_cause(b"\0\0\0\x20"), "watchdog"),
-        (lambda: words.reset_cause(b"\0\0\0\0"), None),
-        (lambda: words.reset_cause(b"\x20"), None),
+        (lambda: parse.celsius(b"48312\n"), 48.312),
+        (lambda: parse.celsius(b"-273150\n"), None),
+        (lambda: parse.alarm(b"1\n"), True),
+        (lambda: parse.alarm(b"0\n"), False),
+        (lambda: parse.alarm(b"2\n"), None),
+        (lambda: parse.load(b"0.52 0.58 0.59 1/467 10\n"), 0.52),
+        (lambda: parse.cores(b"0-3\n"), 4),
+        (lambda: parse.cores(b"0,2-3\n"), 3),
+        (lambda: parse.cores(b"3-0\n"), None),
+        (lambda: parse.cores(b"0-99999999\n"), None),
+        (lambda: parse.kilobytes(b"A: 1 kB\nVmRSS:\t   20000 kB\n", "VmRSS"), 20_480_000),
+        (lambda: parse.kilobytes(b"VmRSS: 20000\n", "VmRSS"), None),
+        (lambda: parse.pressure(PRESSURE, "some"), 0.125),
+        (lambda: parse.pressure(PRESSURE, "full"), 0.0125),
+        (lambda: parse.pressure(b"some avg10=101 avg60=0\n", "some"), None),
+        (lambda: parse.life_used(b"0x01 0x03\n"), 0.2),
+        (lambda: parse.life_used(b"0x0b 0x01\n"), 1.0),
+        (lambda: parse.life_used(b"0x00 0x00\n"), None),
+        (lambda: parse.reserve(b"0x01\n"), "normal"),
+        (lambda: parse.reserve(b"0x03\n"), "urgent"),
+        (lambda: parse.reserve(b"0x00\n"), None),
+        (lambda: parse.sectors_written_bytes(b" 1 0 8 9 5 0 1000 7 0 0 0\n"), 512_000),
+        (lambda: parse.default_route(ROUTE), "wwan0"),
+        (lambda: parse.default_route(ROUTE.splitlines()[0]), None),
+        (lambda: parse.wireless_dbm(WIRELESS, "wlan0"), -52.0),
+        (lambda: parse.wireless_dbm(WIRELESS, "wlan1"), None),
+        (lambda: parse.modem(MODEM), parse.ModemSignal(signal=0.67, technology="lte")),
+        (lambda: parse.modem(b'{"modem":{}}'), None),
+        (lambda: parse.modem(b"error: couldn't find modem"), None),
+        (lambda: parse.reset_cause(b"\0\0\x10\x00"), "power"),
+        (lambda: parse.reset_cause(b"\0\0\0\x20"), "watchdog"),
+        (lambda: parse.reset_cause(b"\0\0\0\0"), None),
+        (lambda: parse.reset_cause(b"\x20"), None),
     ],
 )
 def test_a_source_is_read_as_its_makers_document_it(read: Callable[[], Any], value: Any) -> None:
@@ -74,8 +74,8 @@ def test_a_source_is_read_as_its_makers_document_it(read: Callable[[], Any], val
 
 @pytest.mark.parametrize("said", [b"throttled=0x50005\n", b"50005\n", b"50005"])
 def test_the_firmware_tells_the_same_by_its_program_and_by_its_file(said: bytes) -> None:
-    told = words.throttling(said)
-    assert told == words.Throttling(
+    told = parse.throttling(said)
+    assert told == parse.Throttling(
         under_voltage=True,
         throttled=True,
         under_voltage_since_boot=True,
@@ -84,7 +84,7 @@ def test_the_firmware_tells_the_same_by_its_program_and_by_its_file(said: bytes)
 
 
 def test_what_was_since_the_boot_need_not_be_so_now() -> None:
-    told = words.throttling(b"throttled=0x20000")
+    told = parse.throttling(b"throttled=0x20000")
     assert told is not None
     assert not told.throttled
     assert told.throttled_since_boot
@@ -92,22 +92,22 @@ def test_what_was_since_the_boot_need_not_be_so_now() -> None:
 
 
 READERS: list[Callable[[bytes | None], Any]] = [
-    words.text,
-    words.count,
-    words.celsius,
-    words.alarm,
-    words.load,
-    words.cores,
-    lambda data: words.kilobytes(data, "MemAvailable"),
-    lambda data: words.pressure(data, "full"),
-    words.throttling,
-    words.life_used,
-    words.reserve,
-    words.sectors_written_bytes,
-    words.default_route,
-    lambda data: words.wireless_dbm(data, "wlan0"),
-    words.modem,
-    words.reset_cause,
+    parse.text,
+    parse.count,
+    parse.celsius,
+    parse.alarm,
+    parse.load,
+    parse.cores,
+    lambda data: parse.kilobytes(data, "MemAvailable"),
+    lambda data: parse.pressure(data, "full"),
+    parse.throttling,
+    parse.life_used,
+    parse.reserve,
+    parse.sectors_written_bytes,
+    parse.default_route,
+    lambda data: parse.wireless_dbm(data, "wlan0"),
+    parse.modem,
+    parse.reset_cause,
 ]
 
 
@@ -135,12 +135,12 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_whatever_comes_is_a_sane_value_or_unknown(data: bytes) -> None:
     for read in READERS:
         read(data)
-    celsius, load = words.celsius(data), words.load(data)
+    celsius, load = parse.celsius(data), parse.load(data)
     assert celsius is None or -60 <= celsius <= 150
     assert load is None or load >= 0
-    for share in (words.life_used(data), words.pressure(data, "some")):
+    for share in (parse.life_used(data), parse.pressure(data, "some")):
         assert share is None or 0 <= share <= 1
-    told = words.modem(data)
+    told = parse.modem(data)
     assert told is None or told.signal is None or 0 <= told.signal <= 1
-    name = words.default_route(data)
+    name = parse.default_route(data)
     assert name is None or (0 < len(name) <= 15 and "/" not in name)

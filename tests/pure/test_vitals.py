@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health_model import DiskHealth, LinkHealth
-from agent.vitals.machine import Machine, soc_celsius
-from agent.vitals.tool import EVERY_NS, TIMEOUT_NS, Tool
-from agent.vitals.wear import S_PER_DAY, Book, Count, Seen, outlook
+from agent.base.health_model import DiskHealth, LinkHealth
+from agent.health.vitals.disk_wear import S_PER_DAY, Book, Count, Seen, outlook
+from agent.health.vitals.machine import Machine, soc_celsius
+from agent.health.vitals.polled_command import EVERY_NS, TIMEOUT_NS, Tool
 from tests.machine_tree import MachineTree
 
 S = 1_000_000_000

@@ -10,12 +10,15 @@ import jsonschema
 import msgspec
 import pytest
 
-from agent.control.command import command_type
-from agent.control.verbs import gpio, ptz, selftest, snapshot
-from agent.report import topics
-from agent.report.payloads import Ack, CentreState, Message, SnapshotHeader
+from agent.app import selftest_command
+from agent.capture import snapshot_command
+from agent.commands.command import command_type
+from agent.gpio import gpio_command
+from agent.ptz import ptz_command
+from agent.reporting import topics
+from agent.reporting.payloads import Ack, CentreState, Message, SnapshotHeader
 
-VERBS: tuple[Any, ...] = (gpio, ptz, selftest, snapshot)
+VERBS: tuple[Any, ...] = (gpio_command, ptz_command, selftest_command, snapshot_command)
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))

@@ -131,8 +131,8 @@ def test_within_its_sandbox_the_agent_undoes_what_nobody_has_confirmed(
 
 TRIED = """
 from pathlib import Path
-from agent.clock import boot_id
-from agent.service.trial import Trial
+from agent.base.clock import boot_id
+from agent.console.commit_confirm import Trial
 file = Path("/etc/vigie/vigie.toml")
 text = file.read_text().replace("casa-0001", "casa-0002")
 Trial(file).begin(text, "box.site", "amina", boot_id(), 0)
@@ -175,8 +175,8 @@ def test_the_agents_user_may_ask_root_for_an_update_and_is_told(container: Conta
     """No slots are here: that root says so shows that he was asked, and has been asked once."""
     python = f"{CHECKOUT}/.venv/bin/python -P"
     environment = f"PYTHONPATH={CHECKOUT}"
-    start = f"ExecStart=\nExecStart={python} -m agent.update.asked\n"
-    stop = f"ExecStopPost=\nExecStopPost={python} -m agent.update.asked ended\n"
+    start = f"ExecStart=\nExecStart={python} -m agent.update.request_service\n"
+    stop = f"ExecStopPost=\nExecStopPost={python} -m agent.update.request_service ended\n"
     for kind, more in (
         ("path", ""),
         ("service", f"[Service]\nEnvironment={environment}\n{start}{stop}"),

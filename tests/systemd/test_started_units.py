@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.health.health_file import LiveHealth
-from agent.record.segment_name import parse_segment_name
+from agent.recording.segment_name import parse_segment_name
 from tests.systemd.container import Container, cannot
 from tests.systemd.starving import starved
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.update import grubenv
-from agent.update.backend import open_slots
+from agent.update.rauc_backend import open_slots
 from agent.update.slots import Slots
 from tests.updates.file_server import FileServer
 
@@ -155,7 +155,7 @@ class Box:
     def wrap(self, before: str = "") -> None:
         """The programs that RAUC starts. `before` is shell, done first by the backend."""
         for name, module, first in (
-            ("slots", f"agent.update.backend --root {self.root}", before),
+            ("slots", f"agent.update.rauc_backend --root {self.root}", before),
             ("pre-install", f"agent.update.pre_install {self.root}", ""),
         ):
             path = self.root / name

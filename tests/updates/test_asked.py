@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.console.real_update_desk import RealUpdateDesk
-from agent.service.box import CannotDo
-from agent.service.update_desk import Do, Told
-from agent.update import asked, asking, story
+from agent.console.results import CannotDo
+from agent.console.update_client import RealUpdateDesk
+from agent.update import request_file, request_service, update_log
 from agent.update.rauc import Rauc
-from agent.update.work import Updater
+from agent.update.request import Do, Told
+from agent.update.updater import Updater
 from tests.updates.conftest import COMPATIBLE, Authority, Box
 from tests.updates.test_rauc import tamper
 from tests.updates.test_update_command import CAN_MOUNT_VERITY, installed
@@ -32,7 +32,7 @@ def desk(box: Box) -> RealUpdateDesk:
 
 def unit(box: Box, *words: str) -> int:
     """What vigie-update-asked.service does: its exit code."""
-    order = [sys.executable, "-P", "-m", "agent.update.asked", "--root", box.root, *words]
+    order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", box.root, *words]
     return subprocess.run(order, env=box.environ, check=False).returncode
 
 
@@ -49,7 +49,7 @@ def done(box: Box, desk: RealUpdateDesk, do: Do, bundle: str | None = None) -> T
 
 
 def story_of(box: Box) -> list[tuple[str, str]]:
-    return [(entry.by, entry.what) for entry in story.read(box.root / "state/rauc")]
+    return [(entry.by, entry.what) for entry in update_log.read(box.root / "state/rauc")]
 
 
 def test_the_slots_are_told(box: Box, desk: RealUpdateDesk) -> None:
@@ -199,7 +199,7 @@ def test_a_second_request_waits_until_it_is_its_turn(box: Box, desk: RealUpdateD
     first = desk.ask("status", "amina")
     with pytest.raises(CannotDo, match="another order waits already"):
         desk.ask("good", "omar")
-    asking.take(box.root / FOLDER, asked.may_ask())
+    request_file.take(box.root / FOLDER, request_service.may_ask())
     second = desk.ask("status", "omar")
     assert not desk.withdraw(first)
     assert unit(box) == 0
@@ -221,7 +221,7 @@ def test_a_request_that_was_killed_has_failed(
 ) -> None:
     authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
     desk.ask("install", "amina", f"/{STICK}/new.raucb")
-    order = [sys.executable, "-P", "-m", "agent.update.asked", "--root", str(box.root)]
+    order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", str(box.root)]
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
     ended = subprocess.run(order, env=environ, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -231,7 +231,7 @@ def test_a_request_that_was_killed_has_failed(
     assert unit(box, "ended") == 0
     told = desk.told()
     assert told is not None
-    assert (told.state, told.lines) == ("failed", (asked.BROKE_OFF,))
+    assert (told.state, told.lines) == ("failed", (request_service.BROKE_OFF,))
 
 
 def dying(box: Box) -> Path:

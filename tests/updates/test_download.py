@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.update import download, web
+from agent.update import download, https_get
 from agent.update.download import Download, Gone, Wanted
-from agent.update.web import WebError
+from agent.update.https_get import WebError
 from tests.updates.file_server import FileServer
 
 DATA = random.Random(5).randbytes(700_000)
@@ -36,7 +36,7 @@ class Waits:
 
 def fetch(wanted: Wanted, folder: Path, waits: Waits | None = None) -> bytes:
     steps: list[tuple[int, int]] = []
-    path = Download(wanted, folder, web.context(None)).fetch(
+    path = Download(wanted, folder, https_get.context(None)).fetch(
         lambda done, total: steps.append((done, total)), waits or Waits()
     )
     assert all(total == len(DATA) for _, total in steps)
@@ -123,7 +123,7 @@ def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_sa
         fetch(wanted, tmp_path)
     assert len(server.ranges) == 1
     made_s = (tmp_path / f"{wanted.name}.wrong").stat().st_mtime
-    tomorrow = Download(wanted, tmp_path, web.context(None), lambda: made_s + 86_401)
+    tomorrow = Download(wanted, tmp_path, https_get.context(None), lambda: made_s + 86_401)
     with pytest.raises(Gone, match="its SHA-256 is another"):
         tomorrow.fetch(lambda _done, _total: None, Waits())
     assert len(server.ranges) == 2
@@ -186,14 +186,14 @@ def test_a_redirect_to_what_is_no_address_is_told(
 @pytest.mark.parametrize("url", ["http://[::1", "https://127.0.0.1:99999/feed", "file:///x"])
 def test_what_is_no_address_is_not_asked(url: str) -> None:
     with pytest.raises(WebError, match="not an address; allowed: ") as caught:
-        download.fetch_small(url, 1000, web.context(None))
+        download.fetch_small(url, 1000, https_get.context(None))
     assert str(caught.value).startswith(repr(url))
 
 
 def test_the_end_of_an_address_is_no_port() -> None:
     # 100::/64 is for discarding only (RFC 6666): nobody answers, and no traceback comes of it.
     with pytest.raises(WebError, match=r"http://\[100::face\]"):
-        download.fetch_small("http://[100::face]/", 1000, web.context(None))
+        download.fetch_small("http://[100::face]/", 1000, https_get.context(None))
 
 
 def test_a_part_that_is_longer_than_the_file_is_begun_anew(
@@ -209,6 +209,6 @@ def test_a_part_that_is_longer_than_the_file_is_begun_anew(
 
 def test_a_small_file_has_a_bound(server: FileServer) -> None:
     server.files["/feed"] = bytes(1000)
-    assert len(download.fetch_small(server.url("/feed"), 1000, web.context(None))) == 1000
+    assert len(download.fetch_small(server.url("/feed"), 1000, https_get.context(None))) == 1000
     with pytest.raises(WebError, match="more than 999 bytes"):
-        download.fetch_small(server.url("/feed"), 999, web.context(None))
+        download.fetch_small(server.url("/feed"), 999, https_get.context(None))

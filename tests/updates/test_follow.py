@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config import configuration
-from agent.update import orders
-from agent.update.follow import Means, follow
+from agent.update import operations
+from agent.update.feed_poller import Means, follow
+from agent.update.https_get import WebError
 from agent.update.rauc import Rauc
-from agent.update.web import WebError
-from agent.update.work import FellBackBefore, Steps, Updater
+from agent.update.updater import FellBackBefore, Steps, Updater
 from tests.updates.conftest import COMPATIBLE, Authority, Box
 from tests.updates.file_server import FileServer
 from tests.updates.test_update_command import (
@@ -261,7 +261,7 @@ def test_what_was_rolled_back_does_not_come_back_by_the_feed(
     box.reboot("2.0.0")
     box.slots.set_state("B", good=True)
     updater = Updater(box.root, Rauc(("-c", str(box.conf))))
-    assert "version 1.0.0 in slot A is tried" in orders.rollback(updater, "amina")
+    assert "version 1.0.0 in slot A is tried" in operations.rollback(updater, "amina")
     box.reboot("1.0.0")
     box.slots.set_state("A", good=True)
     centre.offers(newer)

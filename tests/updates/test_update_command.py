@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.update import receipt, story
+from agent.update import custody_receipts, update_log
 from agent.update.rauc import Rauc
-from agent.update.work import Updater
+from agent.update.updater import Updater
 from tests.updates.conftest import COMPATIBLE, Authority, Box
 from tests.updates.file_server import FileServer
 from tests.updates.test_rauc import tamper
@@ -209,7 +209,7 @@ def test_a_trial_is_told_marked_good_and_gone_back_from(box: Box, newer: Path) -
     box.reboot("1.0.0")
     assert box.slots.current == "A"
     assert box.slots.on_trial()
-    assert [entry.what for entry in story.read(box.root / "state/rauc")] == [
+    assert [entry.what for entry in update_log.read(box.root / "state/rauc")] == [
         "update: what runs was marked good",
         f"update: rollback: {done.stdout.strip()}",
     ]
@@ -254,14 +254,14 @@ def test_what_was_done_becomes_receipts_once(tmp_path: Path) -> None:
     config, folder = tmp_path / "vigie.toml", tmp_path / "rauc"
     config.write_text(CONFIG.format())
     (tmp_path / "state").mkdir()
-    assert receipt.main(config, folder) == 0
-    story.add(folder, "amina", "update: version 2.0.0 installed into slot B")
-    story.add(folder, "feed", "update: reboot into version 2.0.0")
-    assert receipt.tell(config, folder) == 2
-    assert receipt.tell(config, folder) == 0
-    story.add(folder, "amina", "update: what runs was marked good")
-    assert receipt.tell(config, folder) == 1
+    assert custody_receipts.main(config, folder) == 0
+    update_log.add(folder, "amina", "update: version 2.0.0 installed into slot B")
+    update_log.add(folder, "feed", "update: reboot into version 2.0.0")
+    assert custody_receipts.tell(config, folder) == 2
+    assert custody_receipts.tell(config, folder) == 0
+    update_log.add(folder, "amina", "update: what runs was marked good")
+    assert custody_receipts.tell(config, folder) == 1
     chain = (tmp_path / "state/custody/0000000001.chain").read_text()
     assert [what in chain for what in ("slot B", "reboot into", "marked good")] == [True] * 3
     assert chain.count("\n") == 3
-    assert receipt.main(tmp_path / "none.toml", folder) == 1
+    assert custody_receipts.main(tmp_path / "none.toml", folder) == 1

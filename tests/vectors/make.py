@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.identity import Identity
-from agent.record.chain import Head
+from agent.base.device_identity import Identity
+from agent.recording.custody.chain import Head
 from tests.vectors import tampering
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench

@@ -7,18 +7,26 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from agent.clock import ClockTrust
-from agent.identity import Identity
-from agent.record.custody import Custody
-from agent.record.export import Exporter, Made, listed
-from agent.record.export_pages import Wish
-from agent.record.keys import KeyRing
-from agent.record.masking import MASKS, keep
-from agent.record.part import Part
-from agent.record.receipts import Attested, Closed, Evicted, Gap, Opened, Serviced, Started
-from agent.record.recovery import remove_segment
-from agent.record.seal import Sealer
-from agent.record.segment_name import SegmentName, parse_segment_name, rfc3339
+from agent.base.clock import ClockTrust
+from agent.base.device_identity import Identity
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import (
+    Attested,
+    Closed,
+    Evicted,
+    Gap,
+    Opened,
+    Serviced,
+    Started,
+)
+from agent.recording.encryption.keys import KeyRing
+from agent.recording.encryption.seal import Sealer
+from agent.recording.export.exporter import Exporter, Made, listed
+from agent.recording.export.html_pages import Wish
+from agent.recording.mask_store import MASKS, keep
+from agent.recording.open_segment import Part
+from agent.recording.recovery import remove_segment
+from agent.recording.segment_name import SegmentName, parse_segment_name, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agent.record.manifest import Problem
+from agent.recording.export.manifest import Problem
 from tests.vectors.workbench import Workbench
 
 Receipts = list[dict[str, Any]]

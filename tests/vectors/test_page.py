@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.record.verify import verify_export
+from agent.recording.export.verify import verify_export
 from tests.vectors.make import Vectors
 
 pytest.importorskip("selenium", reason="needs selenium, of the extra `dev`")
 
 from tests.vectors.browser import Verifier
 
-PAGE = Path(__file__).parents[2] / "agent" / "record" / "verifier.html"
+PAGE = Path(__file__).parents[2] / "agent" / "recording" / "export" / "verifier.html"
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from agent.record import receipts
-from agent.record.manifest import Problem
-from agent.record.receipts import Closed, Evicted, Exported, Opened, read_line
-from agent.record.verify import verify_export
+from agent.recording.custody import receipts
+from agent.recording.custody.receipts import Closed, Evicted, Exported, Opened, read_line
+from agent.recording.export.manifest import Problem
+from agent.recording.export.verify import verify_export
 from tests.vectors import tampering
 from tests.vectors.make import Vectors
 from tests.vectors.workbench import Workbench
 
-RECORD = Path(__file__).parents[2] / "agent" / "record"
+RECORD = Path(__file__).parents[2] / "agent" / "recording" / "export"
 PAGE = RECORD / "verifier.html"
 NAMES = [one.name for one in tampering.ALL]
 

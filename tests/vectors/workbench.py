@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.identity import Identity
+from agent.base.device_identity import Identity
 
 APART = ("manifest.json", "receipts.chain", "SHA256SUMS")
 Change = Callable[[dict[str, Any]], None]

@@ -8,24 +8,24 @@ from typing import Any, Self
 
 import msgspec
 
+from agent.base.model import CommandAccepted, CommandProgress, Reply
+from agent.commands.command import Verb
+from agent.commands.dispatcher import Arrival, Desk
+from agent.commands.idempotency_store import Ledger
+from agent.commands.socket_server import LocalDesk
 from agent.config.configuration import BrokerConfig
 from agent.config.heads import HeadConfig
-from agent.control.command import Verb
-from agent.control.desk import Arrival, Desk
-from agent.control.head import Head
-from agent.control.head_stage import HeadStage
-from agent.control.ledger import Ledger
-from agent.control.local_desk import LocalDesk
-from agent.control.verbs.ptz import Mounted, PtzVerb
-from agent.faults import FaultBoard
-from agent.model import CommandAccepted, CommandProgress, Reply
-from agent.report import topics
-from agent.report.connection import CommandReceived
-from agent.report.intake import Intake
-from agent.report.mqtt import Session
-from agent.report.payloads import ReplyMessage
-from agent.report.transport import Received, Subscribed
-from agent.stages.stage import Stage, StageThread
+from agent.faults.registry import FaultBoard
+from agent.ptz.head import Head
+from agent.ptz.head_stage import HeadStage
+from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.reporting import topics
+from agent.reporting.mqtt.connection import CommandReceived
+from agent.reporting.mqtt.paho_transport import Received, Subscribed
+from agent.reporting.mqtt.session import Session
+from agent.reporting.outbox.submit import Intake
+from agent.reporting.payloads import ReplyMessage
+from agent.runtime.stage import Stage, StageThread
 from drivers.ptz import fake
 from tests.whole.report.conftest import CLOCK, open_outbox
 from tests.whole.report.street import BIRTH, WAIT_S, Client, Hasty, wait_until

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import paho.mqtt.client as paho
 
-from agent.health_model import (
+from agent.base.health_model import (
     CameraHealth,
     DetectorHealth,
     Fault,
@@ -18,7 +18,7 @@ from agent.health_model import (
     OutboxHealth,
     Vitals,
 )
-from agent.model import Box, Event, EventKind, EventPhase, Sight, Track
+from agent.base.model import Box, Event, EventKind, EventPhase, Sight, Track
 from drivers.media import Frame
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.identity import Identity
-from agent.record.custody import Custody
-from agent.record.manifest import (
+from agent.base.device_identity import Identity
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import Body, Closed, Exported, Gap, Opened, Started
+from agent.recording.export.manifest import (
     CHAIN,
     CLIP,
     MANIFEST,
@@ -20,7 +21,6 @@ from agent.record.manifest import (
     ExportedHead,
     Manifest,
 )
-from agent.record.receipts import Body, Closed, Exported, Gap, Opened, Started
 from tests.conftest import HeldClock
 
 BOX = "pole-17"

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.provision import deep_check, first_boot, pair
-from agent.provision.first_boot import Given
+from agent.provisioning import first_boot, full_check, tls_credentials
+from agent.provisioning.first_boot import Given
 from drivers.camera import rtsp
 from tests.whole.provision_tree import USER, Tree
 
-LOADED = (deep_check, pair, rtsp, pwd.getpwnam(USER))
+LOADED = (full_check, tls_credentials, rtsp, pwd.getpwnam(USER))
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate"}
 NEVER = 1_000_000
 

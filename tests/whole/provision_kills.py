@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from agent.config import configuration
-from agent.report import tls
+from agent.reporting.mqtt import tls
 from tests.settings_files import BOX, CONSOLE_SECRET, GOOD, PASSWORD
 from tests.whole.provision_child import boot, fresh
 from tests.whole.provision_tree import Tree

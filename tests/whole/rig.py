@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
-from agent.report.centre_store import CentreStore
-from agent.stages.stage import StageThread
-from agent.watch import Heard, Watch
+from agent.runtime.stage import StageThread
+from centre.client import Heard, Watch
+from centre.store import CentreStore
 
 WAIT_S = 60.0
 """For whatever must come: long, because a machine may be slow, and never waited out in a pass."""

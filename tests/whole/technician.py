@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.service.login import code_of, read_challenge, read_secret, write_secret
+from agent.console.login import code_of, read_challenge, read_secret, write_secret
 from tests.whole.rig import WAIT_S
 
 MORE = "-- more -- (space: page, enter: line, q: stop) "

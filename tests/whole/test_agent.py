@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.report.payloads import (
+from agent.reporting.payloads import (
     EventMessage,
     HealthMessage,
     Online,
@@ -14,8 +14,8 @@ from agent.report.payloads import (
     StatusMessage,
     Stopped,
 )
-from agent.report.topics import sha256_hex
-from agent.watch import Heard
+from agent.reporting.topics import sha256_hex
+from centre.client import Heard
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import Box, Centre, drawn
 

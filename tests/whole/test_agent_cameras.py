@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.report.payloads import EventMessage, HealthMessage
-from agent.watch import Heard
+from agent.reporting.payloads import EventMessage, HealthMessage
+from centre.client import Heard
 from tests.contracts.conftest import RtspServer, _why_no_rtsp
 from tests.whole.drawn_clip import write_clip
 from tests.whole.report.broker import Mosquitto

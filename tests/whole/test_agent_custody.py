@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.record.chain import Head, check
-from agent.record.receipts import Line, Started
-from agent.report.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
-from agent.watch import Heard
+from agent.recording.custody.chain import Head, check
+from agent.recording.custody.receipts import Line, Started
+from agent.reporting.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
+from centre.client import Heard
 from tests.whole.rig import Box, Centre
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.detect import models
-from agent.doors.service_desk import ServiceDesk
-from agent.faults import FaultBoard
-from agent.health.condition import Condition
+from agent.app.agent import Agent
+from agent.base.device_identity import STATE_LOST
+from agent.base.lockout import FREE_TRIES, Lockout
+from agent.capture import camera_source
+from agent.capture.preview_server import ServiceDesk
+from agent.detection import model_card
+from agent.faults.registry import FaultBoard
 from agent.health.flight_recorder import FlightRecorder
-from agent.identity import STATE_LOST
-from agent.run import Agent
-from agent.service.lockout import FREE_TRIES, Lockout
-from agent.stages.sd_notify import Notifier
-from agent.vitals.tree import ROOT
-from agent.wiring import sources
+from agent.health.monitor import Condition
+from agent.health.vitals.procfs import ROOT
+from agent.runtime.sd_notify import Notifier
 from tests.conftest import HeldClock
 from tests.whole.rig import CLOCK, CONFIG, drawn
 
@@ -28,14 +28,14 @@ def built(folder: Path, machine: Path = ROOT) -> Agent:
     """An agent that was not started yet."""
     (folder / "vigie.toml").write_text(CONFIG.format(url="mqtt://127.0.0.1:1", camera=drawn(ENDS)))
     (folder / "scene.toml").touch()
-    config, cameras = sources.load(folder / "vigie.toml", CLOCK)
+    config, cameras = camera_source.load(folder / "vigie.toml", CLOCK)
     return Agent(
         config, cameras, CLOCK, random.Random(1), notifier=Notifier(), machine_root=machine
     )
 
 
 def told(agent: Agent) -> dict[str, str]:
-    return {fault.code: fault.detail for fault in agent.faults.active()}
+    return {fault.code: fault.detail for fault in agent.faults.registry.active()}
 
 
 @pytest.mark.raises_fault("CUS-02")
@@ -66,10 +66,10 @@ def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_record
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "models"
-    shutil.copytree(models.FOLDER, installed)
+    shutil.copytree(model_card.FOLDER, installed)
     for model in installed.glob("*.tflite"):
         model.write_bytes(b"another model")
-    monkeypatch.setattr(models.verify, "__defaults__", (installed,))
+    monkeypatch.setattr(model_card.verify, "__defaults__", (installed,))
     agent = built(tmp_path)
     agent.start()
     agent.wait_ended(60)

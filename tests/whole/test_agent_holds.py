@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.record.hold import Hold
-from agent.record.receipts import Body, Closed, Held, Opened, read_line
-from agent.report.payloads import EventMessage, HealthMessage
-from agent.watch import Heard
+from agent.recording.custody.receipts import Body, Closed, Held, Opened, read_line
+from agent.recording.retention.hold import Hold
+from agent.reporting.payloads import EventMessage, HealthMessage
+from centre.client import Heard
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import Box, Centre
 

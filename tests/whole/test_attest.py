@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import FaultBoard
-from agent.identity import Identity
-from agent.record.chain import Head
-from agent.record.custody import Custody
-from agent.record.receipts import Exported, Gap, Opened, Started, read_line
-from agent.wiring import attest as attest_module
-from agent.wiring.attest import Attest
+from agent.base.device_identity import Identity
+from agent.faults.registry import FaultBoard
+from agent.recording.custody import head_publisher as attest_module
+from agent.recording.custody.chain import Head
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.head_publisher import Attest
+from agent.recording.custody.receipts import Exported, Gap, Opened, Started, read_line
 from tests.conftest import HeldClock
 
 

@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from agent.__main__ import main
-from agent.bundle import support_bundle
-from agent.clock import boot_id
-from agent.doors import selftest_result
-from agent.doors.selftest_result import SelfTestReport
-from agent.errors import BadInput
+from agent.app import selftest_result
+from agent.app.selftest_result import SelfTestReport
+from agent.base.clock import boot_id
+from agent.base.device_identity import Identity
+from agent.base.errors import BadInput
+from agent.base.model import SelfTestStep
+from agent.diagnostics.support_bundle import make
+from agent.diagnostics.support_bundle.format import MOST_BYTES, unpack
 from agent.health import health_file
-from agent.identity import Identity
-from agent.model import SelfTestStep
-from agent.record.custody import Custody
-from agent.record.receipts import Serviced
-from agent.service.bundle import MOST_BYTES, unpack
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipts import Serviced
 from tests.whole.report.broker import Mosquitto, in_an_old_alphabet
 from tests.whole.report.conftest import CLOCK
 from tests.whole.rig import WAIT_S, Box
@@ -113,7 +113,7 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
         root = tmp_path / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "resolv.conf").write_text(f"nameserver 9.9.9.9\n# {CONSOLE}\n")
-        made = support_bundle.make(
+        made = make.make(
             folder / "vigie.toml", tmp_path / "out", CLOCK, root=root, read_journal=lambda: journal
         )
     finally:
@@ -186,9 +186,7 @@ def test_a_box_whose_configuration_is_broken_or_whose_state_is_gone_has_a_bundle
 ) -> None:
     path = tmp_path / "vigie.toml"
     path.write_text(text)
-    made = support_bundle.make(
-        path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-    )
+    made = make.make(path, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     assert made.signed_by is None
     assert main(["bundle", "verify", str(made.path)]) == 0
     assert "vigie-bundle-unknown-" in made.path.name
@@ -199,9 +197,7 @@ def test_of_a_certificate_whose_names_cannot_be_read_the_dates_are_there(tmp_pat
     file, _ = in_an_old_alphabet(tmp_path / "box")
     broker = f'url = "mqtts://127.0.0.1:1"\ncertificate = "{file.name}"\nkey = "t61.key"'
     config.write_text(config.read_text().replace('url = "mqtt://127.0.0.1:1"', broker))
-    made = support_bundle.make(
-        config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-    )
+    made = make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     with made.path.open("rb") as opened:
         told = json.loads(unpack(opened)["certificate.json"])
     assert (told["subject"], told["issuer"]) == (None, None)
@@ -220,7 +216,7 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
     def refused() -> bytes:
         raise PermissionError(13, "Permission denied", "journalctl")
 
-    made = support_bundle.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
+    made = make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=refused)
     told = {one.name: one.why for one in made.left_out}
     assert told["journal.txt"] == "journalctl: Permission denied"
     assert "no good page" in told["flight.ndjson"]
@@ -232,7 +228,5 @@ def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> Non
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(BadInput, match="--out"):
-        support_bundle.make(
-            config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b""
-        )
+        make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     assert main(["bundle"]) == 2

@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import ClockTrust
-from agent.record.catalogue import find
-from agent.record.receipts import FIRST_PREV, SIGNATURE_BYTES, Closed, Receipt, encode, write_line
-from agent.record.segment_name import KEYS, PART, SegmentName, rfc3339
+from agent.base.clock import ClockTrust
+from agent.recording.catalogue import find
+from agent.recording.custody.receipts import (
+    FIRST_PREV,
+    SIGNATURE_BYTES,
+    Closed,
+    Receipt,
+    encode,
+    write_line,
+)
+from agent.recording.segment_name import KEYS, PART, SegmentName, rfc3339
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
 

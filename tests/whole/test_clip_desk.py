@@ -19,11 +19,11 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.doors.clip_desk import SOCKET, ClipDesk, ask
-from agent.record.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
-from agent.record.cut import CannotCut, utc_ns
-from agent.record.keys import KeyFor, make_private_key
-from agent.record.verify import verify_export
+from agent.recording.encryption.keys import KeyFor, make_private_key
+from agent.recording.export.clip import CannotCut, utc_ns
+from agent.recording.export.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
+from agent.recording.export.clip_server import SOCKET, ClipDesk, ask
+from agent.recording.export.verify import verify_export
 from tests.conftest import HeldClock
 from tests.whole.rig import Box
 from tests.whole.test_footage_running import wait_for_segments

@@ -15,9 +15,9 @@ from typing import ClassVar
 
 import pytest
 
-from agent.record.keys import KeyRing
-from agent.record.segment_name import KEYS
-from agent.record.unseal import unseal
+from agent.recording.encryption.keys import KeyRing
+from agent.recording.encryption.unseal import unseal
+from agent.recording.segment_name import KEYS
 from tests.whole.test_cut import STREAMS, record, whole
 from tests.whole.test_record import FPS, encode, packets_of
 from tests.whole.test_seal import Centre, sealer_for

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.model import CommandAccepted, CommandProgress
+from agent.commands.command import Course, Later, Order
 from agent.config.configuration import BrokerConfig
-from agent.control.command import Course, Later, Order
-from agent.model import CommandAccepted, CommandProgress
-from agent.report import topics
+from agent.reporting import topics
 from tests.pure.command_rig import refused, result
 from tests.whole.command_box import BOX, CommandBox, Operator
 from tests.whole.report.broker import Mosquitto

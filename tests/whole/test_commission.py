@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
-from agent.clock import boot_id
-from agent.commission import certificate
-from agent.commission.survey import COLUMNS, ROWS, Site
-from agent.control.verbs.snapshot import Shown
-from agent.doors.service_desk import ServiceDesk
-from agent.errors import BadInput
+from agent.base.clock import boot_id
+from agent.base.device_identity import Identity
+from agent.base.errors import BadInput
+from agent.base.health_model import HealthReport, OutboxHealth, Vitals
+from agent.capture.preview_server import ServiceDesk
+from agent.capture.snapshot_command import Shown
+from agent.diagnostics.commissioning import certificate
+from agent.diagnostics.commissioning.inspection import COLUMNS, ROWS, Site
+from agent.diagnostics.selftest import test_pattern
 from agent.health import health_file
-from agent.health_model import HealthReport, OutboxHealth, Vitals
-from agent.identity import Identity
-from agent.record.receipts import Serviced, Viewed, read_line
-from agent.selftest import pattern
-from agent.stages.stage import StageThread
+from agent.recording.custody.receipts import Serviced, Viewed, read_line
+from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.whole.command_box import CommandBox
 from tests.whole.report.conftest import CLOCK
@@ -59,7 +59,7 @@ name = "mast"
 driver = "fake"
 """
 SCENE = "[[mask]]\npolygon = [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]\n"
-PICTURES = [frame for frame in pattern.pictures() if frame.seq >= 20]
+PICTURES = [frame for frame in test_pattern.pictures() if frame.seq >= 20]
 """Eight seconds of the street, as a camera gives them."""
 
 
@@ -160,7 +160,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "certificate"
-    assert agent.run("--by", "omar", "--yes", "--out", str(out)) == 1
+    assert agent.app.agent("--by", "omar", "--yes", "--out", str(out)) == 1
     said = capsys.readouterr().out
     # The second camera gives nothing, and that is told.
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
@@ -174,7 +174,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     assert record.heads[0].presets == {}
     assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
     capsys.readouterr()
-    assert agent.run("--by", "omar", "--compare", "--json") == 0
+    assert agent.app.agent("--by", "omar", "--compare", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert {one["what"] for one in told["drifts"]} <= {"not compared"}
 
@@ -182,13 +182,13 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
 def test_what_is_done_to_a_box_afterwards_is_told(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert agent.run("--by", "omar", "--yes") == 1
+    assert agent.app.agent("--by", "omar", "--yes") == 1
     agent.lens = luma(lambda y: np.roll(y, 64, axis=1))
     agent.connected = False
     (agent.folder / "north.scene.toml").write_text(SCENE * 2)
     capsys.readouterr()
     wait_until(lambda: not _live(agent).outbox.connected)
-    assert agent.run("--by", "omar", "--compare") == 1
+    assert agent.app.agent("--by", "omar", "--compare") == 1
     said = capsys.readouterr().out
     assert "moved north: the view has moved by +5.0% of its width" in said
     assert "masks north: 1 then, 2 now" in said
@@ -205,17 +205,17 @@ def _live(agent: Agent) -> HealthReport:
 def test_a_lens_that_has_lost_its_focus_is_told(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.run("--by", "omar", "--yes")
+    agent.app.agent("--by", "omar", "--yes")
     agent.lens = luma(lambda y: cv2.GaussianBlur(y, (0, 0), 6.0))
     capsys.readouterr()
-    assert agent.run("--by", "omar", "--compare") == 1
+    assert agent.app.agent("--by", "omar", "--compare") == 1
     assert "blurred north" in capsys.readouterr().out
 
 
 def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alone(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.run("--by", "amina", "--yes")
+    agent.app.agent("--by", "amina", "--yes")
     assert "it is lent by The tram, who does not name amina" in capsys.readouterr().out
     chain = (agent.folder / "custody" / "0000000001.chain").read_bytes().splitlines()
     bodies = [read_line(line).receipt.body for line in chain]
@@ -289,7 +289,7 @@ def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
         site.compare()
     with pytest.raises(BadInput, match="--out"):
         site.commission(lambda answer, _picture: answer, tmp_path)
-    assert agent.run("--by", "omar") == 2
+    assert agent.app.agent("--by", "omar") == 2
     assert main(["commission"]) == 2
     assert main(["commission", "verify", str(tmp_path)]) == 1
     other = tmp_path / "other"

@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import ClockTrust, SystemClock
-from agent.health import flight_page, health_file, homecoming
+from agent.app.agent import Agent
+from agent.app.publisher import RESTED
+from agent.base.clock import ClockTrust, SystemClock
+from agent.base.health_model import HealthReport
+from agent.capture import camera_source
+from agent.health import flight_page, health_file, restart_report
 from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import NAME, PAGES, read_pages
-from agent.health_model import HealthReport
-from agent.report.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.watch import Heard
-from agent.wiring import sources
-from agent.wiring.dispatch import RESTED
+from agent.reporting.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
+from agent.runtime.sd_notify import Notifier
+from centre.client import Heard
 from tests.machine_tree import MachineTree
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import CONFIG, SCENE, Box, Centre, drawn
@@ -57,7 +57,7 @@ class Pole:
         (folder / "scene.toml").write_text(SCENE)
         self.machine = MachineTree(folder / "machine", self.state)
         self.clock = LeapingClock()
-        config, cameras = sources.load(folder / "vigie.toml", self.clock)
+        config, cameras = camera_source.load(folder / "vigie.toml", self.clock)
         self.agent = Agent(
             config,
             cameras,
@@ -229,7 +229,7 @@ def test_a_killed_agent_is_a_crash_and_its_last_seconds_come_with_it(
     (told,) = restarts(centre.wait_for(lambda all_: restarts(all_) != [], "what had happened"))
     assert (told.cause, told.new_boot) == ("crash", False)
     assert told.flight is not None
-    flown = homecoming.unpacked(told.flight)
+    flown = restart_report.unpacked(told.flight)
     assert flown[-1] == told.last
     assert any(sample.fps.get("north", 0) > 0 for sample in flown)
     newest(centre, lambda report: "SYS-06" in codes(report), "SYS-06")

@@ -19,8 +19,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.__main__ import main
-from agent.record.receipts import Serviced, Viewed, read_line
-from agent.service.login import read_challenge
+from agent.console.login import read_challenge
+from agent.recording.custody.receipts import Serviced, Viewed, read_line
 from tests.pure.test_console_session import hostile, pieces
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import WAIT_S, Box, Centre

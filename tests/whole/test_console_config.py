@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.record.receipts import Serviced, read_line
-from agent.service.trial import MOST_STARTS, Standing, Trial
-from agent.watch import Heard
+from agent.console.commit_confirm import MOST_STARTS, Standing, Trial
+from agent.recording.custody.receipts import Serviced, read_line
+from centre.client import Heard
 from tests.whole.rig import WAIT_S, Box, Centre
 from tests.whole.technician import Technician, give_secret, make_box
 

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.__main__ import main
-from agent.console.wire import FLOW
+from agent.console.line import FLOW
 from tests.whole.report.broker import Certificates
 from tests.whole.technician import Technician, make_box
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.clock import SystemClock
-from agent.console import disks
-from agent.footage import Footage
-from agent.record.receipts import Exported, read_line
-from agent.service.box import CannotDo
+from agent.base.clock import SystemClock
+from agent.console import usb_export
+from agent.console.results import CannotDo
+from agent.recording.archive import Footage
+from agent.recording.custody.receipts import Exported, read_line
 from tests.vectors.street import BOOT_UTC, StreetBox
 
 CLOCK = SystemClock()
@@ -24,7 +24,7 @@ def footage(tmp_path: Path) -> Footage:
 
 def exported(footage: Footage, to: Path, begin_s: float, end_s: float) -> list[str]:
     span = ("north", *(BOOT_UTC + timedelta(seconds=s) for s in (begin_s, end_s)))
-    return disks.export(footage, span, "amina", "for the police", to, lambda _said: None)
+    return usb_export.export(footage, span, "amina", "for the police", to, lambda _said: None)
 
 
 def test_an_export_is_good_and_says_who_took_it(footage: Footage, tmp_path: Path) -> None:
@@ -55,6 +55,6 @@ def test_a_span_without_footage_is_told(footage: Footage, tmp_path: Path) -> Non
 
 
 def test_what_lies_there_is_listed(footage: Footage) -> None:
-    (stretch,) = disks.stretches_told(footage, None)
+    (stretch,) = usb_export.stretches_told(footage, None)
     assert (stretch.camera, stretch.remarks) == ("north", "plain")
-    assert disks.holds_told(footage) == ()
+    assert usb_export.holds_told(footage) == ()

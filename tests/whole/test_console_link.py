@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
-from agent.console import network, ping
-from agent.service.box import Verdict
+from agent.console import mqtt_ping, network_checks
+from agent.console.results import Verdict
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
@@ -63,11 +63,11 @@ def said(verdicts: list[Verdict]) -> list[tuple[bool | None, str | None]]:
 
 
 def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[Verdict]:
-    return list(ping.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
+    return list(mqtt_ping.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
 
 
 def test_a_good_link_passes_each_step(secured: Secured) -> None:
-    reached = list(network.reach_broker(secured.config(), CLOCK))
+    reached = list(network_checks.reach_broker(secured.config(), CLOCK))
     assert said(reached) == [(True, None)] * 3
     assert [verdict.what.split()[0] for verdict in reached] == ["TCP", "TLS", "certificate"]
     pings = pinged(secured.config())
@@ -78,15 +78,15 @@ def test_a_good_link_passes_each_step(secured: Secured) -> None:
 
 def test_a_port_where_nobody_listens_is_told(secured: Secured) -> None:
     config = secured.config(port=free_port())
-    assert said(list(network.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said(list(network_checks.reach_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
 @pytest.mark.parametrize("host", ["broker..example", ".example", f"{'x' * 64}.example"])
 def test_a_name_that_no_machine_can_have_is_told(host: str) -> None:
     config = BrokerConfig(url=f"mqtt://{host}")
-    assert said([network.names(config)]) == [(False, "NET-01")]
-    assert said(list(network.reach_broker(config, CLOCK))) == [(False, "NET-01")]
+    assert said([network_checks.names(config)]) == [(False, "NET-01")]
+    assert said(list(network_checks.reach_broker(config, CLOCK))) == [(False, "NET-01")]
     assert said(pinged(config)) == [(False, "NET-01")]
 
 
@@ -104,7 +104,7 @@ def test_a_broker_that_wants_a_certificate_is_told(secured: Secured) -> None:
 def test_a_broker_that_somebody_else_has_signed_is_told(secured: Secured, tmp_path: Path) -> None:
     other = Certificates(tmp_path)
     config = BrokerConfig(url=f"mqtts://localhost:{secured.broker.port}", ca=other.path("ca.crt"))
-    verdicts = list(network.reach_broker(config, CLOCK))
+    verdicts = list(network_checks.reach_broker(config, CLOCK))
     assert said(verdicts) == [(True, None), (False, "NET-02")]
 
 
@@ -120,7 +120,7 @@ def test_the_boxs_certificate_is_judged_by_its_name_and_its_dates(
     secured: Secured, name: str, good: bool, code: str | None, words: str
 ) -> None:
     now = CLOCK.utc(CLOCK.boottime_ns())
-    own, ca = network.certificates(secured.config(name), BOX, now)
+    own, ca = network_checks.certificates(secured.config(name), BOX, now)
     assert (own.good, own.code) == (good, code)
     assert words in own.said
     assert ca.what.startswith("broker.ca of ")
@@ -146,7 +146,7 @@ def judged_authority(secured: Secured, *names: str) -> Verdict:
     held = [Path(secured.certificates.path(f"{name}.crt")).read_bytes() for name in names]
     file.write_bytes(b"".join(held))
     config = msgspec.structs.replace(secured.config(), ca=str(file))
-    _, ca = network.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+    _, ca = network_checks.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
     return ca
 
 
@@ -183,8 +183,8 @@ def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path)
     broker = Mosquitto(tmp_path, listens)
     try:
         config = BrokerConfig(url=f"mqtts://localhost:{broker.port}", ca=str(file))
-        reached = list(network.reach_broker(config, CLOCK))
-        own, ca = network.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
+        reached = list(network_checks.reach_broker(config, CLOCK))
+        own, ca = network_checks.certificates(config, BOX, CLOCK.utc(CLOCK.boottime_ns()))
     finally:
         broker.end(signal.SIGKILL)
     assert said(reached) == [(True, None)] * 3
@@ -194,12 +194,12 @@ def test_a_name_in_an_old_alphabet_is_not_told_and_its_dates_are(tmp_path: Path)
 
 def test_a_wrong_clock_is_a_reason_to_doubt_the_clock(secured: Secured) -> None:
     then = CLOCK.utc(CLOCK.boottime_ns()) - timedelta(days=3000)
-    own, _ = network.certificates(secured.config(), BOX, then)
+    own, _ = network_checks.certificates(secured.config(), BOX, then)
     assert "is the clock right?" in own.said
 
 
 def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
-    (verdict,) = network.certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
+    (verdict,) = network_checks.certificates(secured.config("nobody"), BOX, CLOCK.utc(0))
     assert (verdict.good, verdict.code) == (False, "NET-04")
     assert "nobody.crt" in verdict.said
 
@@ -214,4 +214,4 @@ def test_beside_a_connected_agent_it_greets_under_another_name(mosquitto: Mosqui
     ("host", "good"), [("localhost", True), ("127.0.0.1", True), ("no-such-host.invalid", False)]
 )
 def test_the_brokers_name_is_looked_for(host: str, good: bool) -> None:
-    assert network.names(BrokerConfig(url=f"mqtt://{host}")).good is good
+    assert network_checks.names(BrokerConfig(url=f"mqtt://{host}")).good is good

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.faults import FaultBoard
-from agent.identity import KEY_FILE, Identity
-from agent.record import custody as custody_module
-from agent.record.chain import check
-from agent.record.custody import Custody
-from agent.record.notary import Notary
-from agent.record.receipts import (
+from agent.base.device_identity import KEY_FILE, Identity
+from agent.faults.registry import FaultBoard
+from agent.recording.custody import custody_log as custody_module
+from agent.recording.custody.chain import check
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import (
     BadReceipt,
     Body,
     Exported,

@@ -13,24 +13,16 @@ import av
 import numpy as np
 import pytest
 
-from agent.errors import BadInput
-from agent.record.boxes import read_head
-from agent.record.cut import (
-    CannotCut,
-    Clip,
-    Source,
-    cut,
-    cut_into,
-    utc_ns,
-    utc_source,
-)
-from agent.record.footage_file import FootageFile
-from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
-from agent.record.part import Part
-from agent.record.progressive import Chunk, Track, progressive_head
-from agent.record.seal import Sealer, open_sidecar
-from agent.record.segment_name import KEYS, PART, SegmentName
-from agent.record.unseal import unseal
+from agent.base.errors import BadInput
+from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
+from agent.recording.encryption.seal import Sealer, open_sidecar
+from agent.recording.encryption.unseal import unseal
+from agent.recording.export.clip import CannotCut, Clip, Source, cut, cut_into, utc_ns, utc_source
+from agent.recording.export.mp4_boxes import read_head
+from agent.recording.export.mp4_header import Chunk, Track, progressive_head
+from agent.recording.export.segment_reader import FootageFile
+from agent.recording.open_segment import Part
+from agent.recording.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo
 from tests.conftest import HeldClock
 from tests.whole.test_record import FPS, GOP, X264, encode, packets_of

@@ -22,12 +22,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from rich.console import Console
 
-from agent.demo import broker, clip
-from agent.demo.film_camera import FilmCamera, OnceOnly, Turnstile
-from agent.demo.screen import Moment, screen
-from agent.demo.sentences import sentence
-from agent.demo.tally import Tally
-from agent.model import Event
+from agent.base.model import Event
+from centre.demo import broker, clip
+from centre.demo.event_text import sentence
+from centre.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from centre.demo.screen import Moment, screen
+from centre.demo.stats import Tally
 from drivers.camera.fake import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from agent.config import configuration
-from agent.demo.ptz_demo import PtzRequest, run_ptz_demo
-from agent.demo.ptz_script import (
+from centre.demo.ptz_demo import PtzRequest, run_ptz_demo
+from centre.demo.ptz_script import (
     AMINA,
     CAMERA,
     DESK,
@@ -24,7 +24,7 @@ from agent.demo.ptz_script import (
     Script,
     Step,
 )
-from agent.demo.ptz_summary import tell_ptz
+from centre.demo.ptz_summary import tell_ptz
 from tests.whole.test_demo import run
 
 SHORT = Script(

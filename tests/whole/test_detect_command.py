@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from agent.__main__ import main
-from agent.model import LABELS
+from agent.base.model import LABELS
 from tests.whole.drawn_clip import write_clip
 
 

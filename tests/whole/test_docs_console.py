@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from agent.service.aim import RAMP
-from agent.service.settable import SETTABLE
-from agent.service.table import COMMANDS
+from agent.capture.lens_aim import RAMP
+from agent.console.command_table import COMMANDS
+from agent.console.config_edit import SETTABLE
 from tests.whole.rig import Box, Centre
 from tests.whole.technician import OUT, Technician, give_secret
 

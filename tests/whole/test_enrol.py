@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.config.configuration import BrokerConfig
-from agent.service.box import CannotDo
-from agent.service.enrolment import Enrolment
+from agent.console.enrolment import Enrolment
+from agent.console.results import CannotDo
 from tests.whole.technician import OUT, Technician, make_box
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from agent.record.export import CannotExport, Made
-from agent.record.keys import make_private_key, parse_public_key
-from agent.record.receipts import Closed, Evicted, Opened
-from agent.record.segment_name import KEYS, PART, rfc3339
-from agent.record.verify import verify_export
+from agent.recording.custody.receipts import Closed, Evicted, Opened
+from agent.recording.encryption.keys import make_private_key, parse_public_key
+from agent.recording.export.exporter import CannotExport, Made
+from agent.recording.export.verify import verify_export
+from agent.recording.segment_name import KEYS, PART, rfc3339
 from tests.vectors.street import StreetBox
 
 MASK = (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)

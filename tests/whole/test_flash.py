@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.flash import gpt, select_partition
-from agent.flash.target import Target
-from agent.provision.settings import FILE_NAME
+from agent.provisioning.settings import FILE_NAME
+from centre.flash import gpt, select_partition
+from centre.flash.target import Target
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
@@ -82,7 +82,7 @@ def test_on_a_larger_card_the_table_reaches_to_its_end(bench: Path) -> None:
 def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage_begin(
     bench: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.flash.flashing.Target", UsedBefore)
+    monkeypatch.setattr("centre.flash.flash.Target", UsedBefore)
     with (bench / "card.raw").open("wb") as file:
         file.truncate(64 * MIB)
     assert flash() == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.flash import gpt
-from agent.flash.target import Target
+from centre.flash import gpt
+from centre.flash.target import Target
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
@@ -41,7 +41,7 @@ def flash(image: str = IMAGE) -> int:
 
 def flash_onto(kind: type[Target], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0) -> int:
     """Onto a card of that kind, which says that it is so large."""
-    monkeypatch.setattr("agent.flash.flashing.Target", kind)
+    monkeypatch.setattr("centre.flash.flash.Target", kind)
     if size_bytes:
         with Path("card.raw").open("wb") as file:
             file.truncate(size_bytes)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.flash import select_partition, writing
-from agent.flash.disks import disk
-from agent.flash.image import CHUNK_BYTES
-from agent.flash.target import Target
-from agent.flash.writing import NotAsWritten, Piece
-from agent.provision.settings import FILE_NAME
-from agent.vitals.tree import Tree
+from agent.health.vitals.procfs import Tree
+from agent.provisioning.settings import FILE_NAME
+from centre.flash import select_partition, write_verify
+from centre.flash.disks import disk
+from centre.flash.image import CHUNK_BYTES
+from centre.flash.target import Target
+from centre.flash.write_verify import NotAsWritten, Piece
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run
 
@@ -161,8 +161,8 @@ def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop)
     ]
     at = CHUNK_BYTES + 77
     with Target.open_disk(loop.device) as target, loop.device.open("rb") as cached:
-        written = writing.write(target, stream, len(data), lambda _done, _total: None)
-        writing.read_back(target, written, len(data), lambda _done, _total: None)
+        written = write_verify.write(target, stream, len(data), lambda _done, _total: None)
+        write_verify.read_back(target, written, len(data), lambda _done, _total: None)
         cached.seek(at)
         cached.read(1)
         with loop.medium.open("r+b") as behind:
@@ -171,4 +171,4 @@ def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop)
         cached.seek(at)
         assert cached.read(1) == data[at : at + 1], "memory still gives what was written"
         with pytest.raises(NotAsWritten, match=f"between byte {CHUNK_BYTES} and {2 * CHUNK_BYTES}"):
-            writing.read_back(target, written, len(data), lambda _done, _total: None)
+            write_verify.read_back(target, written, len(data), lambda _done, _total: None)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.flash import select_partition
-from agent.provision.settings import FILE_NAME
+from agent.provisioning.settings import FILE_NAME
+from centre.flash import select_partition
 from tests.pure.test_docs_flash import BLOCKS, PAGE, ROOT
 from tests.whole import flash_image
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.errors import BadInput
-from agent.flash import flashing
-from agent.flash.flashing import Wish
-from agent.flash.image import Told as Progress
-from agent.flash.refusals import NOT_REMOVABLE, SMALL
-from agent.vitals.tree import Tree
+from agent.base.errors import BadInput
+from agent.health.vitals.procfs import Tree
+from centre.flash import flash
+from centre.flash.flash import Wish
+from centre.flash.image import Told as Progress
+from centre.flash.safety_checks import NOT_REMOVABLE, SMALL
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run
 
@@ -69,10 +69,10 @@ def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
         target=target,
         overridden=frozenset(OVERRIDE),
     )
-    planned = flashing.plan(wish, bar, Tree())
+    planned = flash.plan(wish, bar, Tree())
     meanwhile()
     with pytest.raises(BadInput) as refused:
-        flashing.flash(planned, bar, Tree())
+        flash.flash(planned, bar, Tree())
     return str(refused.value)
 
 

@@ -15,7 +15,7 @@ import av
 import pytest
 
 from agent.__main__ import main
-from agent.record.keys import make_private_key, parse_public_key
+from agent.recording.encryption.keys import make_private_key, parse_public_key
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.record.receipts import Attested, read_line
-from agent.record.segment_name import parse_segment_name, rfc3339
+from agent.recording.custody.receipts import Attested, read_line
+from agent.recording.segment_name import parse_segment_name, rfc3339
 from tests.vectors.street import StreetBox
 
 

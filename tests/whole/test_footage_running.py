@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.record.verify import verify_export
+from agent.recording.export.verify import verify_export
 from tests.whole.rig import WAIT_S, Box
 
 EXPORTS = 3

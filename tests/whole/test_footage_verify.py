@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.__main__ import main
-from agent.identity import Identity
+from agent.base.device_identity import Identity
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.identity import Identity
-from agent.record import custody as custody_module
-from agent.record import forget as forget_module
-from agent.record.chain import check
-from agent.record.custody import Custody
-from agent.record.forget import forget
-from agent.record.receipts import Forgotten, Opened
+from agent.base.device_identity import Identity
+from agent.recording.custody import custody_log as custody_module
+from agent.recording.custody import forget as forget_module
+from agent.recording.custody.chain import check
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.forget import forget
+from agent.recording.custody.receipts import Forgotten, Opened
 from tests.conftest import HeldClock
 
 PER_FILE, KEPT_FILES, SEGMENTS = 4, 2, 20

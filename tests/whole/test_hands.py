@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.report.payloads import (
+from agent.reporting.payloads import (
     DeclarationMessage,
     HealthMessage,
     Online,
     SnapshotHeader,
     StatusMessage,
 )
-from agent.watch import Heard
+from centre.client import Heard
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.street import wait_until
 from tests.whole.rig import Box, Centre

@@ -8,18 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.errors import BadInput
+from agent.base.model import Event, EventKind, EventPhase
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.errors import BadInput
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.model import Event, EventKind, EventPhase
-from agent.record.event_holds import EventHolds, HeldSpan
-from agent.record.holds import LONGEST_DAYS, Holds
-from agent.record.keeper import RETRY_S, Keeper
-from agent.record.notary import Notary
-from agent.record.receipts import Body, Evicted, Held, Released
-from agent.record.recovery import SET_ASIDE, StoredSegment
-from agent.record.segment_name import SegmentName
+from agent.faults.registry import FaultBoard
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import Body, Evicted, Held, Released
+from agent.recording.recovery import SET_ASIDE, StoredSegment
+from agent.recording.retention.event_holds import EventHolds, HeldSpan
+from agent.recording.retention.hold_store import LONGEST_DAYS, Holds
+from agent.recording.retention.retention_stage import RETRY_S, Keeper
+from agent.recording.segment_name import SegmentName
 from tests.conftest import HeldClock
 
 BOOT = "aaaaaaaa-1111-4111-8111-111111111111"

@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from agent.clock import SystemClock
-from agent.detect import picture
-from agent.model import Sight
-from agent.record import catalogue, masking
-from agent.record.catalogue import Entry
-from agent.record.masking import CannotMask
-from agent.report.payloads import HealthMessage
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.watch import Heard
-from agent.wiring import sources
+from agent.app.agent import Agent
+from agent.base.clock import SystemClock
+from agent.base.model import Sight
+from agent.capture import camera_source
+from agent.detection import image
+from agent.recording import catalogue, mask_store
+from agent.recording.catalogue import Entry
+from agent.recording.mask_store import CannotMask
+from agent.reporting.payloads import HealthMessage
+from agent.runtime.sd_notify import Notifier
+from centre.client import Heard
 from drivers.av_stream import planes
 from drivers.masking import CHROMA, LUMA
 from drivers.media import Corner, Frame
@@ -79,7 +79,7 @@ class Street:
     ) -> None:
         (self.folder / "vigie.toml").write_text(CONFIG.format(camera=camera, more=more))
         (self.folder / "scene.toml").write_text(scene)
-        config, cameras = sources.load(
+        config, cameras = camera_source.load(
             self.folder / "vigie.toml", SystemClock(), on_bad_scene="close"
         )
         agent = Agent(
@@ -94,7 +94,9 @@ class Street:
         agent.start()
         try:
             assert until(agent) if until else agent.wait_ended(WAIT_S)
-            self.faults = {f"{f.code} {f.subject}": f.detail for f in agent.faults.active()}
+            self.faults = {
+                f"{f.code} {f.subject}": f.detail for f in agent.faults.registry.active()
+            }
         finally:
             agent.stop()
 
@@ -138,13 +140,13 @@ def test_what_a_camera_encodes_here_is_masked_in_the_footage_and_in_every_pictur
     for entry in segments:
         assert entry.closed is not None
         assert entry.closed.mask_applied == "camera"
-        assert entry.closed.mask == masking.version([POLYGON])
+        assert entry.closed.mask == mask_store.version([POLYGON])
         shown = pictures(entry.path)
         assert shown
         assert all(is_masked(*one) for one in shown)
     assert street.frames
     assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
-    jpeg = picture.thumbnail(street.frames[-1], 320, 20_000, None)
+    jpeg = image.thumbnail(street.frames[-1], 320, 20_000, None)
     decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     inside = decoded[100:170, 90:230]
     assert int(inside.max()) - int(inside.min()) <= 2 * FLAT_WITHIN
@@ -162,11 +164,11 @@ def test_what_arrives_encoded_is_recorded_as_it_comes_and_masked_when_it_leaves(
     assert not any(is_masked(*one) for one in pictures(entry.path))
     assert all(is_masked(f.y, f.u, f.v) for f in street.frames)
 
-    masks = masking.missing(street.state / masking.MASKS, [entry.closed])
+    masks = mask_store.missing(street.state / mask_store.MASKS, [entry.closed])
     assert masks == (POLYGON,)
     clip = tmp_path / "clip.mp4"
     told: list[float] = []
-    masking.masked_clip(entry.path, clip, masks, told.append)
+    mask_store.masked_clip(entry.path, clip, masks, told.append)
     shown = pictures(clip)
     assert len(shown) == len(pictures(entry.path))
     assert all(is_masked(*one) for one in shown)
@@ -188,8 +190,8 @@ def test_without_masks_the_receipt_names_none(street: Street) -> None:
     entry = street.segments()[0]
     assert entry.closed is not None
     assert (entry.closed.mask, entry.closed.mask_applied) == (None, "none")
-    assert not (street.state / masking.MASKS).exists()
-    assert masking.missing(street.state / masking.MASKS, [entry.closed]) == ()
+    assert not (street.state / mask_store.MASKS).exists()
+    assert mask_store.missing(street.state / mask_store.MASKS, [entry.closed]) == ()
 
 
 @pytest.mark.parametrize(
@@ -221,11 +223,11 @@ def test_a_scene_that_cannot_be_loaded_closes_its_camera_and_no_other(
 @pytest.mark.raises_fault("MSK-01")
 def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Street) -> None:
     street.state.mkdir()
-    (street.state / masking.MASKS).write_text("a file, where the folder should be")
+    (street.state / mask_store.MASKS).write_text("a file, where the folder should be")
 
     def is_told(agent: Agent) -> bool:
-        changed = agent.faults.changed
-        while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
+        changed = agent.faults.registry.changed
+        while not any(fault.code == "MSK-01" for fault in agent.faults.registry.active()):
             assert changed.wait(WAIT_S)
         return not any(lane.counts().open for lane in agent.lanes)
 
@@ -238,16 +240,16 @@ def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Stree
 def test_kept_masks_are_known_by_their_version_and_an_altered_one_is_refused(
     tmp_path: Path,
 ) -> None:
-    name = masking.keep(tmp_path / "masks", [POLYGON])
-    assert masking.keep(tmp_path / "masks", [POLYGON]) == name
-    assert masking.load(tmp_path / "masks", name) == (POLYGON,)
+    name = mask_store.keep(tmp_path / "masks", [POLYGON])
+    assert mask_store.keep(tmp_path / "masks", [POLYGON]) == name
+    assert mask_store.load(tmp_path / "masks", name) == (POLYGON,)
     (tmp_path / "masks" / f"{name}.json").write_text("[]")
     with pytest.raises(CannotMask, match="was altered"):
-        masking.load(tmp_path / "masks", name)
-    assert masking.keep(tmp_path / "masks", [POLYGON]) == name
-    assert masking.load(tmp_path / "masks", name) == (POLYGON,)
+        mask_store.load(tmp_path / "masks", name)
+    assert mask_store.keep(tmp_path / "masks", [POLYGON]) == name
+    assert mask_store.load(tmp_path / "masks", name) == (POLYGON,)
     with pytest.raises(CannotMask, match="No such file"):
-        masking.load(tmp_path / "masks", "0" * 64)
+        mask_store.load(tmp_path / "masks", "0" * 64)
 
 
 def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_a_clip_that_cannot_be_masked_is_not_there(tmp_path: Path) -> None:
         (whole, POLYGON[:2]),
     ):
         with pytest.raises(CannotMask) as caught:
-            masking.masked_clip(source, out, [mask])
+            mask_store.masked_clip(source, out, [mask])
         assert "\n" not in str(caught.value)
         assert not out.exists()
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import FaultBoard
-from agent.record import custody as custody_module
-from agent.record.custody import Custody
-from agent.record.notary import Notary
-from agent.record.receipts import Closed, Opened, read_line
+from agent.faults.registry import FaultBoard
+from agent.recording.custody import custody_log as custody_module
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import Closed, Opened, read_line
 from tests.whole.test_custody import Box, fill
 
 TORN = "0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4"

@@ -13,12 +13,12 @@ import gpiozero
 import msgspec
 import pytest
 
+from agent.base.model import Event
+from agent.commands.requester import Refused
 from agent.config.pins import Pin
-from agent.control.pins import Pins
-from agent.control.wishes import Refused
-from agent.faults import FaultBoard
-from agent.model import Event
-from agent.stages.stage import StageThread
+from agent.faults.registry import FaultBoard
+from agent.gpio.pins import Pins
+from agent.runtime.stage import StageThread
 from drivers.catalog import gpio_module
 from drivers.contracts import Gpio, Line
 from drivers.errors import DriverError

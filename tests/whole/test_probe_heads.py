@@ -17,9 +17,9 @@ import serial
 from agent.__main__ import main
 from drivers.head_search import Wanted, search_port
 from drivers.simulated.motion import HeadMotion
-from drivers.simulated.pelco_side import PelcoSide
+from drivers.simulated.pelco_device import PelcoSide
 from drivers.simulated.pty_head import PtyHead, Side
-from drivers.simulated.visca_side import ViscaSide
+from drivers.simulated.visca_device import ViscaSide
 from tests.conftest import HeldClock
 from tests.contracts.heads import MECHANICS, VISCA_BUILD
 

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.__main__ import main
 from agent.config import configuration
-from agent.report import tls
+from agent.reporting.mqtt import tls
 from tests.settings_files import (
     AUTHORITY,
     BOX,

@@ -11,7 +11,7 @@ from tests.whole.provision_tree import CHECKOUT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to be another user")
 
-BEGIN = "import os, signal\nfrom agent.provision.as_user import as_user\n"
+BEGIN = "import os, signal\nfrom agent.provisioning.run_as_user import as_user\n"
 ASK = """
 def work():
     try:

@@ -15,13 +15,13 @@ import av
 import numpy as np
 import pytest
 
+from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
-from agent.faults import FaultBoard
-from agent.model import Segment
-from agent.record.keeper import Keeper
-from agent.record.recorder import LONGEST_BATCH_NS, RETRY_NS, RecordStage
-from agent.record.recovery import SET_ASIDE, recover, whole_prefix_bytes
-from agent.stages.handoff import PacketQueue
+from agent.faults.registry import FaultBoard
+from agent.recording.record_stage import LONGEST_BATCH_NS, RETRY_NS, RecordStage
+from agent.recording.recovery import SET_ASIDE, recover, whole_prefix_bytes
+from agent.recording.retention.retention_stage import Keeper
+from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError

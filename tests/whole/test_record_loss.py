@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.record import groups
-from agent.record.groups import LONGEST_NS
-from agent.record.recorder import RETRY_NS
+from agent.recording import gop
+from agent.recording.gop import LONGEST_NS
+from agent.recording.record_stage import RETRY_NS
 from drivers.media import Packet
 from tests.conftest import HeldClock
 from tests.whole.test_record import GOP, X264, Recording, encode, packets_of, pictures
@@ -123,7 +123,7 @@ def test_a_group_that_is_too_large_is_closed_too(
 ) -> None:
     recording, packets = starts(film, tmp_path, segment_s=60)
     group = packets[:GOP]
-    monkeypatch.setattr(groups, "MOST_BYTES", sum(len(each.data) for each in group[:5]))
+    monkeypatch.setattr(gop, "MOST_BYTES", sum(len(each.data) for each in group[:5]))
     recording.put(group)
     recording.stage.close()
     assert pictures(recording.files()) == pictures([str(film)])[:5]
@@ -227,12 +227,12 @@ from pathlib import Path
 import msgspec
 
 sys.path.insert(0, {project!r})
-from agent.clock import boot_id
+from agent.base.clock import boot_id
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults import FaultBoard
-from agent.record.holds import Holds
-from agent.record.keeper import Keeper
-from agent.record.notary import Notary
+from agent.faults.registry import FaultBoard
+from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.retention_stage import Keeper
+from agent.recording.custody.receipt_queue import Notary
 from tests.whole.test_record import HeldClock, Recording, packets_of
 
 info, packets = packets_of(Path({film!r}))

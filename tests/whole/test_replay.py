@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
-from agent.model import LABELS
-from agent.report.payloads import EventMessage, FlowMessage
+from agent.base.model import LABELS
+from agent.reporting.payloads import EventMessage, FlowMessage
 from tests.whole.drawn_clip import FPS, write_clip
 
 ROOT = Path(__file__).parents[2]
-SCENE = ROOT / "agent" / "demo" / "scenes" / "street.toml"
+SCENE = ROOT / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 24
 
 
@@ -233,7 +233,7 @@ def test_a_film_that_is_cut_short_gives_what_is_there(clip: Path, tmp_path: Path
 def test_a_model_that_is_not_what_its_card_says_is_refused(clip: Path, tmp_path: Path) -> None:
     for package in ("agent", "drivers"):
         shutil.copytree(ROOT / package, tmp_path / package)
-    model = tmp_path / "agent" / "detect" / "models" / "ssdlite_mobilenet_v2.tflite"
+    model = tmp_path / "agent" / "detection" / "models" / "ssdlite_mobilenet_v2.tflite"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.pretty import pretty_repr
 
+from agent.base.errors import BadInput
 from agent.config.configuration import Recipient
-from agent.errors import BadInput
-from agent.record.keys import KeyRing, SegmentKey, make_private_key, read_private_key
-from agent.record.muxer import CannotRecord, check_stream
-from agent.record.part import Finished, Part
-from agent.record.recovery import SET_ASIDE, recover, remove_segment
-from agent.record.seal import Sealer, open_sidecar, read_sidecar
-from agent.record.segment_name import KEYS, PART, SegmentName, parse_segment_name
+from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
+from agent.recording.encryption.seal import Sealer, open_sidecar, read_sidecar
+from agent.recording.muxer import CannotRecord, check_stream
+from agent.recording.open_segment import Finished, Part
+from agent.recording.recovery import SET_ASIDE, recover, remove_segment
+from agent.recording.segment_name import KEYS, PART, SegmentName, parse_segment_name
 from drivers.media import Packet, StreamInfo
 from tests.conftest import HeldClock
 from tests.whole.test_record import GOP, X264, encode, packets_of
@@ -184,7 +184,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
     path = tmp_path / "x.keys"
     sealer = sealer_for(centre.recipient)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.record.seal.SegmentKey", Forged)
+        patch.setattr("agent.recording.encryption.seal.SegmentKey", Forged)
         path.write_bytes(sealer.new_key("a.mp4").sidecar)
     with pytest.raises(BadInput, match="not that of its key id"):
         open_sidecar(path, centre.key)

@@ -12,24 +12,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.app import selftest_result
+from agent.app.selftest_command import SelfTestVerb
+from agent.app.selftest_service import SelfTestDoor
+from agent.base.errors import BadInput
+from agent.base.model import Event, SelfTestStep
+from agent.commands.command import Verb
 from agent.config import configuration
 from agent.config.configuration import BrokerConfig
-from agent.control.command import Verb
-from agent.control.verbs.selftest import SelfTestVerb
-from agent.doors import selftest_result
-from agent.doors.selftest_door import SelfTestDoor
-from agent.errors import BadInput
-from agent.model import Event, SelfTestStep
-from agent.record.keys import make_private_key
-from agent.record.seal import open_sidecar
-from agent.record.segment_name import KEYS
-from agent.report import topics
-from agent.report.payloads import EventMessage, ReplyMessage
-from agent.report.transport import Received, Subscribed
-from agent.selftest import messages, pattern, proofs
-from agent.selftest.proofs import NotProven
-from agent.selftest.rehearsal import Played, Rehearsal
-from agent.selftest.selftest import FOLDER, LOCK, selftest
+from agent.diagnostics.selftest import broker_check, checks, test_pattern
+from agent.diagnostics.selftest.checks import NotProven
+from agent.diagnostics.selftest.pipeline_run import Played, Rehearsal
+from agent.diagnostics.selftest.run import FOLDER, LOCK, selftest
+from agent.recording.encryption.keys import make_private_key
+from agent.recording.encryption.seal import open_sidecar
+from agent.recording.segment_name import KEYS
+from agent.reporting import topics
+from agent.reporting.mqtt.paho_transport import Received, Subscribed
+from agent.reporting.payloads import EventMessage, ReplyMessage
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, open_outbox
@@ -183,9 +183,9 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
         assert [fault.code for fault in box.faults.active()] == ["SVC-02"]
 
 
-def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> messages.Way:
+def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> broker_check.Way:
     config = configuration.load(written(folder, url))
-    return messages.Way(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
+    return broker_check.Way(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
 
 
 def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connects_in_its_place(
@@ -287,11 +287,11 @@ Left = tuple[Rehearsal, Played, list[Path]]
 
 def test_what_a_whole_box_leaves_behind_proves_all(played: Left) -> None:
     rehearsal, done, _ = played
-    proofs.capture(done)
-    proofs.detect(rehearsal, done)
-    proofs.record(rehearsal, done)
-    proofs.seal(rehearsal, done)
-    proofs.export(rehearsal, done)
+    checks.capture(done)
+    checks.detect(rehearsal, done)
+    checks.record(rehearsal, done)
+    checks.seal(rehearsal, done)
+    checks.export(rehearsal, done)
 
 
 def flip(path: Path, at: int) -> None:
@@ -304,25 +304,25 @@ def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: 
     rehearsal, done, segments = played
     flip(segments[2], -2000)
     with pytest.raises(NotProven, match="gives back other bytes"):
-        proofs.record(rehearsal, done)
+        checks.record(rehearsal, done)
     with pytest.raises(NotProven, match="the verifier says"):
-        proofs.export(rehearsal, done)
+        checks.export(rehearsal, done)
     flip(segments[2], -2000)
     segments[1].with_name(segments[1].name + ".part").write_bytes(b"")
     with pytest.raises(NotProven, match="was never closed"):
-        proofs.record(rehearsal, done)
+        checks.record(rehearsal, done)
 
 
 def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
     with pytest.raises(NotProven, match="of 100 pictures can be played"):
-        proofs.record(rehearsal, fewer)
+        checks.record(rehearsal, fewer)
     swapped = msgspec.structs.replace(
         done, segments=(done.segments[1], done.segments[0], *done.segments[2:])
     )
     with pytest.raises(NotProven, match="is not the one that came"):
-        proofs.record(rehearsal, swapped)
+        checks.record(rehearsal, swapped)
 
 
 def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) -> None:
@@ -333,13 +333,13 @@ def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) 
         note = rehearsal.footage / "note"
         note.write_bytes(b"the key is " + leak)
         with pytest.raises(NotProven, match="the key of a segment lies in note"):
-            proofs.seal(rehearsal, done)
+            checks.seal(rehearsal, done)
         note.unlink()
     fields = json.loads(sidecar.read_bytes())
     fields["recipients"][0]["id"] = "somebody"
     sidecar.write_text(json.dumps(fields))
     with pytest.raises(NotProven, match="the key is not wrapped for selftest-guest"):
-        proofs.seal(rehearsal, done)
+        checks.seal(rehearsal, done)
 
 
 @pytest.mark.parametrize(
@@ -354,22 +354,22 @@ def test_a_camera_that_gives_less_is_found(
 ) -> None:
     _, done, _ = played
     with pytest.raises(NotProven, match=said):
-        proofs.capture(msgspec.structs.replace(done, **change))
+        checks.capture(msgspec.structs.replace(done, **change))
 
 
 def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
     rehearsal, done, _ = played
-    blind = tuple(pattern.Look(t_s=look.t_s, tracks=()) for look in done.looks)
+    blind = tuple(test_pattern.Look(t_s=look.t_s, tracks=()) for look in done.looks)
     with pytest.raises(NotProven, match="0 of 3 cars, 0 of 3 people"):
-        proofs.detect(rehearsal, msgspec.structs.replace(done, looks=blind))
+        checks.detect(rehearsal, msgspec.structs.replace(done, looks=blind))
     with pytest.raises(NotProven, match="nobody crossed"):
-        proofs.detect(rehearsal, msgspec.structs.replace(done, events=()))
+        checks.detect(rehearsal, msgspec.structs.replace(done, events=()))
     refused = msgspec.structs.replace(done, looks=(), faults=("DET-01 model refused: its hash",))
     with pytest.raises(NotProven, match="DET-01 model refused: its hash"):
-        proofs.detect(rehearsal, refused)
+        checks.detect(rehearsal, refused)
 
 
 def test_a_folder_that_takes_no_message_fails_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with pytest.raises(NotProven, match="outbox"):
-        messages.outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")
+        broker_check.outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")

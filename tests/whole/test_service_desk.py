@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import local_socket
-from agent.clock import SystemClock
-from agent.control.verbs.snapshot import Shown
-from agent.doors import service_desk
-from agent.doors.service_desk import SOCKET, NoPicture, ServiceDesk
-from agent.faults import FaultBoard
-from agent.service.lockout import Lockout
-from agent.stages.stage import StageThread
+from agent.base import unix_socket
+from agent.base.clock import SystemClock
+from agent.base.lockout import Lockout
+from agent.capture import preview_server
+from agent.capture.preview_server import SOCKET, NoPicture, ServiceDesk
+from agent.capture.snapshot_command import Shown
+from agent.faults.registry import FaultBoard
+from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.pure.console_rig import street
 from tests.whole.rig import WAIT_S
@@ -45,7 +45,7 @@ class Agent:
     def start(self, state: Path) -> None:
         self._thread.start()
         self._frames.start()
-        while service_desk.ask(state, "north", "amina") is None:
+        while preview_server.ask(state, "north", "amina") is None:
             assert not self._ending.wait(0.01)
 
     def _offer(self) -> None:
@@ -75,7 +75,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 def test_who_asks_sees_the_newest_picture_small_and_judged_whole(
     agent: Agent, tmp_path: Path
 ) -> None:
-    seen = service_desk.ask(tmp_path, "north", "amina")
+    seen = preview_server.ask(tmp_path, "north", "amina")
     assert seen is not None
     assert (seen.width_px, seen.height_px) == (640, 360)
     assert seen.plane.shape == (90, 160)
@@ -96,22 +96,22 @@ def test_what_may_not_or_cannot_be_seen_is_refused_with_its_reason(
     tmp_path: Path, camera: str, by: str, why: str
 ) -> None:
     with pytest.raises(NoPicture, match=why):
-        service_desk.ask(tmp_path, camera, by)
+        preview_server.ask(tmp_path, camera, by)
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_viewer_of_a_lent_camera_sees_it(tmp_path: Path) -> None:
-    assert service_desk.ask(tmp_path, "bank", "omar") is not None
+    assert preview_server.ask(tmp_path, "bank", "omar") is not None
 
 
 @pytest.mark.usefixtures("agent")
 def test_a_camera_without_pictures_is_told_in_time(tmp_path: Path) -> None:
     with pytest.raises(NoPicture, match="has got no picture for 5 s"):
-        service_desk.ask(tmp_path, "dark", "amina")
+        preview_server.ask(tmp_path, "dark", "amina")
 
 
 def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
-    assert service_desk.ask(tmp_path, "north", "amina") is None
+    assert preview_server.ask(tmp_path, "north", "amina") is None
 
 
 @pytest.mark.usefixtures("agent")
@@ -120,13 +120,13 @@ def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
 )
 def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        with local_socket.address(tmp_path, SOCKET) as address:
+        with unix_socket.address(tmp_path, SOCKET) as address:
             connection.connect(address)
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(WAIT_S)
         assert b"not_seen" in connection.recv(10_000)
-    assert service_desk.ask(tmp_path, "north", "amina") is not None
+    assert preview_server.ask(tmp_path, "north", "amina") is not None
 
 
 def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
@@ -135,16 +135,16 @@ def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
     lockout = Lockout(tmp_path, CLOCK, BOOT)
     for _ in range(3):
         lockout.count()
-    _wait(agent, lambda: [fault.code for fault in agent.faults.active()] == ["SVC-01"])
-    assert "3 wrong answers in a row" in agent.faults.active()[0].detail
+    _wait(agent, lambda: [fault.code for fault in agent.faults.registry.active()] == ["SVC-01"])
+    assert "3 wrong answers in a row" in agent.faults.registry.active()[0].detail
     lockout.clear()
-    _wait(agent, lambda: not agent.faults.active())
+    _wait(agent, lambda: not agent.faults.registry.active())
 
 
 def _wait(agent: Agent, reached: Callable[[], bool]) -> None:
     for _ in range(int(WAIT_S)):
         if reached():
             return
-        agent.faults.changed.wait(1.0)
-        agent.faults.changed.clear()
-    raise AssertionError(agent.faults.active())
+        agent.faults.registry.changed.wait(1.0)
+        agent.faults.registry.changed.clear()
+    raise AssertionError(agent.faults.registry.active())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.record.receipts import Evicted, read_line
-from agent.record.recovery import SET_ASIDE, recover
+from agent.recording.custody.receipts import Evicted, read_line
+from agent.recording.recovery import SET_ASIDE, recover
 from tests.conftest import HeldClock
 from tests.whole.test_custody import Box
 from tests.whole.test_holds import Kept

@@ -17,21 +17,21 @@ import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.clock import ClockTrust
+from agent.base.clock import ClockTrust
+from agent.base.errors import BadInput
+from agent.base.model import Event
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.errors import BadInput
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.model import Event
-from agent.record.boots import short_boot
-from agent.record.event_holds import EventHolds
-from agent.record.hold import Hold
-from agent.record.holds import Holds
-from agent.record.keeper import Keeper
-from agent.record.notary import Notary
-from agent.record.receipts import Body, Evicted, Held, Released
-from agent.record.recovery import StoredSegment, recover
-from agent.record.segment_name import SegmentName
+from agent.faults.registry import FaultBoard
+from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.receipts import Body, Evicted, Held, Released
+from agent.recording.recovery import StoredSegment, recover
+from agent.recording.retention.event_holds import EventHolds
+from agent.recording.retention.hold import Hold
+from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.segment_age import short_boot
+from agent.recording.segment_name import SegmentName
 
 EPOCH = datetime(2026, 11, 25, tzinfo=UTC)
 CAMERAS = ("north", "south")
@@ -108,7 +108,7 @@ class StoreModel(RuleBasedStateMachine):
             free = max(0, DISK_BYTES - used)
             return mock.Mock(f_blocks=DISK_BYTES, f_frsize=1, f_bavail=free, f_files=0)
 
-        self.patched = mock.patch("agent.record.keeper.os.statvfs", statvfs)
+        self.patched = mock.patch("agent.recording.retention.retention_stage.os.statvfs", statvfs)
         self.patched.start()
         self.start()
 

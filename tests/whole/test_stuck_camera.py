@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import run
-from agent.clock import ClockTrust, SystemClock
+from agent.app import agent as run
+from agent.app.agent import Agent
+from agent.base.clock import ClockTrust, SystemClock
+from agent.base.health_model import HealthReport
+from agent.capture import camera_source
 from agent.health.stuck_cameras import BOOT_AT_LEAST_S, REBOOT, RUNS_MOST
-from agent.health_model import HealthReport
-from agent.run import Agent
-from agent.stages.sd_notify import Notifier
-from agent.wiring import sources
+from agent.runtime.sd_notify import Notifier
 from drivers.contracts import Camera, Wanted
 from drivers.errors import DriverError
 from tests.machine_tree import MachineTree
@@ -76,7 +76,7 @@ class Box:
     def live(self, until: Callable[[Agent], bool]) -> tuple[HealthReport, list[str]]:
         """One run: what it reports once `until` says so, and what it told systemd then."""
         clock, watchdog = OldBoot(), Watchdog()
-        config, cameras = sources.load(self._file, clock)
+        config, cameras = camera_source.load(self._file, clock)
         agent = Agent(
             config,
             [msgspec.structs.replace(cameras[0], open_main=held)],
@@ -100,7 +100,7 @@ def told(report: HealthReport, code: str) -> str:
 
 
 def is_told(agent: Agent) -> bool:
-    return any(fault.code == "CAM-03" for fault in agent.faults.active())
+    return any(fault.code == "CAM-03" for fault in agent.faults.registry.active())
 
 
 @pytest.mark.raises_fault("CAM-03", "SYS-06")

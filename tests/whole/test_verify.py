@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.record.chain import Head
-from agent.record.manifest import CHAIN, CLIP, MANIFEST, SEGMENTS, SUMS, ExportedClip, ExportedHead
-from agent.record.receipts import Body, Evicted, Viewed, read_line
-from agent.record.verify import verify_export
+from agent.recording.custody.chain import Head
+from agent.recording.custody.receipts import Body, Evicted, Viewed, read_line
+from agent.recording.export.manifest import (
+    CHAIN,
+    CLIP,
+    MANIFEST,
+    SEGMENTS,
+    SUMS,
+    ExportedClip,
+    ExportedHead,
+)
+from agent.recording.export.verify import verify_export
 from tests.whole.export_folder import (
     BEGIN,
     END,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from agent.detect.geometry import Point
-from agent.detect.judge import Judge
-from agent.detect.scene import Line, Scene, Zone
-from agent.model import Box, Event, Label, Sight, Track
+from agent.base.model import Box, Event, Label, Sight, Track
+from agent.detection.geometry import Point
+from agent.detection.rule_engine import Judge
+from agent.detection.scene import Line, Scene, Zone
 
 S = 1_000_000_000
 STEP_NS = S // 10

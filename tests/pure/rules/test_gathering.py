@@ -1,6 +1,6 @@
 import pytest
 
-from agent.model import Label
+from agent.base.model import Label
 from tests.pure.rules.street import Walker, judged, path, shaky, told, zone
 
 QUEUE = zone(kind="queue", queue_from=3)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detect.geometry import Point
+from agent.detection.geometry import Point
 from tests.pure.rules.street import Place, Walker, Way, judged, line, path, shaky, told
 
 RIGHT = path((0, 0.2, 0.5), (4, 0.8, 0.5))

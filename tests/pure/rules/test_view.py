@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.detect.rules.camera_lost import CameraLost
-from agent.detect.rules.view import ViewRule
-from agent.model import Event, Sight
+from agent.base.model import Event, Sight
+from agent.detection.rules.camera_lost import CameraLost
+from agent.detection.rules.tamper import ViewRule
 from drivers.media import Plane
 from tests.pure.rules.street import S, told
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import Event
+from agent.base.model import Event
 from tests.pure.rules.street import Walker, judged, path, shaky, told, zone
 
 THROUGH = path((0, 0.2, 0.5), (10, 0.95, 0.5))

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import Clock, SystemClock
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.model import Event
-from agent.report import topics
-from agent.report.outbox import Outbox
-from agent.report.topics import Draft
+from agent.base.clock import Clock, SystemClock
+from agent.base.model import Event
+from agent.base.uuid7 import uuid7_maker
+from agent.faults.registry import FaultBoard
+from agent.reporting import topics
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.topics import Draft
 from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()

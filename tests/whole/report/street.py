@@ -7,17 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent.base.model import LABELS
 from agent.config.configuration import BrokerConfig
-from agent.faults import FaultBoard
-from agent.model import LABELS
-from agent.report import transport
-from agent.report.centre_store import CentreStore
-from agent.report.connection import Birth
-from agent.report.mqtt import Session
-from agent.report.outbox import Outbox
-from agent.report.payloads import DeclarationData, Online, StatusMessage
-from agent.stages.stage import StageThread
-from agent.watch import Heard, Watch
+from agent.faults.registry import FaultBoard
+from agent.reporting.mqtt import paho_transport
+from agent.reporting.mqtt.connection import Birth
+from agent.reporting.mqtt.session import Session
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.payloads import DeclarationData, Online, StatusMessage
+from agent.runtime.stage import StageThread
+from centre.client import Heard, Watch
+from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, number_of, open_outbox
 
 WAIT_S = 30.0
@@ -168,12 +168,12 @@ class Client:
     """A bare client of the broker, for what boxes and centres would not do."""
 
     def __init__(self, broker: BrokerConfig, client_id: str) -> None:
-        self.link = transport.Link(broker, client_id, None)
-        self.events: list[transport.LinkEvent] = []
+        self.link = paho_transport.Link(broker, client_id, None)
+        self.events: list[paho_transport.LinkEvent] = []
         self.link.connect()
-        self.wait(transport.Accepted)
+        self.wait(paho_transport.Accepted)
 
-    def wait(self, kind: type[transport.LinkEvent]) -> transport.LinkEvent:
+    def wait(self, kind: type[paho_transport.LinkEvent]) -> paho_transport.LinkEvent:
         """The next event of a kind."""
         deadline_ns = CLOCK.boottime_ns() + int(WAIT_S * 1e9)
         while True:
@@ -184,9 +184,11 @@ class Client:
             assert CLOCK.boottime_ns() < deadline_ns, f"no {kind.__name__}"
             self.events += self.link.turn(0.2)
 
-    def say(self, topic: str, payload: bytes, *, retained: bool = False) -> transport.Published:
+    def say(
+        self, topic: str, payload: bytes, *, retained: bool = False
+    ) -> paho_transport.Published:
         """Publish, and return the broker's answer."""
         self.link.publish(topic, payload, retained=retained)
-        answer = self.wait(transport.Published)
-        assert isinstance(answer, transport.Published)
+        answer = self.wait(paho_transport.Published)
+        assert isinstance(answer, paho_transport.Published)
         return answer

@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.errors import BadInput
-from agent.report import outbox_files, outbox_writer
-from agent.report.outbox import Outbox
-from agent.report.outbox_writer import OutboxError
-from agent.report.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
-from agent.report.topics import snapshot_draft
+from agent.base.errors import BadInput
+from agent.reporting.outbox import files, writer
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.outbox.writer import OutboxError
+from agent.reporting.payloads import LostMessages, OutboxDamaged, ReceiptData, SeqRange
+from agent.reporting.topics import snapshot_draft
 from tests.whole.report.conftest import event, number_of, open_outbox
 from tests.whole.report.street import wait_until
 
@@ -45,7 +45,7 @@ def test_a_ticket_says_when_the_message_is_on_the_disk(outboxes: Open, tmp_path:
     ticket = outbox.put(event(1))
     assert ticket.wait(10)
     assert (ticket.durable, ticket.error, ticket.seq) == (True, None, 1)
-    with sqlite3.connect(outbox_files.database(tmp_path)) as other:
+    with sqlite3.connect(files.database(tmp_path)) as other:
         assert other.execute("SELECT COUNT(*) FROM message").fetchone() == (1,)
     other.close()
 
@@ -140,7 +140,7 @@ def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
 
 def on_disk(folder: Path) -> list[int]:
     """The numbers of the messages that another process would find there."""
-    with sqlite3.connect(outbox_files.database(folder)) as other:
+    with sqlite3.connect(files.database(folder)) as other:
         found = [row[0] for row in other.execute("SELECT seq FROM message ORDER BY seq")]
     other.close()
     return found
@@ -192,10 +192,10 @@ def test_what_has_arrived_is_gone_when_the_outbox_is_closed(outboxes: Open, tmp_
 def test_where_no_message_comes_or_many_have_arrived_it_goes_all_the_same(
     outboxes: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_writer, "DELETED_MOST", 2)
+    monkeypatch.setattr(writer, "DELETED_MOST", 2)
     lent_and_arrived(outboxes(tmp_path / "many"), 3)
     wait_until(lambda: on_disk(tmp_path / "many") == [])
-    monkeypatch.setattr(outbox_writer, "DELETED_WAIT_S", 0.01)
+    monkeypatch.setattr(writer, "DELETED_WAIT_S", 0.01)
     lent_and_arrived(outboxes(tmp_path / "late"), 2)
     wait_until(lambda: on_disk(tmp_path / "late") == [])
 
@@ -318,7 +318,7 @@ def test_a_damaged_outbox_is_set_aside_and_what_can_be_read_goes_on_under_a_new_
     outboxes: Open, tmp_path: Path, damage: Callable[[Path], None], carried: int | None
 ) -> None:
     epoch = filled(tmp_path, 20)
-    damage(outbox_files.database(tmp_path))
+    damage(files.database(tmp_path))
     outbox = outboxes(tmp_path)
     assert outbox.epoch != epoch
     assert (tmp_path / "damaged-1" / "messages.db").exists()
@@ -340,14 +340,14 @@ def test_flipped_bits_lose_nothing_in_silence(tmp_path: Path, seed: int) -> None
     rng = random.Random(seed)
     master = tmp_path / "master"
     filled(master, 40)
-    good = outbox_files.database(master).read_bytes()
+    good = files.database(master).read_bytes()
     for trial in range(40):
         folder = tmp_path / f"trial-{trial}"
         (folder / "current").mkdir(parents=True)
         bad = bytearray(good)
         at = rng.randrange(len(bad))
         bad[at] ^= 1 << rng.randrange(8)
-        outbox_files.database(folder).write_bytes(bad)
+        files.database(folder).write_bytes(bad)
         outbox = open_outbox(folder)
         left = numbers(outbox)
         told = receipts(outbox)
@@ -363,7 +363,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_pa
         ticket = outbox.put(event(number))
     assert ticket.wait(10)
     epoch = outbox.epoch
-    damage_one_row(outbox_files.database(tmp_path))
+    damage_one_row(files.database(tmp_path))
     assert outbox.lend(100) == []
     outbox.put(event(11)).wait(10)
     assert outbox.epoch != epoch
@@ -373,7 +373,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_pa
 def test_only_the_newest_damaged_outboxes_are_kept(tmp_path: Path) -> None:
     for _ in range(5):
         filled(tmp_path, 1)
-        damage_header(outbox_files.database(tmp_path))
+        damage_header(files.database(tmp_path))
     open_outbox(tmp_path).close()
     kept = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("damaged"))
     assert kept == ["damaged-3", "damaged-4", "damaged-5"]

@@ -14,15 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import BrokerConfig
-from agent.faults import FaultBoard
-from agent.identifiers import uuid7_maker
-from agent.report import outbox_files, outbox_writer, topics
-from agent.report.mqtt import Session
-from agent.report.outbox import READABLE_AFTER_NS, Outbox
-from agent.report.outbox_schema import Stored
-from agent.report.outbox_writer import OutboxError
-from agent.report.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
+from agent.faults.registry import FaultBoard
+from agent.reporting import topics
+from agent.reporting.mqtt.session import Session
+from agent.reporting.outbox import files, writer
+from agent.reporting.outbox.outbox import READABLE_AFTER_NS, Outbox
+from agent.reporting.outbox.schema import Stored
+from agent.reporting.outbox.writer import OutboxError
+from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
 from tests.conftest import HeldClock
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
@@ -67,7 +68,7 @@ class Kept:
 
     def damage(self, seq: int) -> None:
         """A bit has flipped in a message, as in a worn card."""
-        other = sqlite3.connect(outbox_files.database(self.folder))
+        other = sqlite3.connect(files.database(self.folder))
         other.execute("UPDATE message SET data = X'00' WHERE seq = ?", (seq,))
         other.commit()
         other.close()
@@ -75,7 +76,7 @@ class Kept:
 
 @pytest.fixture
 def kept(tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
-    monkeypatch.setattr(outbox_writer, "RETRY_S", 0.01)
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
     kept = Kept(tmp_path / "outbox", clock)
     yield kept
     kept.outbox.close()
@@ -137,7 +138,7 @@ def test_what_arrived_under_the_old_numbers_takes_nothing_from_the_new_database(
     kept.put(*range(1, 11))
     epoch = kept.outbox.epoch
     kept.damage(7)
-    held = sqlite3.connect(outbox_files.database(kept.folder), isolation_level=None)
+    held = sqlite3.connect(files.database(kept.folder), isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
     ticket = kept.outbox.put(event(11))
     # The writer waits for its turn: what follows comes to it at once.
@@ -175,8 +176,8 @@ def test_what_cannot_be_opened_now_is_not_taken_for_unreadable(kept: Kept) -> No
     kept.outbox.close()
     # There is no room for the index of the WAL, so SQLite cannot even begin to read.
     with no_room(), pytest.raises(sqlite3.OperationalError):
-        outbox_files._salvage(outbox_files.database(kept.folder))
-    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+        files._salvage(files.database(kept.folder))
+    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [1, 2, 3]
     again.outbox.close()
@@ -187,11 +188,11 @@ def test_a_replacement_that_failed_half_way_is_gone_on_with(kept: Kept, came_to:
     kept.put(1, 2, 3)
     kept.outbox.close()
     current, new = kept.folder / "current", kept.folder / "new"
-    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     current.rename(new)
     if came_to == "a new one beside it":
         (kept.folder / "damaged-1").rename(current)
-    assert outbox_files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
+    assert files.replace_damaged(kept.folder, "a reason", lambda _: RECEIPT) == "damaged-1"
     assert not new.exists()
     again = Kept(kept.folder, kept.clock)
     assert again.numbers() == [1, 2, 3]

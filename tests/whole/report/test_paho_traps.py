@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.config.configuration import BrokerConfig
-from agent.report.connection import Birth
-from agent.report.link_error import LinkError
-from agent.report.transport import Accepted, Link
-from agent.stages.stage import StageThread
-from agent.watch import Heard, Watch
+from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.connection import Birth
+from agent.reporting.mqtt.paho_transport import Accepted, Link
+from agent.runtime.stage import StageThread
+from centre.client import Heard, Watch
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event
 from tests.whole.report.proxy import Proxy

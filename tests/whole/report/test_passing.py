@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from agent.config.configuration import BrokerConfig
-from agent.report import topics
-from agent.report.payloads import HealthMessage
+from agent.reporting import topics
+from agent.reporting.payloads import HealthMessage
 from tests.pure.test_health_file import REPORT
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from agent.config.configuration import BrokerConfig
-from agent.faults import FaultBoard
-from agent.report import outbox_files, topics
-from agent.report.connection import FAREWELL_S, SILENT_CENTRE_S
-from agent.report.mqtt import CLOSE_MOST_S, Session
-from agent.report.outbox import Outbox
-from agent.report.payloads import (
+from agent.faults.registry import FaultBoard
+from agent.reporting import topics
+from agent.reporting.mqtt.connection import FAREWELL_S, SILENT_CENTRE_S
+from agent.reporting.mqtt.paho_transport import Received
+from agent.reporting.mqtt.session import CLOSE_MOST_S, Session
+from agent.reporting.outbox import files
+from agent.reporting.outbox.outbox import Outbox
+from agent.reporting.payloads import (
     Ack,
     CentreState,
     Lost,
@@ -24,7 +26,6 @@ from agent.report.payloads import (
     StatusMessage,
     Stopped,
 )
-from agent.report.transport import Received
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event
 from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
@@ -69,7 +70,7 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
     outbox, faults = outboxes(tmp_path), FaultBoard(CLOCK.boottime_ns)
-    held = sqlite3.connect(outbox_files.database(tmp_path), isolation_level=None)
+    held = sqlite3.connect(files.database(tmp_path), isolation_level=None)
     looks = 0
 
     def clock_ns() -> int:

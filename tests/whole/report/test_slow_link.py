@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES
 from agent.config.configuration import BrokerConfig
-from agent.control.verbs.snapshot import SNAPSHOT_MOST_BYTES
-from agent.report import topics
-from agent.report.payloads import SnapshotHeader
-from agent.report.transport import USER_TIMEOUT_S
-from agent.report.window import NO_PUBACK_S
+from agent.reporting import topics
+from agent.reporting.mqtt.paho_transport import USER_TIMEOUT_S
+from agent.reporting.mqtt.send_window import NO_PUBACK_S
+from agent.reporting.payloads import SnapshotHeader
 from tests.contracts.own_network import NoNetwork, own_network
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event

@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import ClockTrust, SystemClock
+from agent.base.clock import ClockTrust, SystemClock
+from agent.base.errors import BadInput
 from agent.config.configuration import BrokerConfig
-from agent.errors import BadInput
-from agent.faults import FaultBoard
-from agent.report import tls, transport
-from agent.report.link_error import LinkError
-from agent.report.mqtt import Session
-from agent.report.outbox import Outbox
-from agent.report.transport import Link
+from agent.faults.registry import FaultBoard
+from agent.reporting.mqtt import paho_transport, tls
+from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.paho_transport import Link
+from agent.reporting.mqtt.session import Session
+from agent.reporting.outbox.outbox import Outbox
 from tests.whole.report.broker import Certificates, Mosquitto, block
 from tests.whole.report.conftest import event
 from tests.whole.report.street import BIRTH, Box, Client, Hasty, Listener, wait_until
@@ -223,7 +223,7 @@ def test_a_box_publishes_under_its_own_name_alone(secured: Secured, topic: str) 
 def test_a_box_hears_nothing_of_the_others(secured: Secured, tmp_path: Path) -> None:
     spy = Client(secured.config("pole-18"), "pole-18")
     spy.link.subscribe(["#"])
-    spy.wait(transport.Subscribed)
+    spy.wait(paho_transport.Subscribed)
     with (
         Listener(secured.config("centre"), tmp_path / "centre.db") as centre,
         Box(secured.config("pole-17"), tmp_path) as box,
@@ -233,7 +233,7 @@ def test_a_box_hears_nothing_of_the_others(secured: Secured, tmp_path: Path) -> 
         wait_until(lambda: box.outbox.depth == 0)
         spy.say("vigie/v1/pole-18/up/status", b"{}")
         spy.events += spy.link.turn(0.2)
-    heard = {e.topic for e in spy.events if isinstance(e, transport.Received)}
+    heard = {e.topic for e in spy.events if isinstance(e, paho_transport.Received)}
     assert not {topic for topic in heard if "pole-17" in topic}
     spy.link.close()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.config.configuration import BrokerConfig
-from agent.report import topics
-from agent.report.centre_store import CentreStore
+from agent.reporting import topics
+from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto, free_port
 from tests.whole.report.conftest import event, number_of
 from tests.whole.report.street import Box, wait_until

@@ -1,0 +1,49 @@
+"""What the hands are told of the rest of the box, and how what they do gets out of it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from agent.base.model import Event, Leeway, Reply
+from agent.capture.snapshot_command import Gallery, Shown
+from agent.commands.command import Verb
+from agent.reporting.mqtt.connection import CommandReceived
+from drivers.media import Frame
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """The camera that sits on a head, and who may see it. `on_rest` is told where it looks;
+    `hidden`: its masks hide all but its presets. `drawn` names the scene of each of those, where
+    masks do or nobody knows.
+    """
+
+    name: str
+    shown: Shown
+    on_rest: Callable[[str | None, bool, Leeway | None], None]
+    hidden: bool
+    drawn: Mapping[str, str]
+
+
+class Ties(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hands need of the rest of the box.
+
+    `cameras` are those that a picture may be asked of, `carried` the one on each head, by the head.
+    `celsius` and `night`: see `Pins`; `encode`: see `SnapshotVerb`. `gallery` is where pictures go
+    that somebody asked for. `reply` takes what is said to a command that came over MQTT. `tours_rest`
+    tells that no tour is to turn a head now, because the box is under strain. `verbs` are those of
+    other parts of the box.
+    """
+
+    state: Path
+    cameras: Mapping[str, Shown]
+    carried: Mapping[str, Carried]
+    new_id: Callable[[int], str]
+    event: Callable[[Event], None]
+    celsius: Callable[[], float | None]
+    night: Callable[[str], bool | None]
+    encode: Callable[[Frame, int], bytes]
+    gallery: Gallery
+    reply: Callable[[Reply, CommandReceived], None]
+    tours_rest: Callable[[], bool] = lambda: False
+    verbs: tuple[Verb, ...] = ()

@@ -1,0 +1,85 @@
+"""From a configuration to what is fitted to the pole beside cameras: heads and pins that can be
+opened, with their drivers' options checked.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from agent.base.clock import Clock
+from agent.base.errors import BadInput
+from agent.config import strict
+from agent.config.configuration import Config
+from agent.config.heads import HeadConfig
+from agent.config.pins import GpioConfig, Pin
+from drivers import catalog
+from drivers.contracts import Gpio, Line, Ptz
+from drivers.errors import DriverError
+
+
+class HeadFitting(msgspec.Struct, frozen=True, kw_only=True):
+    """A head of the configuration, and how to open it."""
+
+    config: HeadConfig
+    open_ptz: Callable[[], Ptz]
+
+
+class PinFitting(msgspec.Struct, frozen=True, kw_only=True):
+    """The pins of the configuration, one or more, and how to open their lines. `config` says by
+    which driver, and with which options.
+    """
+
+    config: GpioConfig
+    pins: tuple[Pin, ...]
+    open_gpio: Callable[[Sequence[Line]], Gpio]
+
+
+class Fittings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box moves and switches; `pins` is None where it has none."""
+
+    heads: tuple[HeadFitting, ...] = ()
+    pins: PinFitting | None = None
+
+
+def fittings(config: Config, clock: Clock, where: str) -> Fittings:
+    """The heads and pins of a configuration; `where` begins messages, such as the file's name.
+
+    Raises BadInput where a driver, an option of it or a tour is wrong.
+    """
+    heads = tuple(
+        _head(head, clock, where, f"head[{index}]") for index, head in enumerate(config.head)
+    )
+    return Fittings(heads=heads, pins=_pins(config, clock, where) if config.pin else None)
+
+
+def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadFitting:
+    # Here, because most boxes have no head, and panoramas and time zones take memory.
+    from agent.ptz.automation import panorama_scan, schedule  # noqa: PLC0415
+
+    schedule.check(head, f"{where}: {under}")
+    panorama_scan.check(head, f"{where}: {under}")
+    try:
+        module = catalog.ptz_module(head.driver)
+    except DriverError as error:
+        raise BadInput(f"{where}: {under}.driver: {error}") from error
+    options: msgspec.Struct = strict.into(head.options, module.Options, where, f"{under}.options")
+
+    def open_ptz() -> Ptz:
+        return module.open_ptz(head.name, options, clock.boottime_ns)
+
+    return HeadFitting(config=head, open_ptz=open_ptz)
+
+
+def _pins(config: Config, clock: Clock, where: str) -> PinFitting:
+    try:
+        module = catalog.gpio_module(config.gpio.driver)
+    except DriverError as error:
+        raise BadInput(f"{where}: gpio.driver: {error}") from error
+    options: msgspec.Struct = strict.into(
+        config.gpio.options, module.Options, where, "gpio.options"
+    )
+
+    def open_gpio(lines: Sequence[Line]) -> Gpio:
+        return module.open_gpio(options, lines, clock.boottime_ns)
+
+    return PinFitting(config=config.gpio, pins=config.pin, open_gpio=open_gpio)

@@ -1,0 +1,25 @@
+"""Whether a configuration file is good, as the agent itself would say."""
+
+from pathlib import Path
+
+from agent.base.clock import Clock
+from agent.base.errors import BadInput
+from agent.config import configuration
+
+
+def problem(path: Path, clock: Clock, *, deep: bool = False) -> str | None:
+    """What is wrong with it; None where nothing is. `deep`: with its drivers' options, scenes and
+    models.
+    """
+    try:
+        config = configuration.load(path)
+        if deep:
+            # Here, because all drivers and the detector come with it.
+            from agent.app.actuator_specs import fittings  # noqa: PLC0415
+            from agent.capture import camera_source  # noqa: PLC0415
+
+            camera_source.sources(config, clock, str(path))
+            fittings(config, clock, str(path))
+    except BadInput as error:
+        return str(error)
+    return None

@@ -1,0 +1,154 @@
+"""The first stage: a camera's packets and frames go to those who wait for them."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from agent.runtime.queues import LatestFrame, PacketQueue
+from drivers.contracts import Camera, CameraReadings, Metered, Wanted
+from drivers.errors import DriverError
+from drivers.media import Frame, StreamInfo
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 1.0
+ALWAYS = Wanted(packets=True, frames_fps=0.0)
+"""Stands for whatever a camera that is never asked for less is open for."""
+
+
+class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera has given so far. `last_ns` is when the last packet or frame came. `stuck`: the
+    kernel holds the device, and only a restart of the board helps. `rests`: nothing is wanted of it.
+    """
+
+    open: bool
+    packets: int
+    frames: int
+    reopened: int
+    last_ns: int | None
+    last_error: str | None
+    stuck: bool = False
+    rests: bool = False
+    readings: CameraReadings | None = None
+
+
+class Capture:
+    """Reads one camera; opens it again when it failed, or when something else is wanted of it.
+
+    `wanted` says what that is, None while the camera is to stay closed; `open_camera` is called at
+    each opening. `on_open` is told the stream's parameters before the
+    first packet of an opening is handed over, and `on_end` that the source has no more to give.
+    A driver's error goes up to the loop, which waits before the next try. A device that is stuck is
+    not opened again: each try would leave one more process in the kernel's hands.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_camera: Callable[[], Camera],
+        clock_ns: Callable[[], int],
+        *,
+        frames: LatestFrame | None,
+        packets: PacketQueue | None,
+        on_open: Callable[[StreamInfo], None],
+        on_end: Callable[[], None] | None = None,
+        wanted: Callable[[], Wanted | None] = lambda: ALWAYS,
+    ) -> None:
+        self.name = f"capture {name}"
+        self._wanted = wanted
+        self._opened_for: Wanted | None = None
+        self._open_camera = open_camera
+        self._clock_ns = clock_ns
+        self._camera: Camera | None = None
+        self._frames = frames
+        self._packets = packets
+        self._on_open = on_open
+        self._on_end = on_end
+        self._packet_count = 0
+        self._frame_count = 0
+        self._opened = 0
+        self._last_ns: int | None = None
+        self._last_error: str | None = None
+        self._stuck: str | None = None
+        self._rests = False
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is wanted of it, as of its last turn."""
+        return self._rests
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Hand on what one read gives; open the camera first, if it is not open."""
+        wanted = self._wanted()
+        if wanted != self._opened_for:
+            self._opened_for = wanted
+            self.close()
+        if wanted is None:
+            self._rests = True
+            stopping.wait(READ_TIMEOUT_S)
+            return
+        if self._rests:
+            # Its silence counts from now on: nobody was to hear it before.
+            self._last_ns, self._rests = self._clock_ns(), False
+        camera = self._ensure_open()
+        try:
+            media = camera.read(READ_TIMEOUT_S)
+        except DriverError as error:
+            self._note(error)
+            self.close()
+            if error.kind == "ended" and self._on_end is not None:
+                self._on_end()
+            raise
+        if media is None:
+            return
+        self._last_ns = self._clock_ns()
+        self._last_error = None
+        if isinstance(media, Frame):
+            self._frame_count += 1
+            if self._frames is not None:
+                self._frames.put(media)
+        else:
+            self._packet_count += 1
+            if self._packets is not None:
+                self._packets.put(media)
+
+    def close(self) -> None:
+        """Close the camera, if it is open."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def counts(self) -> CaptureCounts:
+        """What the camera has given so far."""
+        camera = self._camera
+        return CaptureCounts(
+            open=camera is not None,
+            packets=self._packet_count,
+            frames=self._frame_count,
+            reopened=max(0, self._opened - 1),
+            last_ns=self._last_ns,
+            last_error=self._last_error,
+            stuck=self._stuck is not None,
+            rests=self._rests,
+            readings=camera.readings() if isinstance(camera, Metered) else None,
+        )
+
+    def _ensure_open(self) -> Camera:
+        if self._stuck is not None:
+            raise DriverError("stuck", self._stuck)
+        if self._camera is None:
+            try:
+                self._camera = self._open_camera()
+            except DriverError as error:
+                self._note(error)
+                raise
+            self._opened += 1
+            self._on_open(self._camera.info)
+        return self._camera
+
+    def _note(self, error: DriverError) -> None:
+        self._last_error = str(error)
+        if error.kind == "stuck":
+            self._stuck = self._last_error

@@ -1,0 +1,205 @@
+"""What an adopted camera reports itself becomes events here, as far as the configuration wants it."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.base.model import Event, EventPhase
+from agent.config.configuration import tells_who
+from drivers.errors import DriverError
+
+log = logging.getLogger(__name__)
+
+PULL_S = 1.0
+OVER_AFTER_S = 60.0
+"""A camera that has said nothing for so long, not even that there is nothing to say, is taken to
+report nothing any more: what is not known is not claimed.
+"""
+MINUTE_NS = 60_000_000_000
+MOST_A_MINUTE = 60
+"""Events that may begin in a minute. A camera that is set too fine would fill the outbox, from which
+events never go; the rest is dropped, counted and logged.
+"""
+MOST_OPEN = 64
+_LONGEST_NAME = 64
+
+
+class Report(Protocol):
+    """One word of a camera, such as `drivers.onvif.events.Notification`."""
+
+    @property
+    def topic(self) -> str:
+        """Its path, without prefixes."""
+        ...
+
+    @property
+    def state(self) -> bool | None:
+        """Whether it is so now; None where the topic has no state."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """What it is about."""
+        ...
+
+    @property
+    def t_ns(self) -> int:
+        """When it came."""
+        ...
+
+
+class Feed(Protocol):
+    """A camera that reports, open. It tells at once how everything with a state stands."""
+
+    def pull(self, timeout_s: float, t_ns: int) -> Sequence[Report]:
+        """What has come within `timeout_s` seconds. Raises DriverError, and is over then."""
+        ...
+
+    def close(self) -> None:
+        """Listen no more."""
+        ...
+
+
+def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
+    """Whether a topic is one of those, or ends as one of them does, part by part. What tells who
+    somebody is is never wanted. Pure.
+    """
+    parts = topic.split("/")
+    return not tells_who(topic) and any(
+        parts[-len(one) :] == one for one in (each.split("/") for each in wanted)
+    )
+
+
+class Reported:
+    """The events of one camera's reports. Time comes in with each; nothing is read or written."""
+
+    def __init__(self, camera: str, wanted: Sequence[str], new_id: Callable[[int], str]) -> None:
+        self._camera = camera
+        self._wanted = tuple(wanted)
+        self._new_id = new_id
+        self._open: dict[tuple[str, str], Event] = {}
+        self._minute_ns = 0
+        self._begun = 0
+        self.dropped = 0
+        """Events that were too many in their minute."""
+
+    def step(self, report: Report) -> Event | None:
+        """The event that a report makes: a begin, an end or a moment. None where it is not wanted,
+        says what is known, or is one too many.
+        """
+        if not is_wanted(report.topic, self._wanted):
+            return None
+        key = (report.topic, report.source)
+        before = self._open.get(key)
+        if report.state is None:
+            return self._begin(report, key)
+        if report.state:
+            return None if before else self._begin(report, key)
+        return None if before is None else self._end(key, report.t_ns)
+
+    def updates(self, t_ns: int) -> list[Event]:
+        """What goes on is told again every minute, so that the centre knows that it does."""
+        due = [key for key, last in self._open.items() if t_ns - last.t_ns >= MINUTE_NS]
+        for key in due:
+            self._open[key] = _later(self._open[key], "update", t_ns)
+        return [self._open[key] for key in due]
+
+    def give_up(self, t_ns: int) -> list[Event]:
+        """Nobody knows any more: all that was going on is over."""
+        return [self._end(key, t_ns) for key in list(self._open)]
+
+    def _begin(self, report: Report, key: tuple[str, str]) -> Event | None:
+        if report.t_ns - self._minute_ns >= MINUTE_NS:
+            self._minute_ns, self._begun = report.t_ns, 0
+        if self._begun >= MOST_A_MINUTE or len(self._open) >= MOST_OPEN:
+            self.dropped += 1
+            return None
+        self._begun += 1
+        lasts = report.state is not None
+        event = Event(
+            event=self._new_id(report.t_ns),
+            rev=1,
+            kind="reported",
+            phase="begin" if lasts else "moment",
+            camera=self._camera,
+            t_ns=report.t_ns,
+            begin_ns=report.t_ns,
+            name=report.topic.rpartition("/")[2][:_LONGEST_NAME],
+        )
+        if lasts:
+            self._open[key] = event
+        return event
+
+    def _end(self, key: tuple[str, str], t_ns: int) -> Event:
+        return _later(self._open.pop(key), "end", t_ns)
+
+
+def _later(event: Event, phase: EventPhase, t_ns: int) -> Event:
+    """The next revision, which never lies before the one that was told last."""
+    t_ns = max(t_ns, event.t_ns)
+    return msgspec.structs.replace(
+        event,
+        rev=event.rev + 1,
+        phase=phase,
+        t_ns=t_ns,
+        duration_s=round((t_ns - event.begin_ns) / 1e9, 3),
+    )
+
+
+class ForeignEvents:
+    """A stage: pulls one camera's reports, and subscribes again after each failure."""
+
+    def __init__(
+        self,
+        camera: str,
+        wanted: Sequence[str],
+        open_feed: Callable[[], Feed],
+        clock_ns: Callable[[], int],
+        new_id: Callable[[int], str],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        """`open_feed` subscribes, or raises DriverError; it is called in the stage's thread."""
+        self.name = f"events {camera}"
+        self._open_feed = open_feed
+        self._clock_ns = clock_ns
+        self._on_event = on_event
+        self._reported = Reported(camera, wanted, new_id)
+        self._feed: Feed | None = None
+        self._heard_ns = clock_ns()
+        self._told_dropped = 0
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Pull once, for a second at the most. Raises DriverError where the camera is away."""
+        try:
+            if self._feed is None:
+                self._feed = self._open_feed()
+            reports = self._feed.pull(PULL_S, self._clock_ns())
+        except DriverError:
+            self._let_go()
+            if (self._clock_ns() - self._heard_ns) / 1e9 >= OVER_AFTER_S:
+                self._tell(self._reported.give_up(self._heard_ns))
+            raise
+        self._heard_ns = self._clock_ns()
+        events = [self._reported.step(report) for report in reports]
+        self._tell([event for event in events if event is not None])
+        self._tell(self._reported.updates(self._heard_ns))
+        if self._reported.dropped != self._told_dropped:
+            log.warning("%s: %d too many so far", self.name, self._reported.dropped)
+            self._told_dropped = self._reported.dropped
+
+    def close(self) -> None:
+        """Nobody listens any more, so nothing is known to go on."""
+        self._let_go()
+        self._tell(self._reported.give_up(self._clock_ns()))
+
+    def _let_go(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._on_event(event)

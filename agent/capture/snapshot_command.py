@@ -1,0 +1,165 @@
+"""`snapshot`: a fresh picture of a camera, as a snapshot message; the reply has its hash.
+
+The picture is of a frame as detection gets it: what a mask hides is hidden in it.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Annotated, Protocol, TypeAlias
+
+import msgspec
+
+from agent.commands.command import Course, Later, Order
+from agent.commands.requester import Asker, Refused
+from agent.config.names import Name
+from drivers.media import Frame
+
+VERB = "snapshot"
+SNAPSHOT_MOST_BYTES = 200_000
+"""At 1 Mbit/s it holds up all else for under two seconds, at 100 kbit/s for sixteen."""
+FRAME_WITHIN_S = 5.0
+WAITING_MOST = 8
+
+
+class SnapshotArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of which camera, and how many bytes it may have: quality falls until it fits."""
+
+    camera: Name
+    max_bytes: Annotated[int, msgspec.Meta(ge=4000, le=SNAPSHOT_MOST_BYTES)] = 60_000
+
+
+class SnapshotResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture that comes on `up/snapshot/<camera>`, by its SHA-256."""
+
+    camera: str
+    sha256: str
+    size_bytes: int
+
+
+Args: TypeAlias = SnapshotArgs
+Result: TypeAlias = SnapshotResult
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera that may be shown. `viewers` are those who may see it, None where everybody who may
+    command; `watched`: whether it gives frames at all, which only detection asks of it; `rests`:
+    whether it gives none now, because the box is under strain.
+    """
+
+    viewers: tuple[str, ...] | None = None
+    watched: bool = True
+    rests: Callable[[], bool] = lambda: False
+
+    def check(self, camera: str, asker: Asker) -> None:
+        """Raise Refused where he may not see the camera, which has this name, or nobody can."""
+        if self.viewers is not None and asker.id not in self.viewers:
+            raise Refused(
+                "forbidden",
+                f"camera {camera!r} is another institution's, and {asker.id!r} is not among its "
+                "viewers",
+            )
+        if not self.watched:
+            raise Refused("unsupported", f"camera {camera!r} is only recorded: detection is off")
+        if self.rests():
+            raise Refused(
+                "failed", f"camera {camera!r} gives no pictures now: the box is under strain"
+            )
+
+
+class Gallery(Protocol):
+    """Where pictures go that somebody asked for."""
+
+    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+        """Who looks, before anything is given. Raises OSError, and then nothing is."""
+        ...
+
+    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+        """The picture."""
+        ...
+
+
+class SnapshotVerb:
+    """See `agent.commands.command.Verb`. Each camera's frames are shown to `offer`.
+
+    `encode` gives a JPEG of a frame of so many bytes at most. `deliver` is given the camera, the
+    JPEG and the frame's time. `on_view` is told the camera, who asks and the frame's time before
+    anything is given; where it raises OSError nothing is.
+    """
+
+    name = VERB
+    args = Args
+    express = ()
+
+    def __init__(
+        self,
+        cameras: Mapping[str, Shown],
+        encode: Callable[[Frame, int], bytes],
+        deliver: Callable[[str, bytes, int], None],
+        on_view: Callable[[str, str, int], None],
+    ) -> None:
+        self._cameras = dict(cameras)
+        self._encode = encode
+        self._deliver = deliver
+        self._on_view = on_view
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Callable[[Frame], None]]] = {}
+
+    def subject(self, args: SnapshotArgs) -> str:
+        """The camera."""
+        return args.camera
+
+    def is_repeatable(self, args: SnapshotArgs) -> bool:
+        """A second picture harms nobody."""
+        return True
+
+    def at_once(self, args: SnapshotArgs) -> str | None:
+        """It waits its turn."""
+        return None
+
+    def run(self, order: Order, course: Course) -> Later:
+        """Wait for the camera's next frame."""
+        args: SnapshotArgs = order.args
+        camera = self._cameras.get(args.camera)
+        if camera is None:
+            known = ", ".join(sorted(self._cameras)) or "none"
+            raise Refused(
+                "unknown", f"camera {args.camera!r}: none of that name; there are: {known}"
+            )
+        camera.check(args.camera, order.asker)
+
+        def picture(frame: Frame) -> None:
+            course.finish(lambda: self._picture(order, args, frame))
+
+        with self._lock:
+            waiting = self._waiting.setdefault(args.camera, [])
+            if len(waiting) >= WAITING_MOST:
+                raise Refused(
+                    "busy",
+                    f"camera {args.camera!r}: {WAITING_MOST} wait for its next frame already",
+                )
+            waiting.append(picture)
+        return Later(within_s=FRAME_WITHIN_S)
+
+    def offer(self, camera: str, frame: Frame) -> None:
+        """A frame of a camera, from its own thread. Costs nothing where nobody waits for one."""
+        if camera not in self._waiting:
+            return
+        with self._lock:
+            waiting = self._waiting.pop(camera, [])
+        for picture in waiting:
+            picture(frame)
+
+    def _picture(self, order: Order, args: SnapshotArgs, frame: Frame) -> SnapshotResult:
+        jpeg = self._encode(frame, args.max_bytes)
+        if len(jpeg) > args.max_bytes:
+            raise Refused("unsupported", f"the picture has {len(jpeg)} bytes at the least")
+        try:
+            self._on_view(args.camera, order.asker.id, frame.t_ns)
+        except OSError as error:
+            raise Refused(
+                "failed", f"who looks cannot be written down, so nothing is shown: {error}"
+            ) from error
+        self._deliver(args.camera, jpeg, frame.t_ns)
+        digest = hashlib.sha256(jpeg).hexdigest()
+        return SnapshotResult(camera=args.camera, sha256=digest, size_bytes=len(jpeg))

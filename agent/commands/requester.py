@@ -1,0 +1,26 @@
+"""The requester of a command, and the error that rejects it."""
+
+from typing import Literal, get_args
+
+import msgspec
+
+from agent.base.model import RefusalKind
+
+Role = Literal["operator", "incident", "tracking", "tour"]
+"""Priority of a requester over a head, the strongest first."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Requester: `id` is the name of a person or of a part of the box, as the log shows it."""
+
+    id: str
+    role: Role
+
+
+class Refused(Exception):
+    """A command is rejected: `kind` is the code, `str(error)` the reason in one sentence."""
+
+    def __init__(self, kind: RefusalKind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind: RefusalKind = kind

@@ -1,0 +1,66 @@
+"""What became of commands: one line in the journal for each, and counts for health."""
+
+import logging
+import threading
+
+from agent.base.health_model import CommandHealth
+from agent.base.model import CommandRefused
+from agent.commands.command import Order
+from agent.commands.idempotency_store import Final
+
+log = logging.getLogger(__name__)
+
+
+class Tally:
+    """Counts since the agent began. Any thread may call.
+
+    What somebody else wrote stands in the journal as `repr` gives it: in one line, whatever it is.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = self._refused = self._dropped = 0
+
+    def count(self, order: Order, subject: str, via: str, reply: Final, age_ms: float) -> None:
+        """A command has its last reply, `age_ms` after it came in."""
+        refused = isinstance(reply, CommandRefused)
+        with self._lock:
+            self._refused += refused
+            self._done += not refused
+        log.log(
+            logging.WARNING if refused else logging.INFO,
+            "command %s: %s %s, by %r (%s) over %s: %s after %.1f ms",
+            order.id,
+            order.verb,
+            subject,
+            order.asker.id,
+            order.asker.role,
+            via,
+            f"refused, {reply.kind}: {reply.why!r}"
+            if isinstance(reply, CommandRefused)
+            else "done",
+            age_ms,
+        )
+
+    def count_malformed(self, via: str, refusal: CommandRefused) -> None:
+        """A command could not be understood."""
+        with self._lock:
+            self._refused += 1
+        log.warning("command %r over %s: refused, malformed: %r", refusal.verb, via, refusal.why)
+
+    def drop(self, what: str) -> None:
+        """A command, or news of one, is lost: there was no room."""
+        with self._lock:
+            self._dropped += 1
+        log.error("a command, or news of one, is dropped: %s", what)
+
+    def health(self, *, waiting: int, running: int) -> CommandHealth:
+        """All of it."""
+        with self._lock:
+            return CommandHealth(
+                waiting=waiting,
+                running=running,
+                done=self._done,
+                refused=self._refused,
+                dropped=self._dropped,
+            )

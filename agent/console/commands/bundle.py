@@ -1,0 +1,45 @@
+"""`bundle`: all that support wants to know, signed, without secrets, in one file."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.base.errors import BadInput
+from agent.console import file_transfer
+from agent.console.commands.footage import choose_stick
+from agent.console.results import Box
+from agent.console.terminal import Terminal
+
+NAME = "bundle"
+HELP = "a signed support bundle, secrets left out: USB disk, cable, or the box"
+USAGE = (
+    "bundle          to the USB disk",
+    "bundle xmodem   over this cable, into your terminal program",
+    "bundle here     to the box itself, to be fetched later",
+)
+
+GZIP_FILL = b"\0"
+"""gzip and tar pass over zeros after the end; over the usual 0x1A they stumble."""
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Write it, or send it."""
+    match list(words):
+        case []:
+            to = choose_stick(terminal, box)
+            terminal.say("", f"Written: {box.bundle(to, terminal.rewrite)}")
+        case ["here"]:
+            terminal.say("", f"Written: {box.bundle(None, terminal.rewrite)}")
+        case ["xmodem"]:
+            _send(terminal, box)
+        case _:
+            raise BadInput(f"bundle {' '.join(words)}: allowed: bundle, bundle xmodem, bundle here")
+
+
+def _send(terminal: Terminal, box: Box) -> None:
+    """Nothing of it stays in the box."""
+    with tempfile.TemporaryDirectory(prefix="vigie-bundle-") as folder:
+        path = box.bundle(Path(folder), terminal.rewrite)
+        data = path.read_bytes()
+    terminal.say()
+    file_transfer.send(terminal, path.name, data, GZIP_FILL)

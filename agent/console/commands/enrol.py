@@ -1,0 +1,60 @@
+"""`enrol`: a request for a certificate goes out, and the certificate comes in: by copy and paste, or as
+files over the cable.
+"""
+
+from collections.abc import Sequence
+
+from agent.base.errors import BadInput
+from agent.console import file_transfer
+from agent.console.results import Box
+from agent.console.terminal import Terminal
+
+NAME = "enrol"
+HELP = "a new certificate: request out, certificate in, by paste or XMODEM"
+USAGE = (
+    "enrol request              a request, for the centre to sign; its key stays in the box",
+    "enrol certificate          paste what the centre has signed",
+    "enrol request xmodem       the request as a file over this cable",
+    "enrol certificate xmodem   the certificate as a file over this cable",
+)
+
+MOST_LINES = 200
+MOST_BYTES = 32_000
+PEM_FILL = b"\n"
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """One or the other."""
+    match list(words):
+        case ["request"]:
+            terminal.say(*box.certificate_request().splitlines())
+            terminal.say("Have the centre sign it, then: enrol certificate.")
+        case ["request", "xmodem"]:
+            request = box.certificate_request().encode()
+            file_transfer.send(terminal, f"{box.id}.csr.pem", request, PEM_FILL)
+            terminal.say("Have the centre sign it, then: enrol certificate xmodem.")
+        case ["certificate"]:
+            terminal.say(*box.install_certificate(_pasted(terminal)))
+        case ["certificate", "xmodem"]:
+            pem = file_transfer.receive(terminal, "the certificate", MOST_BYTES)
+            terminal.say(*box.install_certificate(pem.decode("ascii", "replace")))
+        case _:
+            raise BadInput(
+                f"enrol {' '.join(words)}: allowed: enrol request, enrol certificate, "
+                "either with xmodem after it"
+            )
+
+
+def _pasted(terminal: Terminal) -> str:
+    """From the line that begins a certificate to the line that ends it."""
+    terminal.say("Paste the certificate, all of it. Ctrl-C gives up.")
+    lines: list[str] = []
+    for _ in range(MOST_LINES):
+        line = terminal.ask("")
+        if line == _BEGIN:
+            lines = []
+        lines.append(line)
+        if line == _END:
+            return "\n".join(lines) + "\n"
+    raise BadInput(f"no end of a certificate within {MOST_LINES} lines")

@@ -1,0 +1,19 @@
+"""`logout`: goodbye."""
+
+from collections.abc import Sequence
+
+from agent.console.arguments import refuse_more
+from agent.console.results import Box
+from agent.console.session import LeaveSession
+from agent.console.terminal import Terminal
+
+NAME = "logout"
+HELP = "leave; whoever comes next has to log in"
+USAGE = ("logout",)
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Raises LeaveSession."""
+    refuse_more(NAME, words)
+    terminal.say(f"Goodbye, {box.by}.")
+    raise LeaveSession

@@ -1,0 +1,19 @@
+"""`pages`: whether long output stops at each page."""
+
+from collections.abc import Sequence
+
+from agent.base.errors import BadInput
+from agent.console.results import Box
+from agent.console.terminal import Terminal
+
+NAME = "pages"
+HELP = "pages off: long output runs through, for who logs it"
+USAGE = ("pages on", "pages off")
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Switch it."""
+    if list(words) not in (["on"], ["off"]):
+        raise BadInput(f"pages {' '.join(words)}: allowed: pages on, pages off")
+    terminal.paging = words[0] == "on"
+    terminal.say(f"{box.id}: pages are {words[0]}.")

@@ -1,0 +1,159 @@
+"""`ptz`: turn a head with the keys, through the running agent, which keeps its rules."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.console.agent_client import done
+from agent.console.arguments import one_of
+from agent.console.results import Box, CannotDo
+from agent.console.terminal import Terminal
+
+NAME = "ptz"
+HELP = "turn a head with the keys, or send it to a preset"
+USAGE = (
+    "ptz [HEAD]               turn it with the keys",
+    "ptz [HEAD] where         where it looks, and who has it",
+    "ptz [HEAD] presets       the places that it remembers",
+    "ptz [HEAD] goto PRESET   go there",
+    "ptz [HEAD] stop          stop at once",
+)
+
+FOR_S = 0.5
+_KEYS: Mapping[str, tuple[str, float]] = {
+    "left": ("pan", -1.0),
+    "right": ("pan", 1.0),
+    "up": ("tilt", 1.0),
+    "down": ("tilt", -1.0),
+    "a": ("pan", -1.0),
+    "d": ("pan", 1.0),
+    "w": ("tilt", 1.0),
+    "s": ("tilt", -1.0),
+    "+": ("zoom", 1.0),
+    "-": ("zoom", -1.0),
+    "f": ("focus", 1.0),
+    "n": ("focus", -1.0),
+}
+_WORDS = ("where", "presets", "goto", "stop")
+_HELP = (
+    "Arrows or w a s d turn, + - zoom, f n focus far and near, 1 to 9 speed,",
+    "space stops, ? tells where it looks, q ends.",
+)
+
+
+class _Place(msgspec.Struct, frozen=True):
+    pan_deg: float
+    tilt_deg: float
+    zoom: float
+    error_deg: float
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    by: str
+    role: str
+
+
+class _Head(msgspec.Struct, frozen=True):
+    name: str
+    place: _Place | None
+    moving: bool
+    preset: str | None
+    tour: str | None
+    lease: _Lease | None
+    error: str | None
+
+
+class _Preset(msgspec.Struct, frozen=True):
+    name: str
+    stored_by: str
+
+
+class _Result(msgspec.Struct, frozen=True):
+    heads: tuple[_Head, ...] = ()
+    presets: tuple[_Preset, ...] = ()
+
+
+_RESULT = msgspec.json.Decoder(_Result)
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Turn it, or tell."""
+    heads = () if box.config is None else tuple(head.name for head in box.config.head)
+    named = words[0] if words and words[0] not in _WORDS else None
+    rest = words[1:] if named is not None else words
+    head = one_of("head", named, heads)
+    if not rest:
+        _jog(terminal, box, head)
+    elif list(rest) == ["where"]:
+        terminal.say(_told(_ask(box, {"do": "where", "head": head})))
+    elif list(rest) == ["stop"]:
+        _ask(box, {"do": "stop", "head": head})
+        terminal.say(f"{head} is stopped.")
+    elif list(rest) == ["presets"]:
+        presets = _ask(box, {"do": "presets", "head": head}).presets
+        terminal.table([(one.name, f"stored by {one.stored_by}") for one in presets])
+        if not presets:
+            terminal.say("No presets yet.")
+    elif len(rest) == 2 and rest[0] == "goto":  # noqa: PLR2004 - goto PRESET
+        _ask(box, {"do": "recall", "head": head, "preset": rest[1]})
+        terminal.say(f"{head} goes to {rest[1]}.")
+    else:
+        raise BadInput(f"ptz {' '.join(words)}: allowed: {'; '.join(USAGE)}")
+
+
+def _jog(terminal: Terminal, box: Box, head: str) -> None:
+    terminal.say(_told(_ask(box, {"do": "where", "head": head})), *_HELP)
+    speed = 3
+    try:
+        while True:
+            key = terminal.key(1.0)
+            if key in ("q", "Q", "cancel", "end", "enter"):
+                return
+            try:
+                if key is not None and key in "123456789":
+                    speed = int(key)
+                    terminal.rewrite(f"speed {speed} of 9")
+                elif key is not None and key in _KEYS:
+                    axis, sign = _KEYS[key]
+                    wanted = {axis: sign * speed / 9, "for_s": FOR_S}
+                    _ask(box, {"do": "move", "head": head, **wanted})
+                    terminal.rewrite(f"{axis} {sign * speed / 9:+.1f}")
+                elif key == " ":
+                    _ask(box, {"do": "stop", "head": head})
+                    terminal.rewrite("stopped")
+                elif key == "?":
+                    terminal.rewrite(_told(_ask(box, {"do": "where", "head": head})))
+            except CannotDo as error:
+                terminal.rewrite(str(error))
+    finally:
+        # Whatever ended it: a head that is turned by hand does not go on by itself.
+        _ask(box, {"do": "stop", "head": head})
+        terminal.say("", f"{head} is stopped.")
+
+
+def _ask(box: Box, args: Mapping[str, object]) -> _Result:
+    try:
+        return _RESULT.decode(done(box, "ptz", args))
+    except msgspec.MsgspecError as error:
+        raise CannotDo(f"the agent's answer is not understood: {error}") from error
+
+
+def _told(result: _Result) -> str:
+    if not result.heads:
+        return "nothing is known of it"
+    head = result.heads[0]
+    parts = [f"{head.name}: does not say where it looks"]
+    if head.place is not None:
+        place = head.place
+        parts = [
+            f"{head.name}: pan {place.pan_deg:.1f} tilt {place.tilt_deg:.1f} zoom {place.zoom:.2f}"
+        ]
+    parts += [
+        "moves" if head.moving else "",
+        f"at {head.preset}" if head.preset else "",
+        f"tour {head.tour}" if head.tour else "",
+        f"{head.lease.by} ({head.lease.role}) has it" if head.lease else "",
+        head.error or "",
+    ]
+    return ", ".join(part for part in parts if part)

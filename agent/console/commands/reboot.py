@@ -1,0 +1,24 @@
+"""`reboot`: restart the board, once he has said so twice."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from agent.console.arguments import refuse_more
+from agent.console.results import Box, CannotDo
+from agent.console.terminal import Terminal
+
+NAME = "reboot"
+HELP = "restart the box; asks first"
+USAGE = ("reboot",)
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Ask, then restart."""
+    refuse_more(NAME, words)
+    if not terminal.confirm("Recording stops for about a minute.", box.id):
+        terminal.say("Nothing is restarted.")
+        return
+    with suppress(CannotDo):  # the box that most needs it may have lost its disk
+        box.note("reboot confirmed")
+    box.reboot()
+    terminal.say("The box restarts within seconds. Come back in a minute.")

@@ -1,0 +1,22 @@
+"""`serial`: the serial ports, how they stand, and what is configured on them."""
+
+from collections.abc import Sequence
+
+from agent.console.arguments import refuse_more
+from agent.console.results import Box
+from agent.console.terminal import Terminal
+
+NAME = "serial"
+HELP = "serial ports: which there are, who has them, which head is on them"
+USAGE = ("serial",)
+
+
+def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
+    """Show them; nothing is sent."""
+    refuse_more(NAME, words)
+    ports = box.ports()
+    for port in ports:
+        used = f", configured for {port.used_by}" if port.used_by else ""
+        terminal.say(port.path, f"  {port.what}: {port.state}{used}")
+    if not ports:
+        terminal.say("No serial port is there.")

@@ -1,0 +1,59 @@
+"""What `config` may ask of the box to change its configuration: on trial, until somebody confirms it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.console.config_edit import Change
+from agent.console.format import age
+
+
+class TrialTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that is on trial: of which keys, by whom, and how long it may still be confirmed."""
+
+    what: str
+    by: str
+    left_s: float
+
+
+def reminder(standing: TrialTold) -> str:
+    """What is on trial, for who comes to the console meanwhile."""
+    return (
+        f"ON TRIAL by {standing.by}: {standing.what}. It is undone in {age(standing.left_s)} "
+        "unless you type: config confirm"
+    )
+
+
+class ConfigDesk(Protocol):
+    """The configuration's file. What fails raises CannotDo, BadInput or OSError."""
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """The keys that may be set, each with its value."""
+        ...
+
+    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Change]:
+        """What these keys and values would change. Nothing is changed; the whole new configuration is
+        good, or BadInput says why it is not.
+        """
+        ...
+
+    def begin(self, changes: Sequence[Change], by: str, minutes: float) -> bool:
+        """Put it on trial. Whether the agent was there to be told to start anew with it."""
+        ...
+
+    def standing(self) -> TrialTold | None:
+        """What is on trial now."""
+        ...
+
+    def confirm(self) -> TrialTold:
+        """Keep it."""
+        ...
+
+    def undo(self) -> TrialTold:
+        """Put the one before back at once, and the agent starts anew with that."""
+        ...
+
+    def watch(self) -> str | None:
+        """Undo what nobody has confirmed in time; what is to be told of it, once. Raises nothing."""
+        ...

@@ -1,1 +1,0 @@
-"""What moves the head and drives the pins: who may, how long, and within which bounds."""

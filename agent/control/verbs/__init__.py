@@ -1,1 +1,0 @@
-"""What can be commanded: a file for each verb, see `agent.control.command.Verb`."""

@@ -1,0 +1,180 @@
+"""Points, lines and polygons on a picture.
+
+Positions are in 0..1 of the picture, x to the right and y down. What has a length or an angle is
+measured in picture heights, so that a picture's shape does not bend it: `aspect` is its width
+over its height, and a step of 0.1 to the right is `0.1 * aspect` heights long.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from agent.base.model import Box
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Point(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A place on the picture. In TOML and JSON it is `[x, y]`, and there within 0..1."""
+
+    x: Share
+    y: Share
+
+
+Polygon = Sequence[Point]
+"""Three corners or more; the last one is joined to the first."""
+
+
+def centre(box: Box) -> Point:
+    """The middle of a box."""
+    return Point(box.x + box.w / 2, box.y + box.h / 2)
+
+
+def foot(box: Box) -> Point:
+    """The middle of a box's bottom edge: where a road user touches the ground."""
+    return Point(box.x + box.w / 2, box.y + box.h)
+
+
+def size(box: Box, aspect: float) -> float:
+    """How large a box is, in picture heights: the side of the square with its area."""
+    return math.sqrt(max(0.0, box.w * aspect * box.h))
+
+
+def distance(a: Point, b: Point, aspect: float) -> float:
+    """From one point to another, in picture heights."""
+    return math.hypot((b.x - a.x) * aspect, b.y - a.y)
+
+
+def right_of(start: Point, end: Point, point: Point, aspect: float) -> float:
+    """How far a point lies to the right hand of one who walks from `start` to `end`.
+
+    In picture heights, as seen on the picture; below zero on the left hand, zero on the line,
+    which has no ends here.
+    """
+    dx, dy = (end.x - start.x) * aspect, end.y - start.y
+    px, py = (point.x - start.x) * aspect, point.y - start.y
+    return (dx * py - dy * px) / math.hypot(dx, dy)
+
+
+def along(start: Point, end: Point, point: Point, aspect: float) -> float:
+    """Where the foot of the perpendicular from a point lies: 0 at `start`, 1 at `end`."""
+    dx, dy = (end.x - start.x) * aspect, end.y - start.y
+    px, py = (point.x - start.x) * aspect, point.y - start.y
+    return (dx * px + dy * py) / (dx * dx + dy * dy)
+
+
+def half_extent(box: Box, start: Point, end: Point, aspect: float) -> float:
+    """How far a box reaches from its centre across a line, in picture heights."""
+    dx, dy = (end.x - start.x) * aspect, end.y - start.y
+    across = abs(dy) * box.w * aspect + abs(dx) * box.h
+    return across / math.hypot(dx, dy) / 2
+
+
+def between(a: Point, b: Point, share: float) -> Point:
+    """The point that lies `share` of the way from `a` to `b`."""
+    return Point(a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share)
+
+
+def inside(polygon: Polygon, point: Point) -> bool:
+    """Whether a point lies in a polygon, by the even-odd rule."""
+    odd = False
+    before = polygon[-1]
+    for corner in polygon:
+        if (corner.y > point.y) != (before.y > point.y):
+            rise = (point.y - corner.y) / (before.y - corner.y)
+            if point.x < corner.x + rise * (before.x - corner.x):
+                odd = not odd
+        before = corner
+    return odd
+
+
+def edge_distance(polygon: Polygon, point: Point, aspect: float) -> float:
+    """From a point to the nearest edge of a polygon, in picture heights."""
+    nearest = math.inf
+    before = polygon[-1]
+    for corner in polygon:
+        if corner != before:
+            share = min(1.0, max(0.0, along(before, corner, point, aspect)))
+            nearest = min(nearest, distance(between(before, corner, share), point, aspect))
+        before = corner
+    return nearest
+
+
+def crosses_itself(polygon: Polygon) -> bool:
+    """Whether two edges of a polygon meet anywhere but in a corner that they share."""
+    count = len(polygon)
+    edges = [(polygon[i], polygon[(i + 1) % count]) for i in range(count)]
+    return any(
+        _meet(*edges[i], *edges[j])
+        for i in range(count)
+        for j in range(i + 2, count)
+        if (j + 1) % count != i
+    )
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the segments a-b and c-d have a point in common."""
+    turns = (_turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b))
+    if turns[0] != turns[1] and turns[2] != turns[3]:
+        return True
+    ends = ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
+    return any(turn == 0 and _within(*end) for turn, end in zip(turns, ends, strict=True))
+
+
+def _turn(a: Point, b: Point, c: Point) -> int:
+    """1, -1 or 0: the way that the path a, b, c turns."""
+    cross = (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
+    return (cross > 0) - (cross < 0)
+
+
+def _within(a: Point, b: Point, c: Point) -> bool:
+    """Whether c, on the line through a and b, lies between them."""
+    return min(a.x, b.x) <= c.x <= max(a.x, b.x) and min(a.y, b.y) <= c.y <= max(a.y, b.y)
+
+
+def area(polygon: Polygon) -> float:
+    """Of a polygon, as a share of the picture."""
+    twice = 0.0
+    before = polygon[-1]
+    for corner in polygon:
+        twice += before.x * corner.y - corner.x * before.y
+        before = corner
+    return abs(twice) / 2
+
+
+def overlap(a: Box, b: Box) -> float:
+    """The area that two boxes have in common, as a share of the picture."""
+    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    return max(0.0, across) * max(0.0, down)
+
+
+def likeness(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes: 1 where they are the same, 0 where they do not meet."""
+    common = overlap(a, b)
+    union = a.w * a.h + b.w * b.h - common
+    return common / union if union > 0 else 0.0
+
+
+def rounded(box: Box) -> Box:
+    """A box as it is told: to 0.0001 of the picture, finer than any detector is."""
+    return Box(round(box.x, 4), round(box.y, 4), round(box.w, 4), round(box.h, 4))
+
+
+def hull(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of them, of which there is at least one."""
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right = max(box.x + box.w for box in boxes)
+    bottom = max(box.y + box.h for box in boxes)
+    return Box(left, top, right - left, bottom - top)
+
+
+def turn_between_deg(a: Point, b: Point, direction_deg: float, aspect: float) -> float:
+    """The angle, 0..180, between the way from `a` to `b` and a direction.
+
+    Directions are as seen on the picture: 0 to the right, 90 up, 180 to the left, 270 down.
+    """
+    heading_deg = math.degrees(math.atan2(a.y - b.y, (b.x - a.x) * aspect))
+    return abs((heading_deg - direction_deg + 180) % 360 - 180)

@@ -1,0 +1,142 @@
+"""Model cards: what a detector's model is, where it comes from, and whether it is the one meant.
+
+A model is a `.tflite` file in the folder `models/` with a TOML card of the same name beside it.
+The card's hash is the contract: a file that does not match it is not loaded.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.base.model import LABELS, Label
+from agent.config import strict
+
+FOLDER = Path(__file__).parent / "models"
+"""Where the models lie that come with the agent."""
+
+Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Channels = tuple[float, float, float]
+
+
+class ModelRefused(Exception):
+    """A model's file is missing, or is not the one that its card describes. One line says which.
+
+    The agent goes on without detection.
+    """
+
+
+class InputCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the model takes: one picture of `width_px` x `height_px`.
+
+    Values are 0..255 where `type` is `uint8`, else `(value - mean) / scale` per channel, in the
+    order of `colour`.
+    """
+
+    width_px: Annotated[int, msgspec.Meta(ge=32, le=2048, multiple_of=4)]
+    height_px: Annotated[int, msgspec.Meta(ge=32, le=2048, multiple_of=4)]
+    layout: Literal["nhwc", "nchw"]
+    colour: Literal["rgb", "bgr"]
+    type: Literal["uint8", "float32"]
+    mean: Channels = (0.0, 0.0, 0.0)
+    scale: Channels = (1.0, 1.0, 1.0)
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Scores of one label: from `start` on a detection may begin a track; from `keep` on it may
+    carry one that lives; from `show` on it is worth showing alone, in a still picture.
+    """
+
+    start: Score
+    keep: Score
+    show: Score
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the model comes from and how it became this file."""
+
+    weights: str
+    package: str
+    conversion: str
+    trained_on: str
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What it was measured to do: average precision at an overlap of a half, CPU of one pass."""
+
+    ap50_on: str
+    ap50: dict[Label, float]
+    pass_ms: float
+    pass_on: str
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model. `labels` maps our labels to the model's class numbers, from zero.
+
+    `floor` is the score under which a detection is not reported at all. `decoder` names a
+    function of `agent.detection.decoders`.
+    """
+
+    name: str
+    title: str
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    decoder: Literal["ssd", "nanodet"]
+    licence: str
+    attribution: str
+    floor: Score
+    input: InputCard
+    labels: dict[Label, int]
+    thresholds: dict[Label, Threshold]
+    provenance: Provenance
+    measured: Measured
+    notes: str = ""
+
+
+def names(folder: Path = FOLDER) -> tuple[str, ...]:
+    """The names of the models that there are, sorted."""
+    return tuple(sorted(card.stem for card in folder.glob("*.toml")))
+
+
+def load_card(name: str, folder: Path = FOLDER) -> ModelCard:
+    """The card of a model.
+
+    Raises BadInput where there is no model of that name, and ModelRefused where its card is
+    broken.
+    """
+    allowed = names(folder)
+    if name not in allowed:
+        raise BadInput(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
+    path = folder / f"{name}.toml"
+    try:
+        card = strict.into(strict.read_toml(path, "model card"), ModelCard, path.name)
+    except BadInput as error:
+        raise ModelRefused(str(error)) from error
+    if card.name != name:
+        raise ModelRefused(f"{path.name}: name = {card.name!r}: is not the file's name")
+    missing = [label for label in LABELS if label in card.labels and label not in card.thresholds]
+    if missing:
+        raise ModelRefused(f"{path.name}: thresholds: missing for {', '.join(missing)}")
+    return card
+
+
+def verify(card: ModelCard, folder: Path = FOLDER) -> bytes:
+    """The model's bytes, once they are known to be those that the card means.
+
+    Raises ModelRefused where the file is not there, not readable, or of another hash.
+    """
+    path = folder / f"{card.name}.tflite"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(
+            f"model {card.name!r}: {path.name}: {error.strerror or error}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.sha256:
+        raise ModelRefused(
+            f"model {card.name!r}: {path.name} has sha256 {found[:12]}.., "
+            f"its card says {card.sha256[:12]}..: not loaded"
+        )
+    return content

@@ -1,0 +1,153 @@
+"""The scene: what the centre drew on a camera's picture. `docs/scene.md` shows every key.
+
+Positions are in 0..1 of the picture, so a scene fits every size of the same view.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.base.model import LABELS, Label
+from agent.config import strict
+from agent.detection.geometry import Point, area, crosses_itself
+from drivers.media import Corner, Polygon
+
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
+]
+"""As an operator would say it; spaces and any script are fine."""
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Labels = Annotated[tuple[Label, ...], msgspec.Meta(min_length=1)]
+Corners = Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=64)]
+ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
+
+_SMALLEST_AREA = 1e-5
+
+
+class Line(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}
+):
+    """`[[line]]`: counts who crosses it. Forward is from the left hand to the right hand of one
+    who walks from `from` to `to`, as seen on the picture.
+    """
+
+    name: Name
+    start: Point
+    to: Point
+    forward: Name = "forward"
+    backward: Name = "backward"
+    each: bool = False
+    labels: Labels = LABELS
+
+
+class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[zone]]`: an area of ground, and what is worth an event in it."""
+
+    name: Name
+    polygon: Corners
+    kind: ZoneKind = "any"
+    labels: Labels = LABELS
+    each: bool = True
+    dwell_after_s: Seconds | None = None
+    crowd_from: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
+    stopped_after_s: Seconds | None = None
+    direction_deg: Annotated[float, msgspec.Meta(ge=0, lt=360)] | None = None
+    queue_from: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+
+
+class Mask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[mask]]`: an area that nobody sees, painted over in every picture."""
+
+    polygon: Corners
+
+
+class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[ignore]]`: an area that people see and the detector does not."""
+
+    polygon: Corners
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. An empty one is good: then only the picture itself is judged."""
+
+    line: tuple[Line, ...] = ()
+    zone: tuple[Zone, ...] = ()
+    mask: tuple[Mask, ...] = ()
+    ignore: tuple[Ignore, ...] = ()
+
+    @property
+    def masks(self) -> tuple[Polygon, ...]:
+        """What a camera burns in."""
+        return tuple(
+            tuple(Corner(corner.x, corner.y) for corner in mask.polygon) for mask in self.mask
+        )
+
+    @property
+    def unwatched(self) -> tuple[Corners, ...]:
+        """The polygons in which nothing is seen, for one reason or the other."""
+        return (*(mask.polygon for mask in self.mask), *(part.polygon for part in self.ignore))
+
+
+def load(path: Path) -> Scene:
+    """The scene in a file. Raises BadInput with one line for whatever is wrong."""
+    scene = strict.into(strict.read_toml(path, "scene"), Scene, str(path))
+    check(scene, str(path))
+    return scene
+
+
+def check(scene: Scene, where: str) -> None:
+    """Raise BadInput for what no single value can tell; `where` begins the message."""
+    names: dict[str, str] = {}
+    named = [(f"line[{index}].name", line.name) for index, line in enumerate(scene.line)]
+    named += [(f"zone[{index}].name", zone.name) for index, zone in enumerate(scene.zone)]
+    for key, name in named:
+        before = names.setdefault(name, key)
+        if before != key:
+            raise BadInput(
+                f"{where}: {key} = {name!r}: used by {before} already; "
+                "allowed: a name of its own for each line and zone"
+            )
+    for index, line in enumerate(scene.line):
+        _check_line(line, f"{where}: line[{index}]")
+    for index, zone in enumerate(scene.zone):
+        _check_polygon(zone.polygon, f"{where}: zone[{index}].polygon")
+        _check_zone_keys(zone, f"{where}: zone[{index}]")
+    for index, mask in enumerate(scene.mask):
+        _check_polygon(mask.polygon, f"{where}: mask[{index}].polygon")
+    for index, ignore in enumerate(scene.ignore):
+        _check_polygon(ignore.polygon, f"{where}: ignore[{index}].polygon")
+
+
+def _check_line(line: Line, where: str) -> None:
+    if line.start == line.to:
+        raise BadInput(
+            f"{where}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
+            "allowed: a line that has a length"
+        )
+    if line.forward == line.backward:
+        raise BadInput(
+            f"{where}.backward = {line.backward!r}: the same as `forward`; "
+            "allowed: a name of its own for each direction"
+        )
+
+
+def _check_polygon(polygon: Corners, where: str) -> None:
+    corners = [[corner.x, corner.y] for corner in polygon]
+    if crosses_itself(polygon):
+        raise BadInput(
+            f"{where} = {corners}: its edges cross; "
+            "allowed: corners in the order in which one walks around the area"
+        )
+    if area(polygon) < _SMALLEST_AREA:
+        raise BadInput(f"{where} = {corners}: has no area; allowed: corners not all on one line")
+
+
+def _check_zone_keys(zone: Zone, where: str) -> None:
+    if zone.queue_from is not None and zone.kind != "queue":
+        raise BadInput(
+            f"{where}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
+            "allowed: with kind 'queue'"
+        )

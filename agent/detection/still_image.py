@@ -1,0 +1,62 @@
+"""Still pictures: what the detector sees in one file."""
+
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from agent.base.errors import BadInput
+from agent.base.model import Detection
+from agent.detection.geometry import rounded
+from agent.detection.nms import merge
+from agent.detection.tflite import Detector
+
+Rgb = npt.NDArray[np.uint8]
+
+
+class Still(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture and who is in it, the surest first. `image` is the file as it was given."""
+
+    image: str
+    width_px: int
+    height_px: int
+    detections: tuple[Detection, ...]
+
+
+def read_picture(path: Path) -> Rgb:
+    """The picture in a file, H x W x 3, turned as its EXIF says.
+
+    Raises BadInput where it is not there, not readable, or not a picture.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"image {str(path)!r}: {error.strerror or error}") from error
+    try:
+        flat = np.frombuffer(content, np.uint8)
+        picture = cv2.imdecode(flat, cv2.IMREAD_COLOR_RGB) if content else None
+    except cv2.error as error:
+        raise BadInput(f"image {str(path)!r}: not readable: {error.err}") from error
+    if picture is None:
+        raise BadInput(f"image {str(path)!r}: not a whole picture; allowed: JPEG, PNG, WebP")
+    return np.asarray(picture, np.uint8)
+
+
+def look_at(path: Path, detector: Detector) -> Still:
+    """What the detector sees in a picture, as one whole. Raises BadInput, see `read_picture`."""
+    rgb = read_picture(path)
+    shown = [
+        msgspec.structs.replace(
+            detection, score=round(detection.score, 4), box=rounded(detection.box)
+        )
+        for detection in merge(detector.detect(rgb))
+        if detection.score >= detector.card.thresholds[detection.label].show
+    ]
+    return Still(
+        image=str(path),
+        width_px=rgb.shape[1],
+        height_px=rgb.shape[0],
+        detections=tuple(sorted(shown, key=lambda detection: -detection.score)),
+    )

@@ -1,0 +1,112 @@
+"""Traffic by the minute: who crossed each line, and who was in each zone."""
+
+from collections import Counter
+
+from agent.base.model import Flow, Label, LineFlow, ZoneFlow
+from agent.detection.rules.line_crossing import Crossing
+from agent.detection.rules.zone_occupancy import Presence
+from agent.detection.scene import Line, Scene, Zone
+
+MINUTE_NS = 60_000_000_000
+LONGEST_STEP_NS = 2_000_000_000
+"""Between two sights; what is longer was not watched."""
+
+
+class FlowCounter:
+    """Counts one camera's traffic; a minute is a whole one of `t_ns`.
+
+    A crossing is counted in the minute in which it became certain, so that no minute is told
+    twice. Minutes in which nothing was watched are not told at all.
+    """
+
+    def __init__(self, camera: str, scene: Scene) -> None:
+        self._camera = camera
+        self._lines = {line.name: _LineCount(line) for line in scene.line}
+        self._zones = {zone.name: _ZoneCount(zone) for zone in scene.zone}
+        self._begin_ns: int | None = None
+        self._last_ns: int | None = None
+        self._watched_ns = 0
+
+    def close_before(self, t_ns: int) -> tuple[Flow, ...]:
+        """The minute that is over at `t_ns`, if one is. Call it before what `t_ns` brings."""
+        if self._begin_ns is None or t_ns < self._begin_ns + MINUTE_NS:
+            return ()
+        return self._close(self._begin_ns + MINUTE_NS)
+
+    def finish(self, t_ns: int) -> tuple[Flow, ...]:
+        """The minute that is cut short at `t_ns`."""
+        if self._begin_ns is None:
+            return ()
+        return self._close(min(t_ns, self._begin_ns + MINUTE_NS))
+
+    def watch(self, t_ns: int, presences: dict[str, Presence]) -> None:
+        """Take who is in the zones, by zone name, at the time of a sight."""
+        if self._begin_ns is None:
+            self._begin_ns = t_ns - t_ns % MINUTE_NS
+        step_ns = 0 if self._last_ns is None else t_ns - max(self._last_ns, self._begin_ns)
+        self._last_ns = t_ns
+        step_ns = step_ns if step_ns <= LONGEST_STEP_NS else 0
+        self._watched_ns += step_ns
+        for name, presence in presences.items():
+            self._zones[name].add(_present(presence), step_ns)
+
+    def count(self, crossing: Crossing) -> None:
+        """Take a crossing that became certain at the sight that was watched last."""
+        counts = self._lines[crossing.line.name].counts
+        counts[crossing.direction][crossing.track.label] += 1
+
+    def _close(self, end_ns: int) -> tuple[Flow, ...]:
+        begin_ns, watched_ns = self._begin_ns or 0, self._watched_ns
+        self._begin_ns, self._watched_ns = None, 0
+        flow = Flow(
+            camera=self._camera,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            watched_s=round(watched_ns / 1e9, 3),
+            lines=tuple(line.take() for line in self._lines.values()),
+            zones=tuple(zone.take(watched_ns) for zone in self._zones.values()),
+        )
+        return (flow,)
+
+
+def _present(presence: Presence) -> Counter[Label]:
+    """Who is seen or hidden for a moment; who is only expected back is not counted."""
+    return Counter(stay.user.label for stay in presence.stays if stay.user.present)
+
+
+class _LineCount:
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.counts = self._empty()
+
+    def take(self) -> LineFlow:
+        """The counts, which begin anew."""
+        counts, self.counts = self.counts, self._empty()
+        told = {direction: dict(sorted(labels.items())) for direction, labels in counts.items()}
+        return LineFlow(name=self._line.name, counts=told)
+
+    def _empty(self) -> dict[str, Counter[Label]]:
+        return {self._line.forward: Counter(), self._line.backward: Counter()}
+
+
+class _ZoneCount:
+    def __init__(self, zone: Zone) -> None:
+        self._name = zone.name
+        self._present_ns: Counter[Label] = Counter()
+        self._peak: dict[Label, int] = {}
+
+    def add(self, present: Counter[Label], step_ns: int) -> None:
+        """Who is in the zone, and for how long that stands."""
+        for label, number in present.items():
+            self._present_ns[label] += number * step_ns
+            self._peak[label] = max(number, self._peak.get(label, 0))
+
+    def take(self, watched_ns: int) -> ZoneFlow:
+        """Mean and peak, which begin anew."""
+        mean: dict[Label, float] = {
+            label: round(present_ns / max(watched_ns, 1), 3)
+            for label, present_ns in sorted(self._present_ns.items())
+        }
+        flow = ZoneFlow(name=self._name, mean=mean, peak=dict(sorted(self._peak.items())))
+        self._present_ns, self._peak = Counter(), {}
+        return flow

@@ -1,0 +1,1 @@
+"""Checks of a whole box: self-test, commissioning, support bundle, probe."""

@@ -1,0 +1,171 @@
+"""The as-installed certificate: what a box was like when somebody stood before it and said it is good.
+
+<state>/commissioned/<time>/
+  record.json        the record, with the hashes of the pictures
+  record.json.sig    the box's Ed25519 signature of its bytes, 64 bytes
+  <camera>.png       what each camera saw: grey, without who passed by
+"""
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.base import atomic_file
+from agent.config.names import Name
+
+FOLDER = "commissioned"
+RECORD = "record.json"
+SIGNATURE = "record.json.sig"
+_MOST_BYTES = 4_000_000
+
+Part = Literal["aim", "focus", "masks", "head", "link", "clock"]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of a part, and whether somebody said that it is good: None where nobody was
+    asked. `of` is the camera or the head.
+    """
+
+    part: Part
+    of: str | None
+    found: str
+    good: bool | None
+    note: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The part, and of what."""
+        return f"{self.part} of {self.of}" if self.of else self.part
+
+
+class CameraRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera as it was. `picture` is None where it showed none, and `why` says why. `focus` is
+    0 to about 70, None where there is nothing to focus on. `scenes` are hashes of scene files by
+    preset, `""` for that of a camera that stands still. `preset` is where its head rested.
+    """
+
+    name: Name
+    picture: Sha256 | None
+    why: str | None
+    width_px: int
+    height_px: int
+    focus: float | None
+    lean_deg: float | None
+    exposure: str
+    masks: int
+    scenes: dict[str, Sha256]
+    model: Sha256 | None
+    preset: str | None
+
+
+class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A head's presets: pan, tilt and zoom by name. None where it did not answer."""
+
+    name: Name
+    presets: dict[str, tuple[float, float, float]] | None
+
+
+class Commissioned(msgspec.Struct, frozen=True, kw_only=True):
+    """The record. `made` is RFC 3339; `by` is who stood there; `config` the hash of the checked
+    configuration; `connected`, `centre_listens` and `round_trip_ms` are of the link.
+    """
+
+    v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
+    box: str
+    site: str
+    made: str
+    clock_synced: bool
+    clock_source: str
+    by: str
+    public_key: str
+    version: str
+    config: Sha256
+    cameras: tuple[CameraRecord, ...]
+    heads: tuple[HeadRecord, ...]
+    connected: bool
+    centre_listens: bool
+    round_trip_ms: float | None
+    faults: tuple[str, ...]
+    answers: tuple[Answer, ...] = ()
+
+
+class BadRecord(Exception):
+    """There is no record, or not the one that was signed. One sentence says why."""
+
+
+def write(
+    state: Path,
+    name: str,
+    record: Commissioned,
+    pictures: Mapping[str, bytes],
+    sign: Callable[[bytes], bytes],
+) -> Path:
+    """Write a record into the state folder: whole or not at all. Raises OSError."""
+    data = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    files = {RECORD: data, SIGNATURE: sign(data)}
+    files |= {f"{camera}.png": picture for camera, picture in pictures.items()}
+    folder = state / FOLDER
+    making = folder / f".{name}.making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    for file_name, content in files.items():
+        atomic_file.write_new(making / file_name, content, 0o666, by_umask=True)
+    atomic_file.sync_folder(making)
+    making.rename(folder / name)
+    atomic_file.sync_folder(folder)
+    return folder / name
+
+
+def newest(state: Path) -> Path:
+    """The folder of the newest record. Raises BadRecord where there is none."""
+    found = sorted((state / FOLDER).glob(f"*/{RECORD}"))
+    found = [path for path in found if not path.parent.name.startswith(".")]
+    if not found:
+        raise BadRecord("this box was never commissioned")
+    return found[-1].parent
+
+
+def read(folder: Path, known_key: str | None = None) -> tuple[Commissioned, dict[str, bytes]]:
+    """The record of a folder and its pictures, verified. `known_key` is the box's, in base64: without
+    it the record agrees with itself. Raises BadRecord.
+    """
+    data = _file(folder / RECORD)
+    try:
+        record = msgspec.json.decode(data, type=Commissioned)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRecord(f"{RECORD}: {error}") from error
+    if known_key is not None and known_key != record.public_key:
+        raise BadRecord(f"signed by {record.public_key}, which is not the key that is known")
+    try:
+        raw = base64.b64decode(record.public_key, validate=True)
+        Ed25519PublicKey.from_public_bytes(raw).verify(_file(folder / SIGNATURE), data)
+    except (InvalidSignature, ValueError) as error:
+        raise BadRecord(f"{SIGNATURE}: is not the signature of {RECORD}") from error
+    pictures: dict[str, bytes] = {}
+    for camera in record.cameras:
+        if camera.picture is None:
+            continue
+        picture = _file(folder / f"{camera.name}.png")
+        if hashlib.sha256(picture).hexdigest() != camera.picture:
+            raise BadRecord(f"{camera.name}.png: was changed after it was made")
+        pictures[camera.name] = picture
+    return record, pictures
+
+
+def _file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise BadRecord(f"{path.name}: {error.strerror or error}") from error
+    if len(data) > _MOST_BYTES:
+        raise BadRecord(f"{path.name}: larger than {_MOST_BYTES} bytes")
+    return data

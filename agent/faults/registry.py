@@ -1,0 +1,155 @@
+"""Fault codes: one table, and the faults that are active now.
+
+A code is the same on MQTT, in the journal, on the status LED and in docs/runbook.md. A fault is raised
+by its code alone, so none exists that the table does not have. What it means and what to do about it
+stands in agent/faults/texts, which the running agent does not load.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from agent.base.health_model import Fault
+
+FaultCode = Literal[
+    "CAM-01",
+    "CAM-02",
+    "CAM-03",
+    "CAM-04",
+    "CTL-01",
+    "CUS-01",
+    "CUS-02",
+    "DET-01",
+    "GPI-01",
+    "GPI-02",
+    "GPI-03",
+    "GPI-04",
+    "GPI-05",
+    "MSK-01",
+    "NET-01",
+    "NET-02",
+    "NET-03",
+    "NET-04",
+    "NET-05",
+    "PTZ-01",
+    "PTZ-02",
+    "PTZ-03",
+    "PTZ-04",
+    "PTZ-05",
+    "STO-01",
+    "STO-02",
+    "STO-03",
+    "STO-04",
+    "STO-05",
+    "STO-06",
+    "STO-07",
+    "SVC-01",
+    "SVC-02",
+    "SYS-01",
+    "SYS-02",
+    "SYS-03",
+    "SYS-04",
+    "SYS-05",
+    "SYS-06",
+    "SYS-07",
+    "SYS-08",
+]
+
+
+Severity = Literal["warning", "error", "critical"]
+"""critical: the box does not do what it is there for, or soon will not; error: something of it does
+not work; warning: it works, and somebody should look.
+"""
+
+
+class FaultKind(msgspec.Struct, frozen=True):
+    """How bad a fault is, and its name in English."""
+
+    severity: Severity
+    title: str
+
+
+FAULTS: dict[FaultCode, FaultKind] = {
+    "CAM-01": FaultKind("error", "camera cannot be opened"),
+    "CAM-02": FaultKind("error", "no frames"),
+    "CAM-03": FaultKind("critical", "camera module hangs"),
+    "CAM-04": FaultKind("warning", "fewer frames than wanted"),
+    "CTL-01": FaultKind("error", "commands cannot be kept"),
+    "CUS-01": FaultKind("error", "receipts of footage cannot be written"),
+    "CUS-02": FaultKind("warning", "the box has a new key"),
+    "DET-01": FaultKind("error", "model refused"),
+    "GPI-01": FaultKind("error", "pins cannot be opened"),
+    "GPI-02": FaultKind("warning", "door open"),
+    "GPI-03": FaultKind("warning", "box was struck"),
+    "GPI-04": FaultKind("error", "mains power lost"),
+    "GPI-05": FaultKind("critical", "battery nearly empty"),
+    "MSK-01": FaultKind("critical", "mask not loaded"),
+    "NET-01": FaultKind("error", "broker not reachable"),
+    "NET-02": FaultKind("error", "broker refuses"),
+    "NET-03": FaultKind("warning", "centre does not acknowledge"),
+    "NET-04": FaultKind("error", "broker refuses the certificate"),
+    "NET-05": FaultKind("warning", "certificate expires soon"),
+    "PTZ-01": FaultKind("error", "head cannot be opened"),
+    "PTZ-02": FaultKind("warning", "noise on the head's bus"),
+    "PTZ-03": FaultKind("error", "head does not answer"),
+    "PTZ-04": FaultKind("error", "head does not arrive"),
+    "PTZ-05": FaultKind("warning", "head is worn"),
+    "STO-01": FaultKind("error", "outbox damaged"),
+    "STO-02": FaultKind("critical", "cannot record"),
+    "STO-03": FaultKind("error", "ring full of holds"),
+    "STO-04": FaultKind("error", "footage cannot be held"),
+    "STO-05": FaultKind("error", "disk nearly full"),
+    "STO-06": FaultKind("warning", "disk slow"),
+    "STO-07": FaultKind("warning", "disk worn"),
+    "SVC-01": FaultKind("warning", "console locked after wrong logins"),
+    "SVC-02": FaultKind("error", "self-test failed"),
+    "SYS-01": FaultKind("warning", "clock not synchronised"),
+    "SYS-02": FaultKind("error", "too hot"),
+    "SYS-03": FaultKind("error", "voltage too low or board slowed down"),
+    "SYS-04": FaultKind("error", "short of memory"),
+    "SYS-05": FaultKind("warning", "overloaded"),
+    "SYS-06": FaultKind("warning", "restarted without being asked to"),
+    "SYS-07": FaultKind("error", "does less than it should"),
+    "SYS-08": FaultKind("warning", "update fell back"),
+}
+
+
+class FaultBoard:
+    """The faults that are active, by code and subject. Any thread may raise and clear."""
+
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._active: dict[tuple[FaultCode, str], Fault] = {}
+        self.changed = threading.Event()
+        """Set when a fault came or went; the reporter clears it."""
+
+    def raise_fault(self, code: FaultCode, subject: str, detail: str) -> None:
+        """The fault is there. Its time stays that of the first call, its detail is the newest."""
+        kind = FAULTS[code]
+        with self._lock:
+            before = self._active.get((code, subject))
+            self._active[code, subject] = Fault(
+                code=code,
+                severity=kind.severity,
+                title=kind.title,
+                subject=subject,
+                since_ns=before.since_ns if before else self._clock_ns(),
+                detail=detail,
+            )
+        if before is None:
+            self.changed.set()
+
+    def clear(self, code: FaultCode, subject: str) -> None:
+        """The fault is gone; nothing happens where it was not there."""
+        with self._lock:
+            gone = self._active.pop((code, subject), None)
+        if gone is not None:
+            self.changed.set()
+
+    def active(self) -> tuple[Fault, ...]:
+        """All active faults, the oldest first."""
+        with self._lock:
+            return tuple(sorted(self._active.values(), key=lambda fault: fault.since_ns))

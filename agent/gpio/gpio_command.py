@@ -1,0 +1,61 @@
+"""`gpio`: switch a pin that the configuration lets the centre switch, such as a siren."""
+
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from agent.commands.command import Course, Order
+from agent.config.names import Name
+
+VERB = "gpio"
+
+
+class GpioArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which pin, on or off, and for how long: never longer than its longest time on."""
+
+    pin: Name
+    active: bool
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+
+
+class GpioResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The pin as it was told to be."""
+
+    pin: str
+    active: bool
+
+
+Args: TypeAlias = GpioArgs
+Result: TypeAlias = GpioResult
+
+
+class GpioVerb:
+    """See `agent.commands.command.Verb`. `drive(name, active, for_s, by)` switches a pin, or raises
+    Refused: where there is none of that name, or it is not switchable.
+    """
+
+    name = VERB
+    args = Args
+    express = ()
+
+    def __init__(self, drive: Callable[[str, bool, float | None, str], None]) -> None:
+        self._drive = drive
+
+    def subject(self, args: GpioArgs) -> str:
+        """Such as `siren on`."""
+        return f"{args.pin} {'on' if args.active else 'off'}"
+
+    def is_repeatable(self, args: GpioArgs) -> bool:
+        """Off may be said twice, and must pass; a siren must not sound again by itself."""
+        return not args.active
+
+    def at_once(self, args: GpioArgs) -> str | None:
+        """It waits its turn."""
+        return None
+
+    def run(self, order: Order, course: Course) -> GpioResult:
+        """Switch it."""
+        args: GpioArgs = order.args
+        self._drive(args.pin, args.active, args.for_s, order.asker.id)
+        return GpioResult(pin=args.pin, active=args.active)

@@ -1,0 +1,41 @@
+"""The interface that leads to the broker, and how well it hears."""
+
+from agent.base.health_model import LinkHealth
+from agent.health.vitals import parse
+from agent.health.vitals.polled_command import Tool
+from agent.health.vitals.procfs import Tree
+
+MODEM = ("mmcli", "--modem=any", "--output-json")
+
+
+class Link:
+    """That of the default route. A modem is asked through ModemManager where that is there."""
+
+    def __init__(self, tree: Tree, path: str | None = None) -> None:
+        """`path` is where programs are looked for, as in PATH."""
+        self._tree = tree
+        self._modem = Tool(MODEM, path)
+
+    def look(self, t_ns: int) -> LinkHealth:
+        """How it is now; the round trip is somebody else's to tell."""
+        name = parse.default_route(self._tree.read("proc/net/route"))
+        if name is None:
+            return LinkHealth()
+        folder = f"sys/class/net/{name}"
+        kind = parse.link_kind(name, wireless=self._tree.is_there(f"{folder}/wireless"))
+        modem = parse.modem(self._modem.look(t_ns)) if kind == "modem" else None
+        state = parse.text(self._tree.read(f"{folder}/operstate"))
+        # A modem's driver does not know: `unknown` of sysfs-class-net is no answer.
+        up = {"up": True, "down": False, "lowerlayerdown": False, "dormant": False}.get(state)
+        return LinkHealth(
+            adapter=name,
+            kind=kind,
+            up=up,
+            signal_dbm=parse.wireless_dbm(self._tree.read("proc/net/wireless"), name),
+            signal=modem.signal if modem else None,
+            technology=modem.technology if modem else None,
+        )
+
+    def close(self) -> None:
+        """End what was asked."""
+        self._modem.close()

@@ -1,0 +1,249 @@
+"""What the kernel and the board's tools say, in their own words, as values. Pure.
+
+Each function takes bytes as they come and gives None where they say nothing that can be understood:
+unknown is never a zero.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from agent.base.health_model import LinkKind
+
+ALL_PERCENT = 100
+CORES_MOST = 4096
+SECTOR_BYTES = 512
+"""Of the kernel's disk statistics, whatever the disk's own are."""
+
+USED_UP = 0x0B
+"""The last step of an eMMC's register, JESD84-B51 (DEVICE_LIFE_TIME_EST_TYP_A)."""
+
+_UNSIGNED = re.compile(r"\d{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,12}(?:\.\d{0,12})?", re.ASCII)
+
+
+def text(data: bytes | None) -> str:
+    """As text; empty where it is none, as a broken sensor gives it."""
+    if data is None:
+        return ""
+    try:
+        return data.decode("ascii").strip(" \t\r\n\0")
+    except UnicodeDecodeError:
+        return ""
+
+
+def count(data: bytes | None) -> int | None:
+    """A whole number that is not negative."""
+    return _count(text(data))
+
+
+def celsius(data: bytes | None) -> float | None:
+    """Thousandths of a degree (sysfs-class-thermal). What no box outlives is a broken sensor."""
+    milli = _decimal(text(data))
+    return None if milli is None or not -60_000 <= milli <= 150_000 else milli / 1000  # noqa: PLR2004
+
+
+def alarm(data: bytes | None) -> bool | None:
+    """A `*_alarm` of hwmon: 0 or 1."""
+    return {"0": False, "1": True}.get(text(data))
+
+
+def load(data: bytes | None) -> float | None:
+    """The first number of /proc/loadavg."""
+    words = text(data).split()
+    number = _decimal(words[0]) if words else None
+    return number if number is not None and number >= 0 else None
+
+
+def cores(data: bytes | None) -> int | None:
+    """How many a list such as `0-3,5` of sysfs names."""
+    total = 0
+    for span in text(data).split(","):
+        first, _, last = span.partition("-")
+        begin, end = _count(first), _count(last or first)
+        if begin is None or end is None or not begin <= end < CORES_MOST:
+            return None
+        total += end - begin + 1
+    return total
+
+
+def kilobytes(data: bytes | None, key: str) -> int | None:
+    """A line such as `VmRSS:     5812 kB`, in bytes."""
+    for line in text(data).splitlines():
+        name, _, rest = line.partition(":")
+        match rest.split():
+            case [number, "kB"] if name == key:
+                kilo = _count(number)
+                return None if kilo is None else kilo * 1024
+    return None
+
+
+def pressure(data: bytes | None, kind: Literal["some", "full"]) -> float | None:
+    """The share of the last ten seconds, 0..1, of a file of /proc/pressure."""
+    for line in text(data).splitlines():
+        match line.split():
+            case [word, average, *_] if word == kind and average.startswith("avg10="):
+                return _share(average.removeprefix("avg10="))
+    return None
+
+
+class Throttling(msgspec.Struct, frozen=True, kw_only=True):
+    """What the firmware of the board tells: now, and whether it was so since the boot."""
+
+    under_voltage: bool
+    throttled: bool
+    under_voltage_since_boot: bool
+    throttled_since_boot: bool
+
+
+def throttling(data: bytes | None) -> Throttling | None:
+    """Of `vcgencmd get_throttled` (`throttled=0x50005`), or of the firmware's file (`50005`).
+
+    Bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 the soft limit of temperature; from 16
+    on the same, since the boot.
+    """
+    word = text(data)
+    hexadecimal = word.removeprefix("throttled=0x") if word.startswith("throttled=") else word
+    if not re.fullmatch(r"[0-9A-Fa-f]{1,8}", hexadecimal, re.ASCII):
+        return None
+    bits = int(hexadecimal, 16)
+    return Throttling(
+        under_voltage=bool(bits & 0x1),
+        throttled=bool(bits & 0xE),
+        under_voltage_since_boot=bool(bits & 0x1_0000),
+        throttled_since_boot=bool(bits & 0xE_0000),
+    )
+
+
+def life_used(data: bytes | None) -> float | None:
+    """The `life_time` of an eMMC, two registers such as `0x01 0x03`: the worse of both, 0..1.
+
+    Each step is a tenth, and the share that its beginning stands for is given; 0x0b: used up.
+    """
+    used = [
+        min(1.0, (step - 1) / 10)
+        for step in (_hexadecimal(word) for word in text(data).split()[:2])
+        if step is not None and 1 <= step <= USED_UP
+    ]
+    return max(used) if used else None
+
+
+def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None:
+    """The `pre_eol_info` of an eMMC: how much of the spare blocks is left."""
+    step = _hexadecimal(text(data))
+    words: dict[int | None, Literal["normal", "warning", "urgent"]] = {
+        1: "normal",
+        2: "warning",
+        3: "urgent",
+    }
+    return words.get(step)
+
+
+def sectors_written_bytes(data: bytes | None) -> int | None:
+    """The seventh number of a disk's `stat` (sysfs-block), in bytes."""
+    words = text(data).split()
+    sectors = _count(words[6]) if len(words) > 6 else None  # noqa: PLR2004 the seventh
+    return None if sectors is None else sectors * SECTOR_BYTES
+
+
+def default_route(data: bytes | None) -> str | None:
+    """Of /proc/net/route: where the default route with the least metric leads."""
+    found: list[tuple[int, str]] = []
+    for line in text(data).splitlines()[1:]:
+        words = line.split()
+        if len(words) >= 8 and words[1] == words[7] == "00000000":  # noqa: PLR2004 destination, mask
+            metric = _count(words[6])
+            if metric is not None and re.fullmatch(r"[\w.:-]{1,15}", words[0], re.ASCII):
+                found.append((metric, words[0]))
+    return min(found)[1] if found else None
+
+
+def wireless_dbm(data: bytes | None, adapter: str) -> float | None:
+    """Of /proc/net/wireless: the level of the signal."""
+    for line in text(data).splitlines()[2:]:
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if name.strip() == adapter and len(words) >= 3:  # noqa: PLR2004 status, link, level
+            level = _decimal(words[2].rstrip("."))
+            return level if level is not None and -150 <= level < 0 else None  # noqa: PLR2004
+    return None
+
+
+def link_kind(adapter: str, *, wireless: bool) -> LinkKind:
+    """What an adapter is: by its name a modem, or a wire where it is not wireless."""
+    if wireless:
+        return "wireless"
+    return "modem" if adapter.startswith(("wwan", "ppp", "usb")) else "wired"
+
+
+class ModemSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a modem tells of its cell: the quality 0..1, and the technology, such as `lte`."""
+
+    signal: float | None
+    technology: str | None
+
+
+class _Quality(msgspec.Struct, frozen=True):
+    value: str = ""
+
+
+class _Generic(msgspec.Struct, frozen=True, rename="kebab"):
+    signal_quality: _Quality = _Quality()
+    access_technologies: list[str] = []
+
+
+class _Modem(msgspec.Struct, frozen=True):
+    generic: _Generic = _Generic()
+
+
+class _ModemManager(msgspec.Struct, frozen=True):
+    modem: _Modem
+
+
+_MODEM = msgspec.json.Decoder(_ModemManager)
+
+
+def modem(data: bytes | None) -> ModemSignal | None:
+    """Of `mmcli --modem=any --output-json`."""
+    try:
+        told = _MODEM.decode(data or b"").modem.generic
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    names = [name for name in told.access_technologies if re.fullmatch(r"[\w.+-]{1,16}", name)]
+    signal = _share(told.signal_quality.value)
+    if signal is None and not names:
+        return None
+    return ModemSignal(signal=signal, technology=names[0] if names else None)
+
+
+ResetCause = Literal["power", "watchdog"]
+
+
+def reset_cause(data: bytes | None) -> ResetCause | None:
+    """Of the Raspberry Pi's `chosen/bootloader/rsts`, the reset register as it was at the boot, four
+    bytes: bit 12 is a power-on, bits 4 to 6 are the watchdog, which an ordered restart uses too.
+    """
+    if data is None or len(data) != 4:  # noqa: PLR2004 a cell of the device tree
+        return None
+    bits = int.from_bytes(data, "big")
+    if bits & 0x1000:
+        return "power"
+    return "watchdog" if bits & 0x70 else None
+
+
+def _share(percent: str) -> float | None:
+    value = _decimal(percent)
+    return None if value is None or not 0 <= value <= ALL_PERCENT else round(value / 100, 4)
+
+
+def _count(word: str) -> int | None:
+    return int(word) if _UNSIGNED.fullmatch(word) else None
+
+
+def _decimal(word: str) -> float | None:
+    return float(word) if _DECIMAL.fullmatch(word) else None
+
+
+def _hexadecimal(word: str) -> int | None:
+    return int(word, 16) if re.fullmatch(r"0x[0-9A-Fa-f]{1,4}", word, re.ASCII) else None

@@ -1,0 +1,36 @@
+"""Who moves a head by himself, without a person's wish: a tour, a tracker."""
+
+from typing import Protocol
+
+from agent.commands.requester import Asker, Refused
+from agent.ptz.requests import HeadState, Wish
+
+
+class Mover(Protocol):
+    """Asked by the head's stage, in its thread, while nobody stronger than `asker` has the head.
+
+    A mover that has nothing to do returns None, and may be called often. Its lease is like any
+    other: taken at each wish, over when it has wished for nothing for too long.
+    """
+
+    @property
+    def asker(self) -> Asker:
+        """In whose name it moves; its role says who is stronger."""
+        ...
+
+    @property
+    def tour(self) -> str | None:
+        """The name of the tour that runs, None where it is none or stands still."""
+        ...
+
+    def step(self, t_ns: int, state: HeadState) -> Wish | None:
+        """What it wants now, None where the head is to go on with what it does. Pure but for the
+        mover's own memory of where it is.
+        """
+        ...
+
+    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+        """Its last wish was not done, and why. A wish for the same again is refused again, but
+        after `expired`: somebody has taken, moved or stopped the head since the mover was asked.
+        """
+        ...

@@ -1,0 +1,86 @@
+"""Which tour a head's configuration wants at a time of the week. Pure.
+
+Windows are of the wall clock of one zone: when it is put forward an hour of a window is left out,
+when it is put back one comes twice. A week is counted in minutes from Monday, 00:00.
+"""
+
+import zoneinfo
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from agent.base.errors import BadInput
+from agent.config.heads import EVERY_DAY, HeadConfig, TourConfig
+
+DAY_MIN = 24 * 60
+WEEK_MIN = 7 * DAY_MIN
+
+
+def check(head: HeadConfig, where: str) -> None:
+    """Raise BadInput with one line where the tours of a head cannot be followed: a zone that is not
+    known, a window with one end, two tours of one name or at the same time.
+
+    `where` begins the message, such as a file's name and `head[0]`.
+    """
+    try:
+        zoneinfo.ZoneInfo(head.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadInput(
+            f"{where}.time_zone = {head.time_zone!r}: no such zone on this machine; "
+            "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
+        ) from error
+    taken: dict[int, str] = {}
+    names: set[str] = set()
+    for index, tour in enumerate(head.tour):
+        at = f"{where}.tour[{index}]"
+        if tour.name in names:
+            raise BadInput(f"{at}.name = {tour.name!r}: used already; allowed: a name of its own")
+        names.add(tour.name)
+        if (tour.begin is None) != (tour.end is None):
+            missing = "begin" if tour.begin is None else "end"
+            raise BadInput(f"{at}.{missing}: missing; the other end of the window is given")
+        for minute in minutes(tour):
+            other = taken.setdefault(minute, tour.name)
+            if other != tour.name:
+                raise BadInput(
+                    f"{at}.begin = {tour.begin!r}: tours {other!r} and {tour.name!r} would both run "
+                    f"on {_spoken(minute)}; allowed: one at a time"
+                )
+
+
+def minutes(tour: TourConfig) -> Iterator[int]:
+    """The minutes of the week in which a tour runs by itself, each once."""
+    if tour.begin is None or tour.end is None:
+        return
+    begin, end = _minute_of_day(tour.begin), _minute_of_day(tour.end)
+    lasts = (end - begin) % DAY_MIN or DAY_MIN
+    for day in sorted({EVERY_DAY.index(day) for day in tour.days}):
+        first = day * DAY_MIN + begin
+        yield from (minute % WEEK_MIN for minute in range(first, first + lasts))
+
+
+class Schedule:
+    """The windows of a head's tours, which `check` has found good."""
+
+    def __init__(self, tours: Sequence[TourConfig], time_zone: str) -> None:
+        self._zone = zoneinfo.ZoneInfo(time_zone)
+        self._by_minute = {minute: tour.name for tour in tours for minute in minutes(tour)}
+        everywhere = set(self._by_minute.values())
+        whole_week = len(self._by_minute) == WEEK_MIN and len(everywhere) == 1
+        self.always: str | None = everywhere.pop() if whole_week else None
+        """The tour that runs day and night, for which no clock is needed."""
+
+    def at(self, now_utc: datetime) -> str | None:
+        """The tour of this minute, None for none."""
+        local = now_utc.astimezone(self._zone)
+        minute = local.weekday() * DAY_MIN + local.hour * 60 + local.minute
+        return self._by_minute.get(minute)
+
+
+def _minute_of_day(time: str) -> int:
+    hour, _, minute = time.partition(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _spoken(minute: int) -> str:
+    day, rest = divmod(minute, DAY_MIN)
+    return f"{EVERY_DAY[day]} at {rest // 60:02}:{rest % 60:02}"

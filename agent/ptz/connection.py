@@ -1,0 +1,143 @@
+"""The way to a head's driver: opening it, what its errors mean, and the stop that is still owed."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from agent.base.model import RefusalKind
+from agent.commands.requester import Refused
+from agent.faults.registry import FaultBoard, FaultCode
+from drivers.contracts import Ptz, PtzAbilities
+from drivers.errors import DriverError, DriverErrorKind
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FAULTS: dict[DriverErrorKind, FaultCode] = {
+    "absent": "PTZ-01",
+    "busy": "PTZ-01",
+    "stuck": "PTZ-01",
+    "ended": "PTZ-01",
+    "timeout": "PTZ-03",
+}
+_REFUSALS: dict[DriverErrorKind, RefusalKind] = {
+    "unsupported": "unsupported",
+    "protocol": "failed",
+}
+_LOST: tuple[DriverErrorKind, ...] = ("absent", "stuck", "ended")
+"""The driver is closed then, and opened anew."""
+
+
+class HeadLink:
+    """One head's driver, open or not. Any thread may call; `open` is for the stage's own.
+
+    Invariant: while `owes_stop`, nobody knows whether the head stands still: it was just opened, or
+    an order or a stop failed.
+    """
+
+    def __init__(self, head: str, open_ptz: Callable[[], Ptz], faults: FaultBoard) -> None:
+        self.head = head
+        self._open_ptz = open_ptz
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._ptz: Ptz | None = None
+        self._openings = 0
+        self.owes_stop = False
+        self.last_error: str | None = None
+        self.misheard = 0
+        """How often the head answered in another language."""
+
+    @property
+    def abilities(self) -> PtzAbilities | None:
+        """What it can do, None while it is not open."""
+        ptz = self._ptz
+        return None if ptz is None else ptz.abilities
+
+    @property
+    def reopened(self) -> int:
+        """How often it was lost and came back."""
+        return max(0, self._openings - 1)
+
+    def open(self) -> bool:
+        """Open the driver where it is not open; whether it was not. Raises DriverError."""
+        if self._ptz is not None:
+            return False
+        try:
+            ptz = self._open_ptz()
+        except DriverError as error:
+            self._note(error, "PTZ-01")
+            raise
+        with self._lock:
+            self._ptz = ptz
+            self._openings += 1
+            self.owes_stop = True
+        self._faults.clear("PTZ-01", self.head)
+        self.last_error = None
+        return True
+
+    def call(self, do: Callable[[Ptz], T]) -> T:
+        """What the driver gives. Raises DriverError; `absent` where it is not open, and it is closed
+        where the port is gone.
+        """
+        ptz = self._ptz
+        if ptz is None:
+            raise DriverError("absent", self.last_error or f"head {self.head!r} is not open yet")
+        try:
+            given = do(ptz)
+        except DriverError as error:
+            if error.kind == "protocol":
+                self.misheard += 1
+                self.last_error = str(error)
+            code = _FAULTS.get(error.kind)
+            if code is not None:
+                self._note(error, code)
+            if error.kind in _LOST:
+                self._drop(ptz)
+            raise
+        return given
+
+    @staticmethod
+    def is_lost(error: DriverError) -> bool:
+        """Whether the driver was closed for this error, and has to be opened anew."""
+        return error.kind in _LOST
+
+    def stop(self) -> None:
+        """Stop the head. Raises DriverError, and the stop is owed then."""
+        try:
+            self.call(lambda ptz: ptz.stop())
+        except DriverError:
+            self.owes_stop = True
+            raise
+        self.owes_stop = False
+
+    def answers(self) -> None:
+        """The head has answered, and in its own language."""
+        self._faults.clear("PTZ-03", self.head)
+        self.last_error = None
+
+    def close(self) -> None:
+        """Stop the head and let go of it."""
+        ptz = self._ptz
+        if ptz is not None:
+            self._drop(ptz)
+
+    def _drop(self, ptz: Ptz) -> None:
+        with self._lock:
+            if self._ptz is not ptz:
+                return
+            self._ptz = None
+        try:
+            ptz.close()
+        except DriverError as error:
+            log.warning("head %s: not closed: %s", self.head, error)
+
+    def _note(self, error: DriverError, code: FaultCode) -> None:
+        self.last_error = str(error)
+        self._faults.raise_fault(code, self.head, str(error))
+
+
+def refusal(error: DriverError) -> Refused:
+    """What somebody is told whose wish a driver did not do."""
+    return Refused(_REFUSALS.get(error.kind, "absent"), str(error))

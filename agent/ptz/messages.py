@@ -1,0 +1,204 @@
+"""The words of the verb `ptz`: what may be asked of a head, and what is told. Pure."""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from agent.config.names import Name
+from agent.ptz.presets import Preset
+from agent.ptz.requests import Drive, PointAt, Recall
+from drivers.contracts import Aux, PtzAbilities
+
+
+class _Of(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+    head: Name
+
+
+class _By(_Of, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+    """With the token of a lease it is refused where that lease is over; without one the head is
+    taken, where it can be.
+    """
+
+    token: int | None = None
+
+
+class List(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="do",
+    tag="list",
+):
+    """Which heads there are, what they can do, and how they are."""
+
+
+class Where(_Of, frozen=True, kw_only=True, tag="where"):
+    """Where a head is, and who has it."""
+
+
+class Take(_Of, frozen=True, kw_only=True, tag="take"):
+    """Take the head, or prolong one's lease: for `lease_s`, or what the configuration says."""
+
+    lease_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
+
+
+class Release(_Of, frozen=True, kw_only=True, tag="release"):
+    """Give the head back: who has it, by the token of his lease."""
+
+    token: int
+
+
+class Stop(_Of, frozen=True, kw_only=True, tag="stop"):
+    """Stop the head: needs neither lease nor token, and ends no lease."""
+
+
+class Move(Drive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
+    """Move at these shares of the top speeds, -1..1, for `for_s` seconds at the most. Pan is
+    positive to the right, tilt upwards, zoom towards tele, focus towards far.
+    """
+
+    head: Name
+    token: int | None = None
+
+
+class Goto(PointAt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
+    """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1."""
+
+    head: Name
+    token: int | None = None
+
+
+class RecallPreset(Recall, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"):
+    """Go to a preset."""
+
+    head: Name
+    token: int | None = None
+
+
+class Presets(_Of, frozen=True, kw_only=True, tag="presets"):
+    """Which presets a head has."""
+
+
+class PresetSet(_By, frozen=True, kw_only=True, tag="preset_set"):
+    """Remember the present place under a name, instead of what had that name before."""
+
+    preset: Name
+
+
+class PresetDelete(_Of, frozen=True, kw_only=True, tag="preset_delete"):
+    """Forget a preset."""
+
+    preset: Name
+
+
+class TourStart(_Of, frozen=True, kw_only=True, tag="tour_start"):
+    """Begin a tour of the configuration. It waits while somebody has the head."""
+
+    tour: Name
+
+
+class TourStop(_Of, frozen=True, kw_only=True, tag="tour_stop"):
+    """End the tour that runs."""
+
+
+class Sweep(_By, frozen=True, kw_only=True, tag="sweep"):
+    """Look all around. The panorama comes as a snapshot, and its hash in the result."""
+
+
+class Follow(_By, frozen=True, kw_only=True, tag="follow"):
+    """Follow a road user of the newest picture, by the number of his track: whoever asks gives the
+    head to the tracking for that, and takes it back with any motion.
+    """
+
+    track: int
+
+
+class FollowStop(_Of, frozen=True, kw_only=True, tag="follow_stop"):
+    """Follow nobody."""
+
+
+class Switch(_By, frozen=True, kw_only=True, tag="switch"):
+    """Switch the head's wiper, heater or infra-red lamp."""
+
+    aux: Aux
+    on: bool
+
+
+Args: TypeAlias = (
+    List
+    | Where
+    | Take
+    | Release
+    | Stop
+    | Move
+    | Goto
+    | RecallPreset
+    | Presets
+    | PresetSet
+    | PresetDelete
+    | TourStart
+    | TourStop
+    | Sweep
+    | Follow
+    | FollowStop
+    | Switch
+)
+
+
+class LeaseTold(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to move a head, for `left_s` more. `token` goes with what its holder asks next."""
+
+    token: int
+    by: str
+    role: str
+    left_s: float
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a head is, within `error_deg`; 180 means that nobody knows."""
+
+    pan_deg: float
+    tilt_deg: float
+    zoom: float
+    error_deg: float
+
+
+class HeadTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A head as it is. `abilities` are null until it has answered for the first time; `place` is,
+    where it does not answer now, and `error` says why. `preset` is where it rests.
+    """
+
+    name: str
+    camera: str | None
+    abilities: PtzAbilities | None
+    place: Place | None
+    moving: bool
+    settled: bool
+    preset: str | None
+    tour: str | None
+    lease: LeaseTold | None
+    error: str | None
+
+
+class Panorama(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture of a sweep, by the SHA-256 of its snapshot, and of how many it was made.
+    `missing` says why there is none of some poses, a line for each.
+    """
+
+    camera: str
+    sha256: str
+    size_bytes: int
+    pictures: int
+    missing: tuple[str, ...] = ()
+
+
+class PtzResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked for: `lease` after what takes or needs the head, `heads` to `list` and
+    `where`, `presets`, and the `panorama` of a sweep.
+    """
+
+    lease: LeaseTold | None = None
+    heads: tuple[HeadTold, ...] | None = None
+    presets: tuple[Preset, ...] | None = None
+    panorama: Panorama | None = None

@@ -1,0 +1,133 @@
+"""What the box says of its own custody: that it has started, what it did not record, and the head of
+the chain within a minute of each receipt, so that a chain that is cut short later shows. Receipts whose
+footage is long gone go too.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from agent.base.clock import Clock
+from agent.faults.registry import FaultBoard
+from agent.recording.custody.chain import Head
+from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.forget import IsThere, forget
+from agent.recording.custody.receipts import Body
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0
+HEAD_EVERY_NS = 60_000_000_000
+SAME_EVERY_NS = 3600 * 1_000_000_000
+"""Of a head that has gone out already: it says nothing new, and a message is a synced write of the disk."""
+FORGET_EVERY_NS = 6 * 3600 * 1_000_000_000
+WAITING_MOST = 1000
+"""Receipts in memory for a disk that takes none. Beyond that the oldest is lost, and logged."""
+
+SUBJECT = "custody"
+
+
+class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    body: Body
+    t_ns: int
+
+
+class Attest:
+    """The stage of the chain's head, and the way into the chain for those who may not wait for
+    the disk.
+
+    A chain that cannot be written raises the fault CUS-01 and is tried again each second.
+    """
+
+    name = SUBJECT
+
+    def __init__(
+        self,
+        custody: Custody,
+        clock: Clock,
+        faults: FaultBoard,
+        send_head: Callable[[Head, int], None],
+        is_there: IsThere,
+    ) -> None:
+        self._custody = custody
+        self._clock = clock
+        self._faults = faults
+        self._send_head = send_head
+        self._is_there = is_there
+        self._forgot_ns: int | None = None
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._sent_ns: int | None = None
+        self._sent: Head | None = None
+
+    def put(self, body: Body, t_ns: int) -> None:
+        """Have a receipt written soon. Any thread may call; never waits for the disk."""
+        with self._lock:
+            if len(self._waiting) == WAITING_MOST:
+                lost = self._waiting.popleft()
+                log.error("a receipt is lost, the disk takes none: %s", lost.body)
+            self._waiting.append(_Waiting(body=body, t_ns=t_ns))
+
+    def look(self) -> None:
+        """Write what waits, and send the head where it is due: see `_is_due`."""
+        try:
+            self._write()
+            self._forget()
+            head = self._custody.head()
+        except OSError as error:
+            self._faults.raise_fault("CUS-01", SUBJECT, str(error))
+            return
+        self._faults.clear("CUS-01", SUBJECT)
+        now_ns = self._clock.boottime_ns()
+        if head.seq and self._is_due(head, now_ns):
+            self._send(head, now_ns)
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """One look, after a second's wait."""
+        if not stopping.wait(TURN_S):
+            self.look()
+
+    def close(self) -> None:
+        """Write what is left, and send the head that the chain is left with."""
+        self.look()
+        try:
+            head = self._custody.head()
+        except OSError as error:
+            log.error("the chain's head is not sent at the end: %s", error)
+            return
+        if head.seq > self._sent_seq:
+            self._send(head, self._clock.boottime_ns())
+
+    def _is_due(self, head: Head, now_ns: int) -> bool:
+        """At first, at an export, and once a minute where the chain has grown; else once an hour."""
+        if self._sent_ns is None or self._custody.exported_seq > self._sent_seq:
+            return True
+        return now_ns - self._sent_ns >= (SAME_EVERY_NS if head == self._sent else HEAD_EVERY_NS)
+
+    @property
+    def _sent_seq(self) -> int:
+        return self._sent.seq if self._sent else 0
+
+    def _send(self, head: Head, now_ns: int) -> None:
+        self._sent, self._sent_ns = head, now_ns
+        self._send_head(head, now_ns)
+
+    def _forget(self) -> None:
+        now_ns = self._clock.boottime_ns()
+        if self._forgot_ns is None or now_ns - self._forgot_ns >= FORGET_EVERY_NS:
+            self._forgot_ns = now_ns
+            forget(self._custody, self._is_there, now_ns)
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    return
+                first = self._waiting[0]
+            self._custody.append(first.body, first.t_ns)
+            with self._lock:
+                if self._waiting and self._waiting[0] is first:
+                    self._waiting.popleft()

@@ -1,0 +1,186 @@
+"""Footage sealed at rest: a segment's key, wrapped for those who may read it.
+
+Beside a sealed segment lies `<segment>.keys`, a JSON object: the scheme of ISO/IEC 23001-7, the
+key's id, and the key wrapped with HPKE (RFC 9180, base mode) for each recipient. What a wrapped
+key is for (box, camera, segment, key id) goes into HPKE's `info`, so that a wrapped key moved to
+another segment does not open. docs/sealing.md says it for people.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from agent.base.errors import BadInput
+from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
+
+KEPT_KEYS = 360
+"""For each camera: an hour of segments of 10 s, which an event's clip needs at most."""
+
+_SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
+_INFO = b"vigie segment key 1\0"
+_MAX_SIDECAR_BYTES = 1 << 20
+
+Kem = Literal["X25519-HKDF-SHA256-AES-128-GCM"]
+
+
+class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
+    """The key for one recipient: HPKE's encapsulated key (32 bytes) and its ciphertext (32)."""
+
+    id: str
+    kem: Kem = "X25519-HKDF-SHA256-AES-128-GCM"
+    wrapped: bytes
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the file beside a sealed segment. Bytes are base64 in the JSON."""
+
+    v: Literal[1] = 1
+    scheme: Literal["cenc-aes-ctr"] = "cenc-aes-ctr"
+    box: str
+    camera: str
+    segment: str
+    kid: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
+    recipients: Annotated[tuple[Wrapped, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+    def info(self) -> bytes:
+        """What the wrapped keys are bound to."""
+        return _INFO + msgspec.json.encode((self.box, self.camera, self.segment, self.kid))
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment's key, and the bytes of the file that must lie beside it first."""
+
+    key: SegmentKey
+    sidecar: bytes
+
+
+class RecipientLike(Protocol):
+    """Somebody that footage is sealed for, as the configuration names them."""
+
+    @property
+    def id(self) -> str:
+        """Their name in the files beside the segments."""
+
+    @property
+    def public_key(self) -> str:
+        """X25519: base64 of the 32 bytes, or PEM."""
+
+
+class Sealer:
+    """Makes the keys of one camera's segments and wraps them.
+
+    `random_bytes` gives that many bytes that nobody can guess.
+    """
+
+    def __init__(
+        self,
+        recipients: dict[str, X25519PublicKey],
+        *,
+        box: str,
+        camera: str,
+        keys: KeyRing,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._recipients = recipients
+        self._box = box
+        self._camera = camera
+        self._keys = keys
+        self._random_bytes = random_bytes
+
+    @classmethod
+    def from_config(
+        cls,
+        recipients: Sequence[RecipientLike],
+        *,
+        box: str,
+        camera: str,
+        keys: KeyRing,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> "Sealer | None":
+        """What seals for these; None where there is nobody, and footage lies plain.
+
+        Raises BadInput for a key that is none, and where two have one name.
+        """
+        parsed = parse_recipients(recipients)
+        if not parsed:
+            return None
+        return cls(parsed, box=box, camera=camera, keys=keys, random_bytes=random_bytes)
+
+    def new_key(self, segment: str) -> NewKey:
+        """A key for a segment, which the key ring keeps from now on."""
+        key = SegmentKey(self._random_bytes(KEY_BYTES))
+        sidecar = Sidecar(
+            box=self._box, camera=self._camera, segment=segment, kid=key.kid.hex(), recipients=()
+        )
+        info = sidecar.info()
+        wrapped = tuple(
+            Wrapped(id=name, wrapped=_SUITE.encrypt(key.key, public_key, info=info))
+            for name, public_key in self._recipients.items()
+        )
+        self._keys.put(key)
+        sidecar = msgspec.structs.replace(sidecar, recipients=wrapped)
+        return NewKey(key=key, sidecar=msgspec.json.encode(sidecar) + b"\n")
+
+
+def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519PublicKey]:
+    """The recipients' public keys under their names. Raises BadInput, see `Sealer.from_config`."""
+    parsed: dict[str, X25519PublicKey] = {}
+    for recipient in recipients:
+        if recipient.id in parsed:
+            raise BadInput(f"record.recipient: {recipient.id!r} is there twice")
+        whose = f"record.recipient: {recipient.id!r}: public_key"
+        parsed[recipient.id] = parse_public_key(recipient.public_key, whose)
+    return parsed
+
+
+def write_sidecar(path: Path, sidecar: bytes) -> None:
+    """Write the file beside a segment; its bytes are durable when this returns, its name only
+    once the folder is. Raises OSError.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    with os.fdopen(handle, "wb") as file:
+        file.write(sidecar)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """What a file of wrapped keys says. Raises BadInput where it is not there or is none."""
+    where = f"keys file {str(path)!r}"
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_SIDECAR_BYTES + 1)
+        if len(data) > _MAX_SIDECAR_BYTES:
+            raise BadInput(f"{where}: larger than {_MAX_SIDECAR_BYTES} bytes")
+        return msgspec.json.decode(data, type=Sidecar)
+    except OSError as error:
+        raise BadInput(f"{where}: {error.strerror or error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"{where}: not a file of wrapped keys: {error}") from error
+
+
+def open_sidecar(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
+    """The segment's key, unwrapped by one of its recipients.
+
+    Raises BadInput where the file is none, where the private key is not a recipient's, and where
+    what was wrapped is not the key of this id.
+    """
+    sidecar = read_sidecar(path)
+    for wrapped in sidecar.recipients:
+        try:
+            key = SegmentKey(_SUITE.decrypt(wrapped.wrapped, private_key, info=sidecar.info()))
+        except InvalidTag:
+            continue
+        if key.kid.hex() != sidecar.kid or len(key.key) != KEY_BYTES:
+            raise BadInput(f"keys file {str(path)!r}: the wrapped key is not that of its key id")
+        return key
+    names = ", ".join(wrapped.id for wrapped in sidecar.recipients)
+    raise BadInput(
+        f"keys file {str(path)!r}: this private key does not open it; it is wrapped for: {names}"
+    )

@@ -1,0 +1,68 @@
+"""What an export asks the running agent, which alone has the keys of what it has sealed. Pure.
+
+One line of JSON each way, over `agent.recording.export.clip_server`'s socket. The file that the clip goes into comes
+along as an open descriptor: no path crosses from one process to the other.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from agent.recording.export.clip import Cut
+
+MOST_SEGMENTS = 1000
+"""In one clip. A camera's key ring holds the keys of fewer."""
+
+MOST_LINE_BYTES = 1 << 17
+"""A line with so many names is shorter."""
+
+Moment = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class ClipRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A clip of one camera, from `begin_ns` to `end_ns` in nanoseconds of UTC since 1970, out of
+    the segments of these names.
+    """
+
+    camera: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    segments: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=255)], ...],
+        msgspec.Meta(min_length=1, max_length=MOST_SEGMENTS),
+    ]
+    begin_ns: Moment
+    end_ns: Moment
+
+
+class ClipDone(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="answer",
+    tag="done",
+):
+    """The clip is in the file."""
+
+    cut: Cut
+
+
+class ClipRefused(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="answer",
+    tag="refused",
+):
+    """There is no clip, and what is in the file is worth nothing. One sentence says why."""
+
+    why: str
+
+
+ClipAnswer: TypeAlias = ClipDone | ClipRefused
+
+AskAgent: TypeAlias = Callable[[ClipRequest, Path], Cut | None]
+"""Has the running agent cut into a new file: None where no agent runs. Raises CannotCut where it
+refuses, and OSError from the disk."""

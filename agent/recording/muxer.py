@@ -1,0 +1,153 @@
+"""Packets into fragmented MP4, one fragment per group of pictures. Nothing is encoded again.
+
+The bytes come out in order and none is ever changed afterwards, so that a file that is cut
+anywhere plays up to its last whole fragment.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.container import OutputContainer
+
+from agent.recording.annex_b import shape_of, with_start_codes
+from agent.recording.encryption.keys import KEY_BYTES, SegmentKey
+from drivers.media import Packet, StreamInfo
+
+CLOCK_HZ = 90_000
+_TIME_BASE = Fraction(1, CLOCK_HZ)
+_WRITE_BYTES = 1 << 18
+
+_OPTIONS = {
+    "movflags": "empty_moov+frag_keyframe+default_base_moof",
+    # Without it libavformat holds a finished fragment back until its buffer is full.
+    "flush_packets": "1",
+}
+
+_SEALABLE = frozenset({"h264", "hevc", "mjpeg", "mpeg4"})
+"""What libavformat encrypts whole, but for the units' headers. Of others it does not: it leaves
+most of AV1 in the clear."""
+
+
+class CannotRecord(Exception):
+    """This stream, or this packet of it, does not go into MP4. One line says why."""
+
+
+class NoKeyframe(CannotRecord):
+    """The stream has gone on for too long without one."""
+
+
+class _Sink:
+    """What libavformat writes to. It has no `seek`, which holds the muxer to one pass."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self.open = True
+
+    def write(self, data: bytes) -> int:
+        if self.open:
+            self._write(data)
+        return len(data)
+
+
+class Muxer:
+    """One file's worth of packets, the first of which is a keyframe.
+
+    `write` is given the file's bytes in order. What it raises comes out of `add` and `close`.
+    With a `key` the pictures are sealed with it by Common Encryption (ISO/IEC 23001-7, `cenc`):
+    each fragment then carries in its `moof` what decrypts it, so a file that is cut anywhere
+    opens as far as it would play.
+    Raises CannotRecord where MP4 has no place for the codec, or no way to seal it.
+    """
+
+    def __init__(
+        self, info: StreamInfo, write: Callable[[bytes], None], key: SegmentKey | None = None
+    ) -> None:
+        if info.codec == "rawvideo":
+            raise CannotRecord("the camera gives pictures and no encoded stream (rawvideo)")
+        if key is not None and info.codec not in _SEALABLE:
+            raise CannotRecord(f"a stream of {info.codec!r} cannot be sealed")
+        try:
+            self._shape = shape_of(info.codec, info.extradata)
+        except ValueError as error:
+            raise CannotRecord(f"the stream's parameter sets are damaged: {error}") from error
+        self._sink = _Sink(write)
+        self._container: OutputContainer = av.open(
+            self._sink, "w", format="mp4", options=_options(key), buffer_size=_WRITE_BYTES
+        )
+        try:
+            self._stream = self._container.add_mux_stream(
+                info.codec,
+                rate=Fraction(info.fps).limit_denominator(1001) if info.fps > 0 else None,
+                width=info.width_px,
+                height=info.height_px,
+                time_base=_TIME_BASE,
+            )
+        except ValueError as error:
+            raise CannotRecord(f"MP4 has no place for a stream of {info.codec!r}") from error
+        self._duration = round(CLOCK_HZ / info.fps) if info.fps > 0 else 0
+        self._base_dts_ns: int | None = None
+        self._last_dts = -1
+
+    def add(self, packet: Packet) -> None:
+        """Take the next packet. A keyframe completes the fragment of those before it.
+
+        Raises CannotRecord where the packet is damaged, and what `write` raises.
+        """
+        data = packet.data
+        if self._shape.length_bytes is not None:
+            try:
+                data = with_start_codes(data, self._shape.length_bytes)
+            except ValueError as error:
+                raise CannotRecord(f"a packet is damaged: {error}") from error
+        if self._base_dts_ns is None:
+            self._base_dts_ns = packet.dts_ns
+            if not data.startswith(self._shape.parameter_sets):
+                data = self._shape.parameter_sets + data
+        # MP4 wants decoding times that grow; a camera whose clock stands still gets one tick.
+        dts = max(_ticks(packet.dts_ns - self._base_dts_ns), self._last_dts + 1)
+        self._last_dts = dts
+        out = av.Packet(data)
+        out.dts = dts
+        out.pts = max(dts, _ticks(packet.pts_ns - self._base_dts_ns))
+        out.duration = self._duration
+        out.time_base = _TIME_BASE
+        out.is_keyframe = packet.is_key
+        out.stream = self._stream
+        try:
+            self._container.mux_one(out)
+        except av.FFmpegError as error:
+            raise CannotRecord(f"the muxer refuses a packet: {error}") from error
+
+    def close(self) -> None:
+        """Write the last fragment and the index."""
+        try:
+            self._container.close()
+        except av.FFmpegError as error:
+            raise CannotRecord(f"the muxer cannot end the file: {error}") from error
+
+    def abandon(self) -> None:
+        """Free everything, and write nothing more."""
+        self._sink.open = False
+        self._container.close()
+
+
+def check_stream(info: StreamInfo, *, sealed: bool = False) -> None:
+    """Raise CannotRecord where MP4 has no place for the stream, or no way to seal it."""
+    key = SegmentKey(bytes(KEY_BYTES)) if sealed else None
+    Muxer(info, lambda _: None, key).abandon()
+
+
+def _options(key: SegmentKey | None) -> dict[str, str]:
+    if key is None:
+        return _OPTIONS
+    return _OPTIONS | {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": key.key.hex(),
+        "encryption_kid": key.kid.hex(),
+    }
+
+
+def _ticks(span_ns: int) -> int:
+    """Nanoseconds in ticks of 90 kHz, the clock of MPEG systems (ISO/IEC 13818-1)."""
+    return (span_ns * CLOCK_HZ + 500_000_000) // 1_000_000_000

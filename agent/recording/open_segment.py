@@ -1,0 +1,157 @@
+"""The one file that is being written: `.part`, made durable bit by bit, then renamed."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.base.atomic_file import sync_folder
+from agent.base.clock import Clock
+from agent.recording.encryption.seal import Sealer, write_sidecar
+from agent.recording.gop import Groups
+from agent.recording.muxer import Muxer
+from agent.recording.segment_name import KEYS, PART, SegmentName
+from drivers.media import Packet, StreamInfo
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was closed: where it is, how long and how large, its SHA-256, and whether it is
+    encrypted.
+    """
+
+    path: Path
+    name: SegmentName
+    begin_ns: int
+    duration_ns: int
+    size_bytes: int
+    sha256: str
+    encrypted: bool
+
+
+class Part:
+    """A segment from its first packet to its rename.
+
+    Invariant: a name without `.part` stands in the folder only once all its bytes are durable.
+    A failed fsync is never tried again on the same file, because the kernel may have dropped
+    the pages that it could not write (the PostgreSQL fsync findings of 2018): the part is
+    abandoned, and recovery keeps what of it is whole.
+
+    With a `sealer` the pictures are encrypted, and the file with the wrapped keys is durable before
+    the first byte is written.
+
+    Raises OSError from the disk and CannotRecord from the muxer; then only `abandon` is left.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: SegmentName,
+        info: StreamInfo,
+        clock: Clock,
+        flush_s: float,
+        sealer: Sealer | None = None,
+    ) -> None:
+        self._folder = folder
+        self._path = folder / (str(name) + PART)
+        self.name = name
+        self._clock = clock
+        self._flush_ns = round(flush_s * 1e9)
+        self._frame_ns = round(1e9 / info.fps) if info.fps > 0 else 0
+        self.size_bytes = 0
+        self.groups = Groups()
+        self._first: Packet | None = None
+        self._last: Packet | None = None
+        self._sha256 = hashlib.sha256()
+        self._sealed = sealer is not None
+        new = sealer.new_key(str(name)) if sealer else None
+        self._muxer = Muxer(info, self._write, new.key if new else None)
+        self._file = -1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            if new is not None:
+                write_sidecar(folder / (str(name) + KEYS), new.sidecar)
+            self._file = os.open(self._path, flags, 0o640)
+            if new is not None:
+                sync_folder(folder)
+        except OSError:
+            self.abandon()
+            raise
+        self._synced_ns = clock.boottime_ns()
+        self._synced_bytes = 0
+
+    def add(self, packet: Packet) -> None:
+        """Write a packet; what became a whole fragment is on its way to the disk."""
+        self._first = self._first or packet
+        self._last = packet
+        self._muxer.add(packet)
+        self.groups.add(packet, self.size_bytes)
+        self.flush()
+
+    def flush(self) -> None:
+        """Make durable what was written, once the flush interval has passed."""
+        now_ns = self._clock.boottime_ns()
+        if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
+            os.fdatasync(self._file)
+            if self._synced_bytes == 0 and not self._sealed:
+                sync_folder(self._folder)
+            self._synced_bytes = self.size_bytes
+            self._synced_ns = now_ns
+
+    def is_due(self, packet: Packet, segment_s: float) -> bool:
+        """Whether a new file begins with this packet: a keyframe, after `segment_s` seconds of
+        the stream, or where the stream's time went back.
+        """
+        if not packet.is_key or self._first is None or self._last is None:
+            return False
+        length_ns = packet.dts_ns - self._first.dts_ns
+        return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
+
+    def finish(
+        self, before_rename: Callable[[Finished], None] = lambda _finished: None
+    ) -> Finished:
+        """Write the rest, make it durable, give it its name, and make that durable.
+
+        `before_rename` is told of the file when its bytes are durable and it has no name yet.
+        """
+        self._muxer.close()
+        self.groups.end(self.size_bytes)
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
+        path = self._folder / str(self.name)
+        begin_ns = self._first.t_ns if self._first else 0
+        finished = Finished(
+            path=path,
+            name=self.name,
+            begin_ns=begin_ns,
+            duration_ns=self._duration_ns(),
+            size_bytes=self.size_bytes,
+            sha256=self._sha256.hexdigest(),
+            encrypted=self._sealed,
+        )
+        before_rename(finished)
+        self._path.rename(path)
+        sync_folder(self._folder)
+        return finished
+
+    def abandon(self) -> None:
+        """Let go of the file as it is."""
+        self._muxer.abandon()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _duration_ns(self) -> int:
+        if self._first is None or self._last is None:
+            return 0
+        return self._last.dts_ns - self._first.dts_ns + self._frame_ns
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.write(self._file, view)
+            self._sha256.update(view[:written])
+            self.size_bytes += written
+            view = view[written:]

@@ -1,0 +1,68 @@
+"""One camera's footage in memory, as it lies on the disk."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from agent.recording.recovery import StoredSegment
+from agent.recording.retention.eviction_plan import Shelf
+from agent.recording.retention.quarantine import AsideFile
+from agent.recording.retention.segment_age import Ages, Boots
+
+
+class Rack:
+    """The closed segments of a folder, the oldest first, what is set aside in it, and the size of the
+    file that is being written, which began at `open_time`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        segments: Sequence[StoredSegment] = (),
+        aside: Mapping[str, AsideFile] = MappingProxyType({}),
+    ) -> None:
+        self.folder = folder
+        self.aside = dict(aside)
+        self.aside_bytes = sum(file.size_bytes for file in aside.values())
+        self.segments = deque(segments)
+        self.closed_bytes = sum(segment.size_bytes for segment in segments)
+        self.open_bytes = 0
+        self.open_time: str | None = None
+        self.held_bytes = 0
+        self.holds = 0
+        torn = [file.segment for file in aside.values() if file.segment]
+        names = [*(segment.name for segment in segments), *torn]
+        self.boots = Boots(sorted(names, key=lambda name: name.counter))
+
+    @property
+    def total_bytes(self) -> int:
+        """All that the camera has on the disk."""
+        return self.closed_bytes + self.open_bytes + self.aside_bytes
+
+    def shelf(self, ages: Ages) -> Shelf:
+        """The same, as `retention.plan` takes it."""
+        return Shelf(
+            segments=self.segments,
+            closed_bytes=self.closed_bytes,
+            open_bytes=self.open_bytes,
+            ages=ages,
+            aside=tuple(self.aside.values()),
+        )
+
+    def discard(self, name: str) -> None:
+        """Forget something that was set aside."""
+        self.aside_bytes -= self.aside.pop(name).size_bytes
+
+    def drop(self, gone: set[int]) -> None:
+        """Forget segments by their counters; they are among the oldest, but for held ones."""
+        kept: list[StoredSegment] = []
+        left = len(gone)
+        while left:
+            segment = self.segments.popleft()
+            if segment.name.counter in gone:
+                self.closed_bytes -= segment.size_bytes
+                left -= 1
+            else:
+                kept.append(segment)
+        self.segments.extendleft(reversed(kept))

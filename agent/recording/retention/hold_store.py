@@ -1,0 +1,286 @@
+"""The holds of a box, as files: one JSON object each, in a folder that any process may add to.
+
+    holds/<id>.json       a hold, see `agent.recording.retention.hold`
+    holds/<id>.release    who wants it to end, and why
+    holds/set-aside/      what is neither, kept
+
+Each is written aside, made durable and renamed, so that it is there whole or not at all. Who asks
+for the end of a hold writes a second file: the running agent, which alone changes the first, puts
+both into the chain of custody and deletes them.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from agent.base.atomic_file import sync_folder
+from agent.base.clock import Clock
+from agent.base.errors import BadInput
+from agent.recording.recovery import SET_ASIDE, set_aside
+from agent.recording.retention.hold import Hold
+from agent.recording.segment_name import rfc3339
+
+log = logging.getLogger(__name__)
+
+LONGEST_DAYS = 366
+"""How long a person may have footage held at once. It may be held again."""
+
+_HOLD, _RELEASE, _MAKING = ".json", ".release", ".making"
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAX_BYTES = 1 << 16
+
+Signature = tuple[int, int, int]
+"""Inode, time of change and size: another file under the same name has another."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants a hold to end, and why."""
+
+    hold: str
+    by: Annotated[str, msgspec.Meta(min_length=1)]
+    reason: str
+
+
+_KINDS: dict[str, type[Hold | Release]] = {_HOLD: Hold, _RELEASE: Release}
+
+
+class Holds:
+    """The holds in a folder. Any thread may call; all but `known` and `to_release` look at the
+    folder, or write to it.
+
+    Raises OSError where the disk does not let us. A hold whose file could not be written stands in
+    this process all the same, and `retry` writes it.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, boot: str, new_id: Callable[[int], str]) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._boot = boot
+        self._new_id = new_id
+        self._lock = threading.RLock()
+        self._seen: dict[str, Signature] = {}
+        self._holds: dict[str, Hold] = {}
+        self._releases: dict[str, Release] = {}
+        self._unwritten: set[str] = set()
+        self._is_agent = False
+
+    def hold(
+        self, camera: str, begin: datetime, end: datetime, *, owner: str, reason: str, days: float
+    ) -> Hold:
+        """Hold a span of a camera's footage, in UTC, for so many days from now.
+
+        Raises BadInput for a span or a term that makes no sense.
+        """
+        if end <= begin:
+            raise BadInput(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
+        if not owner.strip() or not reason.strip():
+            raise BadInput("a hold needs an owner and a reason")
+        if not 0 < days <= LONGEST_DAYS:
+            raise BadInput(f"days = {days:g}: allowed: more than 0, at most {LONGEST_DAYS}")
+        now_ns = self._clock.boottime_ns()
+        made = self._clock.utc(now_ns)
+        hold = Hold(
+            id=self._new_id(now_ns),
+            kind="manual",
+            camera=camera,
+            boot=None,
+            begin_ns=None,
+            end_ns=None,
+            begin_time=rfc3339(begin),
+            end_time=rfc3339(end),
+            owner=owner,
+            reason=reason,
+            made_boot=self._boot,
+            made_ns=now_ns,
+            made_time=rfc3339(made),
+            made_synced=self._clock.trust().synced,
+            expires=rfc3339(made + timedelta(days=days)),
+        )
+        self.put(hold)
+        return hold
+
+    def release(self, hold_id: str, *, by: str, reason: str) -> Hold:
+        """End a hold. The running agent, or else the next one, notes it and lets go.
+
+        Raises BadInput where there is no such hold.
+        """
+        if not by.strip() or not reason.strip():
+            raise BadInput("a release needs a name and a reason")
+        with self._lock:
+            self.refresh()
+            hold = self._holds.get(hold_id)
+            if hold is None or hold_id in self._releases:
+                raise BadInput(f"hold {hold_id!r}: there is no such hold")
+            release = Release(hold=hold_id, by=by, reason=reason)
+            self._write(hold_id + _RELEASE, msgspec.json.encode(release))
+            self._releases[hold_id] = release
+            return hold
+
+    def active(self) -> tuple[Hold, ...]:
+        """The holds whose end nobody has asked for, in the order of their ids."""
+        with self._lock:
+            self.refresh()
+            return self.known()
+
+    def known(self) -> tuple[Hold, ...]:
+        """The same as of the last look at the folder, which costs more the more holds there are."""
+        with self._lock:
+            return tuple(
+                self._holds[hold_id]
+                for hold_id in sorted(self._holds)
+                if hold_id not in self._releases
+            )
+
+    def to_release(self) -> tuple[Release, ...]:
+        """The releases that were asked for, for the agent to note."""
+        with self._lock:
+            return tuple(self._releases.values())
+
+    def put(self, hold: Hold) -> None:
+        """Add a hold, or change it."""
+        with self._lock:
+            self._holds[hold.id] = hold
+            self._unwritten.add(hold.id)
+            self._write(hold.id + _HOLD, msgspec.json.encode(hold))
+            self._unwritten.discard(hold.id)
+
+    def change(self, hold: Hold) -> bool:
+        """Change a hold that is still there; False where it was released or broken since."""
+        with self._lock:
+            if not self.stands(hold.id):
+                return False
+            self.put(hold)
+            return True
+
+    def stands(self, hold_id: str) -> bool:
+        """Whether a hold is there and nobody has asked for its end."""
+        with self._lock:
+            self.refresh()
+            return hold_id in self._holds and hold_id not in self._releases
+
+    def retry(self) -> None:
+        """Write the holds that could not be written."""
+        with self._lock:
+            for hold_id in sorted(self._unwritten):
+                self.put(self._holds[hold_id])
+
+    def note(self, hold: Hold) -> None:
+        """The chain of custody knows of a hold; nothing happens where it has changed since."""
+        with self._lock:
+            if self._holds.get(hold.id) == hold:
+                self.put(msgspec.structs.replace(hold, noted=True))
+
+    def drop(self, hold_id: str) -> None:
+        """A hold has ended: delete its files. The release goes last, so that a cut between them
+        does not bring the hold back.
+        """
+        with self._lock:
+            self._unwritten.discard(hold_id)
+            (self._folder / (hold_id + _HOLD)).unlink(missing_ok=True)
+            self._holds.pop(hold_id, None)
+            if self._folder.is_dir():
+                sync_folder(self._folder)
+            (self._folder / (hold_id + _RELEASE)).unlink(missing_ok=True)
+            self._releases.pop(hold_id, None)
+
+    def begin_run(self) -> None:
+        """The agent starts: events that were going on in this boot ended with the agent before
+        this one, which can tell of no end any more; what was half written is no hold.
+        """
+        with self._lock:
+            self._is_agent = True
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for path in self._folder.glob(f".*{_MAKING}"):
+                path.unlink(missing_ok=True)
+            self.refresh()
+            now_ns = self._clock.boottime_ns()
+            for hold in list(self._holds.values()):
+                if hold.going_on and hold.boot == self._boot:
+                    self.put(ended(hold, now_ns, self._clock))
+
+    def refresh(self) -> None:
+        """Take in what other processes have added, changed and deleted."""
+        with self._lock:
+            found = _scan(self._folder)
+            for name, signature in found.items():
+                if self._seen.get(name) != signature:
+                    self._read(name)
+            for name in self._seen.keys() - found.keys():
+                self._forget(*name.split(".", 1))
+            self._seen = found
+
+    def _forget(self, hold_id: str, kind: str) -> None:
+        """A file is gone. The running agent alone deletes holds: one that somebody else has
+        deleted is written again.
+        """
+        if f".{kind}" == _RELEASE:
+            self._releases.pop(hold_id, None)
+        elif not self._is_agent:
+            self._holds.pop(hold_id, None)
+        elif hold_id in self._holds:
+            log.warning("the file of hold %s was deleted by somebody: written again", hold_id)
+            self._unwritten.add(hold_id)
+
+    def _read(self, name: str) -> None:
+        path = self._folder / name
+        hold_id, kind = path.stem, path.suffix
+        try:
+            if kind not in _KINDS or not _ID.fullmatch(hold_id):
+                raise ValueError("not the name of a hold")  # noqa: TRY301 - one way aside for all
+            with path.open("rb") as file:
+                item = msgspec.json.decode(file.read(_MAX_BYTES), type=_KINDS[kind])
+            if isinstance(item, Hold):
+                if item.id != hold_id:
+                    raise ValueError(f"it says that it is hold {item.id}")  # noqa: TRY301 - as above
+                checked = item.checked()
+                if hold_id not in self._unwritten:
+                    self._holds[hold_id] = checked
+            else:
+                self._releases[hold_id] = item
+        except FileNotFoundError:
+            return
+        except (ValueError, IsADirectoryError) as error:
+            log.warning("%s is no hold, and is set aside: %s", path, error)
+            set_aside(path)
+
+    def _write(self, name: str, data: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        making = self._folder / f".{name}{_MAKING}"
+        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        making.rename(self._folder / name)
+        sync_folder(self._folder)
+
+
+def ended(hold: Hold, end_ns: int, clock: Clock) -> Hold:
+    """An event's hold with its end, to be noted again."""
+    return msgspec.structs.replace(
+        hold, going_on=False, noted=False, end_ns=end_ns, end_time=rfc3339(clock.utc(end_ns))
+    )
+
+
+def _scan(folder: Path) -> dict[str, Signature]:
+    try:
+        with os.scandir(folder) as entries:
+            found: dict[str, Signature] = {}
+            for entry in entries:
+                if entry.name == SET_ASIDE or entry.name.endswith(_MAKING):
+                    continue
+                try:
+                    stat = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                found[entry.name] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            return found
+    except FileNotFoundError:
+        return {}

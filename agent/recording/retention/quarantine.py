@@ -1,0 +1,74 @@
+"""What recovery has set aside in a camera's folder: torn files and strangers. None of it is footage, but
+it takes room and may show people, so it is kept no longer than footage is.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from agent.recording.recovery import SET_ASIDE
+from agent.recording.retention.segment_age import Ages
+from agent.recording.segment_name import SegmentName, parse_segment_name
+
+_SUFFIX = ".mp4"
+
+
+class AsideFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder that was set aside, and how many bytes it has. `segment` is what its name says,
+    where it was to be footage. `moved_unix_ms` is when it was moved by the clock of then, `seen_ms` when
+    it was seen first, in the milliseconds of this boot.
+    """
+
+    name: str
+    size_bytes: int
+    segment: SegmentName | None
+    moved_unix_ms: int
+    seen_ms: int
+
+    def age_ms(self, ages: Ages) -> int:
+        """How old it surely is: as footage of its name would be, or since it was moved."""
+        if self.segment is not None:
+            return ages.of(self.segment)
+        by_utc_ms = ages.now.unix_ms - self.moved_unix_ms if ages.synced else 0
+        return max(ages.now.ms - self.seen_ms, by_utc_ms)
+
+
+def look(folder: Path, now_ms: int, known: Mapping[str, AsideFile]) -> dict[str, AsideFile]:
+    """What is set aside in a camera's folder at `now_ms` of this boot, by name. `known` is from the last
+    look. Raises OSError.
+    """
+    found: dict[str, AsideFile] = {}
+    try:
+        entries = list((folder / SET_ASIDE).iterdir())
+    except FileNotFoundError:
+        return found
+    for path in entries:
+        # A rename sets the time of change, and nothing else can set it.
+        moved_ns = path.lstat().st_ctime_ns
+        found[path.name] = AsideFile(
+            name=path.name,
+            size_bytes=_size_bytes(path),
+            segment=parse_segment_name(path.name.partition(_SUFFIX)[0] + _SUFFIX),
+            moved_unix_ms=moved_ns // 1_000_000,
+            seen_ms=known[path.name].seen_ms if path.name in known else now_ms,
+        )
+    return found
+
+
+def remove(folder: Path, name: str) -> None:
+    """Delete what was set aside; nothing happens where it is gone. Raises OSError."""
+    path = folder / SET_ASIDE / name
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _size_bytes(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    inside = (Path(at, name) for at, _, names in os.walk(path) for name in names)
+    return sum(each.lstat().st_size for each in inside)

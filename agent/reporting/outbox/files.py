@@ -1,0 +1,267 @@
+"""The outbox's folder: a database that can be trusted, or a new one beside the damaged one.
+
+    <folder>/lock          held while an agent uses the outbox
+    <folder>/current/      messages.db with its WAL
+    <folder>/building/     a database in the making
+    <folder>/new/          one that is complete, until it is `current`
+    <folder>/damaged-<n>/  one that was set aside; the newest KEPT_DAMAGED stay
+
+A database and its WAL belong together, so they move together, by the rename of their folder.
+Whenever the power goes, either `current` is there, or `new` is there to take its place.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.reporting.outbox import schema
+from agent.reporting.outbox.schema import SELECT, Damaged, State, Stored
+from agent.reporting.outbox.store import Store
+from agent.reporting.payloads import OutboxDamaged
+
+KEPT_DAMAGED = 3
+NO_CAP = sys.maxsize
+_DAMAGED = re.compile(r"damaged-(\d+)")
+_NOT_NOW = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+_UNREADABLE = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+    sqlite3.SQLITE_IOERR_DATA,
+)
+
+
+class _NobodySends:
+    """Loans of a database that is not in use yet."""
+
+    def claim(self, seq: int, *, unsent: bool) -> bool:
+        return True
+
+
+class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
+    """What could be read of a damaged database. `unreadable` is None where it cannot be told."""
+
+    state: State | None
+    messages: tuple[Stored, ...]
+    unreadable: int | None
+
+
+def lock(folder: Path) -> IO[bytes]:
+    """Make the folder and take its lock, which ends with the file or the process.
+
+    Raises BadInput where another process holds it, OSError where the folder cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise BadInput(f"outbox {str(folder)!r}: another agent uses it") from error
+    return held
+
+
+def database(folder: Path) -> Path:
+    """The database that is in use."""
+    return folder / "current" / "messages.db"
+
+
+def find_damage(folder: Path) -> str | None:
+    """Begin a database where there is none, and read the one that there is, all of it. What is
+    wrong with it, in one line, or None.
+
+    Raises sqlite3.Error for what is not damage, such as a full disk.
+    """
+    current, new = folder / "current", folder / "new"
+    if not current.exists():
+        if not new.exists():
+            _build(folder, (), centre_known=False)
+        _put_in_place(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    connection = schema.connect(database(folder))
+    try:
+        schema.prepare(connection)
+        schema.check(connection)
+    except Damaged as error:
+        return str(error)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return str(error)
+    finally:
+        connection.close()
+    return None
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not what it wrote; a full disk or a lock is not that.
+
+    SQLITE_ERROR is what a table or column that is not there gives.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_MISMATCH,
+    )
+
+
+def replace_damaged(folder: Path, reason: str, receipt: Callable[[OutboxDamaged], Stored]) -> str:
+    """Set the database aside, and begin a new one under a new epoch, with a receipt and with
+    every message that can still be read. The name of the folder that was set aside. No connection
+    may be open.
+
+    Raises OSError or sqlite3.Error where it cannot be done now, as on a full disk. Nothing is lost
+    then, and the next call goes on from there.
+    """
+    current, new = folder / "current", folder / "new"
+    taken = [int(match[1]) for path in folder.iterdir() if (match := _DAMAGED.fullmatch(path.name))]
+    if new.exists() and not current.exists():
+        # The call before this one came as far as that.
+        _put_in_place(folder)
+        return f"damaged-{max(taken, default=0)}"
+    shutil.rmtree(new, ignore_errors=True)
+    salvage = _salvage(database(folder))
+    aside = folder / f"damaged-{max(taken, default=0) + 1}"
+    said = OutboxDamaged(
+        reason=reason,
+        set_aside=aside.name,
+        epoch_before=salvage.state.epoch if salvage.state else None,
+        last_seq_before=salvage.state.last_seq if salvage.state else None,
+        carried=len(salvage.messages),
+        unreadable=salvage.unreadable,
+    )
+    centre_known = salvage.state is not None and salvage.state.centre_known
+    _build(folder, (receipt(said), *salvage.messages), centre_known=centre_known)
+    current.rename(aside)
+    _put_in_place(folder)
+    for number in sorted([*taken, int(aside.name.removeprefix("damaged-"))])[:-KEPT_DAMAGED]:
+        shutil.rmtree(folder / f"damaged-{number}", ignore_errors=True)
+    return aside.name
+
+
+def _salvage(file: Path) -> _Salvage:
+    """Read the messages from both ends, since SQLite stops at the first page that it cannot read.
+    What comes back has a good checksum. Raises sqlite3.Error where SQLite cannot even try: what it
+    would have read must not be taken for unreadable.
+    """
+    connection = schema.connect(file)
+    try:
+        state = _read_or_none(lambda: schema.read_state(connection))
+        messages: dict[int, Stored] = {}
+        unreadable: set[object] = set()
+        complete = False
+        for order in ("ASC", "DESC"):
+            if not complete:
+                complete = _gather(connection, order, messages, unreadable)
+    finally:
+        connection.close()
+    return _Salvage(
+        state=state,
+        messages=tuple(messages[seq] for seq in sorted(messages)),
+        unreadable=len(unreadable) if complete else None,
+    )
+
+
+def _gather(
+    connection: sqlite3.Connection,
+    order: str,
+    messages: dict[int, Stored],
+    unreadable: set[object],
+) -> bool:
+    """Read in one direction as far as it goes. Whether it went to the end."""
+    try:
+        for row in connection.execute(SELECT + f"ORDER BY seq {order}"):
+            try:
+                message = schema.message_of(row)
+            except Damaged:
+                unreadable.add(row[0])
+            else:
+                messages[message.seq] = message
+    except sqlite3.DatabaseError as error:
+        if _is_not_now(error):
+            raise
+        return False
+    return True
+
+
+def _read_or_none(read: Callable[[], State]) -> State | None:
+    try:
+        return read()
+    except Damaged:
+        return None
+    except sqlite3.DatabaseError as error:
+        if _is_not_now(error):
+            raise
+        return None
+
+
+def _is_not_now(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite had no room, no handle or no lock: that says nothing of what the file holds. To
+    open a database with a WAL takes room for its index.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return False
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return code not in _UNREADABLE
+    return code & 0xFF in _NOT_NOW
+
+
+def _build(folder: Path, messages: Iterable[Stored], *, centre_known: bool) -> None:
+    """Make `new`: a database under a new epoch that holds these messages, in their order."""
+    building = folder / "building"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    connection = schema.connect(building / "messages.db")
+    try:
+        schema.prepare(connection)
+        state = State(
+            epoch=str(uuid.uuid4()), last_seq=0, session=0, centre_known=centre_known, lost=0
+        )
+        schema.create(connection, state)
+        store = Store(connection, NO_CAP, _NobodySends())
+        store.begin()
+        for message in messages:
+            store.add(message)
+        store.commit()
+    finally:
+        # Closing the last connection writes the WAL back into the database and syncs it.
+        connection.close()
+    _sync(building)
+    building.rename(folder / "new")
+    _sync(folder)
+
+
+def _put_in_place(folder: Path) -> None:
+    """`new` becomes `current`, which is not there."""
+    (folder / "new").rename(folder / "current")
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Make renames within a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

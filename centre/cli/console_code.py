@@ -1,0 +1,41 @@
+"""`vigie console-code`: the office's half of a login at a box's console."""
+
+import argparse
+import os
+from pathlib import Path
+
+from agent.base.errors import BadInput
+from agent.cli.commands import Commands
+from agent.console import login
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "console-code",
+        help="the answer to a console's challenge, and secrets for it",
+        description="Answers the challenge that a technician reads out: vigie console-code --secret "
+        "casa-0001.secret casa-0001 amina 7K2M-9QXD",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--secret", metavar="FILE", type=Path, help="the box's secret")
+    what.add_argument("--new", metavar="FILE", type=Path, help="make a secret for a box")
+    parser.add_argument("challenge", nargs="*", metavar="WORD", help="BOX NAME XXXX-XXXX")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the code, or make a secret. Raises BadInput."""
+    if args.new is not None:
+        if args.challenge:
+            raise BadInput("--new: allowed: without a challenge")
+        try:
+            login.write_secret(args.new, os.urandom)
+        except OSError as error:
+            raise BadInput(f"--new {str(args.new)!r}: {error.strerror or error}") from error
+        print(f"{args.new}: a new secret. A copy goes to the box as console.secret, mode 600.")
+        return 0
+    challenge = login.read_challenge(" ".join(args.challenge))
+    code = login.code_of(login.read_secret(args.secret), challenge)
+    print(f"{code[:4]} {code[4:]}")
+    return 0

@@ -1,0 +1,80 @@
+"""`vigie detect IMAGE...`: what the detector sees in still pictures."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from agent.base.errors import BadInput
+from agent.cli.commands import Commands
+from agent.config.configuration import DetectConfig
+from agent.detection import model_card
+from agent.detection.still_image import Still, look_at
+from agent.detection.tflite import open_detector
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "detect",
+        help="say what the detector sees in still pictures",
+        description="Says which road users the detector sees in still pictures.",
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="a JPEG, PNG, ...")
+    add_model_argument(parser)
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each picture")
+    parser.set_defaults(run=run)
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`."""
+    known = ", ".join(model_card.names())
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default=DetectConfig().model,
+        help=f"which detector: {known} (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at every picture; 1 where one of them could not be read."""
+    try:
+        detector = open_detector(args.model)
+    except model_card.ModelRefused as error:
+        print(f"vigie: {error}", file=sys.stderr)
+        return 1
+    failed = False
+    for path in args.images:
+        try:
+            still = look_at(path, detector)
+        except BadInput as error:
+            print(f"vigie: {error}", file=sys.stderr)
+            failed = True
+            continue
+        if args.json:
+            print(msgspec.json.encode(still).decode())
+        else:
+            _print_table(still)
+    return 1 if failed else 0
+
+
+def _print_table(still: Still) -> None:
+    print(f"{still.image}: {still.width_px} x {still.height_px}, ", end="")
+    if not still.detections:
+        print("no road users")
+        return
+    print(f"{len(still.detections)} road users")
+    table = Table()
+    table.add_column("label")
+    for name in ("score", "x", "y", "w", "h"):
+        table.add_column(name, justify="right")
+    for one in still.detections:
+        box = one.box
+        table.add_row(
+            one.label, f"{one.score:.2f}", *(f"{side:.3f}" for side in (box.x, box.y, box.w, box.h))
+        )
+    Console().print(table)

@@ -1,0 +1,190 @@
+"""`vigie watch --broker URL`: the other end, to look at and to act as the centre."""
+
+import argparse
+import random
+import sys
+import threading
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent.base.clock import SystemClock
+from agent.base.errors import BadInput
+from agent.base.health_model import HealthReport
+from agent.cli.commands import Commands
+from agent.cli.footage_output import shown
+from agent.config.configuration import BrokerConfig, check_broker
+from agent.reporting.payloads import EventData
+from centre.client import Heard, Watch, line
+from centre.fleet_view import Board, BoxView
+from centre.store import CentreStore
+
+REDRAWS_A_SECOND = 4
+_STATE_STYLES = {"online": "green", "lost": "bold red", "stopped": "yellow", "unknown": "dim"}
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "watch",
+        help="the other end: what boxes say, live",
+        description="Shows every box that the broker tells of: its state, health, faults and last "
+        "events. Ends with Ctrl-C.",
+    )
+    parser.add_argument(
+        "--broker", metavar="URL", required=True, help="mqtt://HOST[:1883] or mqtts://HOST[:8883]"
+    )
+    parser.add_argument("--ca", metavar="FILE", help="who signed the broker's certificate, PEM")
+    parser.add_argument("--certificate", metavar="FILE", help="our own certificate, PEM")
+    parser.add_argument("--key", metavar="FILE", help="its key, PEM")
+    parser.add_argument("--box", metavar="ID", help="this box alone (default: all)")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each message")
+    parser.add_argument(
+        "--ack", action="store_true", help="act as the centre: keep each message, acknowledge it"
+    )
+    parser.add_argument(
+        "--store", metavar="FILE", type=Path, help="with --ack: where to keep them, SQLite"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Watch until interrupted. Raises BadInput where what was given cannot work."""
+    broker = BrokerConfig(url=args.broker, ca=args.ca, certificate=args.certificate, key=args.key)
+    check_broker(broker, "vigie watch")
+    if args.ack != (args.store is not None):
+        given, missing = ("--ack", "--store FILE") if args.ack else ("--store", "--ack")
+        raise BadInput(f"{given} needs {missing}: a centre keeps what it acknowledges")
+    if args.ack and args.box:
+        raise BadInput("--ack and --box: a centre hears all boxes")
+    store = CentreStore.open(args.store) if args.store else None
+    try:
+        if args.json:
+            _print_lines(broker, args.box, store)
+        else:
+            _draw_table(broker, args.box, store)
+    finally:
+        if store is not None:
+            store.close()
+    return 0
+
+
+def _print_lines(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+    def show(item: Heard) -> None:
+        sys.stdout.buffer.write(line(item) + b"\n")
+        sys.stdout.buffer.flush()
+
+    def tell(trouble: str | None) -> None:
+        if trouble:
+            print(f"vigie: {trouble}", file=sys.stderr)
+
+    clock = SystemClock()
+    watch = Watch(
+        broker,
+        show,
+        random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
+        clock.boottime_ns,
+        box=box,
+        store=store,
+        on_state=tell,
+    )
+    _loop(watch)
+
+
+def _draw_table(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
+    board = Board()
+    clock = SystemClock()
+    state = ["connecting"]
+
+    def learn(item: Heard) -> None:
+        if item.message is not None:
+            board.take(item.message)
+        live.update(_table(board, broker.url, state[0]))
+
+    def tell(trouble: str | None) -> None:
+        state[0] = trouble or "connected"
+        live.update(_table(board, broker.url, state[0]))
+
+    watch = Watch(
+        broker,
+        learn,
+        random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
+        clock.boottime_ns,
+        box=box,
+        store=store,
+        on_state=tell,
+    )
+    with Live(
+        _table(board, broker.url, state[0]),
+        console=Console(),
+        refresh_per_second=REDRAWS_A_SECOND,
+    ) as live:
+        _loop(watch)
+
+
+def _loop(watch: Watch) -> None:
+    stopping = threading.Event()
+    try:
+        while True:
+            watch.run_once(stopping)
+    except KeyboardInterrupt:
+        return
+    finally:
+        watch.close()
+
+
+def _table(board: Board, url: str, state: str) -> Table:
+    table = Table(title=_cell(f"{url}: {state}", style="table.title"), expand=True)
+    for heading in ("box", "state", "health", "outbox", "faults", "last events"):
+        table.add_column(heading)
+    for view in board.views():
+        table.add_row(
+            _cell(*_name(view)),
+            _cell(view.state, view.since, style=_STATE_STYLES[view.state]),
+            _cell(*_health(view.health)),
+            _cell(*_outbox(view.health)),
+            _cell(*_faults(view)),
+            _cell(*(_event(data) for data in reversed(view.events))),
+        )
+    return table
+
+
+def _cell(*lines: str, style: str = "") -> Text:
+    """Lines as they are. What a box says is no markup: one box must not garble what all others say."""
+    return Text("\n".join(shown(line) for line in lines), style=style)
+
+
+def _name(view: BoxView) -> list[str]:
+    return [view.box, view.site] if view.site else [view.box]
+
+
+def _health(report: HealthReport | None) -> list[str]:
+    if report is None:
+        return ["?"]
+    vitals = report.vitals
+    said = [f"up {report.uptime_s / 3600:.1f} h"]
+    said += [f"{camera.name} {camera.fps:.1f} fps" for camera in report.cameras]
+    if vitals.soc_celsius is not None:
+        said.append(f"{vitals.soc_celsius:.0f} °C")
+    if vitals.disk_free_bytes is not None:
+        said.append(f"{vitals.disk_free_bytes / 1e9:.1f} GB free")
+    return said
+
+
+def _outbox(report: HealthReport | None) -> list[str]:
+    if report is None:
+        return ["?"]
+    said = [f"{report.outbox.depth} wait"]
+    return [*said, f"{report.outbox.lost} lost"] if report.outbox.lost else said
+
+
+def _faults(view: BoxView) -> list[str]:
+    return [f"{fault.code} {fault.title}: {fault.subject}" for fault in view.faults] or ["none"]
+
+
+def _event(data: EventData) -> str:
+    parts = (data.kind, data.phase, data.label, data.name, data.direction)
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,246 @@
+"""The other end: hears what boxes say, and may act as the centre that acknowledges."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.config.configuration import BrokerConfig
+from agent.reporting import topics
+from agent.reporting.mqtt import tls
+from agent.reporting.mqtt.backoff import Backoff
+from agent.reporting.mqtt.connect_error import LinkError
+from agent.reporting.mqtt.paho_transport import (
+    Accepted,
+    Link,
+    LinkEvent,
+    Published,
+    Received,
+    Subscribed,
+    Will,
+)
+from agent.reporting.mqtt.send_window import IN_FLIGHT_MOST
+from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
+from centre.store import Arrival, BoxEpoch, CentreStore
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.5
+_AWAY = msgspec.json.encode(CentreState(state="away"))
+_LISTENING = msgspec.json.encode(CentreState(state="listening"))
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it came. `message` is None where it is not a box's, or `problem` says why it
+    is not what the contract says; `envelope` may be readable even then. `received` is RFC 3339,
+    by the clock of this machine.
+    """
+
+    topic: str
+    retained: bool
+    received: str
+    payload: bytes
+    properties: tuple[tuple[str, str], ...]
+    envelope: Envelope | None
+    message: Message | None
+    problem: str | None
+
+
+def heard(event: Received, now: datetime) -> Heard:
+    """A message from the broker, decoded where it can be."""
+    topic = topics.parse_up(event.topic)
+    envelope: Envelope | None = None
+    message: Message | None = None
+    problem: str | None = None
+    if topic is not None:
+        properties = dict(event.properties)
+        envelope = topics.decode_envelope(topic, event.payload, properties)
+        try:
+            message = topics.decode(topic, event.payload, properties)
+        except ValueError as error:
+            problem = str(error)
+    return Heard(
+        topic=event.topic,
+        retained=event.retained,
+        received=topics.rfc3339(now),
+        payload=event.payload,
+        properties=event.properties,
+        envelope=envelope,
+        message=message,
+        problem=problem,
+    )
+
+
+def line(item: Heard) -> bytes:
+    """One message as a line of JSON, without the line's end. A picture is its size and hash."""
+    fields: dict[str, object] = {
+        "topic": item.topic,
+        "retained": item.retained,
+        "received": item.received,
+    }
+    if item.problem is not None:
+        fields["problem"] = item.problem
+    if isinstance(item.message, SnapshotHeader):
+        fields["payload"] = item.message
+        fields["size_bytes"] = len(item.payload)
+        fields["sha256"] = topics.sha256_hex(item.payload)
+    else:
+        try:
+            msgspec.json.decode(item.payload)
+            fields["payload"] = msgspec.Raw(item.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            fields["payload"] = None
+            fields["size_bytes"] = len(item.payload)
+            fields["sha256"] = topics.sha256_hex(item.payload)
+    return msgspec.json.encode(fields)
+
+
+class Watch:
+    """Subscribes to what boxes say and hands each message to `on_heard`, in its own thread, which
+    is the one that calls `run_once` (it is a stage). Connects again where the broker goes.
+
+    With a `store` it acts as the centre: it says so on the retained topic, with a will, keeps
+    each message on the disk, and then acknowledges. `box` narrows it to one box. `on_state` is
+    told whether it is connected, and why not.
+    """
+
+    name = "watch"
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        on_heard: Callable[[Heard], None],
+        rng: random.Random,
+        clock_ns: Callable[[], int],
+        *,
+        box: str | None = None,
+        store: CentreStore | None = None,
+        on_state: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        tls.context_of(broker)
+        tls.password_of(broker)
+        self._broker = broker
+        self._on_heard = on_heard
+        self._clock_ns = clock_ns
+        self._box = box or "+"
+        self._store = store
+        self._on_state = on_state
+        self._client_id = f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}"
+        self._backoff = Backoff(rng)
+        self._retry_s = 0.0
+        self._link: Link | None = None
+        self._since_s: float | None = None
+        self._in_flight = 0
+        self._room = IN_FLIGHT_MOST
+        self._to_ack: dict[BoxEpoch, None] = {}
+        self.online = threading.Event()
+        """Set while it is subscribed."""
+
+    def run_once(self, stopping: threading.Event) -> None:
+        """Connect, or hear what comes within TURN_S seconds. Raises what `on_heard` raises."""
+        if self._link is None:
+            wait_s = self._retry_s - self._now_s()
+            if wait_s > 0:
+                stopping.wait(min(wait_s, TURN_S))
+                return
+        try:
+            self._turn()
+        except (LinkError, BadInput) as error:
+            self._on_state(str(error))
+            self._drop()
+        except BaseException:
+            self._drop()
+            raise
+
+    def close(self) -> None:
+        """Say that the centre is away, where this was one, and disconnect."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        try:
+            if self._store is not None and self.online.is_set():
+                link.publish(topics.CENTRE_STATE, _AWAY, retained=True)
+                link.turn(TURN_S)
+            link.close()
+        except LinkError as error:
+            log.info("the broker went first: %s", error)
+            link.abandon()
+        self.online.clear()
+
+    def _turn(self) -> None:
+        link = self._link
+        if link is None:
+            will = Will(topic=topics.CENTRE_STATE, payload=_AWAY) if self._store else None
+            link = self._link = Link(self._broker, self._client_id, will)
+            self._since_s = None
+            self._in_flight = 0
+            link.connect()
+        arrivals: list[Arrival] = []
+        for event in link.turn(TURN_S):
+            self._take(link, event, arrivals)
+        if self._store is not None:
+            for key in self._store.keep(arrivals) if arrivals else ():
+                self._to_ack[key] = None
+            self._acknowledge(link, self._store)
+
+    def _take(self, link: Link, event: LinkEvent, arrivals: list[Arrival]) -> None:
+        match event:
+            case Accepted():
+                self._since_s = self._now_s()
+                self._room = min(IN_FLIGHT_MOST, event.receive_maximum)
+                link.subscribe([topics.up(self._box, "#"), topics.CENTRE_STATE])
+            case Subscribed():
+                if event.refused is not None:
+                    raise LinkError(
+                        "refused", f"the broker refuses to let us hear: {event.refused}"
+                    )
+                if self._store is not None:
+                    link.publish(topics.CENTRE_STATE, _LISTENING, retained=True)
+                    self._in_flight += 1
+                self._on_state(None)
+                self.online.set()
+            case Published():
+                self._in_flight -= 1
+            case Received():
+                item = heard(event, datetime.now(UTC))
+                self._on_heard(item)
+                if item.envelope is not None:
+                    arrivals.append(_arrival(item, item.envelope))
+
+    def _acknowledge(self, link: Link, store: CentreStore) -> None:
+        """As many as the broker takes now; the rest after its answers."""
+        while self._to_ack and self._in_flight < self._room:
+            key = next(iter(self._to_ack))
+            del self._to_ack[key]
+            ack = store.ledger(key).ack()
+            link.publish(topics.down(key.box, "ack"), msgspec.json.encode(ack))
+            self._in_flight += 1
+
+    def _drop(self) -> None:
+        self.online.clear()
+        link, self._link = self._link, None
+        if link is not None:
+            link.abandon()
+        lasted_s = 0.0 if self._since_s is None else self._now_s() - self._since_s
+        self._retry_s = self._now_s() + self._backoff.next_s(lasted_s)
+
+    def _now_s(self) -> float:
+        return self._clock_ns() / 1e9
+
+
+def _arrival(item: Heard, envelope: Envelope) -> Arrival:
+    header = None
+    if item.properties:
+        header = msgspec.json.encode(dict(item.properties)).decode()
+    return Arrival(
+        topic=item.topic,
+        received=item.received,
+        envelope=envelope,
+        message=item.message,
+        payload=item.payload,
+        header=header,
+    )

@@ -1,0 +1,81 @@
+"""The grey picture and the boxes around road users, in characters of a terminal.
+
+Each character is the upper half of a cell: its colour is one pixel, the ground's another, so a
+terminal of 80 by 24 shows 80 by 48 pixels.
+"""
+
+from functools import lru_cache
+from itertools import groupby
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.color import Color
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.style import Style
+
+from agent.base.model import Label, Track
+from drivers.media import Plane
+
+Rgb = tuple[int, int, int]
+
+COLOURS: dict[Label, Rgb] = {
+    "person": (90, 220, 120),
+    "bicycle": (90, 200, 230),
+    "motorcycle": (200, 120, 240),
+    "car": (250, 190, 60),
+    "bus": (240, 110, 90),
+    "truck": (240, 140, 200),
+}
+_PALETTE: tuple[Rgb, ...] = (*((g * 17, g * 17, g * 17) for g in range(16)), *COLOURS.values())
+"""Sixteen greys, then the labels' colours: few, so that neighbours are often alike and a row
+costs few changes of colour.
+"""
+_LABEL_AT = {label: 16 + index for index, label in enumerate(COLOURS)}
+
+_UPPER_HALF = "\u2580"
+
+
+class TinyPicture:
+    """A picture for rich, `columns` characters wide, in its own proportions."""
+
+    def __init__(self, gate: Plane, tracks: tuple[Track, ...], columns: int) -> None:
+        height_px, width_px = gate.shape
+        self.columns = columns
+        self.rows = max(1, round(columns * height_px / width_px / 2))
+        grey = cv2.resize(gate, (columns, self.rows * 2), interpolation=cv2.INTER_AREA)
+        self._colours: npt.NDArray[np.uint8] = (np.asarray(grey, np.uint8) >> 4).astype(np.uint8)
+        for track in tracks:
+            _draw(self._colours, track)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Row by row, two pixels in a character."""
+        pairs = zip(self._colours[::2].tolist(), self._colours[1::2].tolist(), strict=True)
+        for upper, lower in pairs:
+            for (above, below), run in groupby(zip(upper, lower, strict=True)):
+                yield Segment(_UPPER_HALF * len(list(run)), _style(above, below))
+            yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """It is as wide as it is."""
+        return Measurement(self.columns, self.columns)
+
+
+@lru_cache(maxsize=len(_PALETTE) ** 2)
+def _style(above: int, below: int) -> Style:
+    return Style(color=Color.from_rgb(*_PALETTE[above]), bgcolor=Color.from_rgb(*_PALETTE[below]))
+
+
+def _draw(colours: npt.NDArray[np.uint8], track: Track) -> None:
+    """A frame of one pixel around a road user."""
+    height_px, width_px = colours.shape
+    box = track.box
+    left = int(np.clip(round(box.x * width_px), 0, width_px - 1))
+    top = int(np.clip(round(box.y * height_px), 0, height_px - 1))
+    right = int(np.clip(round((box.x + box.w) * width_px), left, width_px - 1))
+    bottom = int(np.clip(round((box.y + box.h) * height_px), top, height_px - 1))
+    colour = _LABEL_AT[track.label]
+    colours[top : bottom + 1, [left, right]] = colour
+    colours[[top, bottom], left : right + 1] = colour

@@ -1,0 +1,125 @@
+"""An MQTT 5 broker for as long as the demo runs, on the loopback address alone.
+
+`iotcore` brings rumqttd, which does what the agent asks of a broker: QoS 1 in order, retained
+messages, the will, user properties. It keeps no session across connections, which the agent does
+not rely on. Where the package is not installed, a mosquitto on the machine serves.
+"""
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from agent.base.errors import BadInput
+
+HOST = "127.0.0.1"
+READY_WITHIN_S = 10.0
+_LOOK_EVERY_S = 0.05
+_STOP_WITHIN_S = 5.0
+
+_RUMQTTD = """
+id = 0
+
+[router]
+id = 0
+max_connections = 64
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+
+[v5.1]
+name = "demo"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+
+[v5.1.connections]
+connection_timeout_ms = 10000
+max_payload_size = 1048576
+max_inflight_count = 100
+"""
+
+_MOSQUITTO = """
+listener {port} {host}
+allow_anonymous true
+persistence false
+log_dest none
+"""
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[str]:
+    """Run a broker; gives its address, such as `mqtt://127.0.0.1:40123`.
+
+    Its configuration is written into `folder`. Raises BadInput where there is no broker to run,
+    or it does not come up.
+    """
+    port = free_port()
+    if importlib.util.find_spec("iotcore") is not None:
+        with _iotcore(folder, port):
+            yield f"mqtt://{HOST}:{port}"
+    elif program := shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin"):
+        with _mosquitto(program, folder, port):
+            yield f"mqtt://{HOST}:{port}"
+    else:
+        raise BadInput("the demo needs a broker: pip install iotcore, or apt-get install mosquitto")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _iotcore(folder: Path, port: int) -> Iterator[None]:
+    from iotcore import Broker  # noqa: PLC0415 - only where it is installed
+
+    path = folder / "broker.toml"
+    path.write_text(_RUMQTTD.format(host=HOST, port=port))
+    broker = Broker(config_path=str(path))
+    try:
+        broker.start(READY_WITHIN_S)
+    except (OSError, RuntimeError) as error:
+        raise BadInput(f"the demo's broker did not start: {error}") from error
+    try:
+        yield
+    finally:
+        broker.stop(_STOP_WITHIN_S)
+
+
+@contextmanager
+def _mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
+    path = folder / "broker.conf"
+    path.write_text(_MOSQUITTO.format(host=HOST, port=port))
+    child = subprocess.Popen([program, "-c", str(path)])  # noqa: S603 - found in fixed folders
+    try:
+        if not _answers(port, child):
+            raise BadInput(f"the demo's broker did not start: {program} -c {path}")
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _answers(port: int, child: "subprocess.Popen[bytes]") -> bool:
+    """Wait until the broker takes connections; False where it ended or does not come up."""
+    tick = threading.Event()
+    for _ in range(round(READY_WITHIN_S / _LOOK_EVERY_S)):
+        if child.poll() is not None:
+            return False
+        try:
+            socket.create_connection((HOST, port), timeout=1.0).close()
+        except OSError:
+            tick.wait(_LOOK_EVERY_S)
+        else:
+            return True
+    return False

@@ -1,0 +1,93 @@
+"""What an image holds, unpacked as it is read.
+
+Zstandard is unpacked by the program of that name, which whoever builds images has anyway; Python has it
+from 3.14 on. The rest is Python's own.
+"""
+
+import gzip
+import lzma
+import shutil
+import subprocess
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from agent.base.errors import BadInput
+
+KINDS = (".img", ".raw")
+PACKED = (".zst", ".xz", ".gz")
+
+
+def is_named_so(name: str) -> bool:
+    """Whether this may be an image, packed or not."""
+    for end in PACKED:
+        name = name.removesuffix(end)
+    return name.endswith(KINDS)
+
+
+class Damaged(Exception):
+    """It cannot be unpacked to its end. `str(error)` says why."""
+
+
+class Stream(Protocol):
+    """What is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer at the end alone. Raises Damaged, OSError."""
+        ...
+
+
+def check_tools(path: Path) -> None:
+    """Raises BadInput where what unpacks this is not installed."""
+    if path.name.endswith(".zst") and shutil.which("zstd") is None:
+        raise BadInput("flash: the program zstd is missing; allowed: apt-get install zstd")
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Stream]:
+    """A stream of it. Raises Damaged, OSError; so does the block that reads from it."""
+    try:
+        if path.name.endswith(".zst"):
+            with _through_zstd(path) as process:
+                yield _Zstd(process)
+        elif path.name.endswith(".xz"):
+            with lzma.open(path) as stream:
+                yield stream
+        elif path.name.endswith(".gz"):
+            with gzip.open(path) as stream:
+                yield stream
+        else:
+            with path.open("rb") as stream:
+                yield stream
+    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError) as error:
+        raise Damaged(str(error)) from error
+
+
+@contextmanager
+def _through_zstd(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    path.stat()  # so that a file that is not there is told as any other is
+    command = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - fixed words
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class _Zstd:
+    """At its end the program has to say that all was well."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def read(self, size: int, /) -> bytes:
+        out, words = self._process.stdout, self._process.stderr
+        if out is None or words is None:
+            raise Damaged("zstd has no output")
+        data = out.read(size)
+        if len(data) < size and self._process.wait():
+            said = " ".join(words.read().decode(errors="replace").split())
+            raise Damaged(said or "zstd failed")
+        return data

@@ -1,0 +1,132 @@
+"""The partition `select` of an image: what firmware it is for, and the settings put into it.
+
+It stays in memory, since settings hold secrets: mtools get it as a file without a name. mtools, because
+they have written FAT for thirty years, need no root and mount nothing; a FAT of our own would have to be
+proven first, and the FAT libraries for Python are little used.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from agent.base.errors import BadInput
+from centre.flash.gpt import SECTOR
+
+LABEL = "select"
+_TIMEOUT_S = 60.0
+_BOOT_SECTOR = struct.Struct("<11xHBHBHH1xH8xII")
+"""Bytes in a sector, sectors in a cluster, reserved ones, FATs, entries of the root, all sectors as 16
+bits, those of a FAT as 16 bits, and both as 32 bits: the FAT specification of Microsoft, section 3.
+"""
+_FAT32_CLUSTERS = 65_525
+
+
+class Firmware(msgspec.Struct, frozen=True, kw_only=True):
+    """What starts an image: `pi` or `uefi`, and a name for people."""
+
+    kind: str
+    name: str
+
+
+_PI = Firmware(kind="pi", name="Raspberry Pi")
+_UEFI = {
+    "BOOTX64.EFI": Firmware(kind="uefi", name="UEFI, x86-64"),
+    "BOOTAA64.EFI": Firmware(kind="uefi", name="UEFI, arm64"),
+}
+
+
+class BadPartition(Exception):
+    """It is no FAT file system, or a full one. `str(error)` is what mtools says of it."""
+
+
+def check_tools() -> None:
+    """Raises BadInput where mtools are not installed."""
+    if shutil.which("mcopy") is None:
+        raise BadInput("flash: the program mcopy is missing; allowed: apt-get install mtools")
+
+
+def check_fat(partition: bytes) -> None:
+    """Whether firmware can read it: both a PC's and a board's take the usual FAT alone. Raises
+    BadPartition.
+    """
+    if partition[510:512] != b"\x55\xaa":
+        raise BadPartition("its select partition is no FAT")
+    fields = _BOOT_SECTOR.unpack_from(partition)
+    sector_bytes, cluster_sectors, reserved, fats, entries, few, short, many, long = fields
+    if sector_bytes != SECTOR or not cluster_sectors:
+        raise BadPartition(
+            f"its FAT has sectors of {sector_bytes} bytes, and firmware reads {SECTOR}"
+        )
+    data = (few or many) - reserved - fats * (short or long) - entries * 32 // SECTOR
+    # The number of clusters is what tells FAT16 and FAT32 apart; one that says otherwise is read
+    # wrongly by the bootloader of a Raspberry Pi.
+    if not short and data // cluster_sectors < _FAT32_CLUSTERS:
+        raise BadPartition("its FAT32 is too small to be one, and firmware takes it for a FAT16")
+
+
+def firmware(partition: bytes) -> Firmware | None:
+    """What starts an image with this partition; None where nothing does. Raises BadPartition."""
+    with _file(partition) as handle:
+        listed = _mtools(handle, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")
+    names = {line.strip().rpartition("/")[2].upper() for line in listed.splitlines()}
+    if "AUTOBOOT.TXT" in names:
+        return _PI
+    return next((kind for name, kind in _UEFI.items() if name in names), None)
+
+
+def with_file(partition: bytes, name: str, data: bytes) -> bytes:
+    """The partition with one more file, which replaces one of its name. Raises BadPartition."""
+    with _file(partition) as handle:
+        _mtools(handle, "mcopy", ["-o"], ["-", f"::{name}"], data)
+        return _all_of(handle)
+
+
+def file_in(partition: bytes, name: str) -> bytes:
+    """A file's bytes. Raises BadPartition where it is not there."""
+    with _file(partition) as handle:
+        return _mtools(handle, "mtype", [], [f"::{name}"])
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[int]:
+    handle = os.memfd_create(LABEL, os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(content)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _all_of(handle: int) -> bytes:
+    with os.fdopen(os.dup(handle), "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _mtools(
+    handle: int, program: str, options: list[str], words: list[str], given: bytes = b""
+) -> bytes:
+    command = [program, *options, "-i", f"/proc/self/fd/{handle}", *words]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            command,
+            input=given,
+            capture_output=True,
+            check=False,
+            pass_fds=[handle],
+            # Nobody's own settings of mtools count here.
+            env={"PATH": os.environ.get("PATH", os.defpath), "MTOOLSRC": os.devnull, "HOME": "/"},
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BadPartition(f"{program}: {error}") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").split("\n")[0].strip()
+        raise BadPartition(f"{program}: {said}")
+    return done.stdout

@@ -1,0 +1,168 @@
+"""What a centre has received, in a file: committed before it is acknowledged."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from agent.base.errors import BadInput
+from agent.reporting.payloads import (
+    Envelope,
+    LostMessages,
+    Message,
+    Online,
+    ReceiptMessage,
+    SeqRange,
+    StatusMessage,
+)
+from centre.deduplicator import Ledger
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+    box TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    received TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    header TEXT,
+    PRIMARY KEY (box, epoch, seq)
+);
+CREATE TABLE IF NOT EXISTS floor (
+    box TEXT NOT NULL, epoch TEXT NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (box, epoch)
+);
+CREATE TABLE IF NOT EXISTS lost (
+    box TEXT NOT NULL, epoch TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
+);
+"""
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as it came. `header` is the JSON of a picture's user properties; `message` is
+    None where the data is not of this version of the contract.
+    """
+
+    topic: str
+    received: str
+    envelope: Envelope
+    message: Message | None
+    payload: bytes
+    header: str | None
+
+
+class BoxEpoch(msgspec.Struct, frozen=True):
+    """Within it, numbers mean something."""
+
+    box: str
+    epoch: str
+
+
+class CentreStore:
+    """The messages that a centre keeps, and its ledgers, which are rebuilt from them."""
+
+    @classmethod
+    def open(cls, file: Path) -> Self:
+        """Open or make the file. Raises BadInput where it cannot be used."""
+        try:
+            connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise BadInput(f"--store {str(file)!r}: {error}") from error
+        return cls(connection)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._ledgers: dict[BoxEpoch, Ledger] = {}
+        self._load()
+
+    def ledger(self, key: BoxEpoch) -> Ledger:
+        """The ledger of a box and epoch."""
+        return self._ledgers.setdefault(key, Ledger(key.epoch))
+
+    def keep(self, arrivals: Iterable[Arrival]) -> frozenset[BoxEpoch]:
+        """Commit messages, without repeats. Whom to send an acknowledgement to."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            touched = frozenset(filter(None, map(self._keep_one, arrivals)))
+            self._db.execute("COMMIT")
+        except BaseException:
+            # The ledgers know of messages that the disk does not.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._load()
+            raise
+        return touched
+
+    def events(self) -> list[bytes]:
+        """The payload of every event that is kept, in the order of numbers for each box."""
+        rows = self._db.execute(
+            "SELECT payload FROM message WHERE type = 'event' ORDER BY box, epoch, seq"
+        )
+        return [payload for (payload,) in rows]
+
+    def holes(self) -> dict[BoxEpoch, tuple[SeqRange, ...]]:
+        """The numbers that are still to come, for each box and epoch that has some."""
+        return {key: holes for key, each in self._ledgers.items() if (holes := each.holes())}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _load(self) -> None:
+        self._ledgers.clear()
+        for box, epoch, seq in self._db.execute("SELECT box, epoch, seq FROM message"):
+            self.ledger(BoxEpoch(box, epoch)).take(seq)
+        for box, epoch, upto in self._db.execute("SELECT box, epoch, upto FROM floor"):
+            self.ledger(BoxEpoch(box, epoch)).floor(upto)
+        for box, epoch, first, last in self._db.execute("SELECT box, epoch, first, last FROM lost"):
+            self.ledger(BoxEpoch(box, epoch)).never_come((SeqRange(first, last),))
+
+    def _keep_one(self, arrival: Arrival) -> BoxEpoch | None:
+        envelope, message = arrival.envelope, arrival.message
+        key = BoxEpoch(envelope.box, envelope.epoch)
+        ledger = self.ledger(key)
+        if envelope.seq is None:
+            return self._keep_floor(key, message)
+        if ledger.take(envelope.seq):
+            self._db.execute(
+                "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    envelope.box,
+                    envelope.epoch,
+                    envelope.seq,
+                    envelope.id,
+                    arrival.topic.split("/")[4],
+                    arrival.topic,
+                    arrival.received,
+                    arrival.payload,
+                    arrival.header,
+                ),
+            )
+            if isinstance(message, ReceiptMessage) and isinstance(message.data, LostMessages):
+                ledger.never_come(message.data.ranges)
+                self._db.executemany(
+                    "INSERT INTO lost VALUES (?, ?, ?, ?)",
+                    [(*key_of(key), span.first, span.last) for span in message.data.ranges],
+                )
+        return key
+
+    def _keep_floor(self, key: BoxEpoch, message: Message | None) -> BoxEpoch | None:
+        if not isinstance(message, StatusMessage) or not isinstance(message.data, Online):
+            return None
+        self.ledger(key).floor(message.data.settled_upto)
+        self._db.execute(
+            "INSERT OR REPLACE INTO floor VALUES (?, ?, ?)",
+            (*key_of(key), message.data.settled_upto),
+        )
+        return key
+
+
+def key_of(key: BoxEpoch) -> tuple[str, str]:
+    """As the values of two columns."""
+    return key.box, key.epoch

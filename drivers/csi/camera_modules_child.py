@@ -1,0 +1,51 @@
+"""The child of `drivers.csi.camera_modules`: asks libcamera, says it as JSON, and ends.
+
+libcamera and Picamera2 may print: what they say goes where errors go.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.csi import opening
+from drivers.csi.camera_modules import CameraModule, CameraModulesReply
+from drivers.errors import DriverError
+
+STDOUT, STDERR = 1, 2
+
+
+def main() -> None:
+    """Ask and say."""
+    out = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    try:
+        infos = opening.library("camera modules").Picamera2.global_camera_info()
+        reply = CameraModulesReply(modules=modules(infos))
+    except DriverError as error:
+        reply = CameraModulesReply(kind=error.kind, said=str(error))
+    except (RuntimeError, OSError) as error:
+        reply = CameraModulesReply(
+            kind="unsupported", said=str(opening.told(error, "camera modules"))
+        )
+    with os.fdopen(out, "wb") as pipe:
+        pipe.write(msgspec.json.encode(reply))
+
+
+def modules(infos: Sequence[Mapping[str, Any]]) -> tuple[CameraModule, ...]:
+    """Picamera2's list, in its order, which is that of its numbers. Pure."""
+    return tuple(
+        CameraModule(
+            number=number,
+            id=str(info["Id"]),
+            model=str(info.get("Model", "")),
+            rotation_deg=info.get("Rotation"),
+            usb="/usb" in str(info["Id"]),
+        )
+        for number, info in enumerate(infos)
+    )
+
+
+if __name__ == "__main__":
+    main()
