@@ -78,7 +78,9 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name) and node.func.id == "Fault":
-            assert file == AGENT / "faults" / "registry.py", f"{file.name}:{node.lineno} makes a fault by itself"
+            assert file == AGENT / "faults" / "registry.py", (
+                f"{file.name}:{node.lineno} makes a fault by itself"
+            )
         if isinstance(node.func, ast.Attribute) and node.func.attr == "raise_fault":
             code = node.args[0]
             if isinstance(code, ast.Constant):
