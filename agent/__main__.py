@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__, cli
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from drivers.errors import DriverError
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(given)
     try:
         return int(args.run(args))
-    except BadInput as error:
+    except UserError as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 2
     except DriverError as error:

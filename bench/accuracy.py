@@ -14,12 +14,12 @@ import av
 import cv2
 import numpy as np
 
-from agent.base.model import LABELS, Box, Detection, Sight
+from agent.base.model import LABELS, BoundingBox, Detection, FrameResult
 from agent.detection.geometry import Point
-from agent.detection.pipeline import Eyes, EyesSettings
+from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.rules.line_crossing import LineRule
-from agent.detection.rules.road_users import RoadUsers
-from agent.detection.scene import Line
+from agent.detection.rules.road_users import TrackMemory
+from agent.detection.scene import SceneLine
 from agent.detection.tflite import Detector, open_detector
 from bench import scoring
 from bench.prototype import Prototype
@@ -55,12 +55,12 @@ def clip(name: str) -> Path:
 class Counter:
     """Counts the crossings of lines, with the rules of the product."""
 
-    def __init__(self, lines: list[Line]) -> None:
-        self._users = RoadUsers()
+    def __init__(self, lines: list[SceneLine]) -> None:
+        self._users = TrackMemory()
         self._rules = [LineRule(line, self._users) for line in lines]
         self.found: dict[str, list[scoring.Counted]] = {line.name: [] for line in lines}
 
-    def step(self, sight: Sight) -> None:
+    def step(self, sight: FrameResult) -> None:
         """Take the next sight."""
         self._users.step(sight)
         for rule in self._rules:
@@ -75,15 +75,15 @@ class Counter:
                 )
 
 
-def line(name: str, x1: float, y1: float, x2: float, y2: float) -> Line:
+def line(name: str, x1: float, y1: float, x2: float, y2: float) -> SceneLine:
     forward, backward = SIDES
-    return Line(
+    return SceneLine(
         name=name, start=Point(x1, y1), to=Point(x2, y2), forward=forward, backward=backward
     )
 
 
 def counts(
-    detector: Detector, settings: EyesSettings, only: str, *, prototype: bool, verbose: bool
+    detector: Detector, settings: PipelineSettings, only: str, *, prototype: bool, verbose: bool
 ) -> dict[str, Any]:
     truth = json.loads((LABELLED / "counts.json").read_text())
     rows: dict[str, Any] = {}
@@ -92,11 +92,11 @@ def counts(
     for name, labels in truth.items():
         if only not in name:
             continue
-        eyes = Prototype(detector) if prototype else Eyes(detector, settings)
+        eyes = Prototype(detector) if prototype else DetectionPipeline(detector, settings)
         counter = Counter([line(name, *labels["line"])])
         clip_passes = clip_frames = 0
         for frame in frames(clip(name)):
-            sight = eyes.look(frame)
+            sight = eyes.process(frame)
             counter.step(sight)
             clip_passes += sight.passes
             clip_frames += 1
@@ -125,7 +125,7 @@ def _score_row(score: scoring.Score) -> dict[str, Any]:
     }
 
 
-def people(detector: Detector, settings: EyesSettings, name: str) -> dict[str, Any]:
+def people(detector: Detector, settings: PipelineSettings, name: str) -> dict[str, Any]:
     folder = LABELLED / "mot15" / name
     film = FOOTAGE / "opencv_vtest.avi" if name.startswith("PETS") else folder / f"{name}.mp4"
     truth: dict[int, list[tuple[float, ...]]] = {}
@@ -135,7 +135,7 @@ def people(detector: Detector, settings: EyesSettings, name: str) -> dict[str, A
             truth.setdefault(int(fields[0]), []).append(tuple(fields[2:6]))
     derived = json.loads((LABELLED / "mot15" / "derived_counts.json").read_text())[name]["lines"]
     total = scoring.Score()
-    eyes = Eyes(detector, settings)
+    eyes = DetectionPipeline(detector, settings)
     counter: Counter | None = None
     passes = number = 0
     for frame in frames(film):
@@ -146,10 +146,12 @@ def people(detector: Detector, settings: EyesSettings, name: str) -> dict[str, A
                 x = (float(title.split("=")[1])) / w
                 lines.append(line(title, x, 1.0, x, 0.0))
             counter = Counter(lines)
-        sight = eyes.look(frame)
+        sight = eyes.process(frame)
         counter.step(sight)
         passes, number = passes + sight.passes, number + 1
-        boxes = [Box(x / w, y / h, bw / w, bh / h) for x, y, bw, bh in truth.get(number, [])]
+        boxes = [
+            BoundingBox(x / w, y / h, bw / w, bh / h) for x, y, bw, bh in truth.get(number, [])
+        ]
         found = [t.box for t in sight.tracks if t.label == "person"]
         total += scoring.score_people(found, boxes)
     assert counter is not None
@@ -180,12 +182,12 @@ def pictures(detector: Detector) -> dict[str, Any]:
     folder = LABELLED / "coco_val_road"
     labels = json.loads((folder / "instances_road_dev.json").read_text())
     name_of = {c["id"]: c["name"] for c in labels["categories"]}
-    truth: dict[str, dict[int, list[Box]]] = {label: {} for label in LABELS}
-    crowds: dict[str, dict[int, list[Box]]] = {label: {} for label in LABELS}
+    truth: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
+    crowds: dict[str, dict[int, list[BoundingBox]]] = {label: {} for label in LABELS}
     for entry in labels["annotations"]:
         place = crowds if entry.get("iscrowd") else truth
         place[name_of[entry["category_id"]]].setdefault(entry["image_id"], []).append(
-            Box(*entry["bbox"])
+            BoundingBox(*entry["bbox"])
         )
     ways: dict[str, dict[str, list[scoring.Found]]] = {
         "product": {label: [] for label in LABELS},
@@ -199,7 +201,7 @@ def pictures(detector: Detector) -> dict[str, Any]:
         seen = {"product": detector.detect(rgb), "bare": _bare(detector, rgb)}
         for way, detections in seen.items():
             for d in detections:
-                box = Box(d.box.x * w, d.box.y * h, d.box.w * w, d.box.h * h)
+                box = BoundingBox(d.box.x * w, d.box.y * h, d.box.w * w, d.box.h * h)
                 ways[way][d.label].append(scoring.Found(entry["id"], d.score, box))
     rows: dict[str, Any] = {}
     for way, by_label in ways.items():
@@ -228,7 +230,7 @@ def _bare(detector: Detector, rgb: np.ndarray) -> list[Detection]:
         Detection(
             label=label_of[int(classes[0, i])],
             score=float(scores[0, i]),
-            box=Box(float(x), float(y), float(x2 - x), float(y2 - y)),
+            box=BoundingBox(float(x), float(y), float(x2 - x), float(y2 - y)),
         )
         for i, (y, x, y2, x2) in enumerate(boxes[0][: int(count[0])])
         if int(classes[0, i]) in label_of
@@ -241,7 +243,7 @@ def rows() -> list[Row]:
         raise LookupError(f"{LABELLED}: not there; the labels lie in a folder beside the project")
     cv2.setNumThreads(1)
     detector = open_detector("ssdlite_mobilenet_v2")
-    settings = EyesSettings()
+    settings = PipelineSettings()
     ap50 = pictures(detector)
     gap = abs(ap50["bare"]["mean"] - ap50["product"]["mean"])
     by_label = ", ".join(f"{label} {ap50['product'][label]}" for label in LABELS)
@@ -311,14 +313,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--model", default="ssdlite_mobilenet_v2")
-    parser.add_argument("--passes-per-s", type=float, default=EyesSettings().passes_per_s)
+    parser.add_argument("--passes-per-s", type=float, default=PipelineSettings().passes_per_s)
     parser.add_argument("--only", default="", help="counts of the clips with this in their name")
     parser.add_argument("--parts", default="pictures,people,counts,prototype")
     parser.add_argument("--verbose", action="store_true", help="each miss and each extra")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = open_detector(args.model)
-    settings = EyesSettings(passes_per_s=args.passes_per_s)
+    settings = PipelineSettings(passes_per_s=args.passes_per_s)
     report: dict[str, Any] = {"model": args.model, "passes_per_s": args.passes_per_s}
     began = time.process_time()
     parts = args.parts.split(",")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from agent.detection.pipeline import Eyes
+from agent.detection.pipeline import DetectionPipeline
 from bench import box, films, record
 from bench.cpu import Turns, in_turns, one_core, process_cpu_s
 from bench.mosquitto import mosquitto
@@ -50,12 +50,12 @@ def look(film: Path, fps: float) -> None:
         Wanted(packets=False, frames_fps=fps),
         time.monotonic_ns,
     )
-    eyes = Eyes(None)
+    eyes = DetectionPipeline(None)
     with contextlib.suppress(DriverError):  # The film's end, as a camera says it.
         while True:
             media = camera.read(1.0)
             if isinstance(media, Frame):
-                eyes.look(media)
+                eyes.process(media)
     camera.close()
 
 

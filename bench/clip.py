@@ -20,8 +20,8 @@ from agent.base.clock import SystemClock
 from agent.config.configuration import Recipient
 from agent.recording.encryption.keys import KeyRing, public_key_text
 from agent.recording.encryption.seal import Sealer
-from agent.recording.export.clip import Source, cut
-from agent.recording.open_segment import Part
+from agent.recording.export.clip import ClipSource, write_clip
+from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import SegmentName
 from bench.cpu import Work, cpu_s, in_turns, one_core
 from bench.record import encode, repeat
@@ -36,12 +36,12 @@ BEGIN_S, END_S = 104, 124
 TURNS = 7
 
 
-def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
+def record(film: Path, folder: Path, sealer: Sealer | None) -> list[ClipSource]:
     """The film as segments."""
     folder.mkdir()
     source = open_source(str(film), "bench")
-    sources: list[Source] = []
-    part: Part | None = None
+    sources: list[ClipSource] = []
+    part: OpenSegment | None = None
     for packet in source.packets():
         if not packet.size or packet.dts is None or packet.pts is None:
             continue
@@ -57,8 +57,8 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
                 utc=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000),
                 synced=True,
             )
-            part = Part(folder, name, source.info, SystemClock(), 60.0, sealer)
-            sources.append(Source(path=folder / str(name), begin_ns=name.begin_ms * 1_000_000))
+            part = OpenSegment(folder, name, source.info, SystemClock(), 60.0, sealer)
+            sources.append(ClipSource(path=folder / str(name), begin_ns=name.begin_ms * 1_000_000))
         part.add(given)
     assert part is not None
     part.finish()
@@ -66,7 +66,7 @@ def record(film: Path, folder: Path, sealer: Sealer | None) -> list[Source]:
     return sources
 
 
-def ffmpeg(sources: list[Source], out: Path) -> float:
+def ffmpeg(sources: list[ClipSource], out: Path) -> float:
     """The same span by ffmpeg's concat; its CPU seconds."""
     inside = [s for s in sources if BEGIN_S - SEGMENT_S < s.begin_ns / SECOND_NS < END_S]
     listed = out.with_suffix(".txt")
@@ -94,9 +94,9 @@ def rows() -> list[Row]:
         sealed = record(folder / "film.ts", folder / "sealed", sealer)
         span = BEGIN_S * SECOND_NS, END_S * SECOND_NS
 
-        def of(sources: list[Source]) -> Work:
+        def of(sources: list[ClipSource]) -> Work:
             def work() -> None:
-                clip = cut(sources, *span, folder / "clip.mp4", keys.get)
+                clip = write_clip(sources, *span, folder / "clip.mp4", keys.get)
                 assert clip.duration_ns >= 20 * SECOND_NS
 
             return work

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.app import agent as run
 from agent.app.actuator_specs import fittings
-from agent.app.actuators import Hands
+from agent.app.actuators import Actuators
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
 from agent.reporting.mqtt.connection import CommandReceived
@@ -36,7 +36,7 @@ class _Id(msgspec.Struct):
 came: list[tuple[bytes, int]] = []
 
 
-class NotingHands(Hands):
+class NotingHands(Actuators):
     """The box's own, and the time of each command is noted before anything is done with it."""
 
     def on_command(self, received: CommandReceived) -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
     config, cameras = camera_source.load(config_file, clock)
-    run.Hands = NotingHands  # type: ignore[attr-defined]
+    run.Actuators = NotingHands  # type: ignore[attr-defined]
     with StopSignals() as signals:
         agent = run.Agent(
             config,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from bench import films
 from bench.cpu import cpu_s, one_core, process_cpu_s
 from bench.table import Row
@@ -62,7 +62,7 @@ def rows() -> list[Row]:
     """The rows for the table. Raises BadInput where there is no Picamera2."""
     why = virtual_camera.why_not()
     if why is not None:
-        raise BadInput(why)
+        raise UserError(why)
     os.environ.update(virtual_camera.environment())
     os.environ["LIBCAMERA_LOG_LEVELS"] = "*:ERROR"
     with virtual_camera.installed(), one_core():

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box, Detection, Label
+from agent.base.model import BoundingBox, Detection, Label
 from agent.detection import image
 from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.motion_gate import MotionGate
-from agent.detection.nms import merge
+from agent.detection.nms import merge_detections
 from agent.detection.tflite import Detector, open_detector
-from agent.detection.tracker import Tracker
+from agent.detection.tracker import ObjectTracker
 from bench import films
 from bench.cpu import Turns, cpu_s, in_turns, one_core
 from bench.table import Row
@@ -173,7 +173,7 @@ def street(objects: int, seconds: int = 20) -> list[list[Detection]]:
                 Detection(
                     label=labels[one % 2],
                     score=float(rng.uniform(0.25, 0.95)),
-                    box=Box(x - w / 2, y - h / 2, w, h),
+                    box=BoundingBox(x - w / 2, y - h / 2, w, h),
                 )
             )
         frames.append(seen)
@@ -208,7 +208,7 @@ def _track(frames: Sequence[Sequence[Detection]], shown: list[int]) -> Callable[
     thresholds = load_card(MODEL).thresholds
 
     def work() -> None:
-        tracker = Tracker(thresholds)
+        tracker = ObjectTracker(thresholds)
         for index, detections in enumerate(frames):
             tracker.predict(index * 1_000_000_000 // GATE_FPS)
             moves, searched = [True] * len(detections), [1.0] * len(tracker.living)
@@ -220,7 +220,7 @@ def _track(frames: Sequence[Sequence[Detection]], shown: list[int]) -> Callable[
 def _merge(frames: Sequence[Sequence[Detection]]) -> Callable[[], None]:
     def work() -> None:
         for detections in frames:
-            merge(detections)
+            merge_detections(detections)
 
     return work
 
@@ -254,7 +254,7 @@ def _bytetrack(frames: Sequence[Sequence[Detection]]) -> Iterator[Callable[[], f
             asked.close()
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
+def _corners(box: BoundingBox) -> tuple[float, float, float, float]:
     return box.x * 1920, box.y * 1080, (box.x + box.w) * 1920, (box.y + box.h) * 1080
 
 

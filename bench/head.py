@@ -13,8 +13,8 @@ import msgspec
 
 from agent.base.clock import SystemClock
 from agent.config.heads import HeadConfig
-from agent.faults.registry import FaultBoard
-from agent.ptz.head import Head
+from agent.faults.registry import FaultRegistry
+from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import IDLE_S, HeadStage
 from agent.runtime.stage import StageThread
 from bench import box, codecs, commands, films
@@ -73,7 +73,7 @@ def idle_row() -> Row:
 def head_share(folder: Path) -> float:
     """The share of a core that a head at rest takes. The far end of its line sleeps."""
     clock = SystemClock()
-    faults = FaultBoard(clock.boottime_ns)
+    faults = FaultRegistry(clock.boottime_ns)
     body = HeadMotion(MECHANICS, clock.boottime_ns())
     line = PtyHead(folder / "line", [PelcoSide(body, "D")], clock.boottime_ns)
     options = msgspec.convert(
@@ -89,7 +89,7 @@ def head_share(folder: Path) -> float:
     def open_ptz() -> Ptz:
         return pelco_d.open_ptz("mast", options, clock.boottime_ns)
 
-    head = Head(HeadConfig(name="mast", driver="pelco_d"), open_ptz, folder, clock, faults)
+    head = PtzHead(HeadConfig(name="mast", driver="pelco_d"), open_ptz, folder, clock, faults)
     stage = HeadStage(head, clock, faults)
     thread = StageThread(stage, clock.boottime_ns, random.Random(1), vital=False)
     thread.start()

@@ -133,7 +133,7 @@ def looked(folder: Path, seconds: int) -> tuple[float, float, int]:
     taken = [0.0, 0.0]
     for _ in range(seconds):
         clock.pass_second()
-        for which, look in enumerate((pulse.look, flight.look)):
+        for which, look in enumerate((pulse.check, flight.look)):
             began = cpu_s()
             look()
             taken[which] += cpu_s() - began

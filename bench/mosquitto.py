@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def mosquitto(folder: Path) -> Iterator[str]:
     """Its address, `mqtt://…`. It lets everybody in and keeps nothing."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
-        raise BadInput("needs mosquitto: apt-get install mosquitto")
+        raise UserError("needs mosquitto: apt-get install mosquitto")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -20,16 +20,16 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import SystemClock, boot_id
-from agent.base.model import LABELS, Box, Event, EventKind
+from agent.base.model import LABELS, BoundingBox, Event, EventKind
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.connection import Birth
-from agent.reporting.mqtt.session import Session
+from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import DeclarationData
-from agent.reporting.topics import Draft
+from agent.reporting.topics import OutgoingMessage
 from agent.runtime.stage import StageThread
 from bench.mosquitto import mosquitto
 from bench.table import Row
@@ -40,7 +40,7 @@ TURNS = 5
 URGENT = 100
 BACKLOG = 100_000
 CLOCK = SystemClock()
-BIRTH = Birth(
+BIRTH = BirthInputs(
     site="bench",
     public_key="",
     versions={},
@@ -75,11 +75,11 @@ def open_outbox(folder: Path) -> Outbox:
         clock=CLOCK,
         max_bytes=1_000_000_000,
         new_id=uuid7_maker(lambda _: time.time_ns(), random.Random(1)),
-        faults=FaultBoard(CLOCK.boottime_ns),
+        faults=FaultRegistry(CLOCK.boottime_ns),
     )
 
 
-def event(kind: EventKind = "line") -> Draft:
+def event(kind: EventKind = "line") -> OutgoingMessage:
     """An event of the usual size, encoded anew each time as the agent does."""
     t_ns = CLOCK.boottime_ns()
     made = Event(
@@ -94,20 +94,20 @@ def event(kind: EventKind = "line") -> Draft:
         label="car",
         track=7,
         score=0.81,
-        box=Box(0.41, 0.52, 0.08, 0.06),
+        box=BoundingBox(0.41, 0.52, 0.08, 0.06),
         direction="towards centre",
         position=0.4,
     )
     return topics.event_draft(topics.event_data(made, begin=CLOCK.utc(t_ns)))
 
 
-def put_many(folder: Path, draft: Draft, count: int, *, singly: bool) -> Cost:
+def put_many(folder: Path, draft: OutgoingMessage, count: int, *, singly: bool) -> Cost:
     """`count` events, until all are on the disk: as fast as they are taken, or each of them when
     the one before it is there.
     """
     outbox = open_outbox(folder)
     commits: list[None] = []
-    outbox.listen(lambda: commits.append(None))
+    outbox.on_commit(lambda: commits.append(None))
     wall, cpu = time.perf_counter(), time.process_time()
     if singly:
         assert all(outbox.put(draft).wait(60) for _ in range(count))
@@ -151,7 +151,9 @@ def durable_rows(folder: Path) -> list[Row]:
     ]
 
 
-def _beside_bare(folder: Path, how: str, draft: Draft, count: int, *, singly: bool) -> list[Row]:
+def _beside_bare(
+    folder: Path, how: str, draft: OutgoingMessage, count: int, *, singly: bool
+) -> list[Row]:
     ours, bare = [], []
     for turn in range(TURNS):
         ours.append(put_many(folder / f"{how}-{turn}", draft, count, singly=singly))
@@ -230,10 +232,10 @@ def drain_rows(folder: Path) -> list[Row]:
         centre.stdout.readline()
         eater = threading.Thread(target=lambda: [None for _ in centre.stdout or ()])
         eater.start()
-        session = Session(
+        session = MqttSession(
             BrokerConfig(url=url),
             outbox,
-            FaultBoard(CLOCK.boottime_ns),
+            FaultRegistry(CLOCK.boottime_ns),
             lambda: BIRTH,
             CLOCK.boottime_ns,
             random.Random(1),

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.capture.capture_stage import Capture
+from agent.capture.capture_stage import CaptureStage
 from agent.config.configuration import RecordConfig
 from agent.detection.detect_stage import DetectStage
-from agent.detection.pipeline import Eyes
-from agent.detection.rule_engine import Judge
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.record_stage import RecordStage
 from agent.runtime.queues import LatestFrame, PacketQueue
 from agent.runtime.stage import Stage, StageThread
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
     ) -> None:
         options = replay.Options(path=str(film))
         stages.append(
-            Capture(
+            CaptureStage(
                 film.stem,
                 lambda: replay.open_camera("bench", options, wanted, clock.boottime_ns),
                 clock.boottime_ns,
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
         DetectStage(
             "bench",
             frames,
-            Eyes(None),
-            Judge("bench", Scene(), str),
+            DetectionPipeline(None),
+            RuleEngine("bench", Scene(), str),
             on_event=lambda _event, _jpeg: None,
             on_flow=lambda _flow: None,
         )
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, signals: StopSignals) -> None:
             RecordConfig(),
             folder,
             clock,
-            FaultBoard(clock.boottime_ns),
+            FaultRegistry(clock.boottime_ns),
             on_gap=lambda _begin, _end: None,
             on_segment=lambda _segment: None,
         )

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from agent.base.model import Detection, Sight, Track
+from agent.base.model import Detection, FrameResult, Track
 from agent.detection.tflite import Detector
 from bench import scoring
 from drivers.media import Frame
@@ -17,7 +17,7 @@ class Prototype:
         self._tracks: list[Track] = []
         self._next = 1
 
-    def look(self, frame: Frame) -> Sight:
+    def process(self, frame: Frame) -> FrameResult:
         """What it makes of a frame."""
         passes = 0
         if frame.seq % 2 == 0:
@@ -29,7 +29,7 @@ class Prototype:
             found = [d for d in self._detector.detect(np.asarray(rgb, np.uint8)) if d.score >= 0.4]
             self._tracks = self._follow(found, frame.t_ns)
         shown = tuple(t for t in self._tracks if t.seen_ns == frame.t_ns)
-        return Sight(
+        return FrameResult(
             seq=frame.seq, t_ns=frame.t_ns, gate=frame.y, moving=0.0, tracks=shown, passes=passes
         )
 

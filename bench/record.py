@@ -30,16 +30,16 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import ClockTrust, boot_id
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.config.configuration import HoldConfig, Recipient, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.faults.registry import FaultRegistry
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import KeyRing, public_key_text
 from agent.recording.encryption.seal import KEPT_KEYS, Sealer
 from agent.recording.record_stage import BATCH_S, RecordStage
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
 from bench.cpu import Turns, Work, cpu_s, in_turns, one_core
 from bench.table import Row
@@ -184,18 +184,18 @@ class Recorder:
         self._clock = clock = StreamClock()
         self._queue = PacketQueue(1 << 26, lambda *_: None)
         settings = RecordConfig(flush_s=flush_s, segment_s=SEGMENT_S)
-        faults = FaultBoard(clock.boottime_ns)
-        identity = Identity.load_or_make(folder / "identity")
-        custody = Custody.open(folder / "custody", "bench", boot_id(), clock, identity)
-        keeper = Keeper(
+        faults = FaultRegistry(clock.boottime_ns)
+        identity = DeviceIdentity.load_or_make(folder / "identity")
+        custody = CustodyLog.open(folder / "custody", "bench", boot_id(), clock, identity)
+        keeper = RetentionStage(
             folder / "footage",
             settings,
             HoldConfig(),
             clock,
             boot_id(),
             faults,
-            Holds(folder / "holds", clock, boot_id(), str),
-            Notary(custody.append, faults),
+            HoldStore(folder / "holds", clock, boot_id(), str),
+            ReceiptQueue(custody.append, faults),
             cameras=["bench"],
             on_broken=lambda _hold: None,
         )

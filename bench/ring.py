@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.base.clock import ClockTrust, SystemClock, boot_id
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.catalogue import find
-from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, SUFFIX, Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, SUFFIX, CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     FIRST_PREV,
     SIGNATURE_BYTES,
@@ -32,11 +32,11 @@ from agent.recording.custody.receipts import (
     write_line,
 )
 from agent.recording.recovery import StoredSegment, recover
-from agent.recording.retention.eviction_plan import Limits, Shelf, plan
+from agent.recording.retention.eviction_plan import CameraStorage, Limits, plan
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
-from agent.recording.retention.segment_age import Boots, Now, short_boot
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import SegmentName, rfc3339
 from bench.table import Row
 
@@ -87,21 +87,21 @@ def event_hold(number: int, camera: str, begin_s: float) -> Hold:
 
 
 def keeper(
-    folder: Path, names: list[str], max_bytes: int, custody: Custody | None
-) -> tuple[Keeper, FaultBoard]:
+    folder: Path, names: list[str], max_bytes: int, custody: CustodyLog | None
+) -> tuple[RetentionStage, FaultRegistry]:
     """One as on a box, on the real clock."""
     clock = SystemClock()
-    faults = FaultBoard(clock.boottime_ns)
+    faults = FaultRegistry(clock.boottime_ns)
     new_id = uuid7_maker(lambda t_ns: t_ns, random.Random(1))
-    made = Keeper(
+    made = RetentionStage(
         folder / "footage",
         RecordConfig(max_bytes=max_bytes, box_max_bytes=10**15, max_age_h=2160, reserve_bytes=0),
         HoldConfig(),
         clock,
         boot_id(),
         faults,
-        Holds(folder / "holds", clock, boot_id(), new_id),
-        Notary(custody.append if custody else None, faults),
+        HoldStore(folder / "holds", clock, boot_id(), new_id),
+        ReceiptQueue(custody.append if custody else None, faults),
         cameras=names,
         on_broken=lambda _hold: None,
     )
@@ -156,8 +156,8 @@ def start_up(folder: Path) -> list[Row]:
         (camera / str(stored(number).name)).write_bytes(b"\0")
     began = time.perf_counter()
     made, _ = keeper(folder, ["north"], 10**12, None)
-    made.turn()
-    made.load("north", camera, recover(camera))
+    made.enforce()
+    made.register_folder("north", camera, recover(camera))
     took_s = time.perf_counter() - began
     assert made.health("north", 0).segments == SEGMENTS
     write_chain(folder / "custody")
@@ -186,17 +186,17 @@ def planning() -> list[Row]:
     segments = [stored(number) for number in range(each)]
     names = [f"cam{index}" for index in range(CAMERAS)]
     now_ms = each * SEGMENT_S * 1000
-    now = Now(
+    now = ClockReading(
         boot=short_boot(BOOT),
         ms=now_ms,
         unix_ms=round(START.timestamp() * 1000) + now_ms,
         synced=True,
     )
-    shelves: dict[str, Shelf] = {}
+    shelves: dict[str, CameraStorage] = {}
     for name in names:
         own = [stored(number) for number in range(each)] if name != names[0] else segments
-        boots = Boots(one.name for one in own)
-        shelves[name] = Shelf(
+        boots = BootTimeline(one.name for one in own)
+        shelves[name] = CameraStorage(
             segments=deque(own),
             closed_bytes=each * SEGMENT_BYTES,
             open_bytes=SEGMENT_BYTES,
@@ -230,17 +230,17 @@ def eviction(folder: Path) -> list[Row]:
     """Cameras whose rings are full: each new segment costs an old one, with its receipt."""
     names = [f"cam{index:02d}" for index in range(CAMERAS)]
     clock = SystemClock()
-    identity = Identity.load_or_make(folder / "identity")
-    custody = Custody.open(folder / "custody", "bench", boot_id(), clock, identity)
+    identity = DeviceIdentity.load_or_make(folder / "identity")
+    custody = CustodyLog.open(folder / "custody", "bench", boot_id(), clock, identity)
     ring = 200
     made, faults = keeper(folder, names, ring * SEGMENT_BYTES, custody)
-    made.turn()
+    made.enforce()
     for name in names:
         camera = folder / "footage" / name
         camera.mkdir(parents=True)
         for number in range(ring):
             (camera / str(stored(number).name)).write_bytes(b"\0")
-        made.load(name, camera, [stored(number) for number in range(ring)])
+        made.register_folder(name, camera, [stored(number) for number in range(ring)])
     more = 20
     cpu = time.process_time()
     began = time.perf_counter()
@@ -248,8 +248,8 @@ def eviction(folder: Path) -> list[Row]:
         for name in names:
             segment = stored(number)
             (folder / "footage" / name / str(segment.name)).write_bytes(b"\0")
-            made.grown(name, rfc3339(segment.name.utc), SEGMENT_BYTES)
-            made.closed(name, segment)
+            made.on_bytes_written(name, rfc3339(segment.name.utc), SEGMENT_BYTES)
+            made.on_segment_closed(name, segment)
     took_s = time.perf_counter() - began
     spent_s = time.process_time() - cpu
     assert not faults.active()
@@ -270,16 +270,16 @@ def turns(folder: Path) -> list[Row]:
     made, _ = keeper(folder, ["cam0"], 10**12, None)
     camera = folder / "footage" / "cam0"
     camera.mkdir(parents=True)
-    made.load("cam0", camera, [stored(number) for number in range(SEGMENTS)])
+    made.register_folder("cam0", camera, [stored(number) for number in range(SEGMENTS)])
     clock = SystemClock()
-    holds = Holds(folder / "holds", clock, boot_id(), lambda _t: "")
+    holds = HoldStore(folder / "holds", clock, boot_id(), lambda _t: "")
     for number in range(HELD):
-        holds.put(event_hold(number, "cam0", number * 60.0))
-    made.turn()
+        holds.save(event_hold(number, "cam0", number * 60.0))
+    made.enforce()
     began = time.process_time()
     count = 50
     for _ in range(count):
-        made.turn()
+        made.enforce()
     each_ms = 1e3 * (time.process_time() - began) / count
     note = f"{SEGMENTS} segments, {HELD} holds; once a second"
     return [row("ring: an idle turn", each_ms, "ms", "-", note)]

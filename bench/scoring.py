@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agent.base.model import Box, Label
+from agent.base.model import BoundingBox, Label
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -123,11 +123,13 @@ class Found(msgspec.Struct, frozen=True):
 
     picture: int
     score: float
-    box: Box
+    box: BoundingBox
 
 
 def average_precision(
-    found: Iterable[Found], truth: dict[int, list[Box]], crowds: dict[int, list[Box]]
+    found: Iterable[Found],
+    truth: dict[int, list[BoundingBox]],
+    crowds: dict[int, list[BoundingBox]],
 ) -> float:
     """AP at an overlap of 0.5, as COCO has it: precision at 101 recalls, made monotonic.
 
@@ -166,7 +168,7 @@ def average_precision(
     return total / 101
 
 
-def score_people(found: Sequence[Box], truth: Sequence[Box]) -> Score:
+def score_people(found: Sequence[BoundingBox], truth: Sequence[BoundingBox]) -> Score:
     """People in one frame, one to one at an overlap of 0.5, best overlap first."""
     pairs = sorted(
         ((overlap(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(truth)),
@@ -184,18 +186,18 @@ def score_people(found: Sequence[Box], truth: Sequence[Box]) -> Score:
     return Score(hits, len(truth) - hits, len(found) - hits)
 
 
-def overlap(a: Box, b: Box) -> float:
+def overlap(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union."""
     shared = _shared(a, b)
     return shared / (a.w * a.h + b.w * b.h - shared) if shared > 0 else 0.0
 
 
-def covered(box: Box, by: Box) -> float:
+def covered(box: BoundingBox, by: BoundingBox) -> float:
     """The share of a box that lies in another one."""
     return _shared(box, by) / (box.w * box.h) if box.w * box.h > 0 else 0.0
 
 
-def _shared(a: Box, b: Box) -> float:
+def _shared(a: BoundingBox, b: BoundingBox) -> float:
     across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return across * down if across > 0 and down > 0 else 0.0

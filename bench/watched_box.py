@@ -13,9 +13,9 @@ import msgspec
 
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
-from agent.base.model import Sight
+from agent.base.model import FrameResult
 from agent.capture import camera_source
-from agent.detection.rule_engine import Judge
+from agent.detection.rule_engine import RuleEngine
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 from drivers.media import Frame
@@ -35,9 +35,9 @@ def main() -> None:
     """Run the box; then write what came of each frame."""
     config_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     clock = SystemClock()
-    seen: list[Sight] = []
+    seen: list[FrameResult] = []
 
-    def on_sight(_camera: str, _frame: Frame, sight: Sight) -> None:
+    def on_sight(_camera: str, _frame: Frame, sight: FrameResult) -> None:
         seen.append(sight)
 
     config, cameras = camera_source.load(config_file, clock)
@@ -49,11 +49,11 @@ def main() -> None:
         while not signals.wait(agent.supervisor.check_every_s):
             agent.supervisor.check()
         agent.stop()
-    judge = Judge(config.camera[0].name, cameras[0].scene, str)
+    judge = RuleEngine(config.camera[0].name, cameras[0].scene, str)
     judged = [
         Judged(event.kind, event.name, event.track, event.t_ns, sight.t_ns)
         for sight in seen
-        for event in judge.judge(sight)
+        for event in judge.evaluate(sight)
     ]
     out.write_bytes(msgspec.json.encode(judged))
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt import tls
@@ -16,8 +16,8 @@ from agent.reporting.mqtt.backoff import Backoff
 from agent.reporting.mqtt.connect_error import LinkError
 from agent.reporting.mqtt.paho_transport import (
     Accepted,
-    Link,
     LinkEvent,
+    PahoTransport,
     Published,
     Received,
     Subscribed,
@@ -25,7 +25,7 @@ from agent.reporting.mqtt.paho_transport import (
 )
 from agent.reporting.mqtt.send_window import IN_FLIGHT_MOST
 from agent.reporting.payloads import CentreState, Envelope, Message, SnapshotHeader
-from centre.store import Arrival, BoxEpoch, CentreStore
+from centre.store import BoxEpoch, CentreStore, StoredArrival
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _AWAY = msgspec.json.encode(CentreState(state="away"))
 _LISTENING = msgspec.json.encode(CentreState(state="listening"))
 
 
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it came. `message` is None where it is not a box's, or `problem` says why it
     is not what the contract says; `envelope` may be readable even then. `received` is RFC 3339,
     by the clock of this machine.
@@ -50,7 +50,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-def heard(event: Received, now: datetime) -> Heard:
+def heard(event: Received, now: datetime) -> ReceivedMessage:
     """A message from the broker, decoded where it can be."""
     topic = topics.parse_up(event.topic)
     envelope: Envelope | None = None
@@ -63,7 +63,7 @@ def heard(event: Received, now: datetime) -> Heard:
             message = topics.decode(topic, event.payload, properties)
         except ValueError as error:
             problem = str(error)
-    return Heard(
+    return ReceivedMessage(
         topic=event.topic,
         retained=event.retained,
         received=topics.rfc3339(now),
@@ -75,7 +75,7 @@ def heard(event: Received, now: datetime) -> Heard:
     )
 
 
-def line(item: Heard) -> bytes:
+def line(item: ReceivedMessage) -> bytes:
     """One message as a line of JSON, without the line's end. A picture is its size and hash."""
     fields: dict[str, object] = {
         "topic": item.topic,
@@ -99,7 +99,7 @@ def line(item: Heard) -> bytes:
     return msgspec.json.encode(fields)
 
 
-class Watch:
+class CentreClient:
     """Subscribes to what boxes say and hands each message to `on_heard`, in its own thread, which
     is the one that calls `run_once` (it is a stage). Connects again where the broker goes.
 
@@ -113,7 +113,7 @@ class Watch:
     def __init__(
         self,
         broker: BrokerConfig,
-        on_heard: Callable[[Heard], None],
+        on_heard: Callable[[ReceivedMessage], None],
         rng: random.Random,
         clock_ns: Callable[[], int],
         *,
@@ -132,7 +132,7 @@ class Watch:
         self._client_id = f"vigie-{'centre' if store else 'watch'}-{rng.getrandbits(32):08x}"
         self._backoff = Backoff(rng)
         self._retry_s = 0.0
-        self._link: Link | None = None
+        self._link: PahoTransport | None = None
         self._since_s: float | None = None
         self._in_flight = 0
         self._room = IN_FLIGHT_MOST
@@ -149,7 +149,7 @@ class Watch:
                 return
         try:
             self._turn()
-        except (LinkError, BadInput) as error:
+        except (LinkError, UserError) as error:
             self._on_state(str(error))
             self._drop()
         except BaseException:
@@ -175,11 +175,11 @@ class Watch:
         link = self._link
         if link is None:
             will = Will(topic=topics.CENTRE_STATE, payload=_AWAY) if self._store else None
-            link = self._link = Link(self._broker, self._client_id, will)
+            link = self._link = PahoTransport(self._broker, self._client_id, will)
             self._since_s = None
             self._in_flight = 0
             link.connect()
-        arrivals: list[Arrival] = []
+        arrivals: list[StoredArrival] = []
         for event in link.turn(TURN_S):
             self._take(link, event, arrivals)
         if self._store is not None:
@@ -187,7 +187,7 @@ class Watch:
                 self._to_ack[key] = None
             self._acknowledge(link, self._store)
 
-    def _take(self, link: Link, event: LinkEvent, arrivals: list[Arrival]) -> None:
+    def _take(self, link: PahoTransport, event: LinkEvent, arrivals: list[StoredArrival]) -> None:
         match event:
             case Accepted():
                 self._since_s = self._now_s()
@@ -211,7 +211,7 @@ class Watch:
                 if item.envelope is not None:
                     arrivals.append(_arrival(item, item.envelope))
 
-    def _acknowledge(self, link: Link, store: CentreStore) -> None:
+    def _acknowledge(self, link: PahoTransport, store: CentreStore) -> None:
         """As many as the broker takes now; the rest after its answers."""
         while self._to_ack and self._in_flight < self._room:
             key = next(iter(self._to_ack))
@@ -232,11 +232,11 @@ class Watch:
         return self._clock_ns() / 1e9
 
 
-def _arrival(item: Heard, envelope: Envelope) -> Arrival:
+def _arrival(item: ReceivedMessage, envelope: Envelope) -> StoredArrival:
     header = None
     if item.properties:
         header = msgspec.json.encode(dict(item.properties)).decode()
-    return Arrival(
+    return StoredArrival(
         topic=item.topic,
         received=item.received,
         envelope=envelope,

@@ -52,7 +52,7 @@ class SeqSet:
         )
 
 
-class Ledger:
+class Deduplicator:
     """One box under one epoch."""
 
     def __init__(self, epoch: str) -> None:

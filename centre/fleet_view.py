@@ -71,7 +71,7 @@ class BoxView:
         self.events.append(data)
 
 
-class Board:
+class FleetView:
     """All boxes that were heard of."""
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ from typing import BinaryIO, Literal, Self
 import msgspec
 
 from agent.base.clock import ClockTrust
-from agent.base.errors import BadInput
-from agent.base.model import Box, Event, Flow, Label, Sight
+from agent.base.errors import UserError
+from agent.base.model import BoundingBox, Event, Flow, FrameResult, Label
 from agent.base.uuid7 import uuid7_maker
 from agent.config import strict
 from agent.config.configuration import DetectConfig
@@ -26,12 +26,12 @@ from agent.detection import model_card
 from agent.detection import scene as scenes
 from agent.detection.annotate import AnnotatedFilm
 from agent.detection.geometry import rounded
-from agent.detection.pipeline import Eyes
-from agent.detection.rule_engine import Judge
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.detection.tflite import Detector
 from agent.reporting import topics
-from agent.reporting.topics import Stamp
+from agent.reporting.topics import EnvelopeFields
 from drivers import catalog
 from drivers.contracts import Camera, Wanted
 from drivers.errors import DriverError
@@ -50,7 +50,7 @@ NS_PER_S = 1_000_000_000
 _READ_TIMEOUT_S = 30.0
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to replay, and where the results go."""
 
     clip: Path
@@ -70,10 +70,10 @@ class TrackLine(msgspec.Struct, frozen=True, kw_only=True):
     track: int
     label: Label
     score: float
-    box: Box
+    box: BoundingBox
 
 
-class LineCount(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
     """Crossings of one line in one direction over the whole clip."""
 
     line: str
@@ -81,7 +81,7 @@ class LineCount(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[Label, int]
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class ReplaySummary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a replay. `events` counts begun ones, by kind; `clip_s` is what was seen of
     the clip, `took_s` how long that took.
     """
@@ -90,11 +90,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     passes: int
     clip_s: float
     took_s: float
-    lines: tuple[LineCount, ...]
+    lines: tuple[ReplayLineCount, ...]
     events: dict[str, int]
 
 
-def replay(request: Request) -> Summary:
+def replay(request: ReplayRequest) -> ReplaySummary:
     """Play a clip and write what came of it.
 
     Raises BadInput where the scene, the model's name or an output is wrong, or the disk takes no more of
@@ -109,12 +109,12 @@ def replay(request: Request) -> Summary:
     try:
         with ExitStack() as stack:
             run = _Run(request, scene, camera, stack)
-            return run.play(Eyes(Detector(card, content), masks=scene.unwatched))
+            return run.play(DetectionPipeline(Detector(card, content), masks=scene.unwatched))
     finally:
         camera.close()
 
 
-def _open_clip(request: Request, scene: Scene) -> Camera:
+def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
     module = catalog.camera_module("replay")
     options = strict.into(
         {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
@@ -130,12 +130,14 @@ def _open_clip(request: Request, scene: Scene) -> Camera:
 class _Run:
     """One replay: what is open while it lasts."""
 
-    def __init__(self, request: Request, scene: Scene, camera: Camera, stack: ExitStack) -> None:
+    def __init__(
+        self, request: ReplayRequest, scene: Scene, camera: Camera, stack: ExitStack
+    ) -> None:
         self._camera = camera
         self._scene = scene
         rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
         new_id = uuid7_maker(lambda t_ns: _unix_ns(EPOCH) + t_ns, rng)
-        self._judge = Judge(NAME, scene, new_id)
+        self._judge = RuleEngine(NAME, scene, new_id)
         self._messages = _Messages(stack.enter_context(_Output(request.events)), new_id)
         self._tracks: _Output | None = None
         self._film: AnnotatedFilm | None = None
@@ -150,23 +152,23 @@ class _Run:
         self._kinds: Counter[str] = Counter()
         self._flows: list[Flow] = []
 
-    def play(self, eyes: Eyes) -> Summary:
+    def play(self, eyes: DetectionPipeline) -> ReplaySummary:
         """Play the clip to its end."""
         began_s = time.monotonic()
         frames = passes = last_ns = 0
         for frame in self._frames():
-            sight = eyes.look(frame)
+            sight = eyes.process(frame)
             frames, passes, last_ns = frames + 1, passes + sight.passes, sight.t_ns
             self._flows.extend(self._judge.flow(sight.t_ns))
-            self._tell(self._judge.judge(sight))
+            self._tell(self._judge.evaluate(sight))
             self._write_tracks(sight)
             if self._film is not None:
                 self._film.add(frame, sight)
-        self._tell(self._judge.finish(last_ns))
-        self._flows.extend(self._judge.finish_flow(last_ns))
+        self._tell(self._judge.flush(last_ns))
+        self._flows.extend(self._judge.flush_flow(last_ns))
         for flow in self._flows:
             self._messages.write_flow(flow)
-        return Summary(
+        return ReplaySummary(
             frames=frames,
             passes=passes,
             clip_s=last_ns / 1e9,
@@ -194,7 +196,7 @@ class _Run:
             if self._film is not None:
                 self._film.note(event)
 
-    def _write_tracks(self, sight: Sight) -> None:
+    def _write_tracks(self, sight: FrameResult) -> None:
         if self._tracks is None:
             return
         for track in sight.tracks:
@@ -233,9 +235,9 @@ class _Messages:
         draft = topics.flow_draft(flow, begin=_utc(flow.begin_ns), end=_utc(flow.end_ns))
         self._file.write(topics.encode("flow", self._stamp(flow.end_ns), draft.data))
 
-    def _stamp(self, t_ns: int) -> Stamp:
+    def _stamp(self, t_ns: int) -> EnvelopeFields:
         self._seq += 1
-        return Stamp(
+        return EnvelopeFields(
             id=self._new_id(t_ns),
             box=NAME,
             epoch=NAME,
@@ -246,7 +248,7 @@ class _Messages:
         )
 
 
-def _line_counts(scene: Scene, flows: list[Flow]) -> tuple[LineCount, ...]:
+def _line_counts(scene: Scene, flows: list[Flow]) -> tuple[ReplayLineCount, ...]:
     totals: dict[tuple[str, str], Counter[Label]] = {}
     for line in scene.line:
         for direction in (line.forward, line.backward):
@@ -256,7 +258,7 @@ def _line_counts(scene: Scene, flows: list[Flow]) -> tuple[LineCount, ...]:
             for direction, counts in crossed.counts.items():
                 totals[crossed.name, direction].update(counts)
     return tuple(
-        LineCount(line=line, direction=direction, counts=dict(counts))
+        ReplayLineCount(line=line, direction=direction, counts=dict(counts))
         for (line, direction), counts in totals.items()
     )
 
@@ -294,10 +296,10 @@ class _Output:
         try:
             yield
         except OSError as error:
-            raise BadInput(f"output {str(self._path)!r}: {error.strerror or error}") from error
+            raise UserError(f"output {str(self._path)!r}: {error.strerror or error}") from error
 
 
-def _check_outputs(request: Request) -> None:
+def _check_outputs(request: ReplayRequest) -> None:
     """Refuse an output that would be written over what is read, or over another one."""
     outputs = [
         (option, path)
@@ -310,10 +312,10 @@ def _check_outputs(request: Request) -> None:
     ]
     for index, (option, path) in enumerate(outputs):
         if any(_is_same(path, source) for source in (request.clip, request.scene)):
-            raise BadInput(f"output {str(path)!r}: is what is read from; allowed: another file")
+            raise UserError(f"output {str(path)!r}: is what is read from; allowed: another file")
         for other_option, other in outputs[:index]:
             if _is_same(path, other):
-                raise BadInput(
+                raise UserError(
                     f"{option} {str(path)!r}: is written by {other_option}; allowed: another file"
                 )
 

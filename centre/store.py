@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.reporting.payloads import (
     Envelope,
     LostMessages,
@@ -17,7 +17,7 @@ from agent.reporting.payloads import (
     SeqRange,
     StatusMessage,
 )
-from centre.deduplicator import Ledger
+from centre.deduplicator import Deduplicator
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS lost (
 """
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class StoredArrival(msgspec.Struct, frozen=True, kw_only=True):
     """One message as it came. `header` is the JSON of a picture's user properties; `message` is
     None where the data is not of this version of the contract.
     """
@@ -73,19 +73,19 @@ class CentreStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
-            raise BadInput(f"--store {str(file)!r}: {error}") from error
+            raise UserError(f"--store {str(file)!r}: {error}") from error
         return cls(connection)
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-        self._ledgers: dict[BoxEpoch, Ledger] = {}
+        self._ledgers: dict[BoxEpoch, Deduplicator] = {}
         self._load()
 
-    def ledger(self, key: BoxEpoch) -> Ledger:
+    def ledger(self, key: BoxEpoch) -> Deduplicator:
         """The ledger of a box and epoch."""
-        return self._ledgers.setdefault(key, Ledger(key.epoch))
+        return self._ledgers.setdefault(key, Deduplicator(key.epoch))
 
-    def keep(self, arrivals: Iterable[Arrival]) -> frozenset[BoxEpoch]:
+    def keep(self, arrivals: Iterable[StoredArrival]) -> frozenset[BoxEpoch]:
         """Commit messages, without repeats. Whom to send an acknowledgement to."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -123,7 +123,7 @@ class CentreStore:
         for box, epoch, first, last in self._db.execute("SELECT box, epoch, first, last FROM lost"):
             self.ledger(BoxEpoch(box, epoch)).never_come((SeqRange(first, last),))
 
-    def _keep_one(self, arrival: Arrival) -> BoxEpoch | None:
+    def _keep_one(self, arrival: StoredArrival) -> BoxEpoch | None:
         envelope, message = arrival.envelope, arrival.message
         key = BoxEpoch(envelope.box, envelope.epoch)
         ledger = self.ledger(key)

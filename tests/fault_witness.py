@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import agent
-from agent.faults.registry import FaultBoard, FaultCode
+from agent.faults.registry import FaultCode, FaultRegistry
 
 AGENT = Path(agent.__file__).parent
 
@@ -39,17 +39,17 @@ class Witness:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Stand beside `FaultBoard.raise_fault`."""
-        plain = FaultBoard.raise_fault
+        plain = FaultRegistry.raise_fault
 
         @functools.wraps(plain)
-        def raise_fault(board: FaultBoard, code: FaultCode, subject: str, detail: str) -> None:
+        def raise_fault(board: FaultRegistry, code: FaultCode, subject: str, detail: str) -> None:
             plain(board, code, subject, detail)
             if AGENT in Path(sys._getframe(1).f_code.co_filename).parents:
                 with self._lock:
                     self._seen.add(code)
 
-        FaultBoard.raise_fault = raise_fault  # type: ignore[method-assign]
+        FaultRegistry.raise_fault = raise_fault  # type: ignore[method-assign]
         try:
             yield
         finally:
-            FaultBoard.raise_fault = plain  # type: ignore[method-assign]
+            FaultRegistry.raise_fault = plain  # type: ignore[method-assign]

@@ -5,27 +5,27 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.model import Event, Leeway, Reply
-from agent.capture.snapshot_command import Gallery, Shown
-from agent.commands.command import Verb
+from agent.base.model import Event, Reply, ShiftTolerance
+from agent.capture.snapshot_command import CameraAccess, SnapshotSink
+from agent.commands.command import CommandHandler
 from agent.reporting.mqtt.connection import CommandReceived
 from drivers.media import Frame
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
+class MountedCamera(msgspec.Struct, frozen=True, kw_only=True):
     """The camera that sits on a head, and who may see it. `on_rest` is told where it looks;
     `hidden`: its masks hide all but its presets. `drawn` names the scene of each of those, where
     masks do or nobody knows.
     """
 
     name: str
-    shown: Shown
-    on_rest: Callable[[str | None, bool, Leeway | None], None]
+    shown: CameraAccess
+    on_rest: Callable[[str | None, bool, ShiftTolerance | None], None]
     hidden: bool
     drawn: Mapping[str, str]
 
 
-class Ties(msgspec.Struct, frozen=True, kw_only=True):
+class ActuatorDeps(msgspec.Struct, frozen=True, kw_only=True):
     """What the hands need of the rest of the box.
 
     `cameras` are those that a picture may be asked of, `carried` the one on each head, by the head.
@@ -36,14 +36,14 @@ class Ties(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: Path
-    cameras: Mapping[str, Shown]
-    carried: Mapping[str, Carried]
+    cameras: Mapping[str, CameraAccess]
+    carried: Mapping[str, MountedCamera]
     new_id: Callable[[int], str]
     event: Callable[[Event], None]
     celsius: Callable[[], float | None]
     night: Callable[[str], bool | None]
     encode: Callable[[Frame, int], bytes]
-    gallery: Gallery
+    gallery: SnapshotSink
     reply: Callable[[Reply, CommandReceived], None]
     tours_rest: Callable[[], bool] = lambda: False
-    verbs: tuple[Verb, ...] = ()
+    verbs: tuple[CommandHandler, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import strict
 from agent.config.configuration import Config
 from agent.config.heads import HeadConfig
@@ -17,14 +17,14 @@ from drivers.contracts import Gpio, Line, Ptz
 from drivers.errors import DriverError
 
 
-class HeadFitting(msgspec.Struct, frozen=True, kw_only=True):
+class HeadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A head of the configuration, and how to open it."""
 
     config: HeadConfig
     open_ptz: Callable[[], Ptz]
 
 
-class PinFitting(msgspec.Struct, frozen=True, kw_only=True):
+class PinSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The pins of the configuration, one or more, and how to open their lines. `config` says by
     which driver, and with which options.
     """
@@ -34,14 +34,14 @@ class PinFitting(msgspec.Struct, frozen=True, kw_only=True):
     open_gpio: Callable[[Sequence[Line]], Gpio]
 
 
-class Fittings(msgspec.Struct, frozen=True, kw_only=True):
+class ActuatorSpecs(msgspec.Struct, frozen=True, kw_only=True):
     """What a box moves and switches; `pins` is None where it has none."""
 
-    heads: tuple[HeadFitting, ...] = ()
-    pins: PinFitting | None = None
+    heads: tuple[HeadSpec, ...] = ()
+    pins: PinSpec | None = None
 
 
-def fittings(config: Config, clock: Clock, where: str) -> Fittings:
+def fittings(config: Config, clock: Clock, where: str) -> ActuatorSpecs:
     """The heads and pins of a configuration; `where` begins messages, such as the file's name.
 
     Raises BadInput where a driver, an option of it or a tour is wrong.
@@ -49,10 +49,10 @@ def fittings(config: Config, clock: Clock, where: str) -> Fittings:
     heads = tuple(
         _head(head, clock, where, f"head[{index}]") for index, head in enumerate(config.head)
     )
-    return Fittings(heads=heads, pins=_pins(config, clock, where) if config.pin else None)
+    return ActuatorSpecs(heads=heads, pins=_pins(config, clock, where) if config.pin else None)
 
 
-def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadFitting:
+def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadSpec:
     # Here, because most boxes have no head, and panoramas and time zones take memory.
     from agent.ptz.automation import panorama_scan, schedule  # noqa: PLC0415
 
@@ -61,20 +61,20 @@ def _head(head: HeadConfig, clock: Clock, where: str, under: str) -> HeadFitting
     try:
         module = catalog.ptz_module(head.driver)
     except DriverError as error:
-        raise BadInput(f"{where}: {under}.driver: {error}") from error
+        raise UserError(f"{where}: {under}.driver: {error}") from error
     options: msgspec.Struct = strict.into(head.options, module.Options, where, f"{under}.options")
 
     def open_ptz() -> Ptz:
         return module.open_ptz(head.name, options, clock.boottime_ns)
 
-    return HeadFitting(config=head, open_ptz=open_ptz)
+    return HeadSpec(config=head, open_ptz=open_ptz)
 
 
-def _pins(config: Config, clock: Clock, where: str) -> PinFitting:
+def _pins(config: Config, clock: Clock, where: str) -> PinSpec:
     try:
         module = catalog.gpio_module(config.gpio.driver)
     except DriverError as error:
-        raise BadInput(f"{where}: gpio.driver: {error}") from error
+        raise UserError(f"{where}: gpio.driver: {error}") from error
     options: msgspec.Struct = strict.into(
         config.gpio.options, module.Options, where, "gpio.options"
     )
@@ -82,4 +82,4 @@ def _pins(config: Config, clock: Clock, where: str) -> PinFitting:
     def open_gpio(lines: Sequence[Line]) -> Gpio:
         return module.open_gpio(options, lines, clock.boottime_ns)
 
-    return PinFitting(config=config.gpio, pins=config.pin, open_gpio=open_gpio)
+    return PinSpec(config=config.gpio, pins=config.pin, open_gpio=open_gpio)

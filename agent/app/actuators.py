@@ -8,20 +8,20 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from agent.app.actuator_deps import Ties
-from agent.app.actuator_specs import Fittings, PinFitting
+from agent.app.actuator_deps import ActuatorDeps
+from agent.app.actuator_specs import ActuatorSpecs, PinSpec
 from agent.base.clock import Clock
 from agent.base.health_model import CommandHealth, HeadHealth, PinHealth
-from agent.base.model import Sight
-from agent.capture.snapshot_command import SnapshotVerb
-from agent.commands.command import Verb
-from agent.commands.dispatcher import Arrival, Desk
-from agent.commands.idempotency_store import Ledger
-from agent.commands.socket_server import LocalDesk
+from agent.base.model import FrameResult
+from agent.capture.snapshot_command import SnapshotCommandHandler
+from agent.commands.command import CommandHandler
+from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.idempotency_store import IdempotencyStore
+from agent.commands.socket_server import CommandSocketServer
 from agent.config.pins import outputs, switchable
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.connection import CommandReceived
-from agent.reporting.payloads import HeadAbility, PinAbility
+from agent.reporting.payloads import HeadCapabilities, PinCapabilities
 from agent.runtime.stage import Stage
 from drivers.media import Frame
 
@@ -32,7 +32,7 @@ class HeadsFitted(Protocol):
     """See `agent.app.ptz_heads.Heads`."""
 
     @property
-    def verb(self) -> Verb:
+    def verb(self) -> CommandHandler:
         """What commands them."""
         ...
 
@@ -42,11 +42,11 @@ class HeadsFitted(Protocol):
         ...
 
     @property
-    def owes_stop(self) -> bool:
+    def stop_pending(self) -> bool:
         """Whether one of them was told to stop and nobody knows that it has."""
         ...
 
-    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
         ...
 
@@ -54,7 +54,7 @@ class HeadsFitted(Protocol):
         """Of each."""
         ...
 
-    def abilities(self) -> tuple[HeadAbility, ...]:
+    def abilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
         ...
 
@@ -62,7 +62,7 @@ class HeadsFitted(Protocol):
 class PinsFitted(Stage, Protocol):
     """See `agent.gpio.pins.Pins`."""
 
-    def drive(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
+    def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as there
         """Switch one."""
         ...
 
@@ -74,11 +74,11 @@ class PinsFitted(Stage, Protocol):
 class Guarding(Stage, Protocol):
     """See `agent.failsafe.guard_stage.GuardStage`."""
 
-    def stand(self) -> None:
+    def start_process(self) -> None:
         """Put the guard there."""
         ...
 
-    def leave_it_to_guard(self) -> None:
+    def hand_over(self) -> None:
         """The agent is at its end: what has not come to rest is the guard's."""
         ...
 
@@ -87,20 +87,20 @@ class LettingGo(Stage, Protocol):
     """See `agent.failsafe.guarded.Guarded`."""
 
     @property
-    def has_let_go(self) -> bool:
+    def is_released(self) -> bool:
         """Whether it was closed in good order."""
         ...
 
 
-class Hands:
+class Actuators:
     """Heads, pins and commands of one box. Any thread may ask for health and give commands."""
 
     def __init__(
         self,
-        fittings: Fittings,
-        ties: Ties,
+        fittings: ActuatorSpecs,
+        ties: ActuatorDeps,
         clock: Clock,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         rng: random.Random,
     ) -> None:
         self._clock = clock
@@ -109,11 +109,16 @@ class Hands:
         self._heads = self._mount(fittings, rng) if fittings.heads else None
         self._pin_config = fittings.pins
         self._pins = None if fittings.pins is None else self._open_pins(fittings.pins)
-        self._snapshots = SnapshotVerb(
-            ties.cameras, ties.encode, ties.gallery.snapshot, ties.gallery.snapshot_viewed
+        self._snapshots = SnapshotCommandHandler(
+            ties.cameras,
+            ties.encode,
+            ties.gallery.publish_snapshot,
+            ties.gallery.record_snapshot_view,
         )
-        self._desk = Desk(self._verbs(), Ledger(ties.state / COMMANDS, clock, faults), clock)
-        self._local = LocalDesk(ties.state, self._desk.take, clock, ties.new_id)
+        self._desk = CommandDispatcher(
+            self._verbs(), IdempotencyStore(ties.state / COMMANDS, clock, faults), clock
+        )
+        self._local = CommandSocketServer(ties.state, self._desk.submit, clock, ties.new_id)
         stages = self._all()
         self._guarded: tuple[LettingGo, ...] = ()
         self.guard = _guard(fittings, self._is_at_rest)
@@ -127,16 +132,16 @@ class Hands:
 
     def on_command(self, received: CommandReceived) -> None:
         """A command came over MQTT. Never blocks."""
-        arrival = Arrival(
+        arrival = IncomingCommand(
             verb=received.verb,
             payload=received.payload,
             via="MQTT",
             answer=lambda reply: self._ties.reply(reply, received),
             retained=received.retained,
         )
-        self._desk.take(arrival)
+        self._desk.submit(arrival)
 
-    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
         self._snapshots.offer(camera, frame)
         if self._heads is not None:
@@ -154,17 +159,17 @@ class Hands:
         """Of the pins, None where the box has none."""
         return None if self._pins is None else self._pins.health()
 
-    def head_abilities(self) -> tuple[HeadAbility, ...]:
+    def head_abilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
         return () if self._heads is None else self._heads.abilities()
 
-    def pin_abilities(self) -> tuple[PinAbility, ...]:
+    def pin_abilities(self) -> tuple[PinCapabilities, ...]:
         """For the birth."""
         if self._pin_config is None:
             return ()
         may = switchable(self._pin_config.pins)
         return tuple(
-            PinAbility(
+            PinCapabilities(
                 name=pin.name,
                 kind=str(type(pin).__struct_config__.tag),
                 switchable=may[pin.name],
@@ -179,28 +184,28 @@ class Hands:
 
     def _is_at_rest(self) -> bool:
         """Whether nothing moves or is switched any more, once the stages were to have ended."""
-        owes_stop = self._heads is not None and self._heads.owes_stop
-        return not owes_stop and all(stage.has_let_go for stage in self._guarded)
+        owes_stop = self._heads is not None and self._heads.stop_pending
+        return not owes_stop and all(stage.is_released for stage in self._guarded)
 
-    def _mount(self, fittings: Fittings, rng: random.Random) -> HeadsFitted:
-        from agent.app.ptz_heads import Heads  # noqa: PLC0415 - see the top
+    def _mount(self, fittings: ActuatorSpecs, rng: random.Random) -> HeadsFitted:
+        from agent.app.ptz_heads import PtzHeads  # noqa: PLC0415 - see the top
 
-        return Heads(fittings, self._ties, self._clock, self._faults, rng)
+        return PtzHeads(fittings, self._ties, self._clock, self._faults, rng)
 
-    def _verbs(self) -> list[Verb]:
-        verbs: list[Verb] = [self._snapshots, *self._ties.verbs]
+    def _verbs(self) -> list[CommandHandler]:
+        verbs: list[CommandHandler] = [self._snapshots, *self._ties.verbs]
         if self._heads is not None:
             verbs.append(self._heads.verb)
         if self._pins is not None:
-            from agent.gpio.gpio_command import GpioVerb  # noqa: PLC0415 - see the top
+            from agent.gpio.gpio_command import GpioCommandHandler  # noqa: PLC0415 - see the top
 
-            verbs.append(GpioVerb(self._pins.drive))
+            verbs.append(GpioCommandHandler(self._pins.set_output))
         return verbs
 
-    def _open_pins(self, fitting: PinFitting) -> PinsFitted:
-        from agent.gpio.pins import Pins  # noqa: PLC0415 - see the top
+    def _open_pins(self, fitting: PinSpec) -> PinsFitted:
+        from agent.gpio.pins import GpioStage  # noqa: PLC0415 - see the top
 
-        return Pins(
+        return GpioStage(
             fitting.pins,
             fitting.open_gpio,
             self._clock.boottime_ns,
@@ -213,12 +218,12 @@ class Hands:
 
 
 def _guarded(stages: Iterable[Stage]) -> tuple[LettingGo, ...]:
-    from agent.failsafe.guarded import Guarded  # noqa: PLC0415 - see the top
+    from agent.failsafe.guarded import GuardedStage  # noqa: PLC0415 - see the top
 
-    return tuple(Guarded(stage) for stage in stages)
+    return tuple(GuardedStage(stage) for stage in stages)
 
 
-def _guard(fittings: Fittings, is_at_rest: Callable[[], bool]) -> Guarding | None:
+def _guard(fittings: ActuatorSpecs, is_at_rest: Callable[[], bool]) -> Guarding | None:
     """What stops and lets go when the agent dies, None where nothing moves and nothing is switched."""
     switched = () if fittings.pins is None else outputs(fittings.pins.pins)
     if not fittings.heads and not switched:

@@ -12,49 +12,49 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
-from agent.app.actuator_deps import Ties
-from agent.app.actuator_specs import Fittings
-from agent.app.actuators import Hands
-from agent.app.camera_pipeline import Commons, Lane, Outlets
+from agent.app.actuator_deps import ActuatorDeps
+from agent.app.actuator_specs import ActuatorSpecs
+from agent.app.actuators import Actuators
+from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallbacks
 from agent.app.declaration import declaration
-from agent.app.introductions import carried, shown, watched
-from agent.app.publisher import Dispatch
-from agent.app.selftest_service import SelfTestDoor
+from agent.app.introductions import access, mounted_cameras, watch_spec
+from agent.app.publisher import Publisher
+from agent.app.selftest_service import SelfTestService
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import STATE_LOST, Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import STATE_LOST, DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.health_model import HealthReport, Level
-from agent.base.model import Segment, Sight
+from agent.base.model import FrameResult, Segment
 from agent.base.uuid7 import uuid7_maker
-from agent.capture.camera_source import Source
-from agent.capture.preview_server import ServiceDesk
-from agent.commands.command import Verb
+from agent.capture.camera_source import CameraSource
+from agent.capture.preview_server import PreviewServer
+from agent.commands.command import CommandHandler
 from agent.config.configuration import Config
 from agent.detection.image import thumbnail
-from agent.faults.registry import FaultBoard
-from agent.health.camera_watchdog import Rounds
-from agent.health.monitor import Condition
-from agent.health.reporting import Reporting
+from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import CameraWatchdog
+from agent.health.monitor import HealthMonitor
+from agent.health.reporting import HealthReporter
 from agent.health.vitals.machine import soc_celsius
 from agent.health.vitals.procfs import ROOT
 from agent.recording import owner_policy
 from agent.recording.custody import receipts
-from agent.recording.custody.chain import Head
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.head_publisher import Attest
-from agent.recording.custody.receipt_queue import Notary
-from agent.recording.export.clip_server import ClipDesk
+from agent.recording.custody.chain import ChainHead
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.head_publisher import ChainHeadPublisher
+from agent.recording.custody.receipt_queue import ReceiptQueue
+from agent.recording.export.clip_server import ClipServer
 from agent.recording.mask_store import MASKS
 from agent.recording.owner_policy import Terms
 from agent.recording.retention.event_holds import EventHolds
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting import topics
-from agent.reporting.health_report import Parts
-from agent.reporting.mqtt.connection import Birth
-from agent.reporting.mqtt.session import Session
+from agent.reporting.health_report import HealthInputs
+from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.outbox.submit import Intake
+from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.outbox.writer import OutboxError
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stage import Stage, StageThread
@@ -79,13 +79,13 @@ class Agent:
     def __init__(
         self,
         config: Config,
-        sources: Sequence[Source],
+        sources: Sequence[CameraSource],
         clock: Clock,
         rng: random.Random,
         *,
-        fittings: Fittings = Fittings(),  # noqa: B008 - frozen
+        fittings: ActuatorSpecs = ActuatorSpecs(),  # noqa: B008 - frozen
         notifier: Notifier,
-        on_sight: Callable[[str, Frame, Sight], None] | None = None,
+        on_sight: Callable[[str, Frame, FrameResult], None] | None = None,
         on_segment: Callable[[Segment], None] = lambda _segment: None,
         machine_root: Path = ROOT,
     ) -> None:
@@ -99,7 +99,7 @@ class Agent:
         self._began_ns = clock.boottime_ns()
         self._ended: set[str] = set()
         self._ended_changed = threading.Condition()
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self._state = state = Path(config.box.state)
         new_id = uuid7_maker(self._unix_ns, rng)
         try:
@@ -113,11 +113,11 @@ class Agent:
                 faults=self.faults,
             )
         except OutboxError as error:
-            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
-        self._intake = Intake(self.outbox)
+            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
+        self._intake = MessageSubmitter(self.outbox)
         self._public_key, self.custody = self._open_custody(config)
         boot, footage = boot_id(), state / config.record.folder
-        self._attest = Attest(
+        self._attest = ChainHeadPublisher(
             self.custody,
             clock,
             self.faults,
@@ -125,9 +125,9 @@ class Agent:
             is_there=lambda camera, segment: (footage / camera / segment).exists(),
         )
         lent = self._keep_terms(footage, config)
-        holds = Holds(state / "holds", clock, boot, new_id)
+        holds = HoldStore(state / "holds", clock, boot, new_id)
         recorded = frozenset(source.config.name for source in sources if source.config.record)
-        self._dispatch = Dispatch(
+        self._dispatch = Publisher(
             self._intake,
             self._attest,
             self.custody.append,
@@ -135,7 +135,7 @@ class Agent:
             recorded,
             clock,
         )
-        self._keeper = Keeper(
+        self._keeper = RetentionStage(
             footage,
             config.record,
             config.hold,
@@ -143,13 +143,13 @@ class Agent:
             boot,
             self.faults,
             holds,
-            Notary(self.custody.append, self.faults, self.custody.read_back),
+            ReceiptQueue(self.custody.append, self.faults, self.custody.read_back),
             cameras=sorted(recorded),
-            on_broken=self._dispatch.broken,
+            on_broken=self._dispatch.publish_hold_broken,
             terms=lent,
         )
         self._recipients = tuple(recipient.id for recipient in config.record.recipient)
-        commons = Commons(
+        commons = BoxServices(
             clock=clock,
             faults=self.faults,
             new_id=new_id,
@@ -161,44 +161,44 @@ class Agent:
             box=config.box.id,
             config_version=topics.sha256_hex(msgspec.json.encode(config)),
         )
-        outlets = Outlets(
-            event=self._dispatch.event,
-            flow=self._dispatch.flow,
-            gap=self._dispatch.gap,
-            rested=self._dispatch.rested,
+        outlets = PipelineCallbacks(
+            event=self._dispatch.publish_event,
+            flow=self._dispatch.publish_traffic_counts,
+            gap=self._dispatch.publish_gap,
+            rested=self._dispatch.publish_suspended,
             segment=on_segment,
             sight=partial(self._on_sight, on_sight),
             ended=self._on_ended,
         )
-        self.lanes = tuple(Lane(source, commons, outlets) for source in sources)
+        self.lanes = tuple(CameraPipeline(source, commons, outlets) for source in sources)
         self._declaration = declaration(
             config,
             lent,
             [lane.name for lane in self.lanes if lane.is_masked],
             self._public_key,
         )
-        self.condition = Condition(
+        self.condition = HealthMonitor(
             state,
             clock,
             self.faults,
             boot=boot,
             run=new_id(self._began_ns),
-            report=lambda: self._reporting.live(),  # noqa: PLW0108 - it comes last
+            report=lambda: self._reporting.live_report(),  # noqa: PLW0108 - it comes last
             on_level=self._shed,
             root=machine_root,
         )
-        self.hands = Hands(fittings, self._ties(config, new_id), clock, self.faults, rng)
-        self._service_desk = ServiceDesk(
-            state, {lane.name: shown(lane) for lane in self.lanes}, clock, boot, self.faults
+        self.hands = Actuators(fittings, self._ties(config, new_id), clock, self.faults, rng)
+        self._service_desk = PreviewServer(
+            state, {lane.name: access(lane) for lane in self.lanes}, clock, boot, self.faults
         )
-        self._clip_desk = ClipDesk(
+        self._clip_desk = ClipServer(
             state,
             footage,
             {lane.name: lane.keys.get for lane in self.lanes if lane.record},
             clock.boottime_ns,
-            self._dispatch.clip_viewed,
+            self._dispatch.record_clip_view,
         )
-        self._session = Session(
+        self._session = MqttSession(
             config.broker,
             self.outbox,
             self.faults,
@@ -207,8 +207,8 @@ class Agent:
             rng,
             self.hands.on_command,
         )
-        self._rounds = Rounds(
-            [watched(lane) for lane in self.lanes],
+        self._rounds = CameraWatchdog(
+            [watch_spec(lane) for lane in self.lanes],
             self.faults,
             clock,
             self._send_health,
@@ -217,17 +217,17 @@ class Agent:
         )
         self._site = config.box.site
         self.supervisor = self._supervisor(notifier, rng)
-        self._reporting = Reporting(self._parts)
+        self._reporting = HealthReporter(self._parts)
 
-    def _open_custody(self, config: Config) -> tuple[str, Custody]:
+    def _open_custody(self, config: Config) -> tuple[str, CustodyLog]:
         """The public half of the box's key, in base64, and the chain that it signs."""
         try:
-            identity = Identity.load_or_make(self._state / "identity")
-            custody = Custody.open(
+            identity = DeviceIdentity.load_or_make(self._state / "identity")
+            custody = CustodyLog.open(
                 self._state / "custody", config.box.id, boot_id(), self._clock, identity
             )
         except OSError as error:
-            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
+            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
         if identity.set_aside:
             self.faults.raise_fault("CUS-02", "identity", f"set aside as {identity.set_aside}")
         elif (lost := self._machine_root / STATE_LOST).exists():
@@ -240,19 +240,19 @@ class Agent:
         try:
             return owner_policy.keep(self._state, footage, config.camera)
         except OSError as error:
-            raise BadInput(f"box.state = {config.box.state!r}: {error}") from error
+            raise UserError(f"box.state = {config.box.state!r}: {error}") from error
 
     def start(self) -> None:
         """Start every thread and tell systemd. The first receipt says that it has started."""
         started = receipts.Started(
             public_key=self._public_key, versions=_versions(), recipients=self._recipients
         )
-        self._attest.put(started, self._clock.boottime_ns())
-        self._attest.look()
+        self._attest.enqueue(started, self._clock.boottime_ns())
+        self._attest.flush()
         if (told := self.condition.restarted()) is not None:
-            self._dispatch.restarted(told)
+            self._dispatch.publish_restart(told)
         if self.hands.guard is not None:
-            self.hands.guard.stand()
+            self.hands.guard.start_process()
         self.supervisor.start()
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
@@ -261,7 +261,7 @@ class Agent:
         """
         ended = self.supervisor.stop(deadline_s)
         if self.hands.guard is not None:
-            self.hands.guard.leave_it_to_guard()
+            self.hands.guard.hand_over()
         if ended:
             self.outbox.close()
         return ended
@@ -274,11 +274,11 @@ class Agent:
 
     def health(self) -> HealthReport:
         """How the box is now; rates are over the time since the last call."""
-        return self._reporting.since_last()
+        return self._reporting.report_since_last()
 
-    def _parts(self) -> Parts:
+    def _parts(self) -> HealthInputs:
         recorders = [lane.record for lane in self.lanes if lane.record]
-        return Parts(
+        return HealthInputs(
             t_ns=self._clock.boottime_ns(),
             began_ns=self._began_ns,
             version=__version__,
@@ -297,37 +297,37 @@ class Agent:
             degradation=self.condition.degradation,
         )
 
-    def _ties(self, config: Config, new_id: Callable[[int], str]) -> Ties:
+    def _ties(self, config: Config, new_id: Callable[[int], str]) -> ActuatorDeps:
         """What the hands are told of the cameras, and how what they do gets out."""
         lanes = {lane.name: lane for lane in self.lanes}
-        cameras = {name: shown(lane) for name, lane in lanes.items()}
-        return Ties(
+        cameras = {name: access(lane) for name, lane in lanes.items()}
+        return ActuatorDeps(
             state=self._state,
             cameras=cameras,
-            carried=carried(config, lanes, cameras),
+            carried=mounted_cameras(config, lanes, cameras),
             new_id=new_id,
-            event=self._dispatch.event,
+            event=self._dispatch.publish_event,
             celsius=partial(soc_celsius, self._machine_root),
             night=lambda name: lanes[name].is_night(),
             encode=lambda frame, max_bytes: thumbnail(frame, SNAPSHOT_PX, max_bytes),
             gallery=self._dispatch,
-            reply=self._dispatch.reply,
+            reply=self._dispatch.publish_reply,
             verbs=(self._selftest_verb(new_id),),
             tours_rest=lambda: self.condition.degradation.level in ("record_only", "heartbeat"),
         )
 
-    def _selftest_verb(self, new_id: Callable[[int], str]) -> Verb:
-        door = SelfTestDoor(
-            self._state, self.outbox, self._dispatch.event, new_id, self._clock, self.faults
+    def _selftest_verb(self, new_id: Callable[[int], str]) -> CommandHandler:
+        door = SelfTestService(
+            self._state, self.outbox, self._dispatch.publish_event, new_id, self._clock, self.faults
         )
         return door.verb
 
-    def _on_head(self, head: Head, t_ns: int) -> None:
-        self._dispatch.head(head, t_ns)
+    def _on_head(self, head: ChainHead, t_ns: int) -> None:
+        self._dispatch.publish_chain_head(head, t_ns)
 
     def _shed(self, level: Level) -> None:
         for lane in self.lanes:
-            lane.shed(level)
+            lane.set_level(level)
 
     def _stuck(self) -> tuple[str, ...]:
         """The cameras for which the agent is to start anew."""
@@ -336,10 +336,10 @@ class Agent:
 
     def _on_sight(
         self,
-        shown: Callable[[str, Frame, Sight], None] | None,
+        shown: Callable[[str, Frame, FrameResult], None] | None,
         name: str,
         frame: Frame,
-        sight: Sight,
+        sight: FrameResult,
     ) -> None:
         self.hands.on_sight(name, frame, sight)
         self._service_desk.offer(name, frame)
@@ -379,12 +379,12 @@ class Agent:
         hands = threads(self.hands.stages, vital=False)
         return Supervisor(groups, notifier, self._clock.boottime_ns, first=hands, stuck=self._stuck)
 
-    def _birth(self) -> Birth:
-        return Birth(
+    def _birth(self) -> BirthInputs:
+        return BirthInputs(
             site=self._site,
             public_key=self._public_key,
             versions=_versions(),
-            cameras=tuple(lane.ability() for lane in self.lanes),
+            cameras=tuple(lane.capabilities() for lane in self.lanes),
             declaration=self._declaration,
             heads=self.hands.head_abilities(),
             pins=self.hands.pin_abilities(),

@@ -13,31 +13,31 @@ import msgspec
 from agent import __version__
 from agent.base.clock import Clock
 from agent.base.health_model import Level
-from agent.base.model import Event, Flow, Segment, Sight
-from agent.capture.camera_source import OpenCamera, Source
-from agent.capture.capture_stage import Capture, CaptureCounts
-from agent.capture.onvif_events import Feed, ForeignEvents
+from agent.base.model import Event, Flow, FrameResult, Segment
+from agent.capture.camera_source import CameraSource, OpenCamera
+from agent.capture.capture_stage import CaptureCounts, CaptureStage
+from agent.capture.onvif_events import OnvifEventFeed, OnvifEventStage
 from agent.config.configuration import RecordConfig
-from agent.detection.active_scene import Viewpoint
+from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.model_card import ModelRefused
-from agent.detection.pipeline import Eyes
-from agent.detection.ptz_detect_stage import TurningStage
-from agent.detection.rule_engine import Judge
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.ptz_detect_stage import PtzDetectStage
+from agent.detection.rule_engine import RuleEngine
 from agent.detection.rules.camera_lost import CameraLost
 from agent.detection.scene import Scene
 from agent.detection.tflite import Detector, open_detector
-from agent.faults.registry import FaultBoard
-from agent.health.load_shedding import Allowance
+from agent.faults.registry import FaultRegistry
+from agent.health.load_shedding import CameraDuty
 from agent.recording import mask_store
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.seal import KEPT_KEYS, Sealer
 from agent.recording.record_stage import RecordStage
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.segment_writer import Provenance
 from agent.reporting.health_report import CameraCounts
-from agent.reporting.payloads import CameraAbility
+from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
 from agent.runtime.stage import Stage
 from drivers.contracts import Camera, Wanted
@@ -50,37 +50,37 @@ QUEUE_BYTES = 16_000_000
 """Packets on their way to the recorder: half a minute of a 4 Mbit/s stream."""
 
 
-class Outlets(msgspec.Struct, frozen=True, kw_only=True):
+class PipelineCallbacks(msgspec.Struct, frozen=True, kw_only=True):
     """Where a lane's results go. All are called from the lane's own threads."""
 
     event: Callable[[Event, bytes | None], None]
     flow: Callable[[Flow], None]
     gap: Callable[[str, int, int], None]
     segment: Callable[[Segment], None]
-    sight: Callable[[str, Frame, Sight], None] | None
+    sight: Callable[[str, Frame, FrameResult], None] | None
     ended: Callable[[str], None]
     rested: Callable[[str, int, int], None] = lambda _camera, _begin_ns, _end_ns: None
 
 
-class Commons(msgspec.Struct, frozen=True, kw_only=True):
+class BoxServices(msgspec.Struct, frozen=True, kw_only=True):
     """What all lanes of a box share."""
 
     clock: Clock
-    faults: FaultBoard
+    faults: FaultRegistry
     new_id: Callable[[int], str]
     footage: Path
     masks: Path
     record: RecordConfig
-    custody: Custody
-    keeper: Keeper
+    custody: CustodyLog
+    keeper: RetentionStage
     box: str
     config_version: str
 
 
-class Lane:
+class CameraPipeline:
     """The stages of one camera, and what they have to say of themselves."""
 
-    def __init__(self, source: Source, commons: Commons, out: Outlets) -> None:
+    def __init__(self, source: CameraSource, commons: BoxServices, out: PipelineCallbacks) -> None:
         self.config = source.config
         self._commons = commons
         self._out = out
@@ -88,11 +88,11 @@ class Lane:
             self.config.name, commons.new_id, since_ns=commons.clock.boottime_ns()
         )
         self._refused = source.refused
-        self.viewpoint = None if source.scenes is None else Viewpoint(source.scenes)
+        self.viewpoint = None if source.scenes is None else ActiveScene(source.scenes)
         self._masks = _all_masks(source)
         self.keys = KeyRing(KEPT_KEYS)
         self._track_numbers = count(1)
-        self.allowance = Allowance()
+        self.allowance = CameraDuty()
         self._stream_fps: float | None = None
         if source.refused is not None:
             self._raise_masked(source.refused)
@@ -178,11 +178,11 @@ class Lane:
         )
 
     @property
-    def rests(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether nothing is taken from the camera now, because the box is under strain."""
         return bool(self.captures) and all(capture.rests for capture in self.captures)
 
-    def shed(self, level: Level) -> None:
+    def set_level(self, level: Level) -> None:
         """Do no more than a level allows, from the next turn of each stage on."""
         gap = self.allowance.shed(level, self._commons.clock.boottime_ns())
         if gap is not None and self.record is not None:
@@ -199,30 +199,30 @@ class Lane:
         return bool(self._masks)
 
     @property
-    def drawn_presets(self) -> Mapping[str, str]:
+    def masked_presets(self) -> Mapping[str, str]:
         """The scene file of each preset, where one of them hides something, or one that cannot be
         loaded may.
         """
         return self.config.detect.scenes if self.is_masked or self._refused else {}
 
-    def ability(self) -> CameraAbility:
+    def capabilities(self) -> CameraCapabilities:
         """What the birth says of the camera."""
-        return CameraAbility(
+        return CameraCapabilities(
             name=self.name,
             driver=self.config.driver,
             model=self.detector.card.name if self.detector else None,
             record=self.record is not None,
         )
 
-    def on_look(self, t_ns: int, last_ns: int | None) -> None:
+    def on_check(self, t_ns: int, last_ns: int | None) -> None:
         """A round of `agent.health.camera_watchdog`: tell when the camera is lost, and when it is back."""
         for event in self._lost.step(t_ns, last_ns):
             self._out.event(event, None)
 
-    def _reports(self, open_feed: Callable[[], Feed] | None) -> ForeignEvents | None:
+    def _reports(self, open_feed: Callable[[], OnvifEventFeed] | None) -> OnvifEventStage | None:
         if open_feed is None or self.config.onvif is None:
             return None
-        return ForeignEvents(
+        return OnvifEventStage(
             self.name,
             self.config.onvif.events,
             open_feed,
@@ -252,14 +252,14 @@ class Lane:
             mask_applied="export" if self._masks else "none",
         )
 
-    def _captures(self, source: Source) -> tuple[Capture, ...]:
+    def _captures(self, source: CameraSource) -> tuple[CaptureStage, ...]:
         fps = self.config.detect.fps if self.frames else 0.0
         apart = source.open_detect if self.frames else None
         wanted = self._wanted_of(packets=False, fps=fps)
         main = msgspec.structs.replace(
             wanted, packets=self.packets is not None, frames_fps=0.0 if apart else fps
         )
-        streams: list[Capture] = []
+        streams: list[CaptureStage] = []
         if main.packets or main.frames_fps:
             frames = None if apart else self.frames
             streams.append(self._capture("", source.open_main, main, frames, self.packets))
@@ -274,8 +274,8 @@ class Lane:
         wanted: Wanted,
         frames: LatestFrame | None,
         packets: PacketQueue | None,
-    ) -> Capture:
-        return Capture(
+    ) -> CaptureStage:
+        return CaptureStage(
             self.name + of,
             lambda: self._open(open_camera, self.allowance.of(wanted) or wanted),
             self._commons.clock.boottime_ns,
@@ -337,10 +337,10 @@ class Lane:
             self._commons.faults.raise_fault("DET-01", self.name, str(error))
             return None
 
-    def _detection(self, frames: LatestFrame, scene: Scene) -> DetectStage | TurningStage:
+    def _detection(self, frames: LatestFrame, scene: Scene) -> DetectStage | PtzDetectStage:
         if self.viewpoint is None:
             return self._watch(frames, scene)
-        return TurningStage(
+        return PtzDetectStage(
             self.name, frames, self.viewpoint, lambda scene: self._watch(frames, scene)
         )
 
@@ -350,12 +350,12 @@ class Lane:
         return DetectStage(
             config.name,
             frames,
-            Eyes(
+            DetectionPipeline(
                 self.detector,
                 masks=() if scene is None else scene.unwatched,
                 numbers=self._track_numbers,
             ),
-            None if scene is None else Judge(config.name, scene, self._commons.new_id),
+            None if scene is None else RuleEngine(config.name, scene, self._commons.new_id),
             on_event=self._out.event,
             on_flow=self._out.flow,
             on_sight=(lambda frame, seen: sight(config.name, frame, seen)) if sight else None,
@@ -379,7 +379,7 @@ class Lane:
         self._out.gap(self.name, begin_ns, end_ns)
 
 
-def _all_masks(source: Source) -> tuple[Polygon, ...]:
+def _all_masks(source: CameraSource) -> tuple[Polygon, ...]:
     """What its scenes hide, wherever a head turns it."""
     places = () if source.scenes is None else source.scenes.values()
     return (*source.scene.masks, *(mask for scene in places for mask in scene.masks))

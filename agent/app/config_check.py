@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import configuration
 
 
@@ -20,6 +20,6 @@ def problem(path: Path, clock: Clock, *, deep: bool = False) -> str | None:
 
             camera_source.sources(config, clock, str(path))
             fittings(config, clock, str(path))
-    except BadInput as error:
+    except UserError as error:
         return str(error)
     return None

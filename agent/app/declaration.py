@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from agent import __version__
 from agent.base.model import LABELS
 from agent.config.configuration import MAX_AGE_DAYS, CameraConfig, Config, InstitutionConfig
-from agent.reporting.payloads import CameraDeclared, DeclarationData
+from agent.reporting.payloads import DeclarationData, DeclaredCamera
 
 
 def declaration(
@@ -32,9 +32,9 @@ def declaration(
     )
 
 
-def _there(camera: CameraConfig, config: Config, masked: bool) -> CameraDeclared:  # noqa: FBT001 - named where it is called
+def _there(camera: CameraConfig, config: Config, masked: bool) -> DeclaredCamera:  # noqa: FBT001 - named where it is called
     lent = camera.institution
-    return CameraDeclared(
+    return DeclaredCamera(
         name=camera.name,
         owner=None if lent is None else lent.owner,
         purpose=None if lent is None else lent.purpose,
@@ -48,8 +48,8 @@ def _there(camera: CameraConfig, config: Config, masked: bool) -> CameraDeclared
     )
 
 
-def _gone(name: str, lent: InstitutionConfig, config: Config) -> CameraDeclared:
-    return CameraDeclared(
+def _gone(name: str, lent: InstitutionConfig, config: Config) -> DeclaredCamera:
+    return DeclaredCamera(
         name=name,
         owner=lent.owner,
         purpose=lent.purpose,

@@ -7,39 +7,39 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from agent.app.actuator_deps import Carried
-from agent.app.actuator_specs import HeadFitting
+from agent.app.actuator_deps import MountedCamera
+from agent.app.actuator_specs import HeadSpec
 from agent.base.clock import Clock
-from agent.base.model import Leeway
-from agent.capture.snapshot_command import Gallery
+from agent.base.model import ShiftTolerance
+from agent.capture.snapshot_command import SnapshotSink
 from agent.config.heads import HeadConfig, Sector
-from agent.faults.registry import FaultBoard
-from agent.ptz.automation.auto_tracking import Tracker
-from agent.ptz.automation.guard_tours import Tours
-from agent.ptz.automation.panorama_scan import RoundLook
-from agent.ptz.head import Head
+from agent.faults.registry import FaultRegistry
+from agent.ptz.automation.auto_tracking import AutoTracker
+from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.automation.panorama_scan import PanoramaScan
+from agent.ptz.head import PtzHead
 from agent.ptz.motion import sun
-from agent.ptz.ptz_command import Mounted
+from agent.ptz.ptz_command import HeadAssembly
 
 log = logging.getLogger(__name__)
 
 
 def mount(
-    fitting: HeadFitting,
+    fitting: HeadSpec,
     folder: Path,
-    carried: Carried | None,
-    gallery: Gallery,
+    carried: MountedCamera | None,
+    gallery: SnapshotSink,
     clock: Clock,
-    faults: FaultBoard,
+    faults: FaultRegistry,
     rng: random.Random,
     rests: Callable[[], bool],
-) -> Mounted:
+) -> HeadAssembly:
     """A head with its tours, and with what its camera makes possible. `folder` is its own, and
     `rests` tells whether tours are not to move it now.
     """
     config = fitting.config
     utc = partial(_trusted_utc, clock)
-    tours = Tours(
+    tours = GuardTours(
         config.tour,
         config.time_zone,
         utc,
@@ -47,7 +47,7 @@ def mount(
         partial(log.warning, "head %s: %s", config.name),
         rests,
     )
-    head = Head(
+    head = PtzHead(
         config,
         fitting.open_ptz,
         folder,
@@ -60,7 +60,7 @@ def mount(
     )
     sweep = tracker = None
     if carried is not None and config.fov_deg is not None:
-        sweep = RoundLook(
+        sweep = PanoramaScan(
             head,
             carried.name,
             carried.shown,
@@ -70,9 +70,9 @@ def mount(
             hidden=carried.hidden,
         )
         if config.tracking.enabled and carried.shown.watched:
-            tracker = Tracker(config.tracking, config.fov_deg, lambda: head.abilities)
+            tracker = AutoTracker(config.tracking, config.fov_deg, lambda: head.abilities)
             head.add(tracker)
-    return Mounted(head=head, camera=config.camera, tours=tours, sweep=sweep, tracker=tracker)
+    return HeadAssembly(head=head, camera=config.camera, tours=tours, sweep=sweep, tracker=tracker)
 
 
 def _sun(config: HeadConfig, utc: datetime | None) -> tuple[Sector, ...]:
@@ -84,5 +84,5 @@ def _trusted_utc(clock: Clock, t_ns: int) -> datetime | None:
     return clock.utc(t_ns) if clock.trust().synced else None
 
 
-def _nobody_looks(_preset: str | None, _settled: bool, _leeway: Leeway | None) -> None:  # noqa: FBT001 - the head's words
+def _nobody_looks(_preset: str | None, _settled: bool, _leeway: ShiftTolerance | None) -> None:  # noqa: FBT001 - the head's words
     """No camera of ours sits on the head."""

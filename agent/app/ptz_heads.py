@@ -5,16 +5,16 @@ from functools import partial
 
 import msgspec
 
-from agent.app.actuator_deps import Ties
-from agent.app.actuator_specs import Fittings, HeadFitting
+from agent.app.actuator_deps import ActuatorDeps
+from agent.app.actuator_specs import ActuatorSpecs, HeadSpec
 from agent.app.mounting import mount
 from agent.base.clock import Clock
 from agent.base.health_model import HeadHealth
-from agent.base.model import Sight
-from agent.faults.registry import FaultBoard
+from agent.base.model import FrameResult
+from agent.faults.registry import FaultRegistry
 from agent.ptz.head_stage import HeadStage
-from agent.ptz.ptz_command import Mounted, PtzVerb
-from agent.reporting.payloads import HeadAbility
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
+from agent.reporting.payloads import HeadCapabilities
 from agent.runtime.stage import Stage
 from drivers.contracts import Ptz
 from drivers.media import Frame
@@ -23,11 +23,16 @@ from drivers.serial_bus import BUSES
 FOLDER = "heads"
 
 
-class Heads:
+class PtzHeads:
     """The heads of one box. Any thread may ask for health."""
 
     def __init__(
-        self, fittings: Fittings, ties: Ties, clock: Clock, faults: FaultBoard, rng: random.Random
+        self,
+        fittings: ActuatorSpecs,
+        ties: ActuatorDeps,
+        clock: Clock,
+        faults: FaultRegistry,
+        rng: random.Random,
     ) -> None:
         self._reached: set[str] = set()
         self._mounted = {
@@ -44,23 +49,23 @@ class Heads:
             for fitting in fittings.heads
         }
         self._carriers = {one.camera: one for one in self._mounted.values() if one.camera}
-        self.verb = PtzVerb(self._mounted, clock.boottime_ns)
+        self.verb = PtzCommandHandler(self._mounted, clock.boottime_ns)
         self.stages: tuple[Stage, ...] = tuple(
             HeadStage(mounted.head, clock, faults, partial(_noise_bytes, name))
             for name, mounted in self._mounted.items()
         )
 
     @property
-    def owes_stop(self) -> bool:
+    def stop_pending(self) -> bool:
         """Whether one of them was told to stop and nobody knows that it has. A head that was never
         open has not been moved either.
         """
         return any(
-            mounted.head.link.owes_stop and name in self._reached
+            mounted.head.link.stop_pending and name in self._reached
             for name, mounted in self._mounted.items()
         )
 
-    def on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+    def on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
         """A frame that detection has looked at, and what it saw."""
         carrier = self._carriers.get(camera)
         if carrier is None:
@@ -74,11 +79,11 @@ class Heads:
         """Of each head."""
         return tuple(mounted.head.health() for mounted in self._mounted.values())
 
-    def abilities(self) -> tuple[HeadAbility, ...]:
+    def abilities(self) -> tuple[HeadCapabilities, ...]:
         """For the birth."""
         return tuple(_ability(mounted) for mounted in self._mounted.values())
 
-    def _open(self, fitting: HeadFitting) -> Ptz:
+    def _open(self, fitting: HeadSpec) -> Ptz:
         opened = fitting.open_ptz()
         self._reached.add(fitting.config.name)
         return opened
@@ -89,10 +94,10 @@ def _noise_bytes(head: str) -> int:
     return sum(bus.noise_bytes for bus in BUSES.health() if head in bus.heads)
 
 
-def _ability(mounted: Mounted) -> HeadAbility:
+def _ability(mounted: HeadAssembly) -> HeadCapabilities:
     head = mounted.head
     abilities = head.abilities
-    return HeadAbility(
+    return HeadCapabilities(
         name=head.name,
         camera=mounted.camera,
         absolute=None if abilities is None else abilities.absolute,

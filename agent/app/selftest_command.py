@@ -10,8 +10,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from agent.base.model import SelfTestStep
-from agent.commands.command import Course, Later, Order
-from agent.commands.requester import Refused
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.requester import CommandRejected
 
 VERB = "selftest"
 ARRIVES_WITHIN_S = 45.0
@@ -53,7 +53,7 @@ Args: TypeAlias = Echo | Tell
 Result: TypeAlias = SelfTestTold
 
 
-class SelfTestVerb:
+class SelfTestCommandHandler:
     """See `agent.commands.command.Verb`.
 
     `send(command, on_arrived)` puts a message about a command into the outbox, and raises Refused
@@ -63,7 +63,7 @@ class SelfTestVerb:
 
     name = VERB
     args = Args
-    express = ()
+    priority_lanes = ()
 
     def __init__(
         self,
@@ -81,15 +81,15 @@ class SelfTestVerb:
         """What is asked."""
         return "echo" if isinstance(args, Echo) else "tell"
 
-    def is_repeatable(self, args: Args) -> bool:
+    def is_idempotent(self, args: Args) -> bool:
         """A second message or event does no harm."""
         return True
 
-    def at_once(self, args: Args) -> str | None:
+    def priority_lane(self, args: Args) -> str | None:
         """It waits its turn."""
         return None
 
-    def run(self, order: Order, course: Course) -> SelfTestTold | Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> SelfTestTold | Deferred:
         """Do it."""
         args: Args = order.args
         if isinstance(args, Tell):
@@ -97,7 +97,7 @@ class SelfTestVerb:
         sent_ns = self._clock_ns()
         with self._lock:
             if self._late_ns is not None and sent_ns < self._late_ns:
-                raise Refused("busy", "a self-test's message is on its way already")
+                raise CommandRejected("busy", "a self-test's message is on its way already")
             self._late_ns = sent_ns + int(ARRIVES_WITHIN_S * 1e9)
 
         def arrived() -> None:
@@ -107,10 +107,10 @@ class SelfTestVerb:
 
         try:
             self._send(order.id, arrived)
-        except Refused:
+        except CommandRejected:
             self._free()
             raise
-        return Later(within_s=ARRIVES_WITHIN_S)
+        return Deferred(within_s=ARRIVES_WITHIN_S)
 
     def _free(self) -> None:
         with self._lock:

@@ -39,7 +39,9 @@ _REPORT = msgspec.json.Decoder(SelfTestReport)
 
 def write(state: Path, report: SelfTestReport) -> None:
     """Replace the file, durably: a cut leaves the old one or the new one. Raises OSError."""
-    atomic_file.replace(state / NAME, msgspec.json.encode(report) + b"\n", 0o640, by_umask=True)
+    atomic_file.replace_atomically(
+        state / NAME, msgspec.json.encode(report) + b"\n", 0o640, by_umask=True
+    )
 
 
 def read(state: Path) -> SelfTestReport | None:

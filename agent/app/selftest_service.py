@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.app import selftest_result
-from agent.app.selftest_command import VERB, SelfTestVerb
+from agent.app.selftest_command import VERB, SelfTestCommandHandler
 from agent.base.clock import Clock
 from agent.base.model import BOX, CommandProgress, Event, SelfTestStep
-from agent.commands.requester import Refused
-from agent.faults.registry import FaultBoard, FaultCode
+from agent.commands.requester import CommandRejected
+from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
@@ -24,7 +24,7 @@ SUBJECT = "self-test"
 _DETAIL_MOST = 400
 
 
-class SelfTestDoor:
+class SelfTestService:
     """Offers the verb. The fault of a self-test that failed before this start is raised again.
 
     `event` takes an event for the outbox; `new_id` makes an id of a `t_ns`.
@@ -37,14 +37,14 @@ class SelfTestDoor:
         event: Callable[[Event], None],
         new_id: Callable[[int], str],
         clock: Clock,
-        faults: FaultBoard,
+        faults: FaultRegistry,
     ) -> None:
         self._outbox = outbox
         self._event = event
         self._new_id = new_id
         self._clock = clock
         self._faults = faults
-        self.verb = SelfTestVerb(self.send, self.tell, clock.boottime_ns)
+        self.verb = SelfTestCommandHandler(self.send, self.tell, clock.boottime_ns)
         before = selftest_result.read(state)
         if before is not None:
             self._judge(before.steps)
@@ -63,7 +63,7 @@ class SelfTestDoor:
         try:
             self._outbox.put(draft, on_arrived)
         except OutboxError as error:
-            raise Refused("failed", str(error)) from error
+            raise CommandRejected("failed", str(error)) from error
 
     def tell(self, steps: tuple[SelfTestStep, ...]) -> str:
         """Make the event and the fault; see `SelfTestVerb`."""

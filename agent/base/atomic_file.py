@@ -8,7 +8,7 @@ MAKING = ".making"
 """How the name of a file ends that is not whole yet; it begins with a dot."""
 
 
-def write_new(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
+def create_durably(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
     """Make a file that is not there yet, and flush it: its bytes stay, and its name once its folder
     is flushed. Raises FileExistsError.
 
@@ -25,7 +25,7 @@ def write_new(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> 
         os.fsync(handle)
 
 
-def replace(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
+def replace_atomically(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> None:
     """Write aside as `.NAME.making`, flush, rename, flush the folder. Where it raises OSError the old
     file stands, or, if it was the last flush that failed, the new one.
 
@@ -33,9 +33,9 @@ def replace(path: Path, data: bytes, mode: int, *, by_umask: bool = False) -> No
     """
     making = path.with_name(f".{path.name}{MAKING}")
     making.unlink(missing_ok=True)
-    write_new(making, data, mode, by_umask=by_umask)
+    create_durably(making, data, mode, by_umask=by_umask)
     making.replace(path)
-    sync_folder(path.parent)
+    fsync_dir(path.parent)
 
 
 def replace_on_fat(path: Path, data: bytes) -> None:
@@ -44,13 +44,15 @@ def replace_on_fat(path: Path, data: bytes) -> None:
         if path.exists():
             # While it is open, none of its clusters is freed: what FAT names is then never a free one.
             open_until_done.enter_context(path.open("rb"))
-        replace(path, data, 0o644, by_umask=True)  # FAT has no modes, and may refuse to set one
+        replace_atomically(
+            path, data, 0o644, by_umask=True
+        )  # FAT has no modes, and may refuse to set one
         # The entry that was taken over points to the new file only once that file's inode is written,
         # and writing the folder does not write it.
         _flush(path, os.O_RDONLY)
 
 
-def overwrite(path: Path, data: bytes) -> None:
+def overwrite_in_place(path: Path, data: bytes) -> None:
     """On FAT again: over the old bytes, where there are as many of them.
 
     No entry of the folder and no allocation changes, and what differs lies within one sector: it is old
@@ -74,7 +76,7 @@ def overwrite(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_dir(folder: Path) -> None:
     """What was made, renamed or removed in it stays so."""
     _flush(folder, os.O_RDONLY | os.O_DIRECTORY)
 

@@ -20,7 +20,7 @@ STATE_LOST = "run/vigie-state-lost"
 with it the key."""
 
 
-class Identity:
+class DeviceIdentity:
     """An Ed25519 key pair. `set_aside` names the file of a key before it that could not be read."""
 
     def __init__(self, key: Ed25519PrivateKey, set_aside: str | None = None) -> None:
@@ -30,7 +30,7 @@ class Identity:
         """32 bytes."""
 
     @classmethod
-    def load_or_make(cls, folder: Path) -> "Identity":
+    def load_or_make(cls, folder: Path) -> "DeviceIdentity":
         """The key of a folder; a new one where there is none.
 
         A key that cannot be read any more is set aside and a new one made: a box goes on
@@ -70,8 +70,8 @@ def _write(path: Path, key: Ed25519PrivateKey) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    atomic_file.replace(path, pem, 0o600)
-    atomic_file.sync_folder(path.parent.parent)
+    atomic_file.replace_atomically(path, pem, 0o600)
+    atomic_file.fsync_dir(path.parent.parent)
 
 
 def _set_aside(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Errors that a person caused and can mend."""
 
 
-class BadInput(Exception):
+class UserError(Exception):
     """What a user gave is wrong: a file, a key, a value, an address.
 
     `str(error)` is one line that names the thing, the value and what is allowed. The command line

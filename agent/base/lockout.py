@@ -23,7 +23,7 @@ LONGEST_WAIT_S = 900.0
 FILE = "console/lockout.json"
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class LockoutState(msgspec.Struct, frozen=True, kw_only=True):
     """How often in a row it was wrong, and until when nobody may try, in the boot `boot`."""
 
     failures: int = 0
@@ -31,7 +31,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
 
 
-_STANDING = msgspec.json.Decoder(Standing)
+_STANDING = msgspec.json.Decoder(LockoutState)
 
 
 def wait_s(failures: int) -> float:
@@ -66,11 +66,11 @@ class Lockout:
         """
         failures = self._standing.failures + 1
         until_ns = self._clock.boottime_ns() + int(wait_s(failures) * 1e9)
-        self._write(Standing(failures=failures, until_ns=until_ns, boot=self._boot))
+        self._write(LockoutState(failures=failures, until_ns=until_ns, boot=self._boot))
 
     def clear(self) -> None:
         """Somebody has answered rightly."""
-        self._write(Standing(boot=self._boot))
+        self._write(LockoutState(boot=self._boot))
 
     def refresh(self) -> None:
         """Take in what another process has written; where the disk took nothing of ours, what is in
@@ -79,20 +79,20 @@ class Lockout:
         if self._kept:
             self._standing = self._read()
 
-    def _read(self) -> Standing:
+    def _read(self) -> LockoutState:
         if self._path is None:
-            return Standing()
+            return LockoutState()
         try:
             standing = _STANDING.decode(self._path.read_bytes())
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return Standing(boot=self._boot)
+            return LockoutState(boot=self._boot)
         if standing.boot == self._boot:
             return standing
         # Of another boot. This one began at 0, whenever it is that somebody looks.
         until_ns = int(wait_s(standing.failures) * 1e9)
-        return Standing(failures=standing.failures, until_ns=until_ns, boot=self._boot)
+        return LockoutState(failures=standing.failures, until_ns=until_ns, boot=self._boot)
 
-    def _write(self, standing: Standing) -> None:
+    def _write(self, standing: LockoutState) -> None:
         self._standing = standing
         if self._path is None:
             return

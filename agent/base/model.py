@@ -48,7 +48,7 @@ EventPhase = Literal["begin", "update", "end", "moment"]
 """`moment` is for what has no length, such as the crossing of a line."""
 
 
-class Box(msgspec.Struct, frozen=True, array_like=True):
+class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
     """An upright rectangle: top left corner, width and height. In JSON it is `[x, y, w, h]`."""
 
     x: float
@@ -57,7 +57,7 @@ class Box(msgspec.Struct, frozen=True, array_like=True):
     h: float
 
 
-class Leeway(msgspec.Struct, frozen=True, kw_only=True):
+class ShiftTolerance(msgspec.Struct, frozen=True, kw_only=True):
     """How far a picture may have shifted against the one that its scene was drawn on: to either side
     by `x` of its width, up or down by `y` of its height.
     """
@@ -71,7 +71,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 
     label: Label
     score: float
-    box: Box
+    box: BoundingBox
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     label: Label
     score: float
-    box: Box
+    box: BoundingBox
     vx: float
     vy: float
     begin_ns: int
@@ -125,7 +125,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     label: Label | None = None
     track: int | None = None
     score: float | None = None
-    box: Box | None = None
+    box: BoundingBox | None = None
     direction: str | None = None
     """The scene's name of a line's direction, `forward` or `backward` where it has none."""
     position: float | None = None
@@ -138,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Of a self-test alone: what it found, part by part."""
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the eyes made of one frame.
 
     `gate` is the small luma picture that motion was judged on (H x W, about 320 wide, not to be

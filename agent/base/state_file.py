@@ -13,8 +13,8 @@ def keep(path: Path, data: bytes) -> None:
     OSError, and the old file stands then.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    atomic_file.replace(path, data, 0o666, by_umask=True)
-    atomic_file.sync_folder(path.parent.parent)
+    atomic_file.replace_atomically(path, data, 0o666, by_umask=True)
+    atomic_file.fsync_dir(path.parent.parent)
 
 
 def set_aside(path: Path) -> None:

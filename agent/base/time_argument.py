@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 ALLOWED = "2026-11-25T14:05:00Z, 2026-11-25T15:05:00+01:00, -10m, -1h30m, now"
 
@@ -16,7 +16,7 @@ _AGO = re.compile(
 )
 
 
-def moment(text: str, now: datetime, what: str) -> datetime:
+def parse_time(text: str, now: datetime, what: str) -> datetime:
     """The moment in UTC. `what` names what it is for, such as `--from`.
 
     A time without its zone is refused: a box's clock and a person's watch need not agree on it.
@@ -33,4 +33,4 @@ def moment(text: str, now: datetime, what: str) -> datetime:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise BadInput(f"{what} {text!r}: no moment with its time zone; allowed: {ALLOWED}")
+    raise UserError(f"{what} {text!r}: no moment with its time zone; allowed: {ALLOWED}")

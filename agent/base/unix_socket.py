@@ -14,14 +14,14 @@ _CREDENTIALS = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
+class PeerCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """The process and the user at the other end, as the kernel knows them."""
 
     process: int
     user: int
 
     @property
-    def may_ask(self) -> bool:
+    def is_allowed(self) -> bool:
         """Whether it is our own user, or root."""
         return self.user in (os.geteuid(), 0)
 
@@ -34,7 +34,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
             return f"uid-{self.user}"
 
 
-class Listener:
+class UnixListener:
     """A door: a socket in a folder, which is there from the first wait for somebody until `close`.
 
     Nobody can connect before its mode is set, and one that a killed process has left is replaced.
@@ -77,7 +77,7 @@ class Listener:
         file.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with address(self._folder, self._name) as where:
+            with socket_path(self._folder, self._name) as where:
                 listening.bind(where)
             file.chmod(0o600)
             listening.listen(self._waiting_most)
@@ -88,7 +88,7 @@ class Listener:
 
 
 @contextmanager
-def address(folder: Path, name: str) -> Iterator[str]:
+def socket_path(folder: Path, name: str) -> Iterator[str]:
     """A socket's address by its folder's descriptor: unix(7) allows 107 bytes, and a path may be
     longer. Raises OSError.
     """
@@ -99,8 +99,8 @@ def address(folder: Path, name: str) -> Iterator[str]:
         os.close(handle)
 
 
-def peer(connection: socket.socket) -> Peer:
+def peer_credentials(connection: socket.socket) -> PeerCredentials:
     """Who is at the other end."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _ = _CREDENTIALS.unpack(data)
-    return Peer(process=process, user=user)
+    return PeerCredentials(process=process, user=user)

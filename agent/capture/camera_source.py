@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
-from agent.capture.onvif_events import Feed
+from agent.base.errors import UserError
+from agent.capture.onvif_events import OnvifEventFeed
 from agent.config import configuration, strict
 from agent.config.configuration import CameraConfig, Config
 from agent.detection import model_card
@@ -23,7 +23,7 @@ from drivers.transcoding import open_transcoded
 OpenCamera = Callable[[Wanted], Camera]
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     """A camera of the configuration, checked: how to open its streams, and its scene.
 
     `open_detect` is of the second stream, where it has one for detection. `scenes` are those of a
@@ -38,7 +38,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     open_main: OpenCamera
     open_detect: OpenCamera | None
-    open_feed: Callable[[], Feed] | None = None
+    open_feed: Callable[[], OnvifEventFeed] | None = None
 
 
 OnBadScene = Literal["refuse", "close"]
@@ -49,7 +49,7 @@ to go on with."""
 
 def load(
     path: Path, clock: Clock, on_bad_scene: OnBadScene = "refuse"
-) -> tuple[Config, tuple[Source, ...]]:
+) -> tuple[Config, tuple[CameraSource, ...]]:
     """A configuration file with all that it names, checked.
 
     Raises BadInput where a key, a driver's option, a scene or a model's name is wrong.
@@ -60,7 +60,7 @@ def load(
 
 def sources(
     config: Config, clock: Clock, where: str, on_bad_scene: OnBadScene = "refuse"
-) -> tuple[Source, ...]:
+) -> tuple[CameraSource, ...]:
     """The cameras of a configuration; `where` begins messages, such as the file's name.
 
     Raises BadInput as `load`, and where no camera at all is left that could be opened.
@@ -79,7 +79,7 @@ def sources(
     )
     refusals = [source.refused for source in found if source.refused is not None]
     if len(refusals) == len(found):
-        raise BadInput(refusals[0])
+        raise UserError(refusals[0])
     return found
 
 
@@ -91,19 +91,19 @@ def _source(
     on_bad_scene: OnBadScene,
     *,
     turns: bool,
-) -> Source:
+) -> CameraSource:
     if camera.detect.enabled and camera.detect.model not in model_card.names():
         allowed = ", ".join(model_card.names())
-        raise BadInput(
+        raise UserError(
             f"{where}: {under}.detect.model = {camera.detect.model!r}: unknown; allowed: {allowed}"
         )
     if not camera.detect.enabled and not camera.record:
-        raise BadInput(
+        raise UserError(
             f"{where}: {under}: neither watched nor recorded; "
             "allowed: record = true, detect.enabled = true, or both"
         )
     if camera.transcode and not camera.record:
-        raise BadInput(
+        raise UserError(
             f"{where}: {under}.transcode = true: has no use with record = false; "
             "allowed: with record = true"
         )
@@ -113,13 +113,13 @@ def _source(
             scene = scenes.load(Path(camera.detect.scene))
         for preset, path in camera.detect.scenes.items():
             places[preset] = scenes.load(Path(path))
-    except BadInput as error:
+    except UserError as error:
         if on_bad_scene == "refuse":
             raise
         refused = str(error)
     main = _opener(camera, camera.options, clock, where, f"{under}.options")
     second = camera.detect_options
-    return Source(
+    return CameraSource(
         config=camera,
         scene=scene,
         scenes=places if turns else None,
@@ -132,13 +132,13 @@ def _source(
     )
 
 
-def _feed(camera: CameraConfig) -> Callable[[], Feed] | None:
+def _feed(camera: CameraConfig) -> Callable[[], OnvifEventFeed] | None:
     onvif = camera.onvif
     if onvif is None or not onvif.events:
         return None
     access = Access(url=onvif.url, username=onvif.username, password_file=onvif.password_file)
 
-    def open_feed() -> Feed:
+    def open_feed() -> OnvifEventFeed:
         # Here, because the SOAP library takes some 40 MB: it is for those who want it.
         from drivers.onvif.events import open_feed  # noqa: PLC0415
 
@@ -157,7 +157,7 @@ def _opener(
     try:
         module = catalog.camera_module(camera.driver)
     except DriverError as error:
-        raise BadInput(f"{where}: {under.rsplit('.', 1)[0]}.driver: {error}") from error
+        raise UserError(f"{where}: {under.rsplit('.', 1)[0]}.driver: {error}") from error
     options: msgspec.Struct = strict.into(given, module.Options, where, under)
 
     def open_camera(wanted: Wanted) -> Camera:

@@ -34,7 +34,7 @@ class CaptureCounts(msgspec.Struct, frozen=True, kw_only=True):
     readings: CameraReadings | None = None
 
 
-class Capture:
+class CaptureStage:
     """Reads one camera; opens it again when it failed, or when something else is wanted of it.
 
     `wanted` says what that is, None while the camera is to stay closed; `open_camera` is called at

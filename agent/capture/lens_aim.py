@@ -35,7 +35,7 @@ _LEVEL_SURE = 3.0
 _LEVEL_EDGES = 200
 
 
-class Aim(msgspec.Struct, frozen=True, kw_only=True):
+class LensAim(msgspec.Struct, frozen=True, kw_only=True):
     """What a picture says. `focus` is 0 to about 70, None where it is too flat to tell; `lean_deg`
     is how far upright lines lean to the right, None where there are too few.
     """
@@ -58,13 +58,13 @@ class Aim(msgspec.Struct, frozen=True, kw_only=True):
         return "good"
 
 
-def measure(luma: Plane) -> Aim:
+def measure(luma: Plane) -> LensAim:
     """Judge a picture."""
     grey = _halved(luma)
     height, width = grey.shape
     centre = grey[height // 4 : height - height // 4, width // 4 : width - width // 4]
     low, high = np.percentile(grey, (2, 98))
-    return Aim(
+    return LensAim(
         focus=_focus(centre),
         mean=round(float(grey.mean()), 1),
         dark_share=round(float((grey < DARK).mean()), 3),

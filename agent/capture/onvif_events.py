@@ -27,7 +27,7 @@ MOST_OPEN = 64
 _LONGEST_NAME = 64
 
 
-class Report(Protocol):
+class OnvifNotification(Protocol):
     """One word of a camera, such as `drivers.onvif.events.Notification`."""
 
     @property
@@ -51,10 +51,10 @@ class Report(Protocol):
         ...
 
 
-class Feed(Protocol):
+class OnvifEventFeed(Protocol):
     """A camera that reports, open. It tells at once how everything with a state stands."""
 
-    def pull(self, timeout_s: float, t_ns: int) -> Sequence[Report]:
+    def pull(self, timeout_s: float, t_ns: int) -> Sequence[OnvifNotification]:
         """What has come within `timeout_s` seconds. Raises DriverError, and is over then."""
         ...
 
@@ -73,7 +73,7 @@ def is_wanted(topic: str, wanted: Sequence[str]) -> bool:
     )
 
 
-class Reported:
+class OnvifEventTracker:
     """The events of one camera's reports. Time comes in with each; nothing is read or written."""
 
     def __init__(self, camera: str, wanted: Sequence[str], new_id: Callable[[int], str]) -> None:
@@ -86,7 +86,7 @@ class Reported:
         self.dropped = 0
         """Events that were too many in their minute."""
 
-    def step(self, report: Report) -> Event | None:
+    def step(self, report: OnvifNotification) -> Event | None:
         """The event that a report makes: a begin, an end or a moment. None where it is not wanted,
         says what is known, or is one too many.
         """
@@ -111,7 +111,7 @@ class Reported:
         """Nobody knows any more: all that was going on is over."""
         return [self._end(key, t_ns) for key in list(self._open)]
 
-    def _begin(self, report: Report, key: tuple[str, str]) -> Event | None:
+    def _begin(self, report: OnvifNotification, key: tuple[str, str]) -> Event | None:
         if report.t_ns - self._minute_ns >= MINUTE_NS:
             self._minute_ns, self._begun = report.t_ns, 0
         if self._begun >= MOST_A_MINUTE or len(self._open) >= MOST_OPEN:
@@ -149,14 +149,14 @@ def _later(event: Event, phase: EventPhase, t_ns: int) -> Event:
     )
 
 
-class ForeignEvents:
+class OnvifEventStage:
     """A stage: pulls one camera's reports, and subscribes again after each failure."""
 
     def __init__(
         self,
         camera: str,
         wanted: Sequence[str],
-        open_feed: Callable[[], Feed],
+        open_feed: Callable[[], OnvifEventFeed],
         clock_ns: Callable[[], int],
         new_id: Callable[[int], str],
         on_event: Callable[[Event], None],
@@ -166,8 +166,8 @@ class ForeignEvents:
         self._open_feed = open_feed
         self._clock_ns = clock_ns
         self._on_event = on_event
-        self._reported = Reported(camera, wanted, new_id)
-        self._feed: Feed | None = None
+        self._reported = OnvifEventTracker(camera, wanted, new_id)
+        self._feed: OnvifEventFeed | None = None
         self._heard_ns = clock_ns()
         self._told_dropped = 0
 

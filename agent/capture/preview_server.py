@@ -19,11 +19,11 @@ import numpy as np
 from agent.base import unix_socket
 from agent.base.clock import Clock
 from agent.base.lockout import Lockout
-from agent.base.unix_socket import Listener
-from agent.capture.lens_aim import Aim, measure, small
-from agent.capture.snapshot_command import Shown
-from agent.commands.requester import Asker, Refused
-from agent.faults.registry import FaultBoard
+from agent.base.unix_socket import UnixListener
+from agent.capture.lens_aim import LensAim, measure, small
+from agent.capture.snapshot_command import CameraAccess
+from agent.commands.requester import CommandRejected, Requester
+from agent.faults.registry import FaultRegistry
 from drivers.media import Frame, Plane
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ MOST_COLUMNS, MOST_ROWS = 640, 480
 _WAITING_MOST = 4
 
 
-class Glance(msgspec.Struct, frozen=True, kw_only=True):
+class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A line that comes in: who wants to see which camera, and in how many means."""
 
     camera: str
@@ -49,7 +49,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     rows: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)] = ROWS
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="seen"):
+class PreviewFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="seen"):
     """The picture in `columns` x `rows` means, a byte each, and what the whole one says."""
 
     width_px: int
@@ -57,7 +57,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="se
     columns: int
     rows: int
     luma: bytes
-    aim: Aim
+    aim: LensAim
 
     @property
     def plane(self) -> Plane:
@@ -65,15 +65,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="se
         return np.frombuffer(self.luma, np.uint8).reshape(self.rows, self.columns)
 
 
-class NotSeen(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="not_seen"):
+class PreviewRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="not_seen"):
     """Why there is none, in one sentence."""
 
     why: str
 
 
-Answer: TypeAlias = Seen | NotSeen
+Answer: TypeAlias = PreviewFrame | PreviewRefused
 
-_GLANCE = msgspec.json.Decoder(Glance)
+_GLANCE = msgspec.json.Decoder(PreviewRequest)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
@@ -81,7 +81,7 @@ class NoPicture(Exception):
     """Why nothing can be shown, in one sentence."""
 
 
-class ServiceDesk:
+class PreviewServer:
     """The stage `service`. Each camera's frames are shown to `offer`."""
 
     name = "service"
@@ -89,15 +89,15 @@ class ServiceDesk:
     def __init__(
         self,
         state: Path,
-        cameras: Mapping[str, Shown],
+        cameras: Mapping[str, CameraAccess],
         clock: Clock,
         boot: str,
-        faults: FaultBoard,
+        faults: FaultRegistry,
     ) -> None:
         self._cameras = dict(cameras)
         self._faults = faults
         self._lockout = Lockout(state, clock, boot)
-        self._listener = Listener(state, SOCKET, _WAITING_MOST)
+        self._listener = UnixListener(state, SOCKET, _WAITING_MOST)
         self._changed = threading.Condition()
         self._wanted: str | None = None
         self._frame: Frame | None = None
@@ -136,23 +136,23 @@ class ServiceDesk:
         answer: Answer
         try:
             answer = self._seen(connection)
-        except (NoPicture, Refused) as error:
-            answer = NotSeen(why=str(error))
+        except (NoPicture, CommandRejected) as error:
+            answer = PreviewRefused(why=str(error))
         except OSError as error:
-            answer = NotSeen(why=f"no whole line came: {error}")
+            answer = PreviewRefused(why=f"no whole line came: {error}")
         with suppress(OSError):  # who asked has gone
             connection.settimeout(LINE_S)
             connection.sendall(msgspec.json.encode(answer) + b"\n")
 
-    def _seen(self, connection: socket.socket) -> Seen:
-        peer = unix_socket.peer(connection)
-        if not peer.may_ask:
+    def _seen(self, connection: socket.socket) -> PreviewFrame:
+        peer = unix_socket.peer_credentials(connection)
+        if not peer.is_allowed:
             raise NoPicture(f"user {peer.user} may not ask")
         glance = _read(connection)
         shown = self._cameras.get(glance.camera)
         if shown is None:
             raise NoPicture(f"camera {glance.camera!r}: none of that name")
-        shown.check(glance.camera, Asker(id=glance.by, role="operator"))
+        shown.check(glance.camera, Requester(id=glance.by, role="operator"))
         with self._changed:
             self._frame, self._wanted = None, glance.camera
             self._changed.wait_for(lambda: self._frame is not None, FRAME_S)
@@ -162,7 +162,7 @@ class ServiceDesk:
                 f"camera {glance.camera!r}: the agent has got no picture for {FRAME_S:g} s"
             )
         luma = small(frame.y, glance.columns, glance.rows)
-        return Seen(
+        return PreviewFrame(
             width_px=frame.width_px,
             height_px=frame.height_px,
             columns=luma.shape[1],
@@ -172,7 +172,9 @@ class ServiceDesk:
         )
 
 
-def ask(state: Path, camera: str, by: str, columns: int = COLUMNS, rows: int = ROWS) -> Seen | None:
+def ask(
+    state: Path, camera: str, by: str, columns: int = COLUMNS, rows: int = ROWS
+) -> PreviewFrame | None:
     """Ask the agent of a state folder what a camera sees; None where no agent is there to ask.
 
     Raises NoPicture where it shows nothing, and says why.
@@ -180,23 +182,23 @@ def ask(state: Path, camera: str, by: str, columns: int = COLUMNS, rows: int = R
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_S)
         try:
-            with unix_socket.address(state, SOCKET) as address:
+            with unix_socket.socket_path(state, SOCKET) as address:
                 connection.connect(address)
         except OSError:
             return None
         try:
-            glance = Glance(camera=camera, by=by, columns=columns, rows=rows)
+            glance = PreviewRequest(camera=camera, by=by, columns=columns, rows=rows)
             connection.sendall(msgspec.json.encode(glance) + b"\n")
             with connection.makefile("rb") as reader:
                 answer = _ANSWER.decode(reader.readline())
         except (OSError, msgspec.MsgspecError) as error:
             raise NoPicture(f"the agent gave no answer: {error}") from error
-    if isinstance(answer, NotSeen):
+    if isinstance(answer, PreviewRefused):
         raise NoPicture(answer.why)
     return answer
 
 
-def _read(connection: socket.socket) -> Glance:
+def _read(connection: socket.socket) -> PreviewRequest:
     """One line. Raises NoPicture and OSError."""
     connection.settimeout(LINE_S)
     line = b"".join(_chunks(connection))

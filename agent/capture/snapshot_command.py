@@ -10,8 +10,8 @@ from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
 
-from agent.commands.command import Course, Later, Order
-from agent.commands.requester import Asker, Refused
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.names import Name
 from drivers.media import Frame
 
@@ -41,7 +41,7 @@ Args: TypeAlias = SnapshotArgs
 Result: TypeAlias = SnapshotResult
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class CameraAccess(msgspec.Struct, frozen=True, kw_only=True):
     """A camera that may be shown. `viewers` are those who may see it, None where everybody who may
     command; `watched`: whether it gives frames at all, which only detection asks of it; `rests`:
     whether it gives none now, because the box is under strain.
@@ -51,35 +51,37 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = True
     rests: Callable[[], bool] = lambda: False
 
-    def check(self, camera: str, asker: Asker) -> None:
+    def check(self, camera: str, asker: Requester) -> None:
         """Raise Refused where he may not see the camera, which has this name, or nobody can."""
         if self.viewers is not None and asker.id not in self.viewers:
-            raise Refused(
+            raise CommandRejected(
                 "forbidden",
                 f"camera {camera!r} is another institution's, and {asker.id!r} is not among its "
                 "viewers",
             )
         if not self.watched:
-            raise Refused("unsupported", f"camera {camera!r} is only recorded: detection is off")
+            raise CommandRejected(
+                "unsupported", f"camera {camera!r} is only recorded: detection is off"
+            )
         if self.rests():
-            raise Refused(
+            raise CommandRejected(
                 "failed", f"camera {camera!r} gives no pictures now: the box is under strain"
             )
 
 
-class Gallery(Protocol):
+class SnapshotSink(Protocol):
     """Where pictures go that somebody asked for."""
 
-    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+    def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         """Who looks, before anything is given. Raises OSError, and then nothing is."""
         ...
 
-    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+    def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         """The picture."""
         ...
 
 
-class SnapshotVerb:
+class SnapshotCommandHandler:
     """See `agent.commands.command.Verb`. Each camera's frames are shown to `offer`.
 
     `encode` gives a JPEG of a frame of so many bytes at most. `deliver` is given the camera, the
@@ -89,11 +91,11 @@ class SnapshotVerb:
 
     name = VERB
     args = Args
-    express = ()
+    priority_lanes = ()
 
     def __init__(
         self,
-        cameras: Mapping[str, Shown],
+        cameras: Mapping[str, CameraAccess],
         encode: Callable[[Frame, int], bytes],
         deliver: Callable[[str, bytes, int], None],
         on_view: Callable[[str, str, int], None],
@@ -109,21 +111,21 @@ class SnapshotVerb:
         """The camera."""
         return args.camera
 
-    def is_repeatable(self, args: SnapshotArgs) -> bool:
+    def is_idempotent(self, args: SnapshotArgs) -> bool:
         """A second picture harms nobody."""
         return True
 
-    def at_once(self, args: SnapshotArgs) -> str | None:
+    def priority_lane(self, args: SnapshotArgs) -> str | None:
         """It waits its turn."""
         return None
 
-    def run(self, order: Order, course: Course) -> Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
         """Wait for the camera's next frame."""
         args: SnapshotArgs = order.args
         camera = self._cameras.get(args.camera)
         if camera is None:
             known = ", ".join(sorted(self._cameras)) or "none"
-            raise Refused(
+            raise CommandRejected(
                 "unknown", f"camera {args.camera!r}: none of that name; there are: {known}"
             )
         camera.check(args.camera, order.asker)
@@ -134,12 +136,12 @@ class SnapshotVerb:
         with self._lock:
             waiting = self._waiting.setdefault(args.camera, [])
             if len(waiting) >= WAITING_MOST:
-                raise Refused(
+                raise CommandRejected(
                     "busy",
                     f"camera {args.camera!r}: {WAITING_MOST} wait for its next frame already",
                 )
             waiting.append(picture)
-        return Later(within_s=FRAME_WITHIN_S)
+        return Deferred(within_s=FRAME_WITHIN_S)
 
     def offer(self, camera: str, frame: Frame) -> None:
         """A frame of a camera, from its own thread. Costs nothing where nobody waits for one."""
@@ -150,14 +152,14 @@ class SnapshotVerb:
         for picture in waiting:
             picture(frame)
 
-    def _picture(self, order: Order, args: SnapshotArgs, frame: Frame) -> SnapshotResult:
+    def _picture(self, order: ValidCommand, args: SnapshotArgs, frame: Frame) -> SnapshotResult:
         jpeg = self._encode(frame, args.max_bytes)
         if len(jpeg) > args.max_bytes:
-            raise Refused("unsupported", f"the picture has {len(jpeg)} bytes at the least")
+            raise CommandRejected("unsupported", f"the picture has {len(jpeg)} bytes at the least")
         try:
             self._on_view(args.camera, order.asker.id, frame.t_ns)
         except OSError as error:
-            raise Refused(
+            raise CommandRejected(
                 "failed", f"who looks cannot be written down, so nothing is shown: {error}"
             ) from error
         self._deliver(args.camera, jpeg, frame.t_ns)

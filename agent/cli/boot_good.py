@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.config import configuration
 from agent.health import health_file
 from agent.update import boot_check
-from agent.update.boot_check import Camera, Judge, Look
+from agent.update.boot_check import BootCheck, BootSample, CameraSample
 
 LONGEST_S = 86_400.0
 
@@ -42,7 +42,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Wait, and mark. Raises BadInput."""
     if not 0 < args.within <= LONGEST_S:
-        raise BadInput(f"--within {args.within:g}: allowed: more than 0, up to {LONGEST_S:g}")
+        raise UserError(f"--within {args.within:g}: allowed: more than 0, up to {LONGEST_S:g}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     config = configuration.load(args.config)
     state = Path(config.box.state)
@@ -50,14 +50,14 @@ def run(args: argparse.Namespace) -> int:
     clock = SystemClock()
     names = [camera.name for camera in config.camera]
 
-    def look() -> Look:
+    def look() -> BootSample:
         live = health_file.read(runtime)
         newest = {name: boot_check.newest_footage(footage / name) for name in names}
-        return Look(t_ns=clock.boottime_ns(), live=live, newest=newest)
+        return BootSample(t_ns=clock.boottime_ns(), live=live, newest=newest)
 
-    cameras = [Camera(name=camera.name, record=camera.record) for camera in config.camera]
+    cameras = [CameraSample(name=camera.name, record=camera.record) for camera in config.camera]
     began_ns, stopping = clock.boottime_ns(), threading.Event()
-    missing = boot_check.wait(Judge(cameras, began_ns), look, clock, args.within, stopping)
+    missing = boot_check.wait(BootCheck(cameras, began_ns), look, clock, args.within, stopping)
     if missing:
         print(f"not good: {'; '.join(missing)}", file=sys.stderr)
         return 1

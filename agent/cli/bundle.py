@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.diagnostics.support_bundle import make
-from agent.diagnostics.support_bundle.format import Verdict
+from agent.diagnostics.support_bundle.format import BundleVerification
 from agent.diagnostics.support_bundle.format import verify as verify_bundle
 
 
@@ -42,7 +42,9 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make one."""
     if args.config is None:
-        raise BadInput("bundle: --config is missing; allowed: --config FILE, or bundle verify FILE")
+        raise UserError(
+            "bundle: --config is missing; allowed: --config FILE, or bundle verify FILE"
+        )
     made = make.make(args.config, args.out, SystemClock())
     if args.json:
         print_json({**msgspec.structs.asdict(made), "path": str(made.path)})
@@ -63,7 +65,7 @@ def verify(args: argparse.Namespace) -> int:
         with args.bundle.open("rb") as file:
             verdict = verify_bundle(file, args.public_key)
     except OSError as error:
-        raise BadInput(f"{str(args.bundle)!r}: {error.strerror or error}") from error
+        raise UserError(f"{str(args.bundle)!r}: {error.strerror or error}") from error
     if args.json:
         print_json(verdict)
     else:
@@ -71,7 +73,7 @@ def verify(args: argparse.Namespace) -> int:
     return 0 if verdict.ok else 1
 
 
-def _print(verdict: Verdict, path: Path, *, known: bool) -> None:
+def _print(verdict: BundleVerification, path: Path, *, known: bool) -> None:
     manifest = verdict.manifest
     if not verdict.ok or manifest is None:
         print(f"{path}: BROKEN: {verdict.why}")

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.capture.lens_aim import characters
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.certificate import Answer, BadRecord
-from agent.diagnostics.commissioning.inspection import Site
+from agent.diagnostics.commissioning.certificate import BadRecord, ItemAnswer
+from agent.diagnostics.commissioning.inspection import CommissioningSession
 from drivers.media import Plane
 
 _COLUMNS, _ROWS = 78, 22
@@ -51,20 +51,20 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Commission, or compare."""
     if args.config is None:
-        raise BadInput(
+        raise UserError(
             "commission: --config is missing; allowed: --config FILE, or commission verify DIR"
         )
     by = (args.by or getpass.getuser()).strip()
     if not by or len(by) > _LONGEST or not by.isprintable():
-        raise BadInput(f"--by {by!r}: allowed: one line of 1 to {_LONGEST} characters")
+        raise UserError(f"--by {by!r}: allowed: one line of 1 to {_LONGEST} characters")
     asks = not (args.yes or args.compare or args.json)
     if asks and not sys.stdin.isatty():
-        raise BadInput("commission: nobody is there to answer; allowed: at a terminal, or --yes")
-    site = Site(args.config, SystemClock(), by)
+        raise UserError("commission: nobody is there to answer; allowed: at a terminal, or --yes")
+    site = CommissioningSession(args.config, SystemClock(), by)
     return _compare(site, args) if args.compare else _commission(site, args, asks=asks)
 
 
-def _commission(site: Site, args: argparse.Namespace, *, asks: bool) -> int:
+def _commission(site: CommissioningSession, args: argparse.Namespace, *, asks: bool) -> int:
     written = site.commission(_ask if asks else _show if not args.json else _keep, args.out)
     bad = [answer for answer in written.record.answers if answer.good is False]
     if args.json:
@@ -78,7 +78,7 @@ def _commission(site: Site, args: argparse.Namespace, *, asks: bool) -> int:
     return 1 if bad else 0
 
 
-def _compare(site: Site, args: argparse.Namespace) -> int:
+def _compare(site: CommissioningSession, args: argparse.Namespace) -> int:
     then, found = site.compare()
     if args.json:
         drifts = [{**msgspec.structs.asdict(one), "matters": one.matters} for one in found]
@@ -108,17 +108,17 @@ def verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(answer: Answer, _picture: Plane | None) -> Answer:
+def _keep(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
     return answer
 
 
-def _show(answer: Answer, _picture: Plane | None) -> Answer:
+def _show(answer: ItemAnswer, _picture: Plane | None) -> ItemAnswer:
     verdict = {True: "good", False: "NOT GOOD", None: "nobody was asked"}[answer.good]
     print(f"{answer.title}: {answer.found}: {verdict}")
     return answer
 
 
-def _ask(answer: Answer, picture: Plane | None) -> Answer:
+def _ask(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
     if picture is not None and answer.part == "aim":
         print("\n".join(characters(picture, _COLUMNS, _ROWS)))
     print(f"{answer.title}: {answer.found}")
@@ -127,7 +127,7 @@ def _ask(answer: Answer, picture: Plane | None) -> Answer:
             given = input("  good? y, or n and why: ").strip()
         except EOFError as error:
             print()
-            raise BadInput(
+            raise UserError(
                 f"commission: no answer to {answer.title}, and no record was written; "
                 "allowed: y, or n and why, to each"
             ) from error

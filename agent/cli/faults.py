@@ -6,7 +6,7 @@ from typing import get_args
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.faults.registry import FAULTS, FaultCode, Severity
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def _known(given: str) -> FaultCode:
     found = next((code for code in FAULTS if code == given.upper()), None)
     if found is None:
-        raise BadInput(f"fault code {given!r}: unknown; allowed: {', '.join(sorted(FAULTS))}")
+        raise UserError(f"fault code {given!r}: unknown; allowed: {', '.join(sorted(FAULTS))}")
     return found
 
 

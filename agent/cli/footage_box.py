@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
-from agent.base.time_argument import moment
+from agent.base.errors import UserError
+from agent.base.time_argument import parse_time
 from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
-from agent.recording.archive import Footage, Stretch, is_sealed, stretches
-from agent.recording.catalogue import Entry
+from agent.recording.archive import FootageArchive, RecordedSpan, is_sealed, stretches
+from agent.recording.catalogue import FootageEntry
 from agent.recording.encryption import keys
-from agent.recording.export.html_pages import Wish
+from agent.recording.export.html_pages import ExportPageText
 from agent.recording.segment_name import rfc3339
 
 
@@ -54,7 +54,7 @@ def list_footage(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Take a span out of the box."""
     footage = _footage(args)
-    wish = Wish(
+    wish = ExportPageText(
         camera=args.camera,
         begin=_needed(args.begin, footage, "--from"),
         end=_needed(args.end, footage, "--to"),
@@ -160,30 +160,30 @@ def holds(args: argparse.Namespace) -> int:
     return 0
 
 
-def _footage(args: argparse.Namespace) -> Footage:
+def _footage(args: argparse.Namespace) -> FootageArchive:
     clock = SystemClock()
     if args.config is not None:
-        return Footage.of_config(args.config, clock)
-    return Footage.of_state(args.state, clock)
+        return FootageArchive.of_config(args.config, clock)
+    return FootageArchive.of_state(args.state, clock)
 
 
-def _moment(text: str | None, footage: Footage, what: str) -> datetime | None:
-    return None if text is None else moment(text, footage.now(), what)
+def _moment(text: str | None, footage: FootageArchive, what: str) -> datetime | None:
+    return None if text is None else parse_time(text, footage.now(), what)
 
 
-def _needed(text: str, footage: Footage, what: str) -> datetime:
-    return moment(text, footage.now(), what)
+def _needed(text: str, footage: FootageArchive, what: str) -> datetime:
+    return parse_time(text, footage.now(), what)
 
 
 def _words(text: str, what: str) -> str:
     """What a person writes for others to read."""
     words = text.strip()
     if not words or len(words) > LONGEST_WORDS or not words.isprintable():
-        raise BadInput(f"{what} {text!r}: allowed: one line of 1 to {LONGEST_WORDS} characters")
+        raise UserError(f"{what} {text!r}: allowed: one line of 1 to {LONGEST_WORDS} characters")
     return words
 
 
-def _told(entry: Entry) -> dict[str, object]:
+def _told(entry: FootageEntry) -> dict[str, object]:
     closed = entry.closed
     return {
         "camera": entry.camera,
@@ -198,7 +198,7 @@ def _told(entry: Entry) -> dict[str, object]:
     }
 
 
-def _remarks(stretch: Stretch) -> str:
+def _remarks(stretch: RecordedSpan) -> str:
     said = ["sealed" if stretch.sealed else "plain"]
     if not stretch.clock_synced:
         said.append("clock not sure")

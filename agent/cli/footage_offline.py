@@ -4,12 +4,12 @@ import argparse
 import re
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.footage_output import LONGEST_WORDS, print_json, progress_bar, shown
-from agent.recording.custody.chain import Head
+from agent.recording.custody.chain import ChainHead
 from agent.recording.encryption import keys
 from agent.recording.encryption.unsealed import unseal_all
-from agent.recording.export.verify import Verdict, verify_export
+from agent.recording.export.verify import VerificationResult, verify_export
 
 _HEAD = re.compile(r"([1-9]\d{0,15}):([0-9a-f]{64})", re.ASCII)
 
@@ -17,7 +17,7 @@ _HEAD = re.compile(r"([1-9]\d{0,15}):([0-9a-f]{64})", re.ASCII)
 def verify(args: argparse.Namespace) -> int:
     """Whether an export is what its box signed: 0 or 1."""
     if not args.path.is_dir():
-        raise BadInput(f"{str(args.path)!r}: no such folder; allowed: the folder of an export")
+        raise UserError(f"{str(args.path)!r}: no such folder; allowed: the folder of an export")
     head = _head(args.head)
     with progress_bar("verifying") as progress:
         verdict = verify_export(
@@ -30,7 +30,9 @@ def verify(args: argparse.Namespace) -> int:
     return 0 if verdict.ok and verdict.head_checked is not False else 1
 
 
-def _print_verdict(verdict: Verdict, path: Path, key: str | None, head: Head | None) -> None:
+def _print_verdict(
+    verdict: VerificationResult, path: Path, key: str | None, head: ChainHead | None
+) -> None:
     """What was found, and by whose signature; then what the export says of itself."""
     manifest = verdict.manifest
     if not verdict.ok or manifest is None:
@@ -58,13 +60,13 @@ def _said(text: str) -> str:
     return shown(text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}...")
 
 
-def _head(text: str | None) -> Head | None:
+def _head(text: str | None) -> ChainHead | None:
     if text is None:
         return None
     match = _HEAD.fullmatch(text)
     if match is None:
-        raise BadInput(f"--head {text!r}: allowed: a receipt's number, a colon, 64 digits of hex")
-    return Head(seq=int(match[1]), sha256=match[2], time="")
+        raise UserError(f"--head {text!r}: allowed: a receipt's number, a colon, 64 digits of hex")
+    return ChainHead(seq=int(match[1]), sha256=match[2], time="")
 
 
 def unseal(args: argparse.Namespace) -> int:

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli import probe_tables
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.diagnostics.probe.config_snippet import snippet
-from agent.diagnostics.probe.scan import NetworkWish, Wish, probe
+from agent.diagnostics.probe.scan import NetworkProbeRequest, ProbeRequest, probe
 from drivers import head_search, rtsp_search
 from drivers.errors import DriverError
 from drivers.onvif.credentials import Access, read_password
@@ -92,7 +92,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print. It is no failure to find nothing. Raises BadInput."""
-    wish = Wish(
+    wish = ProbeRequest(
         heads=_heads(args),
         lines=tuple(args.port),
         network=_network(args),
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(probed)
     elif args.toml:
-        network = wish.network or NetworkWish()
+        network = wish.network or NetworkProbeRequest()
         sys.stdout.write(snippet(probed, network.username, network.password_file))
     else:
         probe_tables.show(probed, Console())
@@ -120,7 +120,7 @@ def _heads(args: argparse.Namespace) -> head_search.Wanted | None:
             ("--addresses", args.addresses),
         ):
             if given:
-                raise BadInput(f"{option} says how heads are asked: give --heads with it")
+                raise UserError(f"{option} says how heads are asked: give --heads with it")
         return None
     for port in args.port:
         _check_port(port)
@@ -138,26 +138,26 @@ def _check_port(port: str) -> None:
     try:
         msgspec.convert({"port": port}, SerialSettings)
     except msgspec.ValidationError as error:
-        raise BadInput(
+        raise UserError(
             f"--port {port!r}: allowed: a path such as /dev/ttyUSB0, or socket://HOST:PORT"
         ) from error
 
 
-def _network(args: argparse.Namespace) -> NetworkWish | None:
+def _network(args: argparse.Namespace) -> NetworkProbeRequest | None:
     asks = args.network or args.onvif
     if args.interface and not args.network:
-        raise BadInput("--interface says where cameras are called: give --network with it")
+        raise UserError("--interface says where cameras are called: give --network with it")
     if (args.username is None) != (args.password_file is None):
-        raise BadInput("--username and --password-file go together: give both or neither")
+        raise UserError("--username and --password-file go together: give both or neither")
     if args.username is not None and not asks:
-        raise BadInput("--username is for ONVIF cameras: give --network or --onvif URL with it")
+        raise UserError("--username is for ONVIF cameras: give --network or --onvif URL with it")
     if not asks:
         return None
     for url in args.onvif:
         try:
             msgspec.convert({"url": url}, Access)
         except msgspec.ValidationError as error:
-            raise BadInput(
+            raise UserError(
                 f"--onvif {url!r}: allowed: http://HOST[:PORT], without a user"
             ) from error
     password_file = None
@@ -166,8 +166,8 @@ def _network(args: argparse.Namespace) -> NetworkWish | None:
         try:
             read_password(password_file, "--password-file")
         except DriverError as error:
-            raise BadInput(str(error)) from error
-    return NetworkWish(
+            raise UserError(str(error)) from error
+    return NetworkProbeRequest(
         discover=args.network,
         adapters=tuple(args.interface),
         urls=tuple(args.onvif),
@@ -184,9 +184,9 @@ def _subnet(args: argparse.Namespace) -> IPv4Network | None:
     try:
         subnet = IPv4Network(args.subnet, strict=False)
     except ValueError as error:
-        raise BadInput(f"--subnet {args.subnet!r}: no subnet; {allowed}") from error
+        raise UserError(f"--subnet {args.subnet!r}: no subnet; {allowed}") from error
     if subnet.prefixlen < least:
-        raise BadInput(
+        raise UserError(
             f"--subnet {args.subnet!r}: {subnet.num_addresses} addresses are too many; {allowed}"
         )
     return subnet
@@ -196,10 +196,10 @@ def _rtsp_ports(args: argparse.Namespace) -> tuple[int, ...]:
     if args.rtsp_port is None:
         return rtsp_search.PORTS
     if args.subnet is None:
-        raise BadInput("--rtsp-port says how a subnet is asked: give --subnet with it")
+        raise UserError("--rtsp-port says how a subnet is asked: give --subnet with it")
     ports = _numbers("--rtsp-port", args.rtsp_port, 1, LAST_PORT)
     if len(ports) > MOST_RTSP_PORTS:
-        raise BadInput(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MOST_RTSP_PORTS} ports")
+        raise UserError(f"--rtsp-port {args.rtsp_port!r}: allowed: at most {MOST_RTSP_PORTS} ports")
     return ports
 
 
@@ -214,12 +214,12 @@ def _numbers(option: str, text: str, least: int, most: int) -> tuple[int, ...]:
         last = last if dash else first
         good = all(one.isascii() and one.isdigit() and len(one) < 8 for one in (first, last))  # noqa: PLR2004 - no number here has more digits
         if not good or not least <= int(first) <= int(last) <= most:
-            raise BadInput(
+            raise UserError(
                 f"{option} {text!r}: {part.strip()!r} is none; allowed: numbers from {least} to "
                 f"{most}, such as {_EXAMPLES[option]}"
             )
         if dash and option not in _SPANS:
-            raise BadInput(f"{option} {text!r}: allowed: numbers with commas, no span")
+            raise UserError(f"{option} {text!r}: allowed: numbers with commas, no span")
         found.update(dict.fromkeys(range(int(first), int(last) + 1)))
     return tuple(found)
 

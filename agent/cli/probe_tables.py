@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.diagnostics.probe.results import FoundOnvif, FoundPins, Probed, Problem, Section
+from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, Problem, Section
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead, PortSearch
 from drivers.rtsp_search import FoundRtsp
@@ -16,7 +16,7 @@ from drivers.v4l2_devices import VideoDevice
 Rows = Sequence[Sequence[str]]
 
 
-def show(probed: Probed, console: Console) -> None:
+def show(probed: ProbeResult, console: Console) -> None:
     """Print all that was asked for, and what could be asked beside."""
     if probed.board is not None:
         _say(console, f"board: {probed.board}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.cli.commands import Commands
 from agent.provisioning import first_boot, settings
-from agent.provisioning.first_boot import Given
+from agent.provisioning.first_boot import BootPaths
 from agent.provisioning.settings import BadSettings
 
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         return _check(args.check)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     return first_boot.boot(
-        Given(
+        BootPaths(
             card=args.select,
             folder=args.config_dir,
             state=args.state,

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress, CommandRefused
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
 from agent.commands import socket_server
 from agent.config import configuration
-from agent.ptz.messages import HeadTold, LeaseTold, PtzResult
+from agent.ptz.messages import HeadInfo, LeaseInfo, PtzResult
 
 WAIT_S = 30.0
 SWEEP_WAIT_S = 600.0
@@ -122,7 +122,7 @@ def _move(args: argparse.Namespace) -> int:
     for way in args.way:
         axis, sign = _WAYS[way]
         if axis in wanted:
-            raise BadInput(f"move {' '.join(args.way)}: two ways at once on one axis ({axis})")
+            raise UserError(f"move {' '.join(args.way)}: two ways at once on one axis ({axis})")
         wanted[axis] = sign * args.speed
     return _ask(args, {**_of(args, "move"), **wanted, "for_s": args.for_s})
 
@@ -136,7 +136,7 @@ def _goto(args: argparse.Namespace) -> int:
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 3):
-        raise BadInput(
+        raise UserError(
             f"goto {' '.join(place)}: allowed: a preset's name, or PAN TILT [ZOOM] as numbers"
         )
     pose = dict(zip(("pan_deg", "tilt_deg", "zoom"), numbers, strict=False))
@@ -178,13 +178,13 @@ def _of(args: argparse.Namespace, do: str) -> dict[str, Any]:
     names = [head.name for head in _config(args).head]
     if len(names) != 1:
         said = f"the box has {', '.join(names)}: say which with --head" if names else "no [[head]]"
-        raise BadInput(f"{args.config}: {said}")
+        raise UserError(f"{args.config}: {said}")
     return {"do": do, "head": names[0]}
 
 
 def _config(args: argparse.Namespace) -> configuration.Config:
     if args.config is None:
-        raise BadInput("vigie ptz needs --config FILE")
+        raise UserError("vigie ptz needs --config FILE")
     return configuration.load(args.config)
 
 
@@ -194,11 +194,11 @@ def _ask(args: argparse.Namespace, words: dict[str, Any], wait_s: float = WAIT_S
     try:
         replies = socket_server.ask(state, "ptz", words, wait_s)
     except PermissionError as error:
-        raise BadInput(
+        raise UserError(
             f"{state}: only the user whom the agent runs as may ask it, and root: try with sudo"
         ) from error
     if replies is None:
-        raise BadInput(
+        raise UserError(
             f"{state}: no agent runs there: start it with `vigie run --config {args.config}`; "
             "`vigie probe` finds heads without one"
         )
@@ -251,7 +251,7 @@ def _show(words: dict[str, Any], result: PtzResult) -> None:
         print(f"{words['head']}: {words['do'].replace('_', ' ')}: done{lease}")
 
 
-def _show_heads(heads: tuple[HeadTold, ...]) -> None:
+def _show_heads(heads: tuple[HeadInfo, ...]) -> None:
     table = Table()
     for heading in ("head", "camera", "where", "state", "who has it", "can"):
         table.add_column(heading, overflow="fold")
@@ -267,7 +267,7 @@ def _show_heads(heads: tuple[HeadTold, ...]) -> None:
     Console().print(table if heads else "no heads")
 
 
-def _place(head: HeadTold) -> str:
+def _place(head: HeadInfo) -> str:
     place = head.place
     if place is None:
         return "?"
@@ -275,7 +275,7 @@ def _place(head: HeadTold) -> str:
     return f"pan {place.pan_deg:.1f}° tilt {place.tilt_deg:.1f}° zoom {place.zoom:.2f}\n{within}"
 
 
-def _state(head: HeadTold) -> str:
+def _state(head: HeadInfo) -> str:
     parts = [
         "moving" if head.moving else "settled" if head.settled else "settling",
         f"at {head.preset}" if head.preset else "",
@@ -284,17 +284,17 @@ def _state(head: HeadTold) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _holder(head: HeadTold) -> str:
+def _holder(head: HeadInfo) -> str:
     if head.lease is not None:
         return _lease(head.lease)
     return f"tour {head.tour}" if head.tour else ""
 
 
-def _lease(lease: LeaseTold) -> str:
+def _lease(lease: LeaseInfo) -> str:
     return f"{lease.by} ({lease.role}) has it for {lease.left_s:.0f} s"
 
 
-def _can(head: HeadTold) -> str:
+def _can(head: HeadInfo) -> str:
     able = head.abilities
     if able is None:
         return "not open"

@@ -13,7 +13,7 @@ from agent.app.agent import Agent
 from agent.base.clock import SystemClock, boot_id
 from agent.capture import camera_source
 from agent.cli.commands import Commands
-from agent.console.commit_confirm_watch import Probation
+from agent.console.commit_confirm_watch import CommitConfirmWatch
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.stop_signals import StopSignals
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     # journald adds the time; below the terminal's level there is only noise.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     clock = SystemClock()
-    probation = Probation(args.config, clock, boot_id())
+    probation = CommitConfirmWatch(args.config, clock, boot_id())
     # Before anything of it is read: a boot ends a trial that nobody has confirmed.
     probation.start()
     config, cameras = camera_source.load(args.config, clock, on_bad_scene="close")

@@ -16,10 +16,10 @@ from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json, progress_bar
 from agent.config import configuration
 from agent.update import download, https_get, operations, status_text, usb_bundle
-from agent.update.download import Wanted
-from agent.update.errors import CannotUpdate
-from agent.update.feed_poller import Means, follow
-from agent.update.operations import Got
+from agent.update.download import DownloadSpec
+from agent.update.errors import UpdateError
+from agent.update.feed_poller import PollerDeps, poll_feed
+from agent.update.operations import FetchedBundle
 from agent.update.updater import FellBackBefore, Steps, Updater, updater_of
 
 ALL_PERCENT = 100
@@ -116,7 +116,7 @@ def _install(args: argparse.Namespace) -> int:
                     again=args.again,
                 )
             except FellBackBefore as error:
-                raise CannotUpdate(f"{error}; --again tries it once more") from error
+                raise UpdateError(f"{error}; --again tries it once more") from error
         return f"{said}, and is tried " + (
             "now: rebooting" if args.reboot else "at the next reboot"
         )
@@ -125,22 +125,24 @@ def _install(args: argparse.Namespace) -> int:
     return _reboot() if args.reboot and code == 0 else code
 
 
-def _bundle(args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps) -> Got:
+def _bundle(
+    args: argparse.Namespace, updater: Updater, sha256: str | None, steps: Steps
+) -> FetchedBundle:
     if "://" in args.bundle:
         https_get.check_url(args.bundle)
-        wanted = Wanted(url=args.bundle, sha256=sha256)
+        wanted = DownloadSpec(url=args.bundle, sha256=sha256)
         path, fetched = updater.fetch(
             wanted, https_get.context(None), steps, threading.Event().wait
         )
-        return Got(path=path, forget=fetched.forget)
+        return FetchedBundle(path=path, forget=fetched.forget)
     if args.bundle == "usb":
-        got = operations.from_stick(updater, usb_bundle.only_one(args.root), steps)
+        got = operations.from_stick(updater, usb_bundle.single_bundle(args.root), steps)
     else:
-        got = Got(path=Path(args.bundle), forget=lambda: None)
+        got = FetchedBundle(path=Path(args.bundle), forget=lambda: None)
     if sha256 is not None:
         try:
             download.compare(got.path, sha256)
-        except CannotUpdate:
+        except UpdateError:
             got.forget()
             raise
     return got
@@ -161,13 +163,13 @@ def _check(args: argparse.Namespace) -> int:
         clock = SystemClock()
         updater = _updater(args)
         with updater.alone(), _steps() as steps:
-            means = Means(
+            means = PollerDeps(
                 now=lambda: clock.utc(clock.boottime_ns()) if clock.trust().synced else None,
                 steps=steps,
                 wait=threading.Event().wait,
                 reboot=_reboot,
             )
-            return follow(updater, config, means, hurry=args.now)
+            return poll_feed(updater, config, means, hurry=args.now)
 
     return _done("nothing updated", check)
 
@@ -176,7 +178,7 @@ def _done(failed: str, do: Callable[[], str]) -> int:
     """Say what was done, or in one line why it was not."""
     try:
         said = do()
-    except (CannotUpdate, OSError) as error:
+    except (UpdateError, OSError) as error:
         why = f"{failed}: {error}" if failed else str(error)
         print(f"vigie: {why}", file=sys.stderr)
         return 1

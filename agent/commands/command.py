@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
-from agent.base.errors import BadInput
-from agent.commands.requester import Asker, Refused
+from agent.base.errors import UserError
+from agent.commands.requester import CommandRejected, Requester
 from agent.config import strict
 
 MOST_BYTES = 16_384
@@ -54,7 +54,7 @@ def command_type(verb: str, args: Any) -> type[Command]:
     return made
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class ValidCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command that is understood. `number` counts up in the order of arrival; `digest` is equal
     for equal commands, whenever they expire; `args` are of the verb's type.
     """
@@ -62,7 +62,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     verb: str
     id: str
-    asker: Asker
+    asker: Requester
     expires: datetime
     args: Any
     digest: bytes
@@ -78,7 +78,7 @@ class Malformed(Exception):
         self.id = ident
 
 
-class Later(msgspec.Struct, frozen=True, kw_only=True):
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """What a verb gives back where the command takes a while: it ends within `within_s`, by
     `Course.finish`, or fails. The verb sees to it that not too many of them run.
     """
@@ -86,7 +86,7 @@ class Later(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float
 
 
-class Course(Protocol):
+class CommandProgressSink(Protocol):
     """What becomes of a command that takes a while. Any thread may call; neither call blocks."""
 
     def progress(self, share: float, detail: str) -> None:
@@ -100,7 +100,7 @@ class Course(Protocol):
         ...
 
 
-class Verb(Protocol):
+class CommandHandler(Protocol):
     """Something that can be commanded; a file of its device each.
 
     Such a file offers `VERB`, `Args` and `Result` too: the verb's name, and the types of what it
@@ -118,7 +118,7 @@ class Verb(Protocol):
         ...
 
     @property
-    def express(self) -> tuple[str, ...]:
+    def priority_lanes(self) -> tuple[str, ...]:
         """The names of what has a thread of its own for what cannot wait, such as a head."""
         ...
 
@@ -126,22 +126,22 @@ class Verb(Protocol):
         """What is asked, in a word or two for the log. No secrets."""
         ...
 
-    def is_repeatable(self, args: Any) -> bool:
+    def is_idempotent(self, args: Any) -> bool:
         """Whether no harm is done where a crash makes it be done twice."""
         ...
 
-    def at_once(self, args: Any) -> str | None:
+    def priority_lane(self, args: Any) -> str | None:
         """Which one of `express` does it, before all that waits; None for what waits its turn. It
         is done however often it comes, however late, and never takes a while.
         """
         ...
 
-    def run(self, order: Order, course: Course) -> msgspec.Struct | Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> msgspec.Struct | Deferred:
         """Do it. It returns within a second or two. Raises Refused and DriverError."""
         ...
 
 
-def understood(verb: Verb, kind: type[Command], payload: bytes, number: int) -> Order:
+def parse(verb: CommandHandler, kind: type[Command], payload: bytes, number: int) -> ValidCommand:
     """The order in a payload. `kind` is the `command_type` of the verb. Raises Malformed."""
     where = f"command {verb.name}"
     if len(payload) > MOST_BYTES:
@@ -152,29 +152,29 @@ def understood(verb: Verb, kind: type[Command], payload: bytes, number: int) -> 
         raise Malformed(f"{where}: not JSON: {error}", None) from error
     try:
         command: Any = strict.into(given, kind, where)
-    except BadInput as error:
+    except UserError as error:
         raise Malformed(_cut(str(error)), _id_of(given)) from error
     same = [verb.name, command.by, command.role, given["args"]]
-    return Order(
+    return ValidCommand(
         number=number,
         verb=verb.name,
         id=command.id,
-        asker=Asker(id=command.by, role=command.role),
+        asker=Requester(id=command.by, role=command.role),
         expires=command.expires,
         args=command.args,
         digest=hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest(),
     )
 
 
-def judge_expiry(order: Order, now: datetime) -> None:
+def check_expiry(order: ValidCommand, now: datetime) -> None:
     """Raise Refused where it is too late for an order, or it would be good for too long. `now` is
     UTC, and to be trusted.
     """
     left_s = (order.expires - now).total_seconds()
     if left_s <= 0:
-        raise Refused("expired", f"it expired {-left_s:.1f} s before it could be begun")
+        raise CommandRejected("expired", f"it expired {-left_s:.1f} s before it could be begun")
     if left_s > LONGEST_EXPIRY_S:
-        raise Refused(
+        raise CommandRejected(
             "malformed",
             f"command {order.verb}: expires: {left_s:.0f} s ahead; "
             f"allowed: {LONGEST_EXPIRY_S:.0f} s at the most",

@@ -24,18 +24,18 @@ from agent.base.model import (
     Reply,
 )
 from agent.commands.command import (
-    Later,
+    CommandHandler,
+    Deferred,
     Malformed,
-    Order,
-    Verb,
+    ValidCommand,
+    check_expiry,
     command_type,
-    judge_expiry,
-    understood,
+    parse,
 )
-from agent.commands.express import Express
-from agent.commands.idempotency_store import Final, Ledger, LedgerError, LedgerFull
-from agent.commands.requester import Refused
-from agent.commands.tally import Tally
+from agent.commands.express import PriorityWorker
+from agent.commands.idempotency_store import Final, IdempotencyStore, LedgerError, LedgerFull
+from agent.commands.requester import CommandRejected
+from agent.commands.tally import CommandStats
 from agent.runtime.stage import Stage
 from drivers.errors import DriverError
 
@@ -56,7 +56,7 @@ _DRIVER_KINDS: dict[str, RefusalKind] = {
 }
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class IncomingCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came in at one of the doors: `via` names the door. `answer` takes each reply,
     from any thread; it does not raise.
     """
@@ -69,8 +69,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    order: Order
-    verb: Verb
+    order: ValidCommand
+    verb: CommandHandler
     via: str
     answer: Callable[[Reply], None]
     came_ns: int
@@ -87,25 +87,27 @@ class _Running(msgspec.Struct, frozen=True, kw_only=True):
 class _Course:
     """See `agent.commands.command.Course`."""
 
-    def __init__(self, desk: "Desk", ticket: _Ticket) -> None:
+    def __init__(self, desk: "CommandDispatcher", ticket: _Ticket) -> None:
         self._desk = desk
         self._ticket = ticket
 
     def progress(self, share: float, detail: str) -> None:
         order = self._ticket.order
         news = CommandProgress(command=order.id, verb=order.verb, share=share, detail=detail)
-        self._desk.tell(order.id, news)
+        self._desk.report_progress(order.id, news)
 
     def finish(self, work: Callable[[], msgspec.Struct]) -> None:
         self._desk.finish(self._ticket.order.id, work)
 
 
-class Desk:
+class CommandDispatcher:
     """The stage `commands`, and in `stages` those of what cannot wait. `take` is for every door."""
 
     name = "commands"
 
-    def __init__(self, verbs: Sequence[Verb], ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, verbs: Sequence[CommandHandler], ledger: IdempotencyStore, clock: Clock
+    ) -> None:
         self._verbs = {verb.name: verb for verb in verbs}
         self._types = {verb.name: command_type(verb.name, verb.args) for verb in verbs}
         self._ledger = ledger
@@ -115,12 +117,12 @@ class Desk:
         self._waiting = 0
         self._number = 0
         self._running: dict[str, _Running] = {}
-        self._tally = Tally()
+        self._tally = CommandStats()
         self._closing = False
         self._express = {
-            name: Express(f"stop {name}", self._do_at_once)
+            name: PriorityWorker(f"stop {name}", self._run_priority)
             for verb in verbs
-            for name in verb.express
+            for name in verb.priority_lanes
         }
 
     @property
@@ -132,7 +134,7 @@ class Desk:
         """Counts since the start. From any thread."""
         return self._tally.health(waiting=self._waiting, running=len(self._running))
 
-    def take(self, arrival: Arrival) -> None:
+    def submit(self, arrival: IncomingCommand) -> None:
         """Take a command. Never blocks and never raises; from any thread."""
         with self._changed:
             self._number += 1
@@ -143,16 +145,16 @@ class Desk:
             refusal = CommandRefused(
                 command=error.id, verb=arrival.verb, kind="malformed", why=str(error)
             )
-            self._put_news(partial(self._turn_away, arrival, refusal))
+            self._put_news(partial(self._reject_malformed, arrival, refusal))
             return
-        express = ticket.verb.at_once(ticket.order.args)
+        express = ticket.verb.priority_lane(ticket.order.args)
         lane = None if express is None else self._express.get(express)
         if lane is None:
             self._put_order(ticket)
         elif not lane.put(ticket):
             self._tally.drop(f"{ticket.order.id}: too many wait for {express!r}")
 
-    def tell(self, ident: str, news: CommandProgress) -> None:
+    def report_progress(self, ident: str, news: CommandProgress) -> None:
         """News of a command that takes a while; see `Course`."""
         self._put_news(partial(self._say, ident, news))
 
@@ -171,7 +173,7 @@ class Desk:
             work()
         now_ns = self._clock.boottime_ns()
         for running in [r for r in self._running.values() if now_ns >= r.late_ns]:
-            self._give_up(running, "it has not ended in time")
+            self._time_out(running, "it has not ended in time")
         self._ledger.mend()
 
     def close(self) -> None:
@@ -180,16 +182,16 @@ class Desk:
         while self._work:
             self._work.popleft()()
         for running in list(self._running.values()):
-            self._give_up(running, "the agent stopped before it was done")
+            self._time_out(running, "the agent stopped before it was done")
         self._ledger.close()
 
-    def _ticket(self, arrival: Arrival, number: int) -> _Ticket:
+    def _ticket(self, arrival: IncomingCommand, number: int) -> _Ticket:
         """Raises Malformed."""
         verb = self._verbs.get(arrival.verb)
         if verb is None:
             known = ", ".join(sorted(self._verbs)) or "none"
             raise Malformed(f"{arrival.verb!r}: no such command; allowed: {known}", None)
-        order = understood(verb, self._types[verb.name], arrival.payload, number)
+        order = parse(verb, self._types[verb.name], arrival.payload, number)
         if arrival.retained:
             raise Malformed(
                 f"command {verb.name}: it was published retained; allowed: only to who is there",
@@ -222,36 +224,36 @@ class Desk:
         if not room:
             self._tally.drop(f"{NEWS_MOST} things wait already")
 
-    def _do_at_once(self, ticket: _Ticket) -> None:
+    def _run_priority(self, ticket: _Ticket) -> None:
         """In an express thread. What was done is written down after it."""
-        reply = self._run(ticket, self._say_last)
-        if isinstance(reply, Later):
+        reply = self._run(ticket, self._reply_final)
+        if isinstance(reply, Deferred):
             raise TypeError(f"{ticket.verb.name}: what is done at once cannot take a while")
-        self._say_last(ticket, reply)
-        self._put_news(partial(self._keep, ticket, reply, once=False))
+        self._reply_final(ticket, reply)
+        self._put_news(partial(self._persist_reply, ticket, reply, once=False))
 
     def _begin(self, ticket: _Ticket) -> None:
         with self._changed:
             self._waiting -= 1
         order = ticket.order
-        once = not ticket.verb.is_repeatable(order.args)
+        once = not ticket.verb.is_idempotent(order.args)
         if self._is_answered(ticket, once=once):
             return
         try:
             self._refuse_now(order)
             if once:
                 self._write_begin(order)
-        except Refused as error:
+        except CommandRejected as error:
             # It was not begun, so its id may come again.
-            self._say_last(ticket, _refusal(order, error.kind, str(error)))
+            self._reply_final(ticket, _refusal(order, error.kind, str(error)))
             return
-        reply = self._run(ticket, self._conclude)
-        if isinstance(reply, Later):
+        reply = self._run(ticket, self._finish)
+        if isinstance(reply, Deferred):
             late_ns = self._clock.boottime_ns() + int(reply.within_s * 1e9)
             self._running[order.id] = _Running(ticket=ticket, late_ns=late_ns)
             ticket.answer(CommandAccepted(command=order.id, verb=order.verb))
         else:
-            self._conclude(ticket, reply)
+            self._finish(ticket, reply)
 
     def _is_answered(self, ticket: _Ticket, *, once: bool) -> bool:
         """Whether this is a repeat, which is answered as the first one was."""
@@ -266,7 +268,7 @@ class Desk:
             entry = self._ledger.find(order.id)
         except LedgerError as error:
             if once:
-                self._say_last(ticket, _refusal(order, "failed", _cannot_keep(error)))
+                self._reply_final(ticket, _refusal(order, "failed", _cannot_keep(error)))
             return once
         if entry is None and running is None:
             return False
@@ -277,47 +279,47 @@ class Desk:
         elif entry.reply is None:
             why = "the agent ended while it was at it: whether it was done is not known"
             reply = _refusal(order, "failed", why)
-            self._keep(ticket, reply, once=True)
+            self._persist_reply(ticket, reply, once=True)
         else:
             reply = entry.reply
-        self._say_last(ticket, reply)
+        self._reply_final(ticket, reply)
         return True
 
-    def _refuse_now(self, order: Order) -> None:
+    def _refuse_now(self, order: ValidCommand) -> None:
         """Raise Refused where this is not the time for an order. While the clock is not trusted
         nobody can tell whether it has expired, and it has not waited at the broker either: what is
         published while the box is not connected never comes.
         """
         if self._closing:
-            raise Refused("failed", "the agent stops: it was not begun")
+            raise CommandRejected("failed", "the agent stops: it was not begun")
         if self._clock.trust().synced:
-            judge_expiry(order, self._clock.utc(self._clock.boottime_ns()))
+            check_expiry(order, self._clock.utc(self._clock.boottime_ns()))
 
-    def _write_begin(self, order: Order) -> None:
+    def _write_begin(self, order: ValidCommand) -> None:
         """Raises Refused where it cannot be written down: then it must not be done."""
         try:
             self._ledger.begin(order)
         except LedgerFull as error:
-            raise Refused("busy", str(error)) from error
+            raise CommandRejected("busy", str(error)) from error
         except LedgerError as error:
-            raise Refused("failed", _cannot_keep(error)) from error
+            raise CommandRejected("failed", _cannot_keep(error)) from error
 
-    def _run(self, ticket: _Ticket, conclude: _Conclude) -> Final | Later:
+    def _run(self, ticket: _Ticket, conclude: _Conclude) -> Final | Deferred:
         order = ticket.order
         course = _Course(self, ticket)
-        return self._outcome(ticket, lambda: ticket.verb.run(order, course), conclude)
+        return self._run_to_reply(ticket, lambda: ticket.verb.run(order, course), conclude)
 
-    def _outcome(
+    def _run_to_reply(
         self,
         ticket: _Ticket,
-        work: Callable[[], msgspec.Struct | Later],
+        work: Callable[[], msgspec.Struct | Deferred],
         conclude: _Conclude,
-    ) -> Final | Later:
+    ) -> Final | Deferred:
         """What work gives, as a reply. What nobody foresaw is concluded, and goes on upwards."""
         order = ticket.order
         try:
             result = work()
-        except Refused as error:
+        except CommandRejected as error:
             return _refusal(order, error.kind, str(error))
         except DriverError as error:
             return _refusal(order, _DRIVER_KINDS.get(error.kind, "failed"), str(error))
@@ -325,7 +327,7 @@ class Desk:
             said = f"the agent failed at it: {type(error).__name__}"
             conclude(ticket, _refusal(order, "failed", said))
             raise
-        if isinstance(result, Later):
+        if isinstance(result, Deferred):
             return result
         encoded = msgspec.Raw(msgspec.json.encode(result))
         return CommandDone(command=order.id, verb=order.verb, result=encoded)
@@ -339,38 +341,38 @@ class Desk:
         running = self._running.pop(ident, None)
         if running is None:
             return
-        reply = self._outcome(running.ticket, work, self._conclude)
-        if isinstance(reply, Later):
+        reply = self._run_to_reply(running.ticket, work, self._finish)
+        if isinstance(reply, Deferred):
             raise TypeError(f"{running.ticket.verb.name}: the end of a command cannot take a while")
-        self._conclude(running.ticket, reply)
+        self._finish(running.ticket, reply)
 
-    def _give_up(self, running: _Running, why: str) -> None:
+    def _time_out(self, running: _Running, why: str) -> None:
         self._running.pop(running.ticket.order.id, None)
-        self._conclude(running.ticket, _refusal(running.ticket.order, "failed", why))
+        self._finish(running.ticket, _refusal(running.ticket.order, "failed", why))
 
-    def _conclude(self, ticket: _Ticket, reply: Final) -> None:
+    def _finish(self, ticket: _Ticket, reply: Final) -> None:
         """Write down how it ended, then say so: what was said is repeated after a crash too."""
-        self._keep(ticket, reply, once=not ticket.verb.is_repeatable(ticket.order.args))
-        self._say_last(ticket, reply)
+        self._persist_reply(ticket, reply, once=not ticket.verb.is_idempotent(ticket.order.args))
+        self._reply_final(ticket, reply)
 
-    def _keep(self, ticket: _Ticket, reply: Final, *, once: bool) -> None:
+    def _persist_reply(self, ticket: _Ticket, reply: Final, *, once: bool) -> None:
         try:
             self._ledger.end(ticket.order, reply, once=once)
         except LedgerError as error:
             log.error("command %s: how it ended is not kept: %s", ticket.order.id, error)
 
-    def _say_last(self, ticket: _Ticket, reply: Final) -> None:
+    def _reply_final(self, ticket: _Ticket, reply: Final) -> None:
         ticket.answer(reply)
         age_ms = (self._clock.boottime_ns() - ticket.came_ns) / 1e6
         subject = ticket.verb.subject(ticket.order.args)
         self._tally.count(ticket.order, subject, ticket.via, reply, age_ms)
 
-    def _turn_away(self, arrival: Arrival, refusal: CommandRefused) -> None:
+    def _reject_malformed(self, arrival: IncomingCommand, refusal: CommandRefused) -> None:
         self._tally.count_malformed(arrival.via, refusal)
         arrival.answer(refusal)
 
 
-def _refusal(order: Order, kind: RefusalKind, why: str) -> CommandRefused:
+def _refusal(order: ValidCommand, kind: RefusalKind, why: str) -> CommandRefused:
     return CommandRefused(command=order.id, verb=order.verb, kind=kind, why=why)
 
 

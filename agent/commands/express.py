@@ -10,7 +10,7 @@ WAITING_MOST = 16
 T = TypeVar("T")
 
 
-class Express(Generic[T]):
+class PriorityWorker(Generic[T]):
     """A stage that does what it is given, one after the other, and nothing else: so it waits for
     nobody but its own device. Beyond WAITING_MOST it takes no more; what would be added is what
     waits already.

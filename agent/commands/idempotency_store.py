@@ -19,8 +19,8 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.base.model import CommandDone, CommandRefused
-from agent.commands.command import Order
-from agent.faults.registry import FaultBoard
+from agent.commands.command import ValidCommand
+from agent.faults.registry import FaultRegistry
 
 log = logging.getLogger(__name__)
 
@@ -71,47 +71,49 @@ class LedgerFull(LedgerError):
     """Another command would push out one that may still be repeated."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a command. `reply` is None where it was begun, and has not ended."""
 
     digest: bytes
     reply: Final | None
 
 
-class Ledger:
+class IdempotencyStore:
     """The ledger in one file. One thread uses it.
 
     Where the disk refuses, CTL-01 is raised, and cleared when it takes something again.
     """
 
-    def __init__(self, path: Path, clock: Clock, faults: FaultBoard) -> None:
+    def __init__(self, path: Path, clock: Clock, faults: FaultRegistry) -> None:
         self._path = path
         self._clock = clock
         self._faults = faults
         self._db: sqlite3.Connection | None = None
-        self._recent: OrderedDict[str, Entry] = OrderedDict()
+        self._recent: OrderedDict[str, IdempotencyRecord] = OrderedDict()
         self._mend_ns = 0
         self._troubled = True
 
-    def find(self, ident: str) -> Entry | None:
+    def find(self, ident: str) -> IdempotencyRecord | None:
         """What is known of the command with this id. Raises LedgerError."""
         entry = self._recent.get(ident)
         if entry is not None:
             return entry
         sql = "SELECT digest, reply FROM command WHERE id = ?"
         row = self._do(lambda db: db.execute(sql, (ident,)).fetchone())
-        return None if row is None else Entry(digest=row[0], reply=_final(row[1], ident))
+        return (
+            None if row is None else IdempotencyRecord(digest=row[0], reply=_final(row[1], ident))
+        )
 
-    def begin(self, order: Order) -> None:
+    def begin(self, order: ValidCommand) -> None:
         """Keep that an order is begun which must not be done twice. It is on the disk when this
         returns. Raises LedgerError, also where too many that may still be repeated are kept.
         """
         self._do(lambda db: self._begin(db, order))
         self._told()
 
-    def end(self, order: Order, reply: Final, *, once: bool) -> None:
+    def end(self, order: ValidCommand, reply: Final, *, once: bool) -> None:
         """Keep how an order ended; in memory at least. Raises LedgerError."""
-        self._recent[order.id] = Entry(digest=order.digest, reply=reply)
+        self._recent[order.id] = IdempotencyRecord(digest=order.digest, reply=reply)
         while len(self._recent) > RECENT_MOST:
             self._recent.popitem(last=False)
         self._do(lambda db: self._keep(db, order, msgspec.json.encode(reply), once=once))
@@ -133,7 +135,7 @@ class Ledger:
             self._db.close()
             self._db = None
 
-    def _begin(self, db: sqlite3.Connection, order: Order) -> None:
+    def _begin(self, db: sqlite3.Connection, order: ValidCommand) -> None:
         if self._is_full(db):
             raise LedgerFull(
                 f"{KEPT_MOST} commands that must not be done twice may still be repeated"
@@ -141,7 +143,7 @@ class Ledger:
         self._keep(db, order, None, once=True)
 
     def _keep(
-        self, db: sqlite3.Connection, order: Order, reply: bytes | None, *, once: bool
+        self, db: sqlite3.Connection, order: ValidCommand, reply: bytes | None, *, once: bool
     ) -> None:
         values = (order.id, order.digest, order.expires.timestamp(), once, reply)
         db.execute("BEGIN IMMEDIATE")

@@ -11,14 +11,14 @@ Role = Literal["operator", "incident", "tracking", "tour"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-class Asker(msgspec.Struct, frozen=True, kw_only=True):
+class Requester(msgspec.Struct, frozen=True, kw_only=True):
     """Requester: `id` is the name of a person or of a part of the box, as the log shows it."""
 
     id: str
     role: Role
 
 
-class Refused(Exception):
+class CommandRejected(Exception):
     """A command is rejected: `kind` is the code, `str(error)` the reason in one sentence."""
 
     def __init__(self, kind: RefusalKind, sentence: str) -> None:

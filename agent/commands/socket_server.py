@@ -18,11 +18,11 @@ import msgspec
 
 from agent.base import unix_socket
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import CommandDone, CommandRefused, Reply
-from agent.base.unix_socket import Listener
+from agent.base.unix_socket import UnixListener
 from agent.commands.command import MOST_BYTES, CommandId
-from agent.commands.dispatcher import Arrival
+from agent.commands.dispatcher import IncomingCommand
 from agent.config import strict
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _READ_BYTES = 65_536
 _REPLY: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LocalCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line that comes in. `id` is for who may have to repeat it."""
 
     verb: str
@@ -51,7 +51,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class _Caller:
     """One connection. The stage reads and closes it; any thread may answer."""
 
-    def __init__(self, connection: socket.socket, peer: unix_socket.Peer, end_ns: int) -> None:
+    def __init__(
+        self, connection: socket.socket, peer: unix_socket.PeerCredentials, end_ns: int
+    ) -> None:
         self.connection = connection
         self.peer = peer
         self.end_ns = end_ns
@@ -88,7 +90,7 @@ class _Caller:
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
-class LocalDesk:
+class CommandSocketServer:
     """The stage behind the socket. `take` is that of the desk; `new_id` makes an id of a `t_ns`."""
 
     name = "local commands"
@@ -96,7 +98,7 @@ class LocalDesk:
     def __init__(
         self,
         state: Path,
-        take: Callable[[Arrival], None],
+        take: Callable[[IncomingCommand], None],
         clock: Clock,
         new_id: Callable[[int], str],
     ) -> None:
@@ -104,7 +106,7 @@ class LocalDesk:
         self._clock = clock
         self._new_id = new_id
         self._selector: selectors.BaseSelector | None = None
-        self._listener = Listener(state, SOCKET, CALLERS_MOST)
+        self._listener = UnixListener(state, SOCKET, CALLERS_MOST)
         self._callers: dict[socket.socket, _Caller] = {}
 
     def run_once(self, stopping: threading.Event) -> None:
@@ -144,9 +146,9 @@ class LocalDesk:
             return
         connection.setblocking(False)
         end_ns = self._clock.boottime_ns() + int(LINE_S * 1e9)
-        caller = _Caller(connection, unix_socket.peer(connection), end_ns)
+        caller = _Caller(connection, unix_socket.peer_credentials(connection), end_ns)
         why = None
-        if not caller.peer.may_ask:
+        if not caller.peer.is_allowed:
             why = f"user {caller.peer.user} may not ask"
         elif len(self._callers) >= CALLERS_MOST:
             why = f"{CALLERS_MOST} ask already"
@@ -156,7 +158,7 @@ class LocalDesk:
                 CommandRefused(
                     command=None,
                     verb="",
-                    kind="busy" if caller.peer.may_ask else "forbidden",
+                    kind="busy" if caller.peer.is_allowed else "forbidden",
                     why=why,
                 )
             )
@@ -192,11 +194,11 @@ class LocalDesk:
 
     def _ask(self, caller: _Caller, line: bytes) -> None:
         try:
-            request = strict.into(msgspec.json.decode(line), Request, "command")
+            request = strict.into(msgspec.json.decode(line), LocalCommand, "command")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             caller.answer(_refused(f"not JSON: {error}"))
             return
-        except BadInput as error:
+        except UserError as error:
             caller.answer(_refused(str(error)))
             return
         now_ns = self._clock.boottime_ns()
@@ -209,7 +211,7 @@ class LocalDesk:
             "args": request.args,
         }
         self._take(
-            Arrival(
+            IncomingCommand(
                 verb=request.verb,
                 payload=msgspec.json.encode(command),
                 via="the local socket",
@@ -232,7 +234,7 @@ def ask(state: Path, verb: str, args: object, timeout_s: float) -> Iterator[Repl
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:
-        with unix_socket.address(state, SOCKET) as address:
+        with unix_socket.socket_path(state, SOCKET) as address:
             connection.connect(address)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         connection.close()
@@ -255,8 +257,8 @@ def _replies(connection: socket.socket, line: bytes) -> Iterator[Reply]:
                     if isinstance(reply, CommandDone | CommandRefused):
                         return
         except (OSError, msgspec.MsgspecError) as error:
-            raise BadInput(f"the agent gave no answer: {error}") from error
-    raise BadInput("the agent gave no answer: it ended meanwhile")
+            raise UserError(f"the agent gave no answer: {error}") from error
+    raise UserError("the agent gave no answer: it ended meanwhile")
 
 
 def _refused(why: str) -> CommandRefused:

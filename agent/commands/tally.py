@@ -5,13 +5,13 @@ import threading
 
 from agent.base.health_model import CommandHealth
 from agent.base.model import CommandRefused
-from agent.commands.command import Order
+from agent.commands.command import ValidCommand
 from agent.commands.idempotency_store import Final
 
 log = logging.getLogger(__name__)
 
 
-class Tally:
+class CommandStats:
     """Counts since the agent began. Any thread may call.
 
     What somebody else wrote stands in the journal as `repr` gives it: in one line, whatever it is.
@@ -21,7 +21,9 @@ class Tally:
         self._lock = threading.Lock()
         self._done = self._refused = self._dropped = 0
 
-    def count(self, order: Order, subject: str, via: str, reply: Final, age_ms: float) -> None:
+    def count(
+        self, order: ValidCommand, subject: str, via: str, reply: Final, age_ms: float
+    ) -> None:
         """A command has its last reply, `age_ms` after it came in."""
         refused = isinstance(reply, CommandRefused)
         with self._lock:

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import strict
 
 
-def every_problem(value: Any, kind: Any, where: str, under: str = "") -> Iterator[str]:
+def iter_errors(value: Any, kind: Any, where: str, under: str = "") -> Iterator[str]:
     """A line for each mistake in `value`, which is to be a `kind`; `under` is its place in the file."""
     struct = _struct(value, kind)
     item = _item(kind)
@@ -23,13 +23,13 @@ def every_problem(value: Any, kind: Any, where: str, under: str = "") -> Iterato
         inner = list(_of_table(value, struct, where, under))
     elif item is not None and isinstance(value, list):
         for index, one in enumerate(value):
-            inner.extend(every_problem(one, item, where, f"{under}[{index}]"))
+            inner.extend(iter_errors(one, item, where, f"{under}[{index}]"))
     yield from inner
     if not inner:
         # What no single piece can tell, or what has no pieces.
         try:
             strict.into(value, kind, where, under)
-        except BadInput as error:
+        except UserError as error:
             yield str(error)
 
 
@@ -45,7 +45,7 @@ def _of_table(
             yield f"{where}: {_at(under, key)}: unknown key; allowed: {allowed}"
     for key, field in fields.items():
         if key in table:
-            yield from every_problem(table[key], hints[field.name], where, _at(under, key))
+            yield from iter_errors(table[key], hints[field.name], where, _at(under, key))
         elif field.required:
             yield f"{where}: {_at(under, key)}: missing; it has to be given"
 

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import BOX, CameraEventKind
 from agent.config import console as console_config
 from agent.config import pins as pins_config
@@ -237,18 +237,18 @@ def _check(config: Config, where: str) -> None:
     for index, camera in enumerate(config.camera):
         name = camera.name
         if name == BOX:
-            raise BadInput(
+            raise UserError(
                 f"{where}: camera[{index}].name = {name!r}: stands for the box itself in events; "
                 "allowed: any other name"
             )
         if name in names[:index]:
-            raise BadInput(
+            raise UserError(
                 f"{where}: camera[{index}].name = {name!r}: used by camera"
                 f"[{names.index(name)}] already; allowed: a name of its own for each camera"
             )
         terms = camera.institution
         if terms and terms.max_age_h and terms.max_age_h > config.record.max_age_h:
-            raise BadInput(
+            raise UserError(
                 f"{where}: camera[{index}].institution.max_age_h = {terms.max_age_h:g}: longer than "
                 f"the box keeps anything; allowed: up to record.max_age_h = "
                 f"{config.record.max_age_h:g}"
@@ -256,7 +256,9 @@ def _check(config: Config, where: str) -> None:
     _check_heads(config, where)
     check_broker(config.broker, where)
     if config.update and _parted(config.update.feed, "https") is None:
-        raise BadInput(f"{where}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH")
+        raise UserError(
+            f"{where}: update.feed = {config.update.feed!r}; allowed: https://HOST/PATH"
+        )
     pins_config.check(config.pin, names, where)
     console_config.check(config.console, where)
 
@@ -268,7 +270,7 @@ def _check_heads(config: Config, where: str) -> None:
     carried: dict[str, str] = {}
     for index, head in enumerate(config.head):
         if head.name in names:
-            raise BadInput(
+            raise UserError(
                 f"{where}: head[{index}].name = {head.name!r}: used by another head already; "
                 "allowed: a name of its own for each head"
             )
@@ -276,25 +278,25 @@ def _check_heads(config: Config, where: str) -> None:
         if head.camera is None:
             continue
         if head.camera not in cameras:
-            raise BadInput(
+            raise UserError(
                 f"{where}: head[{index}].camera = {head.camera!r}: no such camera; "
                 f"allowed: {', '.join(cameras)}"
             )
         other = carried.setdefault(head.camera, head.name)
         if other != head.name:
-            raise BadInput(
+            raise UserError(
                 f"{where}: head[{index}].camera = {head.camera!r}: sits on head {other!r} already; "
                 "allowed: one head for each camera"
             )
     for camera in config.camera:
         under = f"{where}: camera[{cameras[camera.name]}].detect"
         if camera.name in carried and camera.detect.scene is not None:
-            raise BadInput(
+            raise UserError(
                 f"{under}.scene = {camera.detect.scene!r}: the camera sits on head "
                 f"{carried[camera.name]!r}; allowed: scenes, a file for each preset"
             )
         if camera.name not in carried and camera.detect.scenes:
-            raise BadInput(f"{under}.scenes: the camera sits on no head; allowed: scene, one file")
+            raise UserError(f"{under}.scenes: the camera sits on no head; allowed: scene, one file")
 
 
 def _parted(url: str, *schemes: str) -> SplitResult | None:
@@ -311,17 +313,17 @@ def check_broker(broker: BrokerConfig, where: str) -> None:
     """Raise BadInput where the broker's address and its credentials do not go together."""
     url = _parted(broker.url, "mqtt", "mqtts")
     if url is None or url.path not in ("", "/") or url.username or url.query:
-        raise BadInput(
+        raise UserError(
             f"{where}: broker.url = {broker.url!r}: not a broker's address; "
             "allowed: mqtt://HOST[:1883] or mqtts://HOST[:8883], without user or path"
         )
     if (broker.certificate is None) != (broker.key is None):
         given, missing = ("certificate", "key") if broker.certificate else ("key", "certificate")
-        raise BadInput(f"{where}: broker.{missing}: missing; broker.{given} needs it")
+        raise UserError(f"{where}: broker.{missing}: missing; broker.{given} needs it")
     if url.scheme == "mqtt":
         for key in ("ca", "certificate"):
             if getattr(broker, key) is not None:
-                raise BadInput(
+                raise UserError(
                     f"{where}: broker.{key}: has no use with {broker.url!r}; allowed: with mqtts://"
                 )
 

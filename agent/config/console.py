@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 TechnicianName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)")]
 """Who logs in at the console, as it stands in receipts."""
@@ -38,7 +38,7 @@ def check(console: ConsoleConfig, where: str) -> None:
     ids = [technician.id for technician in console.technician]
     for index, name in enumerate(ids):
         if name in ids[:index]:
-            raise BadInput(
+            raise UserError(
                 f"{where}: console.technician[{index}].id = {name!r}: used by console.technician"
                 f"[{ids.index(name)}] already; allowed: an id of its own for each technician"
             )

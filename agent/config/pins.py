@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.names import Name
 from drivers.contracts import Line
 
@@ -149,23 +149,23 @@ def check(pins: Sequence[Pin], cameras: Collection[str], where: str) -> None:
     for index, pin in enumerate(pins):
         at = f"{where}: pin[{index}]"
         if pin.name in names:
-            raise BadInput(
+            raise UserError(
                 f"{at}.name = {pin.name!r}: used by pin[{names[pin.name]}] already; "
                 "allowed: a name of its own for each pin"
             )
         if pin.pin in numbers:
-            raise BadInput(
+            raise UserError(
                 f"{at}.pin = {pin.pin}: used by pin[{numbers[pin.pin]}] already; "
                 "allowed: a number of its own for each pin"
             )
         names[pin.name], numbers[pin.pin] = index, index
         if isinstance(pin, IrLampPin | IrCutPin) and pin.camera not in cameras:
-            raise BadInput(
+            raise UserError(
                 f"{at}.camera = {pin.camera!r}: no camera of this name; "
                 f"allowed: {', '.join(map(repr, cameras))}"
             )
         if isinstance(pin, FanPin) and pin.off_celsius >= pin.on_celsius:
-            raise BadInput(
+            raise UserError(
                 f"{at}.off_celsius = {pin.off_celsius:g}: allowed: below on_celsius = "
                 f"{pin.on_celsius:g}"
             )
@@ -175,13 +175,13 @@ def check(pins: Sequence[Pin], cameras: Collection[str], where: str) -> None:
 
 def _check_heater(heater: HeaterPin, pins: Sequence[Pin], at: str) -> None:
     if heater.off_celsius <= heater.on_celsius:
-        raise BadInput(
+        raise UserError(
             f"{at}.off_celsius = {heater.off_celsius:g}: allowed: above on_celsius = "
             f"{heater.on_celsius:g}"
         )
     for fan in pins:
         if isinstance(fan, FanPin) and heater.off_celsius >= fan.off_celsius:
-            raise BadInput(
+            raise UserError(
                 f"{at}.off_celsius = {heater.off_celsius:g}: allowed: below off_celsius = "
                 f"{fan.off_celsius:g} of the fan {fan.name!r}"
             )

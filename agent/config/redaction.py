@@ -21,7 +21,7 @@ _ASSIGNED = re.compile(
 _BODY_LINE = 20
 
 
-class Scrubber:
+class Redactor:
     """Leaves out what is known to be secret, and what looks like it. `secrets` are texts; one that is
     among `shown`, such as a user's name that is the box's own, stays.
     """

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import msgspec.inspect
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 T = TypeVar("T")
 
@@ -35,11 +35,11 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{where}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: not UTF-8 text, at byte {error.start}") from error
+        raise UserError(f"{where}: not UTF-8 text, at byte {error.start}") from error
     except ValueError as error:  # what is no path at all, such as one with a NUL in it
-        raise BadInput(f"{where}: {error}") from error
+        raise UserError(f"{where}: {error}") from error
     return parsed(text, where)
 
 
@@ -48,11 +48,11 @@ def parsed(text: str, where: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{where}: not valid TOML: {error}") from error
+        raise UserError(f"{where}: not valid TOML: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not valid TOML: a number or a nesting too large") from error
+        raise UserError(f"{where}: not valid TOML: a number or a nesting too large") from error
     if _is_deep(tables):
-        raise BadInput(f"{where}: nested too deeply; allowed: {DEEPEST} levels")
+        raise UserError(f"{where}: nested too deeply; allowed: {DEEPEST} levels")
     return tables
 
 
@@ -79,7 +79,7 @@ def into(tables: object, kind: type[T], where: str, under: str = "") -> T:
     try:
         return msgspec.convert(tables, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{where}: {_explain(str(error), tables, kind, under)}") from error
+        raise UserError(f"{where}: {_explain(str(error), tables, kind, under)}") from error
 
 
 def _explain(message: str, tables: object, kind: type, under: str) -> str:

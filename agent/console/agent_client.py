@@ -3,16 +3,16 @@
 import msgspec
 
 from agent.base.model import CommandDone, CommandRefused
-from agent.console.results import Box, CannotDo
+from agent.console.results import Box, ConsoleError
 
 WAIT_S = 30.0
 
 
-def done(box: Box, verb: str, args: object) -> msgspec.Raw:
+def run_agent_command(box: Box, verb: str, args: object) -> msgspec.Raw:
     """The result of a command. Raises CannotDo where it is not done, and says why."""
     for reply in box.ask(verb, args, WAIT_S):
         if isinstance(reply, CommandRefused):
-            raise CannotDo(f"not done ({reply.kind}): {reply.why}")
+            raise ConsoleError(f"not done ({reply.kind}): {reply.why}")
         if isinstance(reply, CommandDone):
             return reply.result
-    raise CannotDo("the agent gave no answer")
+    raise ConsoleError("the agent gave no answer")

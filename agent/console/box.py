@@ -14,7 +14,7 @@ from agent import __version__
 from agent.app import config_check
 from agent.base import unix_socket
 from agent.base.clock import Clock, ClockTrust
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Reply
 from agent.capture import preview_server
 from agent.capture.preview_server import NoPicture
@@ -35,31 +35,31 @@ from agent.console import console_settings as reading
 from agent.console import machine_checks as machine
 from agent.console import modem_checks as modem
 from agent.console.commissioning import Commissioning
-from agent.console.config_editor import RealConfigDesk
-from agent.console.console_settings import Settings
+from agent.console.config_editor import ConfigEditor
+from agent.console.console_settings import ConsoleSettings
 from agent.console.enrolment import Enrolment
 from agent.console.results import (
-    CannotDo,
-    Eye,
+    AgentState,
+    CameraPreview,
+    CheckResult,
+    CommissioningItem,
+    ConsoleError,
     FaultText,
-    HoldTold,
-    Judged,
-    Life,
-    Part,
-    PinTold,
-    PortTold,
+    FootageSpan,
+    HoldInfo,
+    ItemVerdict,
+    PinInfo,
+    PortInfo,
     Progress,
-    StepTold,
-    StretchTold,
-    Verdict,
+    SelfTestStepInfo,
 )
-from agent.console.update_client import RealUpdateDesk
+from agent.console.update_client import UpdateClient
 from agent.faults import texts as fault_texts
 from agent.faults.registry import FAULTS
 from agent.faults.texts import FaultTexts
 from agent.health import health_file
-from agent.recording.archive import Footage
-from agent.recording.custody.custody_log import Custody
+from agent.recording.archive import FootageArchive
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Serviced, Viewed
 from agent.recording.segment_name import rfc3339
 from drivers.contracts import CameraReadings
@@ -70,22 +70,22 @@ REBOOT = "reboot"
 BAD_CONFIG = "the configuration is not good: config check says why"
 
 
-class RealBox:
+class BoxAccess:
     """One box. One thread uses it."""
 
     version = __version__
 
-    def __init__(self, settings: Settings, clock: Clock, boot: str) -> None:
+    def __init__(self, settings: ConsoleSettings, clock: Clock, boot: str) -> None:
         self.by = "nobody"
         self._settings = settings
         self._clock = clock
         self._boot = boot
         self._texts: FaultTexts | None = None
-        self._custody: Custody | None = None
-        self.config_desk = RealConfigDesk(
+        self._custody: CustodyLog | None = None
+        self.config_desk = ConfigEditor(
             settings.path, clock, boot, lambda: self.state, self._reread
         )
-        self.update_desk = RealUpdateDesk(Path("/"))
+        self.update_desk = UpdateClient(Path("/"))
 
     def _reread(self) -> None:
         self._settings = reading.read(self.config_path)
@@ -120,17 +120,17 @@ class RealBox:
         """What is wrong with it now."""
         return config_check.problem(self.config_path, self._clock, deep=deep)
 
-    def life(self) -> Life:
+    def life(self) -> AgentState:
         """From the health file, and from whether the agent's door is open."""
         now_ns = self._clock.boottime_ns()
         live = health_file.read(self._runtime(), self._boot)
         if live is None:
-            return Life(state="hangs" if self._is_there() else "dead")
+            return AgentState(state="hangs" if self._is_there() else "dead")
         age_s = live.age_s(now_ns)
         if not live.is_stale(now_ns):
-            return Life(state="runs", age_s=age_s, report=live.report)
+            return AgentState(state="runs", age_s=age_s, report=live.report)
         state: Literal["hangs", "dead"] = "hangs" if self._is_there() else "dead"
-        return Life(state=state, age_s=age_s, report=live.report)
+        return AgentState(state=state, age_s=age_s, report=live.report)
 
     def _runtime(self) -> Path:
         """A console that a person has started at his own terminal was told of no runtime folder."""
@@ -143,7 +143,7 @@ class RealBox:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
             knock.settimeout(1.0)
             try:
-                with unix_socket.address(self.state, socket_server.SOCKET) as address:
+                with unix_socket.socket_path(self.state, socket_server.SOCKET) as address:
                     knock.connect(address)
             except OSError:
                 return False
@@ -189,13 +189,13 @@ class RealBox:
         try:
             self._chain().append(body, self._clock.boottime_ns())
         except OSError as error:
-            raise CannotDo(str(error.strerror or error)) from error
+            raise ConsoleError(str(error.strerror or error)) from error
 
-    def _chain(self) -> Custody:
+    def _chain(self) -> CustodyLog:
         """Opened when it is needed first: a disk that is gone must not keep the console away."""
         if self._custody is None:
-            identity = Identity.load_or_make(self.state / "identity")
-            self._custody = Custody.open(
+            identity = DeviceIdentity.load_or_make(self.state / "identity")
+            self._custody = CustodyLog.open(
                 self.state / "custody", self.id, self._boot, self._clock, identity
             )
         return self._custody
@@ -205,20 +205,20 @@ class RealBox:
         try:
             replies = socket_server.ask(self.state, verb, args, timeout_s)
         except OSError as error:
-            raise CannotDo(f"the agent's door: {error.strerror or error}") from error
+            raise ConsoleError(f"the agent's door: {error.strerror or error}") from error
         if replies is None:
-            raise CannotDo("the agent does not run: check 5 tells more")
+            raise ConsoleError("the agent does not run: check 5 tells more")
         return replies
 
-    def machine(self) -> tuple[Verdict, ...]:
+    def machine(self) -> tuple[CheckResult, ...]:
         """The board."""
         return self._advised(machine.board())
 
-    def disk(self) -> Verdict:
+    def disk(self) -> CheckResult:
         """The state folder's."""
         return self._advised((machine.disk(self.state),))[0]
 
-    def chain(self) -> Verdict:
+    def chain(self) -> CheckResult:
         """Of custody."""
         try:
             custody, problem = self._chain(), None
@@ -230,25 +230,27 @@ class RealBox:
         """Of the configuration."""
         return () if self.config is None else tuple(one.name for one in self.config.camera)
 
-    def open_eye(self, camera: str) -> Eye:
+    def open_eye(self, camera: str) -> CameraPreview:
         """Who looks is in the chain before he sees anything."""
         config = self._good_config()
         lent = next(one.institution for one in config.camera if one.name == camera)
         if lent is not None and not lent.may_see(self.by):
-            raise CannotDo(f"camera {camera} is lent by {lent.owner}, who does not name {self.by}")
+            raise ConsoleError(
+                f"camera {camera} is lent by {lent.owner}, who does not name {self.by}"
+            )
         at = rfc3339(self.now())
         purpose = "looked through it at the box's console"
         self._append(Viewed(camera=camera, begin_time=at, end_time=at, by=self.by, purpose=purpose))
         try:
             first = preview_server.ask(self.state, camera, self.by)
         except NoPicture as error:
-            raise CannotDo(str(error)) from error
+            raise ConsoleError(str(error)) from error
         if first is not None:
-            return camera_preview.AgentsEye(
+            return camera_preview.AgentPreview(
                 self.state, camera, self.by, first, lambda: self._readings(camera)
             )
         if self.life().state != "dead":
-            raise CannotDo("the agent is there, holds the camera and shows nothing: check 5")
+            raise ConsoleError("the agent is there, holds the camera and shows nothing: check 5")
         return camera_preview.open_own(config, camera, self._clock, str(self.config_path))
 
     def _readings(self, camera: str) -> CameraReadings | None:
@@ -256,32 +258,32 @@ class RealBox:
         cameras = report.cameras if report else ()
         return next((one.readings for one in cameras if one.name == camera), None)
 
-    def links(self) -> tuple[Verdict, ...]:
+    def links(self) -> tuple[CheckResult, ...]:
         """Interfaces."""
         return self._advised(network_checks.links())
 
-    def modem(self) -> tuple[Verdict, ...]:
+    def modem(self) -> tuple[CheckResult, ...]:
         """As ModemManager tells."""
         return self._advised(modem.look())
 
-    def names(self) -> Verdict:
+    def names(self) -> CheckResult:
         """DNS."""
         return self._advised((network_checks.names(self._good_config().broker),))[0]
 
-    def clock_sources(self) -> Verdict:
+    def clock_sources(self) -> CheckResult:
         """NTP."""
         return self._advised((network_checks.clock_sources(self._clock),))[0]
 
-    def certificates(self) -> tuple[Verdict, ...]:
+    def certificates(self) -> tuple[CheckResult, ...]:
         """Files."""
         broker = self._good_config().broker
         return self._advised(network_checks.certificates(broker, self.id, self.now()))
 
-    def reach_broker(self) -> tuple[Verdict, ...]:
+    def reach_broker(self) -> tuple[CheckResult, ...]:
         """TCP and TLS."""
         return self._advised(network_checks.reach_broker(self._good_config().broker, self._clock))
 
-    def ping_broker(self, times: int) -> Iterator[Verdict]:
+    def ping_broker(self, times: int) -> Iterator[CheckResult]:
         """MQTT."""
         broker, life = self._good_config().broker, self.life()
         report = life.report if life.state == "runs" else None
@@ -292,25 +294,25 @@ class RealBox:
         found = mqtt_ping.ping(broker, self.id, times, self._clock, agent_connected=connected)
         return (self._advised((verdict,))[0] for verdict in found)
 
-    def ports(self) -> tuple[PortTold, ...]:
+    def ports(self) -> tuple[PortInfo, ...]:
         """Serial ports; those of the configuration that are not there too."""
         return ports_and_pins.ports(self.config)
 
-    def pins(self) -> tuple[PinTold, ...]:
+    def pins(self) -> tuple[PinInfo, ...]:
         """Of the configuration; how they stand is the agent's to tell."""
         life = self.life()
         health = life.report.pins if life.state == "runs" and life.report else None
         return ports_and_pins.pins(self.config, health)
 
-    def footage(self, camera: str | None) -> tuple[StretchTold, ...]:
+    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         """What lies on the disk."""
         return usb_export.stretches_told(self._footage(), camera)
 
-    def holds(self) -> tuple[HoldTold, ...]:
+    def holds(self) -> tuple[HoldInfo, ...]:
         """What is held."""
         return usb_export.holds_told(self._footage())
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldTold:
+    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
         """Keep a span."""
         made = self._footage().hold(camera, begin, end, owner=self.by, reason=why, days=days)
         return next(one for one in self.holds() if one.id == made.id)
@@ -329,10 +331,10 @@ class RealBox:
         """Onto a USB disk."""
         return usb_export.export(self._footage(), (camera, begin, end), self.by, why, to, progress)
 
-    def _footage(self) -> Footage:
+    def _footage(self) -> FootageArchive:
         if self.config_problem() is None:
-            return Footage.of_config(self.config_path, self._clock)
-        return Footage.of_state(self.state, self._clock)
+            return FootageArchive.of_config(self.config_path, self._clock)
+        return FootageArchive.of_state(self.state, self._clock)
 
     def log(self, lines: int) -> Sequence[str]:
         """The journal."""
@@ -354,7 +356,7 @@ class RealBox:
         broker = None if self.config is None else self.config.broker
         return Enrolment(self.state, self.id, broker)
 
-    def selftest(self, progress: Progress) -> Sequence[StepTold]:
+    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
         """In this process, beside the agent."""
         # Here, because the whole agent comes with it.
         from agent.diagnostics.selftest.run import selftest  # noqa: PLC0415
@@ -363,9 +365,9 @@ class RealBox:
         report = selftest(
             self._good_config(), self._clock, rng, lambda step: progress(f"{step.name} ...")
         )
-        return [StepTold(name=one.name, good=one.ok, said=one.said) for one in report.steps]
+        return [SelfTestStepInfo(name=one.name, good=one.ok, said=one.said) for one in report.steps]
 
-    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
         """By the same means as the command line."""
         return Commissioning(self.config_path, self._clock, self.by).walk(ask)
 
@@ -391,10 +393,10 @@ class RealBox:
 
     def _good_config(self) -> Config:
         if self.config is None:
-            raise CannotDo(BAD_CONFIG)
+            raise ConsoleError(BAD_CONFIG)
         return self.config
 
-    def _advised(self, verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    def _advised(self, verdicts: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
         """With what the fault's text says to do."""
         advised = []
         for verdict in verdicts:

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.base.health_model import HealthReport
 from agent.console.format import age, bytes_told
-from agent.console.results import Box, CannotDo, Verdict
+from agent.console.results import Box, CheckResult, ConsoleError
 
 FRAME_AGE_S = 5.0
 BEGINNING_S = 10.0
@@ -21,38 +21,38 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     name: str
-    look: Callable[[Box], Iterable[Verdict]]
+    look: Callable[[Box], Iterable[CheckResult]]
 
 
-def power_and_heat(box: Box) -> Iterable[Verdict]:
+def power_and_heat(box: Box) -> Iterable[CheckResult]:
     """What the board says of its supply, its heat and its memory."""
     return box.machine()
 
 
-def disk(box: Box) -> Iterable[Verdict]:
+def disk(box: Box) -> Iterable[CheckResult]:
     """Whether it can be written."""
     return (box.disk(),)
 
 
-def clock(box: Box) -> Iterable[Verdict]:
+def clock(box: Box) -> Iterable[CheckResult]:
     """Whether UTC can be trusted."""
     return (box.clock_sources(),)
 
 
-def configuration(box: Box) -> Iterable[Verdict]:
+def configuration(box: Box) -> Iterable[CheckResult]:
     """The file as it stands now."""
     problem = box.config_problem(deep=True)
     said = "good" if problem is None else problem
     advice = None if problem is None else "Mend the file, then: config check."
-    return (Verdict(what="configuration", good=problem is None, said=said, advice=advice),)
+    return (CheckResult(what="configuration", good=problem is None, said=said, advice=advice),)
 
 
-def agent(box: Box) -> Iterator[Verdict]:
+def agent(box: Box) -> Iterator[CheckResult]:
     """Whether the program that records is alive, and its parts turn."""
     life = box.life()
     if life.state != "runs":
         heard = "" if life.age_s is None else f", last heard {age(life.age_s)} ago"
-        yield Verdict(
+        yield CheckResult(
             what="agent",
             good=False,
             said=f"{'hangs' if life.state == 'hangs' else 'is dead'}{heard}",
@@ -62,21 +62,21 @@ def agent(box: Box) -> Iterator[Verdict]:
     bad = [s for s in (life.report.stages if life.report else ()) if s.state == "failing"]
     if bad:
         for stage in bad:
-            yield Verdict(
+            yield CheckResult(
                 what=f"stage {stage.name}",
                 good=False,
                 said=f"fails: {stage.last_error or 'unknown'}",
                 advice="Look at log.",
             )
         return
-    yield Verdict(what="agent", good=True, said="runs, all its parts turn")
+    yield CheckResult(what="agent", good=True, said="runs, all its parts turn")
 
 
-def cameras(box: Box) -> Iterator[Verdict]:
+def cameras(box: Box) -> Iterator[CheckResult]:
     """Whether each gives pictures: asked of the agent, or tried here where that is dead."""
     names = box.cameras()
     if not names:
-        yield Verdict(what="cameras", good=None, said="no configuration that names any")
+        yield CheckResult(what="cameras", good=None, said="no configuration that names any")
         return
     report = _live(box)
     told = {camera.name: camera for camera in report.cameras} if report else {}
@@ -85,7 +85,7 @@ def cameras(box: Box) -> Iterator[Verdict]:
         if report is None:
             yield _tried(box, name)
         elif report.uptime_s < BEGINNING_S and (camera is None or not camera.open):
-            yield Verdict(
+            yield CheckResult(
                 what=f"camera {name}", good=None, said="not open yet: the agent has begun"
             )
         elif camera is None or not camera.open:
@@ -95,32 +95,32 @@ def cameras(box: Box) -> Iterator[Verdict]:
             since = "none yet" if camera.age_s is None else f"none for {age(camera.age_s)}"
             yield _bad(box, f"camera {name}", f"open, and gives no pictures: {since}", "CAM-02")
         else:
-            yield Verdict(what=f"camera {name}", good=True, said=f"{camera.fps:.1f} pictures/s")
+            yield CheckResult(what=f"camera {name}", good=True, said=f"{camera.fps:.1f} pictures/s")
 
 
-def _tried(box: Box, name: str) -> Verdict:
+def _tried(box: Box, name: str) -> CheckResult:
     """The agent is dead, so the camera is free."""
     try:
         eye = box.open_eye(name)
-    except CannotDo as error:
+    except ConsoleError as error:
         return _bad(box, f"camera {name}", str(error), "CAM-01")
     try:
         view = eye.look(10.0)
-    except CannotDo as error:
+    except ConsoleError as error:
         return _bad(box, f"camera {name}", str(error), "CAM-02")
     finally:
         eye.close()
     if view is None:
         return _bad(box, f"camera {name}", "opens here, and gives no picture", "CAM-02")
     said = f"gives pictures ({view.width_px} x {view.height_px}), tried here"
-    return Verdict(what=f"camera {name}", good=True, said=said)
+    return CheckResult(what=f"camera {name}", good=True, said=said)
 
 
-def recording(box: Box) -> Iterator[Verdict]:
+def recording(box: Box) -> Iterator[CheckResult]:
     """Whether footage grows."""
     report = _live(box)
     if report is None:
-        yield Verdict(
+        yield CheckResult(
             what="recording", good=False, said="nothing is recorded while the agent does not run"
         )
         return
@@ -132,80 +132,80 @@ def recording(box: Box) -> Iterator[Verdict]:
         if bad is not None:
             yield _bad(box, f"recording {footage.camera}", bad.detail or said, bad.code)
         else:
-            yield Verdict(what=f"recording {footage.camera}", good=True, said=said)
+            yield CheckResult(what=f"recording {footage.camera}", good=True, said=said)
     if not report.footage:
-        yield Verdict(what="recording", good=None, said="no camera is recorded")
+        yield CheckResult(what="recording", good=None, said="no camera is recorded")
 
 
-def chain(box: Box) -> Iterable[Verdict]:
+def chain(box: Box) -> Iterable[CheckResult]:
     """Whether receipts can be written."""
     return (box.chain(),)
 
 
-def heads(box: Box) -> Iterator[Verdict]:
+def heads(box: Box) -> Iterator[CheckResult]:
     """Whether each pan-tilt head answers."""
     names = () if box.config is None else tuple(head.name for head in box.config.head)
     if not names:
-        yield Verdict(what="heads", good=None, said="none is configured")
+        yield CheckResult(what="heads", good=None, said="none is configured")
         return
     report = _live(box)
     told = {head.name: head for head in report.heads} if report else {}
     for name in names:
         head = told.get(name)
         if head is None:
-            yield Verdict(
+            yield CheckResult(
                 what=f"head {name}", good=None, said="only the running agent can ask it; see serial"
             )
         elif head.open and head.pan_deg is not None:
-            yield Verdict(what=f"head {name}", good=True, said="answers")
+            yield CheckResult(what=f"head {name}", good=True, said="answers")
         else:
             code = "PTZ-03" if head.open else "PTZ-01"
             yield _bad(box, f"head {name}", head.last_error or "does not answer", code)
 
 
-def pins(box: Box) -> Iterator[Verdict]:
+def pins(box: Box) -> Iterator[CheckResult]:
     """Whether the contacts can be read, and what they say."""
     if box.config is None or not box.config.pin:
-        yield Verdict(what="pins", good=None, said="none is configured")
+        yield CheckResult(what="pins", good=None, said="none is configured")
         return
     report = _live(box)
     if report is None or report.pins is None:
-        yield Verdict(what="pins", good=None, said="only the running agent has them open")
+        yield CheckResult(what="pins", good=None, said="only the running agent has them open")
         return
     own = [fault for fault in report.faults if fault.code.startswith("GPI-")]
     for fault in own:
         yield _bad(box, f"pin {fault.subject}", fault.detail or fault.title, fault.code)
     if not own:
-        yield Verdict(what="pins", good=True, said="can be read, and tell of nothing bad")
+        yield CheckResult(what="pins", good=True, said="can be read, and tell of nothing bad")
 
 
-def network(box: Box) -> Iterable[Verdict]:
+def network(box: Box) -> Iterable[CheckResult]:
     """Interfaces, the modem, and the way out."""
     return (*box.links(), *box.modem())
 
 
-def names(box: Box) -> Iterable[Verdict]:
+def names(box: Box) -> Iterable[CheckResult]:
     """The broker's name."""
     return (box.names(),)
 
 
-def certificates(box: Box) -> Iterable[Verdict]:
+def certificates(box: Box) -> Iterable[CheckResult]:
     """The box's own files."""
     return box.certificates()
 
 
-def broker(box: Box) -> Iterable[Verdict]:
+def broker(box: Box) -> Iterable[CheckResult]:
     """As far as it can be reached."""
     return box.reach_broker()
 
 
-def centre(box: Box) -> Iterator[Verdict]:
+def centre(box: Box) -> Iterator[CheckResult]:
     """Whether somebody takes in what the box reports. That no centre listens is bad where the box has
     to wait for one, which the agent knows, and not where the broker's word frees its messages.
     """
     report = _live(box)
     if report is None:
-        yield Verdict(what="centre", good=None, said="only the running agent hears it")
+        yield CheckResult(what="centre", good=None, said="only the running agent hears it")
         return
     outbox = report.outbox
     wait = f"{outbox.depth} messages wait"
@@ -215,10 +215,10 @@ def centre(box: Box) -> Iterator[Verdict]:
     elif silent is not None:
         yield _bad(box, "centre", f"{silent.detail or silent.title}; {wait}", "NET-03")
     elif outbox.centre_listens:
-        yield Verdict(what="centre", good=True, said=f"listens; {wait}")
+        yield CheckResult(what="centre", good=True, said=f"listens; {wait}")
     else:
         said = f"none listens; where there is none to wait for, the broker's word counts; {wait}"
-        yield Verdict(what="centre", good=None, said=said)
+        yield CheckResult(what="centre", good=None, said=said)
 
 
 CHECKS = tuple(
@@ -252,8 +252,8 @@ def _live(box: Box) -> HealthReport | None:
     return life.report if life.state == "runs" else None
 
 
-def _bad(box: Box, what: str, said: str, code: str) -> Verdict:
+def _bad(box: Box, what: str, said: str, code: str) -> CheckResult:
     text = box.fault_text(code)
-    return Verdict(
+    return CheckResult(
         what=what, good=False, said=said, code=code, advice=text.advice if text else None
     )

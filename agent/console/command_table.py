@@ -24,7 +24,7 @@ from agent.console.commands import (
     status,
     update,
 )
-from agent.console.session import Command
+from agent.console.session import ConsoleCommand
 
 
 def _always(_words: Sequence[str]) -> bool:
@@ -44,7 +44,7 @@ _TOLD = {config.NAME: config.told}
 _WHOLE = {"reboot"}
 
 COMMANDS = tuple(
-    Command(
+    ConsoleCommand(
         name=module.NAME,
         help=module.HELP,
         usage=module.USAGE,

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 
 from agent.base.clock import Clock
-from agent.console.results import Judged, Part
-from agent.diagnostics.commissioning.certificate import Answer
+from agent.console.results import CommissioningItem, ItemVerdict
+from agent.diagnostics.commissioning.certificate import ItemAnswer
 from drivers.media import Plane
 
 
@@ -16,16 +16,16 @@ class Commissioning:
 
     def __init__(self, config: Path, clock: Clock, by: str) -> None:
         # Here, because OpenCV and the models come with it.
-        from agent.diagnostics.commissioning.inspection import Site  # noqa: PLC0415
+        from agent.diagnostics.commissioning.inspection import CommissioningSession  # noqa: PLC0415
 
-        self._site = Site(config, clock, by)
+        self._site = CommissioningSession(config, clock, by)
 
-    def walk(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+    def walk(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
         """Have each part judged, and sign it. What is not good, and where it is written."""
 
-        def judged(answer: Answer, picture: Plane | None) -> Answer:
+        def judged(answer: ItemAnswer, picture: Plane | None) -> ItemAnswer:
             shown = picture if answer.part == "aim" else None
-            said = ask(Part(title=answer.title, found=answer.found, picture=shown))
+            said = ask(CommissioningItem(title=answer.title, found=answer.found, picture=shown))
             return msgspec.structs.replace(answer, good=said.good, note=said.note)
 
         written = self._site.commission(judged, None)

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 
 BEFORE, TRIAL, ASIDE = ".before", ".trial", ".new"
 MOST_STARTS = 3
@@ -28,7 +28,7 @@ it, and a street is not recorded meanwhile.
 """
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class PendingCommit(msgspec.Struct, frozen=True, kw_only=True):
     """A trial. `what` are the keys, `by` who tries. It ends at `until_ns` of the boot `boot`. `tried`
     is the SHA-256 of the file that is tried, `starts` how often the agent has started with it.
     """
@@ -45,11 +45,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return max(0.0, (self.until_ns - now_ns) / 1e9) if boot == self.boot else 0.0
 
 
-_STANDING = msgspec.json.Decoder(Standing)
-_TORN = Standing(what="a configuration", by="somebody", boot="", until_ns=0, tried="")
+_STANDING = msgspec.json.Decoder(PendingCommit)
+_TORN = PendingCommit(what="a configuration", by="somebody", boot="", until_ns=0, tried="")
 
 
-class Trial:
+class CommitConfirm:
     """What is on trial of one configuration file. Any number of processes may use it."""
 
     def __init__(self, config: Path) -> None:
@@ -63,7 +63,7 @@ class Trial:
         """Where a configuration can be checked before it is tried: relative paths begin there too."""
         return self._aside
 
-    def standing(self) -> Standing | None:
+    def standing(self) -> PendingCommit | None:
         """What is on trial. Raises OSError."""
         try:
             return _STANDING.decode(self._record.read_bytes())
@@ -76,7 +76,7 @@ class Trial:
     def put_aside(self, text: str) -> None:
         """Write a configuration to `aside`. Raises OSError."""
         self._aside.unlink(missing_ok=True)
-        atomic_file.write_new(self._aside, text.encode(), _mode(self._file))
+        atomic_file.create_durably(self._aside, text.encode(), _mode(self._file))
 
     def drop_aside(self) -> None:
         """Remove it again."""
@@ -86,26 +86,26 @@ class Trial:
         """Put a configuration in the place of the one that is there. Raises CannotDo and OSError."""
         with self._locked():
             if self.standing() is not None:
-                raise CannotDo("a change is on trial already: config confirm, or config undo")
+                raise ConsoleError("a change is on trial already: config confirm, or config undo")
             mode = _mode(self._file)
-            atomic_file.replace(self._before, self._file.read_bytes(), mode)
+            atomic_file.replace_atomically(self._before, self._file.read_bytes(), mode)
             tried = hashlib.sha256(text.encode()).hexdigest()
-            standing = Standing(what=what, by=by, boot=boot, until_ns=until_ns, tried=tried)
-            atomic_file.replace(self._record, msgspec.json.encode(standing), mode)
-            atomic_file.replace(self._file, text.encode(), mode)
+            standing = PendingCommit(what=what, by=by, boot=boot, until_ns=until_ns, tried=tried)
+            atomic_file.replace_atomically(self._record, msgspec.json.encode(standing), mode)
+            atomic_file.replace_atomically(self._file, text.encode(), mode)
 
-    def confirm(self, now_ns: int, boot: str) -> Standing:
+    def confirm(self, now_ns: int, boot: str) -> PendingCommit:
         """Keep what is on trial. Raises CannotDo where it is too late, and OSError."""
         with self._locked():
             standing = self.standing()
             if standing is None:
-                raise CannotDo("nothing is on trial")
+                raise ConsoleError("nothing is on trial")
             if standing.left_s(now_ns, boot) <= 0:
-                raise CannotDo("too late: it is being undone")
+                raise ConsoleError("too late: it is being undone")
             self._end()
             return standing
 
-    def undo(self) -> Standing | None:
+    def undo(self) -> PendingCommit | None:
         """Put the one before back; None where nothing was on trial. Raises OSError."""
         with self._locked():
             standing = self.standing()
@@ -113,7 +113,7 @@ class Trial:
                 self._put_back(standing)
             return standing
 
-    def undo_if_over(self, now_ns: int, boot: str) -> Standing | None:
+    def undo_if_over(self, now_ns: int, boot: str) -> PendingCommit | None:
         """The same where nobody has confirmed it in time."""
         if not self._record.exists():
             return None
@@ -124,7 +124,7 @@ class Trial:
             self._put_back(standing)
             return standing
 
-    def start(self, now_ns: int, boot: str) -> Standing | None:
+    def start(self, now_ns: int, boot: str) -> PendingCommit | None:
         """The same for the agent, which is about to start with it: also where it has done so too often.
         Raises OSError.
         """
@@ -136,12 +136,14 @@ class Trial:
                 return None
             if standing.left_s(now_ns, boot) > 0 and standing.starts < MOST_STARTS:
                 counted = msgspec.structs.replace(standing, starts=standing.starts + 1)
-                atomic_file.replace(self._record, msgspec.json.encode(counted), _mode(self._record))
+                atomic_file.replace_atomically(
+                    self._record, msgspec.json.encode(counted), _mode(self._record)
+                )
                 return None
             self._put_back(standing)
             return standing
 
-    def _put_back(self, standing: Standing) -> None:
+    def _put_back(self, standing: PendingCommit) -> None:
         """What somebody else has written meanwhile stays."""
         try:
             there = self._file.read_bytes()
@@ -150,12 +152,14 @@ class Trial:
         untouched = standing.tried in ("", hashlib.sha256(there).hexdigest())
         if untouched or not there:
             with suppress(FileNotFoundError):
-                atomic_file.replace(self._file, self._before.read_bytes(), _mode(self._before))
+                atomic_file.replace_atomically(
+                    self._file, self._before.read_bytes(), _mode(self._before)
+                )
         self._end()
 
     def _end(self) -> None:
         self._record.unlink(missing_ok=True)
-        atomic_file.sync_folder(self._file.parent)
+        atomic_file.fsync_dir(self._file.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

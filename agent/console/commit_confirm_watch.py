@@ -14,11 +14,11 @@ from pathlib import Path
 
 from agent.base import unix_socket
 from agent.base.clock import Clock
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.commands import socket_server
 from agent.console import console_settings as reading
-from agent.console.commit_confirm import Standing, Trial
-from agent.recording.custody.custody_log import Custody
+from agent.console.commit_confirm import CommitConfirm, PendingCommit
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Serviced
 
 log = logging.getLogger(__name__)
@@ -26,29 +26,29 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 
 
-class Probation:
+class CommitConfirmWatch:
     """Ends the trial of one configuration file that nobody has confirmed in time."""
 
     def __init__(self, config: Path, clock: Clock, boot: str) -> None:
         self._config = config
         self._clock = clock
         self._boot = boot
-        self._trial = Trial(config)
+        self._trial = CommitConfirm(config)
         self._said = ""
 
-    def look(self) -> Standing | None:
+    def look(self) -> PendingCommit | None:
         """What has been undone just now: the configuration is another than a moment ago. It costs
         next to nothing where nothing is on trial, and raises nothing.
         """
         return self._ended(self._trial.undo_if_over)
 
-    def start(self) -> Standing | None:
+    def start(self) -> PendingCommit | None:
         """The same for the agent, before it reads its configuration: one that starts again and again
         with what is on trial does not work with it.
         """
         return self._ended(self._trial.start)
 
-    def _ended(self, end: Callable[[int, str], Standing | None]) -> Standing | None:
+    def _ended(self, end: Callable[[int, str], PendingCommit | None]) -> PendingCommit | None:
         try:
             undone = end(self._clock.boottime_ns(), self._boot)
         except OSError as error:
@@ -76,14 +76,14 @@ class Probation:
 
         threading.Thread(target=looking, name="probation", daemon=True).start()
 
-    def _receipt(self, undone: Standing) -> None:
+    def _receipt(self, undone: PendingCommit) -> None:
         """In the chain of the box as it is again."""
         settings = reading.read(self._config)
         what = f"config set {undone.what}: undone, nobody has confirmed it"
         try:
-            identity = Identity.load_or_make(settings.state / "identity")
+            identity = DeviceIdentity.load_or_make(settings.state / "identity")
             folder = settings.state / "custody"
-            custody = Custody.open(folder, settings.box, self._boot, self._clock, identity)
+            custody = CustodyLog.open(folder, settings.box, self._boot, self._clock, identity)
             custody.append(Serviced(by=undone.by, what=what), self._clock.boottime_ns())
         except OSError as error:
             log.error("no receipt of what was undone: %s", error)
@@ -96,12 +96,12 @@ def restart_agent(state: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.settimeout(1.0)
         try:
-            with unix_socket.address(state, socket_server.SOCKET) as address:
+            with unix_socket.socket_path(state, socket_server.SOCKET) as address:
                 knock.connect(address)
         except OSError:
             return False
-        agent = unix_socket.peer(knock)
-    if agent.process <= 1 or not agent.may_ask:
+        agent = unix_socket.peer_credentials(knock)
+    if agent.process <= 1 or not agent.is_allowed:
         return False
     os.kill(agent.process, signal.SIGTERM)
     return True

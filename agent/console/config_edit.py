@@ -13,14 +13,14 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import strict
 from agent.config.shareable_config import allowed
 
 Step: TypeAlias = str | int
 
 
-class Settable(msgspec.Struct, frozen=True, kw_only=True):
+class EditableKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key, with NAME for that of a camera or a head. `there`: it must be there already, since
     another driver has no use for it.
     """
@@ -31,20 +31,20 @@ class Settable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SETTABLE = (
-    Settable(key="box.site", kind="text"),
-    Settable(key="broker.url", kind="address"),
-    Settable(key="health.every_s", kind="number"),
-    Settable(key="console.language", kind="text"),
-    Settable(key="console.idle_logout_s", kind="number"),
-    Settable(key="camera.NAME.options.url", kind="address", there=True),
-    Settable(key="camera.NAME.options.device", kind="text", there=True),
-    Settable(key="camera.NAME.detect_options.url", kind="address", there=True),
-    Settable(key="head.NAME.options.port", kind="text", there=True),
-    Settable(key="head.NAME.options.url", kind="address", there=True),
+    EditableKey(key="box.site", kind="text"),
+    EditableKey(key="broker.url", kind="address"),
+    EditableKey(key="health.every_s", kind="number"),
+    EditableKey(key="console.language", kind="text"),
+    EditableKey(key="console.idle_logout_s", kind="number"),
+    EditableKey(key="camera.NAME.options.url", kind="address", there=True),
+    EditableKey(key="camera.NAME.options.device", kind="text", there=True),
+    EditableKey(key="camera.NAME.detect_options.url", kind="address", there=True),
+    EditableKey(key="head.NAME.options.port", kind="text", there=True),
+    EditableKey(key="head.NAME.options.url", kind="address", there=True),
 )
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """A key that gets another value: as they may be shown, and the whole file with it."""
 
     key: str
@@ -53,11 +53,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def changed(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[Change, ...]:
+def changed(text: str, pairs: Sequence[tuple[str, str]]) -> tuple[KeyChange, ...]:
     """The file with each key set to its value, one after the other. Only these values differ:
     comments and layout stay. Raises BadInput.
     """
-    changes: list[Change] = []
+    changes: list[KeyChange] = []
     for key, value in pairs:
         changes.append(_changed(changes[-1].text if changes else text, key, value))
     return tuple(changes)
@@ -77,23 +77,23 @@ def keys_of(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _changed(text: str, key: str, value: str) -> Change:
+def _changed(text: str, key: str, value: str) -> KeyChange:
     tables = _read(text)
     one = _settable(key)
     place = _place(key, one, tables)
     if one.there and not _is_there(tables, place):
-        raise BadInput(f"{key}: is not in the configuration; allowed: one that is, see config set")
+        raise UserError(f"{key}: is not in the configuration; allowed: one that is, see config set")
     wanted = _value(key, one, value)
     if one.kind == "address":
         _check_address(key, str(_at(tables, place) or ""), value)
     _put(tables, place, wanted)
     after = _edited(text, place, wanted)
     if _read(after) != tables:
-        raise BadInput(f"{key}: cannot be changed in this file without changing more of it")
-    return Change(key=key, old=_shown(_read(text), place), new=_shown(tables, place), text=after)
+        raise UserError(f"{key}: cannot be changed in this file without changing more of it")
+    return KeyChange(key=key, old=_shown(_read(text), place), new=_shown(tables, place), text=after)
 
 
-def _settable(key: str) -> Settable:
+def _settable(key: str) -> EditableKey:
     words = key.split(".")
     for one in SETTABLE:
         parts = one.key.split(".")
@@ -101,42 +101,44 @@ def _settable(key: str) -> Settable:
             part in (word, "NAME") for part, word in zip(parts, words, strict=True)
         ):
             return one
-    raise BadInput(f"{key}: may not be set here; allowed: {', '.join(one.key for one in SETTABLE)}")
+    raise UserError(
+        f"{key}: may not be set here; allowed: {', '.join(one.key for one in SETTABLE)}"
+    )
 
 
-def _place(key: str, one: Settable, tables: Mapping[str, Any]) -> tuple[Step, ...]:
+def _place(key: str, one: EditableKey, tables: Mapping[str, Any]) -> tuple[Step, ...]:
     words = key.split(".")
     if ".NAME." not in one.key:
         return tuple(words)
     names = [_name(item) for item in _list(tables.get(words[0]))]
     if words[1] not in names:
         known = ", ".join(filter(None, names)) or "none"
-        raise BadInput(f"{key}: no such {words[0]}; there are: {known}")
+        raise UserError(f"{key}: no such {words[0]}; there are: {known}")
     return (words[0], names.index(words[1]), *words[2:])
 
 
-def _value(key: str, one: Settable, value: str) -> str | int | float:
+def _value(key: str, one: EditableKey, value: str) -> str | int | float:
     if one.kind != "number":
         if not value.strip() or not value.isprintable():
-            raise BadInput(f"{key}: allowed: a text that can be printed, and is not empty")
+            raise UserError(f"{key}: allowed: a text that can be printed, and is not empty")
         return value
     try:
         number = float(value)
     except ValueError as error:
-        raise BadInput(f"{key} = {value!r}: allowed: a number") from error
+        raise UserError(f"{key} = {value!r}: allowed: a number") from error
     return int(number) if number.is_integer() and value.isascii() and value.isdecimal() else number
 
 
 def _check_address(key: str, old: str, new: str) -> None:
     """A password is typed over no cable and goes to nobody else's machine; TLS is not left."""
     if "@" in old or "@" in new or "?" in old or "?" in new:
-        raise BadInput(
+        raise UserError(
             f"{key}: allowed: an address without a user, a password or a query, in place of one "
             "without; else the centre changes it"
         )
     scheme, _, rest = old.partition("://")
     if rest and scheme.endswith("s") and not new.startswith(f"{scheme}://"):
-        raise BadInput(f"{key}: allowed: {scheme}://..., as it is")
+        raise UserError(f"{key}: allowed: {scheme}://..., as it is")
 
 
 def _edited(text: str, place: Sequence[Step], value: str | float) -> str:
@@ -150,7 +152,7 @@ def _edited(text: str, place: Sequence[Step], value: str | float) -> str:
         table[place[-1]] = value
         return tomlkit.dumps(document)
     except TOMLKitError as error:
-        raise BadInput(f"{place[0]}: this file cannot be changed here: {error}") from error
+        raise UserError(f"{place[0]}: this file cannot be changed here: {error}") from error
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -177,9 +179,9 @@ def _put(tables: dict[str, Any], place: Sequence[Step], value: str | float) -> N
     for step in place[:-1]:
         table = table.setdefault(step, {}) if isinstance(table, dict) else table[step]
         if not isinstance(table, dict | list):
-            raise BadInput(f"{step}: allowed: a table")
+            raise UserError(f"{step}: allowed: a table")
     if not isinstance(table, dict):
-        raise BadInput(f"{place[0]}: allowed: a table")
+        raise UserError(f"{place[0]}: allowed: a table")
     table[place[-1]] = value
 
 

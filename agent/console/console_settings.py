@@ -10,19 +10,19 @@ from typing import Any
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import configuration
 from agent.config import console as console_config
 from agent.config.configuration import BoxConfig, Config
 from agent.config.console import ConsoleConfig
 from agent.config.names import Name
 from agent.config.strict import into, read_toml
-from agent.console.login import Gate, read_secret
+from agent.console.login import Authenticator, read_secret
 
 UNKNOWN_BOX = "unknown"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`config` is None where the file is not good; the rest is what could be made out of it."""
 
     path: Path
@@ -33,13 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console: ConsoleConfig
 
 
-def read(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+def read(path: Path, environ: Mapping[str, str] = os.environ) -> ConsoleSettings:
     """Read a configuration file, good or not. Raises nothing of it."""
     try:
         config = configuration.load(path)
-    except BadInput:
+    except UserError:
         return _of_a_bad_one(path, environ)
-    return Settings(
+    return ConsoleSettings(
         path=path,
         config=config,
         box=config.box.id,
@@ -49,21 +49,21 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _of_a_bad_one(path: Path, environ: Mapping[str, str]) -> Settings:
+def _of_a_bad_one(path: Path, environ: Mapping[str, str]) -> ConsoleSettings:
     folder = path.absolute().parent
     try:
         tables = read_toml(path, "configuration")
-    except BadInput:
+    except UserError:
         tables = {}
     try:
         console = into(tables.get("console", {}), ConsoleConfig, str(path))
-    except BadInput:
+    except UserError:
         console = ConsoleConfig()
     box: dict[str, Any] = tables["box"] if isinstance(tables.get("box"), dict) else {}
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     state = box.get("state", given or BoxConfig.__struct_defaults__[-1])
     named, site = box.get("id"), box.get("site")
-    return Settings(
+    return ConsoleSettings(
         path=path,
         config=None,
         box=_name(named) or UNKNOWN_BOX,
@@ -80,17 +80,17 @@ def _name(value: object) -> str | None:
         return None
 
 
-def gate_of(settings: Settings) -> tuple[Gate, str | None]:
+def gate_of(settings: ConsoleSettings) -> tuple[Authenticator, str | None]:
     """Who may come in; and why there are no codes, where the secret's file is there and no good."""
     problem, secret = None, None
     file = Path(settings.console.secret_file)
     if file.exists():
         try:
             secret = read_secret(file)
-        except BadInput as error:
+        except UserError as error:
             problem = str(error)
     technicians = settings.console.technician
     times = Counter(one.id for one in technicians)
     # A bad configuration may name two by one id: nobody can tell who that is, so neither comes in.
     keys = {one.id: one.public_key for one in technicians if times[one.id] == 1}
-    return Gate(settings.box, secret, keys, os.urandom), problem
+    return Authenticator(settings.box, secret, keys, os.urandom), problem

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.base import atomic_file
 from agent.config.configuration import BrokerConfig
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 
 FOLDER = "enrol"
 REQUEST_KEY = "request.key"
@@ -44,11 +44,11 @@ class Enrolment:
     def install(self, pem: str, now: datetime, *, clock_synced: bool) -> list[str]:
         """Take the certificate, where it fits; lines for who installs it."""
         if not self._key_file.exists():
-            raise CannotDo("no request is out: begin with enrol request")
+            raise ConsoleError("no request is out: begin with enrol request")
         try:
             found = x509.load_pem_x509_certificate(pem.encode())
         except ValueError as error:
-            raise CannotDo(
+            raise ConsoleError(
                 "this is no certificate in PEM: copy all of it, and try again"
             ) from error
         key = self._key()
@@ -84,14 +84,14 @@ class Enrolment:
             public_key = found.public_key()
             names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise CannotDo(f"its key or its name cannot be read: {error}") from error
+            raise ConsoleError(f"its key or its name cannot be read: {error}") from error
         if public_key != key.public_key():
-            raise CannotDo("it is not for the key of the request that is out")
+            raise ConsoleError("it is not for the key of the request that is out")
         name = str(names[0].value) if names else ""
         if name != self._box:
-            raise CannotDo(f"its name is {name!r}; allowed: {self._box!r}")
+            raise ConsoleError(f"its name is {name!r}; allowed: {self._box!r}")
         if clock_synced and not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
-            raise CannotDo(
+            raise ConsoleError(
                 f"it is good from {found.not_valid_before_utc:%Y-%m-%d} to "
                 f"{found.not_valid_after_utc:%Y-%m-%d}, and not today"
             )
@@ -101,19 +101,19 @@ class Enrolment:
             except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
                 continue
             return
-        raise CannotDo("it is not signed by broker.ca")
+        raise ConsoleError("it is not signed by broker.ca")
 
     def _signers(self) -> list[x509.Certificate]:
         """Who may sign."""
         ca = None if self._broker is None else self._broker.ca
         if ca is None:
-            raise CannotDo("broker.ca is not set: nobody can tell who may sign")
+            raise ConsoleError("broker.ca is not set: nobody can tell who may sign")
         try:
             return x509.load_pem_x509_certificates(Path(ca).read_bytes())
         except OSError as error:
-            raise CannotDo(f"broker.ca = {ca!r}: {error.strerror or error}") from error
+            raise ConsoleError(f"broker.ca = {ca!r}: {error.strerror or error}") from error
         except ValueError as error:
-            raise CannotDo(f"broker.ca = {ca!r}: holds no certificate in PEM form") from error
+            raise ConsoleError(f"broker.ca = {ca!r}: holds no certificate in PEM form") from error
 
     def _put(self, paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
         """Both are written aside first, so that only two renames lie between old and new; what was
@@ -122,7 +122,7 @@ class Enrolment:
         aside = [path.with_name(f"{path.name}.new") for path in paths]
         for path, content in zip(aside, contents, strict=True):
             path.unlink(missing_ok=True)
-            atomic_file.write_new(path, content, 0o600)
+            atomic_file.create_durably(path, content, 0o600)
         for path in paths:
             if path.exists():
                 before = path.with_name(f"{path.name}.before")
@@ -131,7 +131,7 @@ class Enrolment:
         for new, path in zip(aside, paths, strict=True):
             new.replace(path)
         for folder in {path.parent for path in paths}:
-            atomic_file.sync_folder(folder)
+            atomic_file.fsync_dir(folder)
 
     def _make_key(self) -> ec.EllipticCurvePrivateKey:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -139,7 +139,7 @@ class Enrolment:
         pem = key.private_bytes(
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        atomic_file.replace(self._key_file, pem, 0o600)
+        atomic_file.replace_atomically(self._key_file, pem, 0o600)
         return key
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
@@ -147,7 +147,9 @@ class Enrolment:
             key = serialization.load_pem_private_key(self._key_file.read_bytes(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             self._key_file.unlink()
-            raise CannotDo("the key of the request is damaged: begin with enrol request") from error
+            raise ConsoleError(
+                "the key of the request is damaged: begin with enrol request"
+            ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise CannotDo(f"{self._key_file}: not a key of ours")
+            raise ConsoleError(f"{self._key_file}: not a key of ours")
         return key

@@ -4,7 +4,7 @@ import hashlib
 
 from agent.console import xmodem
 from agent.console.format import age, bytes_told
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 from agent.console.terminal import Terminal
 
 LINE_BYTES_PER_S = 11_520 * 0.95
@@ -16,7 +16,7 @@ def send(terminal: Terminal, name: str, data: bytes, fill: bytes) -> None:
     the sum is that of the file as it arrives. Raises CannotDo.
     """
     whole = xmodem.filled(data, fill)
-    terminal.say(
+    terminal.print(
         f"{name}, {len(whole)} bytes ({bytes_told(len(whole))}), "
         f"about {age(len(whole) / LINE_BYTES_PER_S)} at 115200 baud",
         f"sha256 {hashlib.sha256(whole).hexdigest()}",
@@ -25,9 +25,9 @@ def send(terminal: Terminal, name: str, data: bytes, fill: bytes) -> None:
     try:
         with terminal.clear_line() as line:
             xmodem.send(line, whole, terminal.clock_ns)
-    except xmodem.Broken as error:
-        raise CannotDo(f"not sent: {error}. Try again.") from error
-    terminal.say(
+    except xmodem.TransferFailed as error:
+        raise ConsoleError(f"not sent: {error}. Try again.") from error
+    terminal.print(
         f"Sent. Check it: sha256sum {name}",
         f"sha256 {hashlib.sha256(whole).hexdigest()}",
     )
@@ -35,13 +35,13 @@ def send(terminal: Terminal, name: str, data: bytes, fill: bytes) -> None:
 
 def receive(terminal: Terminal, what: str, most_bytes: int) -> bytes:
     """Take a file in, as it comes: filled up with 0x1A by most programs. Raises CannotDo."""
-    terminal.say(f"Send {what} with XMODEM now. Ctrl-C gives up.")
+    terminal.print(f"Send {what} with XMODEM now. Ctrl-C gives up.")
     try:
         with terminal.clear_line() as line:
             data = xmodem.receive(line, most_bytes, terminal.clock_ns)
-    except xmodem.Broken as error:
-        raise CannotDo(f"not received: {error}. Try again.") from error
+    except xmodem.TransferFailed as error:
+        raise ConsoleError(f"not received: {error}. Try again.") from error
     # Before it was sent it was shorter: nobody can tell where a file ends that ends so itself.
     data = data.rstrip(xmodem.FILL + b"\0")
-    terminal.say(f"Received: {len(data)} bytes", f"sha256 {hashlib.sha256(data).hexdigest()}")
+    terminal.print(f"Received: {len(data)} bytes", f"sha256 {hashlib.sha256(data).hexdigest()}")
     return data

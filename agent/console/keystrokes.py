@@ -28,7 +28,7 @@ _ARROWS: dict[int, Named] = {
 _ESCAPE, _CR, _LF = 0x1B, 0x0D, 0x0A
 
 
-class Keys:
+class KeyDecoder:
     """Takes bytes as they come, a key's bytes in one piece or in several."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import time
 import tty
 from collections.abc import Iterator
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.terminal import HungUp
 
 WRITE_S = 120.0
@@ -25,7 +25,7 @@ BAUDS = {
 _READ_BYTES = 4096
 
 
-class FdWire:
+class FdByteLine:
     """Bytes over file descriptors that are raw already."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
@@ -107,7 +107,7 @@ class FdWire:
 
 
 @contextlib.contextmanager
-def serial_line(path: str, baud: int) -> Iterator[FdWire]:
+def serial_line(path: str, baud: int) -> Iterator[FdByteLine]:
     """A serial port at 8N1, ours alone; Ctrl-S holds the output. Raises BadInput where it
     is no serial port, and OSError where it is not there.
     """
@@ -122,18 +122,18 @@ def serial_line(path: str, baud: int) -> Iterator[FdWire]:
             termios.tcsetattr(fd, termios.TCSAFLUSH, settings)
             fcntl.ioctl(fd, termios.TIOCEXCL)
         except termios.error as error:
-            raise BadInput(f"--port {path!r}: is no serial port: {error.args[-1]}") from error
-        yield FdWire(fd, fd)
+            raise UserError(f"--port {path!r}: is no serial port: {error.args[-1]}") from error
+        yield FdByteLine(fd, fd)
     finally:
         os.close(fd)
 
 
 @contextlib.contextmanager
-def own_terminal() -> Iterator[FdWire]:
+def own_terminal() -> Iterator[FdByteLine]:
     """The terminal that the console was started at, given back as it was. Raises BadInput."""
     in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
     if not os.isatty(in_fd) or not os.isatty(out_fd):
-        raise BadInput("vigie console: this is no terminal; allowed: a terminal, or --port DEVICE")
+        raise UserError("vigie console: this is no terminal; allowed: a terminal, or --port DEVICE")
     before = termios.tcgetattr(in_fd)
     blocking = os.get_blocking(out_fd)
     try:
@@ -141,7 +141,7 @@ def own_terminal() -> Iterator[FdWire]:
         settings = termios.tcgetattr(in_fd)
         settings[0] |= FLOW
         termios.tcsetattr(in_fd, termios.TCSADRAIN, settings)
-        yield FdWire(in_fd, out_fd)
+        yield FdByteLine(in_fd, out_fd)
     finally:
         os.set_blocking(out_fd, blocking)
         with contextlib.suppress(termios.error):

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.base import atomic_file
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.names import TECHNICIAN_NAME
 
 DIGITS = 8
@@ -71,7 +71,7 @@ def read_challenge(text: str) -> Challenge:
         nonce = "".join(words[2:]).replace("-", "").upper().translate(_ALIKE)
         if _BOX.fullmatch(box) and TECHNICIAN_NAME.fullmatch(name) and _NONCE.fullmatch(nonce):
             return Challenge(box=box, name=name, nonce=nonce)
-    raise BadInput(f"challenge {text!r}: allowed: BOX NAME XXXX-XXXX, as the console shows it")
+    raise UserError(f"challenge {text!r}: allowed: BOX NAME XXXX-XXXX, as the console shows it")
 
 
 def code_of(secret: bytes, challenge: Challenge) -> str:
@@ -103,15 +103,15 @@ def read_secret(path: Path) -> bytes:
         mode = path.stat().st_mode
         text = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"secret {str(path)!r}: {error.strerror or error}") from error
+        raise UserError(f"secret {str(path)!r}: {error.strerror or error}") from error
     if stat.S_IMODE(mode) & 0o007:
-        raise BadInput(f"secret {str(path)!r}: mode {stat.S_IMODE(mode):o}; allowed: 600 or 640")
+        raise UserError(f"secret {str(path)!r}: mode {stat.S_IMODE(mode):o}; allowed: 600 or 640")
     try:
         secret = base64.b64decode(text.strip(), validate=True)
     except binascii.Error as error:
-        raise BadInput(f"secret {str(path)!r}: not base64") from error
+        raise UserError(f"secret {str(path)!r}: not base64") from error
     if len(secret) < SECRET_LEAST_BYTES:
-        raise BadInput(
+        raise UserError(
             f"secret {str(path)!r}: {len(secret)} bytes; allowed: {SECRET_LEAST_BYTES} or more"
         )
     return secret
@@ -119,10 +119,10 @@ def read_secret(path: Path) -> bytes:
 
 def write_secret(path: Path, random_bytes: Callable[[int], bytes]) -> None:
     """A new secret in a new file that only its owner may read. Raises OSError."""
-    atomic_file.write_new(path, new_secret(random_bytes).encode(), 0o600)
+    atomic_file.create_durably(path, new_secret(random_bytes).encode(), 0o600)
 
 
-class Gate:
+class Authenticator:
     """Lets in who answers. `secret` and `technicians` (public keys by name) are what was
     provisioned; none of them opens for nobody.
     """

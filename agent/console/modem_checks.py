@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent.console import system_commands
-from agent.console.results import CannotDo, Verdict
+from agent.console.results import CheckResult, ConsoleError
 from agent.health.vitals import parse
 from agent.health.vitals.network_link import MODEM
 
@@ -56,7 +56,7 @@ class _ModemManager(msgspec.Struct, frozen=True):
 _MODEM = msgspec.json.Decoder(_ModemManager)
 
 
-def look(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[Verdict]:
+def look(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[CheckResult]:
     """Ask it. That there is none is no fault: most boxes hang at a cable."""
     adapters = ", ".join(_adapters(root))
     if not program.exists():
@@ -65,7 +65,7 @@ def look(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[V
         return
     try:
         said = system_commands.ran(program, MODEM[1:], system_commands.MODEM_S)
-    except CannotDo as error:
+    except ConsoleError as error:
         if NONE_THERE.search(str(error)):
             unknown = f"{adapters}: ModemManager knows no modem behind it"
             yield _said("modem", unknown if adapters else "none")
@@ -75,7 +75,7 @@ def look(root: Path = ROOT, program: Path = system_commands.MMCLI) -> Iterator[V
     yield from judged(said.encode())
 
 
-def judged(data: bytes) -> Iterator[Verdict]:
+def judged(data: bytes) -> Iterator[CheckResult]:
     """What it told, judged. Pure; whatever comes gives verdicts."""
     try:
         modem = _MODEM.decode(data).modem
@@ -92,12 +92,12 @@ def judged(data: bytes) -> Iterator[Verdict]:
     yield _signal(parse.modem(data))
 
 
-def _itself(generic: _Generic) -> Verdict:
+def _itself(generic: _Generic) -> CheckResult:
     name = " ".join(filter(None, (_set(generic.manufacturer), _set(generic.model))))
     state = _set(generic.state) or "unknown"
     what = f"modem {name}".rstrip()
     if state == "connected":
-        return Verdict(what=what, good=True, said=state)
+        return CheckResult(what=what, good=True, said=state)
     if state == "failed":
         why = _set(generic.state_failed_reason) or "no reason given"
         return _bad(what, f"failed: {why}", "Switch the box off and on. If it stays, change it.")
@@ -111,7 +111,7 @@ def _itself(generic: _Generic) -> Verdict:
     return _bad(what, f"{state}, and not connected", "Wait a minute, and look again.")
 
 
-def _sim(generic: _Generic) -> Verdict:
+def _sim(generic: _Generic) -> CheckResult:
     lock = _set(generic.unlock_required)
     if "sim-missing" in generic.state_failed_reason or not (_set(generic.sim) or lock):
         return _bad("SIM", "none is found", "Push the card in until it clicks, then reboot.")
@@ -121,10 +121,10 @@ def _sim(generic: _Generic) -> Verdict:
     if lock and lock != "none" and not lock.startswith(("sim-pin2", "sim-puk2")):
         advice = "Have the centre take the PIN off the card, or change it."
         return _bad("SIM", f"locked: {lock}", advice)
-    return Verdict(what="SIM", good=True, said="ready")
+    return CheckResult(what="SIM", good=True, said="ready")
 
 
-def _network(generic: _Generic, cell: _Cell) -> Verdict:
+def _network(generic: _Generic, cell: _Cell) -> CheckResult:
     operator = _set(cell.operator_name) or _set(cell.operator_code)
     known = [_set(name) for name in generic.access_technologies]
     parts = [operator, ", ".join(filter(None, known))]
@@ -132,7 +132,7 @@ def _network(generic: _Generic, cell: _Cell) -> Verdict:
     said = ", ".join(filter(None, (*parts, registration))) or "unknown"
     match registration:
         case "home" | "roaming":
-            return Verdict(what="network", good=True, said=said)
+            return CheckResult(what="network", good=True, said=said)
         case "searching" | "idle":
             advice = "Check the antenna and its plug; move it, and look again."
             return _bad("network", said, advice)
@@ -143,13 +143,15 @@ def _network(generic: _Generic, cell: _Cell) -> Verdict:
             return _said("network", said)
 
 
-def _signal(told: parse.ModemSignal | None) -> Verdict:
+def _signal(told: parse.ModemSignal | None) -> CheckResult:
     if told is None or told.signal is None:
         return _said("signal", "unknown")
     said = f"{told.signal:.0%}"
     if told.signal < NO_SIGNAL:
         return _bad("signal", said, "Check the antenna and its plug; move it, and look again.")
-    return Verdict(what="signal", good=True, said=f"{said}{', weak' if told.signal < WEAK else ''}")
+    return CheckResult(
+        what="signal", good=True, said=f"{said}{', weak' if told.signal < WEAK else ''}"
+    )
 
 
 def _adapters(root: Path) -> list[str]:
@@ -171,9 +173,9 @@ def _set(word: str) -> str:
     return "" if word == "--" else word[:_LONGEST]
 
 
-def _said(what: str, said: str) -> Verdict:
-    return Verdict(what=what, good=None, said=said)
+def _said(what: str, said: str) -> CheckResult:
+    return CheckResult(what=what, good=None, said=said)
 
 
-def _bad(what: str, said: str, advice: str) -> Verdict:
-    return Verdict(what=what, good=False, said=said, advice=advice)
+def _bad(what: str, said: str, advice: str) -> CheckResult:
+    return CheckResult(what=what, good=False, said=said, advice=advice)

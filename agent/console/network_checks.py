@@ -16,9 +16,9 @@ from typing import get_args
 from cryptography import x509
 
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.console.results import Verdict
+from agent.console.results import CheckResult
 from agent.faults.registry import FaultCode
 from agent.reporting.mqtt import connect_error, tls
 from agent.reporting.mqtt.certificate_expiry import SOON, Validity, Which, told_by, validity_of
@@ -37,7 +37,7 @@ _INET6 = re.compile(r"(?P<address>[0-9a-f]{32}) \S+ \S+ (?P<scope>00) \S+\s+(?P<
 ROOT = Path("/")
 
 
-def links(root: Path = ROOT) -> Iterator[Verdict]:
+def links(root: Path = ROOT) -> Iterator[CheckResult]:
     """Each interface, and the way out."""
     net = root / "sys/class/net"
     try:
@@ -55,23 +55,23 @@ def links(root: Path = ROOT) -> Iterator[Verdict]:
         if (net / name / "wireless").exists():
             said += _signal(name, root)
         addressed = addressed or bool(mine)
-        yield Verdict(what=name, good=True if mine and plugged else None, said=said)
+        yield CheckResult(what=name, good=True if mine and plugged else None, said=said)
     if names and not addressed:
         yield _bad("address", "no interface has one: look at the cable, the modem, DHCP", "NET-01")
     yield _way_out(root)
 
 
-def _way_out(root: Path) -> Verdict:
+def _way_out(root: Path) -> CheckResult:
     for line in (_read(root / "proc/net/route") or "").splitlines()[1:]:
         found = _ROUTE.match(line)
         if found and int(found["flags"], 16) & _RTF_UP:
             gateway = socket.inet_ntoa(struct.pack("<I", int(found["gateway"], 16)))
-            return Verdict(what="way out", good=True, said=f"by {gateway} over {found['name']}")
+            return CheckResult(what="way out", good=True, said=f"by {gateway} over {found['name']}")
     for line in (_read(root / "proc/net/ipv6_route") or "").splitlines():
         words = line.split()
         if len(words) > 9 and words[0] == "0" * 32 and words[1] == "00" and words[9] != "lo":  # noqa: PLR2004
-            return Verdict(what="way out", good=True, said=f"IPv6 over {words[9]}")
-    return Verdict(
+            return CheckResult(what="way out", good=True, said=f"IPv6 over {words[9]}")
+    return CheckResult(
         what="way out", good=None, said="none: only what is on the same network is reached"
     )
 
@@ -99,7 +99,7 @@ def _signal(name: str, root: Path) -> str:
     return ""
 
 
-def names(broker: BrokerConfig, root: Path = ROOT) -> Verdict:
+def names(broker: BrokerConfig, root: Path = ROOT) -> CheckResult:
     """Whether the broker's name becomes an address, and who was asked."""
     host = tls.address_of(broker.url).host
     try:
@@ -107,7 +107,7 @@ def names(broker: BrokerConfig, root: Path = ROOT) -> Verdict:
     except ValueError:
         pass
     else:
-        return Verdict(what="names", good=True, said=f"{host} is an address, nobody is asked")
+        return CheckResult(what="names", good=True, said=f"{host} is an address, nobody is asked")
     servers = [
         line.split()[1]
         for line in (_read(root / "etc/resolv.conf") or "").splitlines()
@@ -117,7 +117,7 @@ def names(broker: BrokerConfig, root: Path = ROOT) -> Verdict:
     found = _resolved(host)
     if isinstance(found, str):
         return _bad("names", f"{host}: {found} ({asked})", "NET-01")
-    return Verdict(what="names", good=True, said=f"{host} is {', '.join(found)} ({asked})")
+    return CheckResult(what="names", good=True, said=f"{host} is {', '.join(found)} ({asked})")
 
 
 def _resolved(host: str) -> list[str] | str:
@@ -139,36 +139,36 @@ def _resolved(host: str) -> list[str] | str:
         return f"no answer in {RESOLVE_S:.0f} s"
 
 
-def clock_sources(clock: Clock, root: Path = ROOT) -> Verdict:
+def clock_sources(clock: Clock, root: Path = ROOT) -> CheckResult:
     """Who sets the clock, and how well."""
     trust = clock.trust()
     now = f"{clock.utc(clock.boottime_ns()):%Y-%m-%d %H:%M:%S}Z"
     if trust.synced:
         within = "" if trust.error_s is None else f", within {trust.error_s * 1000:.0f} ms"
-        return Verdict(what="clock", good=True, said=f"{now} by {trust.source}{within}")
+        return CheckResult(what="clock", good=True, said=f"{now} by {trust.source}{within}")
     heard = (root / "run/systemd/timesync/synchronized").exists()
     said = f"{now}, nobody sets it{', a time server answered once' if heard else ''}"
     return _bad("clock", said, "SYS-01")
 
 
-def certificates(broker: BrokerConfig, box: str, now: datetime) -> Iterator[Verdict]:
+def certificates(broker: BrokerConfig, box: str, now: datetime) -> Iterator[CheckResult]:
     """The box's own, and who signs the broker's."""
     if not tls.address_of(broker.url).tls:
-        yield Verdict(what="certificates", good=None, said="mqtt:// has none")
+        yield CheckResult(what="certificates", good=None, said="mqtt:// has none")
         return
     try:
         tls.context_of(broker)
-    except BadInput as error:
+    except UserError as error:
         yield _bad("certificates", str(error), "NET-04")
         return
     for which in get_args(Which):
         try:
             validity = validity_of(broker, which)
-        except BadInput as error:
+        except UserError as error:
             yield _bad(f"broker.{which}", str(error), REFUSED[which])
             continue
         if validity is None:
-            yield Verdict(what=f"broker.{which}", good=None, said="none is configured")
+            yield CheckResult(what=f"broker.{which}", good=None, said="none is configured")
             continue
         what = f"broker.{which} of {_named(validity)}"
         if which == "certificate" and validity.name != box:
@@ -177,7 +177,7 @@ def certificates(broker: BrokerConfig, box: str, now: datetime) -> Iterator[Verd
             yield dates(what, validity, now, REFUSED[which])
 
 
-def dates(what: str, validity: Validity, now: datetime, refused: FaultCode) -> Verdict:
+def dates(what: str, validity: Validity, now: datetime, refused: FaultCode) -> CheckResult:
     """Whether a certificate is good today, and for how long. `refused`: the fault where it is not."""
     begin, end = validity.begin, validity.end
     if now < begin:
@@ -187,10 +187,10 @@ def dates(what: str, validity: Validity, now: datetime, refused: FaultCode) -> V
     left = f"good until {end:%Y-%m-%d}, {(end - now).days} days"
     if end - now <= SOON:
         return _bad(what, left, "NET-05")
-    return Verdict(what=what, good=True, said=left)
+    return CheckResult(what=what, good=True, said=left)
 
 
-def reach_broker(broker: BrokerConfig, clock: Clock) -> Iterator[Verdict]:
+def reach_broker(broker: BrokerConfig, clock: Clock) -> Iterator[CheckResult]:
     """TCP, then TLS, then what its certificate says."""
     address = tls.address_of(broker.url)
     where = f"{address.host}:{address.port}"
@@ -202,26 +202,26 @@ def reach_broker(broker: BrokerConfig, clock: Clock) -> Iterator[Verdict]:
         return
     with stream:
         took_ms = (clock.boottime_ns() - began_ns) / 1e6
-        yield Verdict(what=f"TCP to {where}", good=True, said=f"{took_ms:.0f} ms")
+        yield CheckResult(what=f"TCP to {where}", good=True, said=f"{took_ms:.0f} ms")
         try:
             context = tls.context_of(broker)
-        except BadInput as error:
+        except UserError as error:
             yield _bad("TLS", str(error), "NET-04")
             return
         if context is None:
-            yield Verdict(what="TLS", good=None, said="mqtt:// has none")
+            yield CheckResult(what="TLS", good=None, said="mqtt:// has none")
             return
         yield from _greeted(stream, context, address, clock)
 
 
 def _greeted(
     stream: socket.socket, context: ssl.SSLContext, address: tls.Address, clock: Clock
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     began_ns = clock.boottime_ns()
     try:
         with context.wrap_socket(stream, server_hostname=address.host) as greeted:
             took_ms = (clock.boottime_ns() - began_ns) / 1e6
-            yield Verdict(what="TLS", good=True, said=f"{greeted.version()}, {took_ms:.0f} ms")
+            yield CheckResult(what="TLS", good=True, said=f"{greeted.version()}, {took_ms:.0f} ms")
             der = greeted.getpeercert(binary_form=True)
     except OSError as error:
         why = connect_error.of_opening(f"{address.host}:{address.port}", address, error)
@@ -231,12 +231,14 @@ def _greeted(
             yield _of_broker(der, clock.utc(clock.boottime_ns()))
 
 
-def _of_broker(der: bytes, now: datetime) -> Verdict:
+def _of_broker(der: bytes, now: datetime) -> CheckResult:
     """The certificate that the broker has shown, and that OpenSSL has accepted."""
     try:
         validity = told_by(x509.load_der_x509_certificate(der))
     except ValueError as error:
-        return Verdict(what="certificate", good=None, said=f"accepted, and cannot be read: {error}")
+        return CheckResult(
+            what="certificate", good=None, said=f"accepted, and cannot be read: {error}"
+        )
     return dates(f"certificate of {_named(validity)}", validity, now, REFUSED["ca"])
 
 
@@ -244,8 +246,8 @@ def _named(validity: Validity) -> str:
     return validity.name or "nobody"
 
 
-def _bad(what: str, said: str, code: str) -> Verdict:
-    return Verdict(what=what, good=False, said=said, code=code)
+def _bad(what: str, said: str, code: str) -> CheckResult:
+    return CheckResult(what=what, good=False, said=said, code=code)
 
 
 def _read(file: Path) -> str | None:

@@ -5,11 +5,11 @@ import os
 from agent.base.health_model import PinHealth
 from agent.config.configuration import Config
 from agent.config.pins import Pin, switchable
-from agent.console.results import PinTold, PortTold
+from agent.console.results import PinInfo, PortInfo
 from drivers.serial_ports import find_ports
 
 
-def ports(config: Config | None) -> tuple[PortTold, ...]:
+def ports(config: Config | None) -> tuple[PortInfo, ...]:
     """Serial ports; those of the configuration that are not there too. Nothing is sent."""
     heads = () if config is None else config.head
     wanted = {str(one.options["port"]): one.name for one in heads if "port" in one.options}
@@ -19,7 +19,7 @@ def ports(config: Config | None) -> tuple[PortTold, ...]:
         head = by_real.pop(os.path.realpath(port.path), None)
         what = port.description or "serial port"
         told.append(
-            PortTold(
+            PortInfo(
                 path=port.best_path,
                 what=f"{what}{', the kernel talks here' if port.console else ''}",
                 state=f"{port.state}{f': {port.why}' if port.why else ''}",
@@ -27,7 +27,7 @@ def ports(config: Config | None) -> tuple[PortTold, ...]:
             )
         )
     told += [
-        PortTold(
+        PortInfo(
             path=path,
             what="of the configuration",
             state="not among the ports that the kernel has",
@@ -38,13 +38,13 @@ def ports(config: Config | None) -> tuple[PortTold, ...]:
     return tuple(told)
 
 
-def pins(config: Config | None, health: PinHealth | None) -> tuple[PinTold, ...]:
+def pins(config: Config | None, health: PinHealth | None) -> tuple[PinInfo, ...]:
     """The pins of the configuration, as the agent's health tells of them."""
     if config is None:
         return ()
     may = switchable(config.pin)
     return tuple(
-        PinTold(
+        PinInfo(
             name=pin.name,
             kind=str(type(pin).__struct_config__.tag),
             pin=pin.pin,

@@ -14,7 +14,7 @@ import msgspec
 from agent.base.clock import ClockTrust
 from agent.base.health_model import HealthReport
 from agent.base.model import Reply
-from agent.capture.lens_aim import Aim
+from agent.capture.lens_aim import LensAim
 from agent.config.configuration import Config
 from agent.console.trial_status import ConfigDesk
 from agent.update.request import UpdateDesk
@@ -22,11 +22,11 @@ from drivers.contracts import CameraReadings
 from drivers.media import Plane
 
 
-class CannotDo(Exception):
+class ConsoleError(Exception):
     """Why something cannot be done here and now, in one line for the technician."""
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
+class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     """The agent. `hangs`: its process is there, and it has not said for long how it is. `report` is
     the last that it said, `age_s` ago; None where nobody knows.
     """
@@ -36,7 +36,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     report: HealthReport | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found: good, bad, or None where it cannot be told or does not apply."""
 
     what: str
@@ -59,17 +59,17 @@ class FaultText(msgspec.Struct, frozen=True, kw_only=True):
     at_centre: str
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class PreviewPicture(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's newest picture, small and grey, and what the whole one says of the aim."""
 
     luma: Plane
     width_px: int
     height_px: int
-    aim: Aim
+    aim: LensAim
     readings: CameraReadings | None = None
 
 
-class Eye(Protocol):
+class CameraPreview(Protocol):
     """One camera, being looked through. `source` says who shows it."""
 
     @property
@@ -77,7 +77,7 @@ class Eye(Protocol):
         """Such as `the agent`."""
         ...
 
-    def look(self, timeout_s: float) -> View | None:
+    def look(self, timeout_s: float) -> PreviewPicture | None:
         """The next picture; None where none came in time. Raises CannotDo."""
         ...
 
@@ -86,7 +86,7 @@ class Eye(Protocol):
         ...
 
 
-class PortTold(msgspec.Struct, frozen=True, kw_only=True):
+class PortInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A serial port: its name, what it is, how it stands, and which head is configured on it."""
 
     path: str
@@ -95,7 +95,7 @@ class PortTold(msgspec.Struct, frozen=True, kw_only=True):
     used_by: str | None = None
 
 
-class PinTold(msgspec.Struct, frozen=True, kw_only=True):
+class PinInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A pin of the configuration. `level`: on or off, None where nobody knows."""
 
     name: str
@@ -105,7 +105,7 @@ class PinTold(msgspec.Struct, frozen=True, kw_only=True):
     level: bool | None
 
 
-class StretchTold(msgspec.Struct, frozen=True, kw_only=True):
+class FootageSpan(msgspec.Struct, frozen=True, kw_only=True):
     """Footage of one camera without a gap. `end` is None while it is written."""
 
     camera: str
@@ -115,7 +115,7 @@ class StretchTold(msgspec.Struct, frozen=True, kw_only=True):
     remarks: str
 
 
-class HoldTold(msgspec.Struct, frozen=True, kw_only=True):
+class HoldInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A span that is kept from eviction."""
 
     id: str
@@ -126,7 +126,7 @@ class HoldTold(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
 
 
-class StepTold(msgspec.Struct, frozen=True, kw_only=True):
+class SelfTestStepInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a self-test."""
 
     name: str
@@ -134,7 +134,7 @@ class StepTold(msgspec.Struct, frozen=True, kw_only=True):
     said: str
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class CommissioningItem(msgspec.Struct, frozen=True, kw_only=True):
     """One part of an installation, and what was found there. `picture` is what it is judged by."""
 
     title: str
@@ -142,7 +142,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     picture: Plane | None
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class ItemVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody says of a part."""
 
     good: bool
@@ -204,7 +204,7 @@ class Box(Protocol):
         """Where root is asked for updates."""
         ...
 
-    def life(self) -> Life:
+    def life(self) -> AgentState:
         """How the agent is."""
         ...
 
@@ -238,15 +238,15 @@ class Box(Protocol):
         """
         ...
 
-    def machine(self) -> tuple[Verdict, ...]:
+    def machine(self) -> tuple[CheckResult, ...]:
         """Power, heat, memory and load, as the board tells them itself."""
         ...
 
-    def disk(self) -> Verdict:
+    def disk(self) -> CheckResult:
         """Whether the state folder can be written, and has room."""
         ...
 
-    def chain(self) -> Verdict:
+    def chain(self) -> CheckResult:
         """Whether the chain of custody can be read and written."""
         ...
 
@@ -254,55 +254,55 @@ class Box(Protocol):
         """The cameras of the configuration."""
         ...
 
-    def open_eye(self, camera: str) -> Eye:
+    def open_eye(self, camera: str) -> CameraPreview:
         """Look through a camera: the agent shows it, or it is opened here where the agent is dead."""
         ...
 
-    def links(self) -> tuple[Verdict, ...]:
+    def links(self) -> tuple[CheckResult, ...]:
         """The network's interfaces and the way out."""
         ...
 
-    def modem(self) -> tuple[Verdict, ...]:
+    def modem(self) -> tuple[CheckResult, ...]:
         """A cellular modem: its SIM, its network and its signal; that there is none."""
         ...
 
-    def names(self) -> Verdict:
+    def names(self) -> CheckResult:
         """Whether the broker's name is found."""
         ...
 
-    def clock_sources(self) -> Verdict:
+    def clock_sources(self) -> CheckResult:
         """Whether the clock is disciplined, and by whom."""
         ...
 
-    def certificates(self) -> tuple[Verdict, ...]:
+    def certificates(self) -> tuple[CheckResult, ...]:
         """The box's own certificate, and who signs the broker's: from the files."""
         ...
 
-    def reach_broker(self) -> tuple[Verdict, ...]:
+    def reach_broker(self) -> tuple[CheckResult, ...]:
         """TCP and TLS to the broker, and its certificate."""
         ...
 
-    def ping_broker(self, times: int) -> Iterator[Verdict]:
+    def ping_broker(self, times: int) -> Iterator[CheckResult]:
         """Greet the broker over MQTT, and ask it something so often."""
         ...
 
-    def ports(self) -> tuple[PortTold, ...]:
+    def ports(self) -> tuple[PortInfo, ...]:
         """The serial ports."""
         ...
 
-    def pins(self) -> tuple[PinTold, ...]:
+    def pins(self) -> tuple[PinInfo, ...]:
         """The pins of the configuration."""
         ...
 
-    def footage(self, camera: str | None) -> tuple[StretchTold, ...]:
+    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         """What lies on the disk."""
         ...
 
-    def holds(self) -> tuple[HoldTold, ...]:
+    def holds(self) -> tuple[HoldInfo, ...]:
         """What is held."""
         ...
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldTold:
+    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
         """Keep a span from eviction."""
         ...
 
@@ -336,11 +336,11 @@ class Box(Protocol):
         """Take a certificate for that key; what to tell of it, in lines."""
         ...
 
-    def selftest(self, progress: Progress) -> Sequence[StepTold]:
+    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
         """Run the self-test."""
         ...
 
-    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
         """Have somebody judge each part, and write it down, signed; what to tell of it, in lines."""
         ...
 

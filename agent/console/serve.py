@@ -8,15 +8,15 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from agent.base.clock import Clock, boot_id
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.console import console_settings as reading
-from agent.console.box import RealBox
+from agent.console.box import BoxAccess
 from agent.console.command_table import COMMANDS
-from agent.console.console_settings import Settings
+from agent.console.console_settings import ConsoleSettings
 from agent.console.line import own_terminal, serial_line
-from agent.console.session import Session
-from agent.console.terminal import ROWS, HungUp, Terminal, Wire
+from agent.console.session import ConsoleSession
+from agent.console.terminal import ROWS, ByteLine, HungUp, Terminal
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def at_own_terminal(config: Path, clock: Clock) -> None:
 def _serve(
     path: Path,
     clock: Clock,
-    line: Callable[[], AbstractContextManager[Wire]],
+    line: Callable[[], AbstractContextManager[ByteLine]],
     rows: int,
     *,
     stays: bool,
@@ -61,26 +61,28 @@ def _serve(
     gate, problem = reading.gate_of(settings)
     if problem is not None:
         log.error("console: %s", problem)
-    box = RealBox(settings, clock, boot_id())
+    box = BoxAccess(settings, clock, boot_id())
     with line() as wire:
         terminal = Terminal(
             wire, clock.boottime_ns, rows=rows, utf8=settings.console.language == "ar"
         )
         if problem is not None:
-            terminal.say(problem)
+            terminal.print(problem)
         lockout = Lockout(settings.state, clock, boot_id())
-        session = Session(terminal, box, gate, lockout, COMMANDS, settings.console.idle_logout_s)
+        session = ConsoleSession(
+            terminal, box, gate, lockout, COMMANDS, settings.console.idle_logout_s
+        )
         session.run(stays=stays)
 
 
-def _check_owner(settings: Settings) -> None:
+def _check_owner(settings: ConsoleSettings) -> None:
     """What is written here must stay the agent's own. Raises BadInput."""
     try:
         owner = settings.state.stat().st_uid
     except OSError:
         return
     if owner != os.geteuid():
-        raise BadInput(
+        raise UserError(
             f"state folder {str(settings.state)!r}: belongs to the agent's user; "
             f"allowed: sudo -u '#{owner}' vigie console ..."
         )

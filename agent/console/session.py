@@ -12,11 +12,11 @@ from typing import Protocol
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.lockout import Lockout
 from agent.config.names import TECHNICIAN_NAME
-from agent.console.login import Gate
-from agent.console.results import Box, CannotDo
+from agent.console.login import Authenticator
+from agent.console.results import Box, ConsoleError
 from agent.console.terminal import HISTORY, Cancelled, EndOfInput, HungUp, Idle, Terminal
 from agent.console.trial_status import reminder
 from drivers.errors import DriverError
@@ -35,7 +35,7 @@ class Run(Protocol):
         ...
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class ConsoleCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command. `receipted`: whether it is not done where that it was done cannot be written down.
     `told`: its words as they are written down. `whole`: its name must be typed to the end.
     """
@@ -53,23 +53,25 @@ class LeaveSession(Exception):
     """He logs out."""
 
 
-class Session:
+class ConsoleSession:
     """The console of one box at one terminal, for one technician after the other."""
 
     def __init__(
         self,
         terminal: Terminal,
         box: Box,
-        gate: Gate,
+        gate: Authenticator,
         lockout: Lockout,
-        commands: Sequence[Command],
+        commands: Sequence[ConsoleCommand],
         idle_s: float,
     ) -> None:
         self._terminal = terminal
         self._box = box
         self._gate = gate
         self._lockout = lockout
-        self._commands: Mapping[str, Command] = {command.name: command for command in commands}
+        self._commands: Mapping[str, ConsoleCommand] = {
+            command.name: command for command in commands
+        }
         self._idle_s = idle_s
         self._history: list[str] = []
 
@@ -90,7 +92,7 @@ class Session:
         self._logged_in()
 
     def _greet(self) -> None:
-        say, box = self._terminal.say, self._box
+        say, box = self._terminal.print, self._box
         self._terminal.new_page()
         say("", f"Vigie {box.version} - box {box.id} - {box.site}")
         if self._gate.provisioned:
@@ -116,7 +118,7 @@ class Session:
                 elif words[0] == "login" and self._login(words[1:]):
                     return
                 elif words[0] != "login":
-                    terminal.say("Only help, about and login before you are logged in.")
+                    terminal.print("Only help, about and login before you are logged in.")
             except (Cancelled, Idle):
                 continue
 
@@ -128,10 +130,10 @@ class Session:
                 ("login NAME", "log in: you are shown a challenge, and type the answer"),
             )
         )
-        self._terminal.say("After login: status, check, camera, net and more; help lists them.")
+        self._terminal.print("After login: status, check, camera, net and more; help lists them.")
 
     def _about(self) -> None:
-        box, say = self._box, self._terminal.say
+        box, say = self._box, self._terminal.print
         say(
             f"Vigie {box.version}: the agent of a camera box. Box {box.id}, {box.site}.",
             "Every login and every command is written into the box's signed chain.",
@@ -153,7 +155,7 @@ class Session:
 
     def _login(self, words: Sequence[str]) -> bool:
         """Whether somebody is in now."""
-        terminal, say = self._terminal, self._terminal.say
+        terminal, say = self._terminal, self._terminal.print
         if not self._gate.provisioned:
             say("Nobody can log in yet: type about for how to provision this console.")
             return False
@@ -173,7 +175,7 @@ class Session:
 
     def _name(self, words: Sequence[str]) -> str | None:
         """Who he says that he is; None where there is no way in for that name."""
-        say = self._terminal.say
+        say = self._terminal.print
         name = (words[0] if words else self._terminal.ask("Your name: ")).lower()
         if not TECHNICIAN_NAME.fullmatch(name):
             say("A name has up to 32 letters, digits, dots, - and _, as in the office's list.")
@@ -191,7 +193,7 @@ class Session:
         if proof is None:
             log.warning("console: a wrong answer for %s", name)
             self._note(f"login refused, wrong answers in a row: {self._lockout.failures}")
-            self._terminal.say("That is not the answer to this challenge.")
+            self._terminal.print("That is not the answer to this challenge.")
             self._is_locked()
             return False
         self._lockout.clear()
@@ -203,7 +205,7 @@ class Session:
         left_s = self._lockout.left_s()
         if left_s <= 0:
             return False
-        self._terminal.say(
+        self._terminal.print(
             f"SVC-01: locked after {self._lockout.failures} wrong answers in a row. "
             f"Try again in {left_s:.0f} s."
         )
@@ -215,7 +217,7 @@ class Session:
         self._history.clear()
         terminal.idle_s = self._idle_s
         terminal.watch = box.config_desk.watch
-        terminal.say(f"Welcome, {box.by}. Type status to begin, help for all commands.")
+        terminal.print(f"Welcome, {box.by}. Type status to begin, help for all commands.")
         self._remind()
         try:
             while True:
@@ -228,7 +230,7 @@ class Session:
         except EndOfInput:
             self._bye("logout")
         except Idle:
-            terminal.say("", f"Nobody pressed a key for {self._idle_s:.0f} s.")
+            terminal.print("", f"Nobody pressed a key for {self._idle_s:.0f} s.")
             self._bye("idle logout")
         except HungUp:
             self._note("the line hung up")
@@ -246,13 +248,13 @@ class Session:
             log.error("console: the trial of a configuration: %s", error)
         else:
             if standing is not None:
-                self._terminal.say(reminder(standing))
+                self._terminal.print(reminder(standing))
 
     def _bye(self, how: str | None) -> None:
         if how is not None:
             self._note(how)
         log.info("console: %s: %s", self._box.by, how or "logout")
-        self._terminal.say("You are logged out.", "")
+        self._terminal.print("You are logged out.", "")
 
     def _obey(self, line: str) -> None:
         words = split(line)
@@ -268,17 +270,17 @@ class Session:
             return
         kept = self._note(" ".join((command.name, *command.told(words[1:]))))
         if command.receipted(words[1:]) and not kept:
-            self._terminal.say("It is not done without a receipt.")
+            self._terminal.print("It is not done without a receipt.")
             return
         try:
             command.run(self._terminal, self._box, words[1:])
-        except (CannotDo, BadInput, DriverError) as error:
-            self._terminal.say(str(error))
+        except (ConsoleError, UserError, DriverError) as error:
+            self._terminal.print(str(error))
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            self._terminal.say(f"{where}{error.strerror or error}")
+            self._terminal.print(f"{where}{error.strerror or error}")
 
-    def _found(self, word: str) -> Command | None:
+    def _found(self, word: str) -> ConsoleCommand | None:
         """The command of this name, or the only one that begins so; else a line says what there is."""
         lower = word.lower()
         exact = self._commands.get(lower)
@@ -293,26 +295,26 @@ class Session:
             return self._commands[alike[0]]
         alike = alike or difflib.get_close_matches(lower, self._commands, n=2)
         maybe = f" Did you mean {' or '.join(alike)}?" if alike else ""
-        self._terminal.say(f"{word}: no such command.{maybe} help lists them.")
+        self._terminal.print(f"{word}: no such command.{maybe} help lists them.")
         return None
 
     def _help(self, words: Sequence[str]) -> None:
         if words:
             command = self._found(words[0])
             if command is not None:
-                self._terminal.say(f"{command.name}: {command.help}")
-                self._terminal.say(*(f"  {line}" for line in command.usage))
+                self._terminal.print(f"{command.name}: {command.help}")
+                self._terminal.print(*(f"  {line}" for line in command.usage))
             return
         self._terminal.table([(one.name, one.help) for one in self._commands.values()])
-        self._terminal.say("help COMMAND tells more. Ctrl-C stops what goes on.")
+        self._terminal.print("help COMMAND tells more. Ctrl-C stops what goes on.")
 
     def _note(self, what: str) -> bool:
         """Whether it stands in the chain."""
         try:
             self._box.note(what)
-        except CannotDo as error:
+        except ConsoleError as error:
             log.error("console: %s: %s: no receipt: %s", self._box.by, what, error)
-            self._terminal.say(f"CUS-01: no receipt of this could be written: {error}")
+            self._terminal.print(f"CUS-01: no receipt of this could be written: {error}")
             return False
         return True
 

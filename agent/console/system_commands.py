@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 
 JOURNALCTL = Path("/usr/bin/journalctl")
 UNIT = "vigie-agent.service"
@@ -39,10 +39,12 @@ def ran(program: Path, words: tuple[str, ...], timeout_s: float) -> str:
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
         )
     except FileNotFoundError as error:
-        raise CannotDo(f"{program} is not on this system") from error
+        raise ConsoleError(f"{program} is not on this system") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CannotDo(f"{program.name}: {error}") from error
+        raise ConsoleError(f"{program.name}: {error}") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise CannotDo(f"{program.name}: {said[-1] if said else f'ended with {done.returncode}'}")
+        raise ConsoleError(
+            f"{program.name}: {said[-1] if said else f'ended with {done.returncode}'}"
+        )
     return done.stdout.decode("utf-8", "replace")

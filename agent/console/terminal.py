@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from agent.base.errors import BadInput
-from agent.console.keystrokes import Key, Keys
+from agent.base.errors import UserError
+from agent.console.keystrokes import Key, KeyDecoder
 
 COLUMNS = 80
 ROWS = 24
@@ -38,7 +38,7 @@ class EndOfInput(Exception):
     """Ctrl-D on an empty line: he wants to go."""
 
 
-class Wire(Protocol):
+class ByteLine(Protocol):
     """Bytes to and from the other end."""
 
     def read(self, timeout_s: float) -> bytes:
@@ -63,7 +63,7 @@ class Terminal:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: ByteLine,
         clock_ns: Callable[[], int],
         *,
         rows: int = ROWS,
@@ -78,12 +78,12 @@ class Terminal:
         self._utf8 = utf8
         self._wire = wire
         self.clock_ns = clock_ns
-        self._keys = Keys()
+        self._keys = KeyDecoder()
         self._waiting: list[Key] = []
         self._shown = 0
         self._touched_ns = clock_ns()
 
-    def say(self, *lines: str) -> None:
+    def print(self, *lines: str) -> None:
         """Lines, folded at the edge. Stops at each full page: raises Cancelled where he wants no
         more.
         """
@@ -100,26 +100,26 @@ class Terminal:
             return
         widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(rows[0]) - 1)]
         for row in rows:
-            self.hang(
+            self.print_hanging(
                 indent + "".join(f"{cell:<{w}}  " for cell, w in zip(row, widths, strict=False)),
                 row[-1],
             )
 
-    def hang(self, head: str, text: str) -> None:
+    def print_hanging(self, head: str, text: str) -> None:
         """A head, and a text that is folded under its own beginning."""
         first, *more = folded(self._plain(text), max(20, self.columns - 1 - len(head)))
-        self.say((head + first).rstrip(), *(" " * len(head) + part for part in more))
+        self.print((head + first).rstrip(), *(" " * len(head) + part for part in more))
 
-    def put(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Text where the cursor is."""
         self._wire.write(self._bytes(self._plain(text)))
 
-    def rewrite(self, text: str) -> None:
+    def overwrite_line(self, text: str) -> None:
         """Text instead of what this line holds: from its beginning, filled up with blanks."""
         line = self._plain(text)[: self.columns - 1]
         self._wire.write(b"\r" + self._bytes(f"{line:<{self.columns - 1}}"))
 
-    def settle(self, timeout_s: float = 5.0) -> None:
+    def flush_line(self, timeout_s: float = 5.0) -> None:
         """Wait until what was said has gone down the cable: a picture must not queue up."""
         end_ns = self.clock_ns() + int(timeout_s * 1e9)
         while not self._wire.drained() and self.clock_ns() < end_ns:
@@ -146,7 +146,7 @@ class Terminal:
 
     def ask(self, prompt: str, history: Sequence[str] = (), most: int = LONGEST_LINE) -> str:
         """A line, without blanks around it. Raises HungUp, Idle, Cancelled and EndOfInput."""
-        self.put(prompt)
+        self.write(prompt)
         self.new_page()
         line, past, told = "", len(history), False
         while True:
@@ -190,13 +190,13 @@ class Terminal:
         self.table([(str(number), option) for number, option in enumerate(options, 1)])
         text = self.ask("Which: ")
         if text not in {str(number) for number in range(1, len(options) + 1)}:
-            raise BadInput(f"{text!r}: allowed: a number from 1 to {len(options)}")
+            raise UserError(f"{text!r}: allowed: a number from 1 to {len(options)}")
         return int(text) - 1
 
     @contextmanager
-    def clear_line(self) -> Iterator[Wire]:
+    def clear_line(self) -> Iterator[ByteLine]:
         """The bare line, for a file. What is still on it afterwards is no key of his."""
-        self.settle()
+        self.flush_line()
         with self._wire.clear():
             try:
                 yield self._wire
@@ -204,7 +204,7 @@ class Terminal:
                 end_ns = self.clock_ns() + int(HUSH_MOST_S * 1e9)
                 while self._wire.read(HUSH_S) and self.clock_ns() < end_ns:
                     pass
-                self._keys = Keys()
+                self._keys = KeyDecoder()
                 self.forget()
 
     def forget(self) -> None:
@@ -218,8 +218,8 @@ class Terminal:
         if told is not None:
             self.new_page()
             self._wire.write(b"\r\n")
-            self.say(told)
-            self.put(standing)
+            self.print(told)
+            self.write(standing)
 
     def _idle(self) -> bool:
         return (

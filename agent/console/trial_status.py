@@ -5,11 +5,11 @@ from typing import Protocol
 
 import msgspec
 
-from agent.console.config_edit import Change
+from agent.console.config_edit import KeyChange
 from agent.console.format import age
 
 
-class TrialTold(msgspec.Struct, frozen=True, kw_only=True):
+class PendingChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change that is on trial: of which keys, by whom, and how long it may still be confirmed."""
 
     what: str
@@ -17,7 +17,7 @@ class TrialTold(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float
 
 
-def reminder(standing: TrialTold) -> str:
+def reminder(standing: PendingChange) -> str:
     """What is on trial, for who comes to the console meanwhile."""
     return (
         f"ON TRIAL by {standing.by}: {standing.what}. It is undone in {age(standing.left_s)} "
@@ -32,25 +32,25 @@ class ConfigDesk(Protocol):
         """The keys that may be set, each with its value."""
         ...
 
-    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Change]:
+    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
         """What these keys and values would change. Nothing is changed; the whole new configuration is
         good, or BadInput says why it is not.
         """
         ...
 
-    def begin(self, changes: Sequence[Change], by: str, minutes: float) -> bool:
+    def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
         """Put it on trial. Whether the agent was there to be told to start anew with it."""
         ...
 
-    def standing(self) -> TrialTold | None:
+    def standing(self) -> PendingChange | None:
         """What is on trial now."""
         ...
 
-    def confirm(self) -> TrialTold:
+    def confirm(self) -> PendingChange:
         """Keep it."""
         ...
 
-    def undo(self) -> TrialTold:
+    def undo(self) -> PendingChange:
         """Put the one before back at once, and the agent starts anew with that."""
         ...
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 from agent.update import rauc_backend, request_file, usb_bundle
-from agent.update.request import Do, Told
+from agent.update.request import Do, UpdateProgress
 
 
-class RealUpdateDesk:
+class UpdateClient:
     """Of the machine whose files begin at `root`."""
 
     def __init__(self, root: Path) -> None:
@@ -20,17 +20,17 @@ class RealUpdateDesk:
         self._refuse_without_slots()
         return usb_bundle.on_sticks(self._root)
 
-    def ask(self, do: Do, by: str, bundle: str | None = None) -> str:
+    def submit_request(self, do: Do, by: str, bundle: str | None = None) -> str:
         """A file asks: see systemd/vigie-update-asked.path."""
         self._refuse_without_slots()
         try:
-            return request_file.ask(self._folder, do, by, bundle)
+            return request_file.submit_request(self._folder, do, by, bundle)
         except FileExistsError as error:
-            raise CannotDo("another order waits already: try again in a minute") from error
+            raise ConsoleError("another order waits already: try again in a minute") from error
 
-    def told(self) -> Told | None:
+    def read_status(self) -> UpdateProgress | None:
         """A file tells."""
-        return request_file.told(self._folder)
+        return request_file.read_status(self._folder)
 
     def withdraw(self, order: str) -> bool:
         """The file goes."""
@@ -41,6 +41,6 @@ class RealUpdateDesk:
             cmdline = self._root / "proc/cmdline"
             rauc_backend.current(cmdline.read_text(encoding="utf-8", errors="replace"))
         except rauc_backend.NoSlots as error:
-            raise CannotDo(
+            raise ConsoleError(
                 "this system was set up without an image: it has no slots, and no update here"
             ) from error

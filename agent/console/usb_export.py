@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.console.format import bytes_told
-from agent.console.results import CannotDo, HoldTold, Progress, StretchTold
-from agent.recording.archive import Footage, stretches
+from agent.console.results import ConsoleError, FootageSpan, HoldInfo, Progress
+from agent.recording.archive import FootageArchive, stretches
 from agent.recording.export.exporter import CannotExport
-from agent.recording.export.html_pages import Wish
+from agent.recording.export.html_pages import ExportPageText
 
 MOUNTS = Path("/proc/self/mounts")
 _PLACES = ("/media/", "/run/media/", "/mnt/")
@@ -33,10 +33,10 @@ def sticks(mounts: Path = MOUNTS, places: Sequence[str] = _PLACES) -> tuple[Path
     return tuple(found)
 
 
-def stretches_told(footage: Footage, camera: str | None) -> tuple[StretchTold, ...]:
+def stretches_told(footage: FootageArchive, camera: str | None) -> tuple[FootageSpan, ...]:
     """What lies on the disk."""
     return tuple(
-        StretchTold(
+        FootageSpan(
             camera=one.camera,
             begin=one.begin,
             end=one.end,
@@ -48,10 +48,10 @@ def stretches_told(footage: Footage, camera: str | None) -> tuple[StretchTold, .
     )
 
 
-def holds_told(footage: Footage) -> tuple[HoldTold, ...]:
+def holds_told(footage: FootageArchive) -> tuple[HoldInfo, ...]:
     """What is held."""
     return tuple(
-        HoldTold(
+        HoldInfo(
             id=one.id,
             camera=one.camera,
             begin_time=one.begin_time,
@@ -64,7 +64,7 @@ def holds_told(footage: Footage) -> tuple[HoldTold, ...]:
 
 
 def export(
-    footage: Footage,
+    footage: FootageArchive,
     span: tuple[str, datetime, datetime],
     by: str,
     why: str,
@@ -78,13 +78,15 @@ def export(
     while out.exists():
         number += 1
         out = to / f"vigie-{camera}-{begin:%Y%m%dT%H%M%SZ}-{number}"
-    wish = Wish(camera=camera, begin=begin, end=end, by=by, purpose=why, out=out, unmasked=False)
+    wish = ExportPageText(
+        camera=camera, begin=begin, end=end, by=by, purpose=why, out=out, unmasked=False
+    )
     try:
         made = footage.export(
             wish, None, lambda done, total: progress(f"{done * 100 // max(1, total)} %")
         )
     except CannotExport as error:
-        raise CannotDo(str(error)) from error
+        raise ConsoleError(str(error)) from error
     os.sync()
     clip = "no clip: " + str(made.no_clip) if made.clip is None else "with clip.mp4"
     return [

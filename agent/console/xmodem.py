@@ -31,7 +31,7 @@ GIVE_UP = bytes([CAN] * 8 + [0x08] * 8)
 """Enough to be heard through noise, and rubbed out where a person reads it."""
 
 
-class Broken(Exception):
+class TransferFailed(Exception):
     """The file did not go over whole. One sentence says why."""
 
 
@@ -65,7 +65,7 @@ def send(line: Line, data: bytes, clock_ns: Callable[[], int]) -> None:
             _send_block(incoming, line, block(number, data[at : at + size], with_crc=with_crc))
             number, at = (number + 1) % 256, at + size
         _send_block(incoming, line, bytes([EOT]))
-    except Broken:
+    except TransferFailed:
         line.write(GIVE_UP)
         raise
 
@@ -89,7 +89,7 @@ def _invited(incoming: "_Incoming") -> bool:
         byte = incoming.byte(left_s, typed=True)
         if byte in (CRC_WANTED, NAK):
             return byte == CRC_WANTED
-    raise Broken(f"nobody has begun to receive within {BEGIN_S:.0f} s")
+    raise TransferFailed(f"nobody has begun to receive within {BEGIN_S:.0f} s")
 
 
 def _send_block(incoming: "_Incoming", line: Line, data: bytes) -> None:
@@ -105,7 +105,7 @@ def _send_block(incoming: "_Incoming", line: Line, data: bytes) -> None:
                 return
             if byte in (NAK, CRC_WANTED):
                 break
-    raise Broken(f"the other end has not acknowledged a block in {TRIES} tries")
+    raise TransferFailed(f"the other end has not acknowledged a block in {TRIES} tries")
 
 
 def receive(line: Line, most_bytes: int, clock_ns: Callable[[], int]) -> bytes:
@@ -113,7 +113,7 @@ def receive(line: Line, most_bytes: int, clock_ns: Callable[[], int]) -> bytes:
     incoming = _Incoming(line, clock_ns)
     try:
         return _receive(incoming, line, most_bytes)
-    except Broken:
+    except TransferFailed:
         line.write(GIVE_UP)
         raise
 
@@ -130,8 +130,8 @@ def _receive(incoming: "_Incoming", line: Line, most_bytes: int) -> bytes:
         if found is None:
             misses += 1
             if misses >= TRIES:
-                raise Broken(f"no whole block has come in {TRIES} tries")
-            incoming.hush()
+                raise TransferFailed(f"no whole block has come in {TRIES} tries")
+            incoming.drain_input()
             line.write(bytes([NAK]))
         else:
             told, content = found
@@ -139,10 +139,10 @@ def _receive(incoming: "_Incoming", line: Line, most_bytes: int) -> bytes:
                 data += content
                 number, misses = (number + 1) % 256, 0
             elif told != (number - 1) % 256:
-                raise Broken(f"block {told} has come where {number} was next")
+                raise TransferFailed(f"block {told} has come where {number} was next")
             # The one before again: its acknowledgement was lost.
             if len(data) > most_bytes:
-                raise Broken(f"it is longer than {most_bytes} bytes")
+                raise TransferFailed(f"it is longer than {most_bytes} bytes")
             line.write(bytes([ACK]))
         head = incoming.byte(REPLY_S)
         if head == CAN:
@@ -160,7 +160,7 @@ def _invite(incoming: "_Incoming", line: Line) -> tuple[int, bool]:
             byte = incoming.byte(left_s, typed=True)
             if byte in (SOH, STX, EOT):
                 return byte, with_crc
-    raise Broken(f"nobody has begun to send within {BEGIN_S:.0f} s")
+    raise TransferFailed(f"nobody has begun to send within {BEGIN_S:.0f} s")
 
 
 def _block(incoming: "_Incoming", head: int | None, *, with_crc: bool) -> tuple[int, bytes] | None:
@@ -195,9 +195,9 @@ class _Incoming:
         byte = self._waiting.pop(0)
         self._cancels = self._cancels + 1 if byte == CAN else 0
         if self._cancels > 1:
-            raise Broken("the other end has cancelled it")
+            raise TransferFailed("the other end has cancelled it")
         if typed and byte == TYPED_CANCEL:
-            raise Broken("cancelled")
+            raise TransferFailed("cancelled")
         return byte
 
     def exactly(self, count: int) -> bytes | None:
@@ -219,7 +219,7 @@ class _Incoming:
         while self._waiting:
             self.byte(0)
 
-    def hush(self) -> None:
+    def drain_input(self) -> None:
         """Let a torn block pass: until nothing comes, or far too much has."""
         last = bytes(self._waiting)
         self._waiting.clear()
@@ -233,4 +233,4 @@ class _Incoming:
     def _heed(self, last: bytes) -> None:
         """Raise Broken where what came before a silence cancels: it may do so within a block."""
         if last.rstrip(b"\x08").endswith(bytes([CAN, CAN])):
-            raise Broken("the other end has cancelled it")
+            raise TransferFailed("the other end has cancelled it")

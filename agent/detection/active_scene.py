@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.base.model import Leeway
-from agent.detection.mask_margin import grown
+from agent.base.model import ShiftTolerance
+from agent.detection.mask_margin import expand_polygons
 from agent.detection.scene import Scene
 from drivers.masking import WHOLE
 from drivers.media import Polygon
 
 
-class Stay(msgspec.Struct, frozen=True, kw_only=True):
+class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     """Between two changes of where the camera looks. `number` counts up. `scene` is None on the
     way and where all is hidden, and an empty one where the camera rests at another place that
     nobody drew a scene for.
@@ -26,7 +26,7 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     scene: Scene | None
 
 
-class Viewpoint:
+class ActiveScene:
     """Any thread may ask; one tells.
 
     Invariant: where any of the scenes hides something, all is hidden except at rest at a preset
@@ -38,10 +38,10 @@ class Viewpoint:
         """`scenes` by the preset that each was drawn at."""
         self._scenes = dict(scenes)
         self._elsewhere = WHOLE if any(scene.masks for scene in scenes.values()) else ()
-        self._grown: dict[str, tuple[Leeway, tuple[Polygon, ...]]] = {}
+        self._grown: dict[str, tuple[ShiftTolerance, tuple[Polygon, ...]]] = {}
         self._lock = threading.Lock()
         self._masks: tuple[Polygon, ...] = self._elsewhere
-        self._stay = Stay(number=0, preset=None, scene=None)
+        self._stay = SceneInForce(number=0, preset=None, scene=None)
 
     @property
     def masks_anything(self) -> bool:
@@ -52,7 +52,7 @@ class Viewpoint:
         """What is hidden in the next picture; the same object until it changes."""
         return self._masks
 
-    def stay(self) -> Stay:
+    def stay(self) -> SceneInForce:
         """Where the camera looks now."""
         return self._stay
 
@@ -60,7 +60,7 @@ class Viewpoint:
         self,
         preset: str | None,
         settled: bool,  # noqa: FBT001 - the head's words
-        leeway: Leeway | None,
+        leeway: ShiftTolerance | None,
     ) -> None:
         """The head says where it is: on the way where it has not settled, else at a preset, or
         elsewhere where that is None; and how far its picture may have shifted there, None where it
@@ -77,14 +77,14 @@ class Viewpoint:
                 scene = Scene()
             before = self._stay
             if (before.preset, before.scene) != (here, scene):
-                self._stay = Stay(number=before.number + 1, preset=here, scene=scene)
+                self._stay = SceneInForce(number=before.number + 1, preset=here, scene=scene)
 
-    def _masks_at(self, preset: str, leeway: Leeway | None) -> tuple[Polygon, ...]:
+    def _masks_at(self, preset: str, leeway: ShiftTolerance | None) -> tuple[Polygon, ...]:
         """Grown once for each preset, whose leeway stays: painters draw anew what is another object."""
         if leeway is None:
             return ()
         known = self._grown.get(preset)
         if known is None or known[0] != leeway:
-            known = (leeway, grown(self._scenes[preset].masks, leeway))
+            known = (leeway, expand_polygons(self._scenes[preset].masks, leeway))
             self._grown[preset] = known
         return known[1]

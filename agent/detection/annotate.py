@@ -12,15 +12,15 @@ import av
 import msgspec
 import numpy as np
 
-from agent.base.errors import BadInput
-from agent.base.model import Event, Label, Sight, Track
+from agent.base.errors import UserError
+from agent.base.model import Event, FrameResult, Label, Track
 from agent.detection import draw as pen
 from agent.detection import image
 from agent.detection.draw import Colour, Pixel, Rgb
 from agent.detection.geometry import Point, foot
 from agent.detection.rules.line_crossing import LineRule
-from agent.detection.rules.road_users import RoadUsers
-from agent.detection.scene import Line, Scene, Zone, ZoneKind
+from agent.detection.rules.road_users import TrackMemory
+from agent.detection.scene import Scene, SceneLine, Zone, ZoneKind
 from drivers.media import Frame
 
 COLOURS: dict[Label, Colour] = {
@@ -68,7 +68,7 @@ class Annotator:
     def __init__(self, scene: Scene, title: str) -> None:
         self._scene = scene
         self._title = title
-        self._users = RoadUsers()
+        self._users = TrackMemory()
         self._rules = [LineRule(line, self._users) for line in scene.line]
         self._counts: Counter[tuple[str, str]] = Counter()
         self._crossed_ns: dict[str, int] = {}
@@ -87,7 +87,7 @@ class Annotator:
             colour = ALARM if event.kind in ALARMS or event.kind.startswith("view_") else pen.WHITE
             self._captions.append(_Caption(event.t_ns, caption(event), colour))
 
-    def draw(self, frame: Frame, sight: Sight, size_px: Pixel) -> Rgb:
+    def draw(self, frame: Frame, sight: FrameResult, size_px: Pixel) -> Rgb:
         """The frame in colour, `size_px` wide and high, with everything on it."""
         self._count(sight)
         canvas = image.crop_rgb(frame, image.whole(frame), size_px)
@@ -106,7 +106,7 @@ class Annotator:
         self._draw_captions(canvas, sight.t_ns, size_px, unit)
         return canvas
 
-    def _count(self, sight: Sight) -> None:
+    def _count(self, sight: FrameResult) -> None:
         self._users.step(sight)
         for rule in self._rules:
             for crossing in rule.step():
@@ -134,7 +134,9 @@ class Annotator:
         y = sum(corner[1] for corner in near) // 2 - 4 * unit
         pen.write(canvas, zone.name, (max(2 * unit, x), y), size, colour, bold=True)
 
-    def _draw_line(self, canvas: Rgb, line: Line, size_px: Pixel, unit: int, t_ns: int) -> None:
+    def _draw_line(
+        self, canvas: Rgb, line: SceneLine, size_px: Pixel, unit: int, t_ns: int
+    ) -> None:
         fresh = t_ns - self._crossed_ns.get(line.name, -FLASH_NS) < FLASH_NS
         colour = FRESH if fresh else pen.WHITE
         start, end = _pixels((line.start, line.to), size_px)
@@ -179,7 +181,7 @@ class Annotator:
         size = 6 * unit
         pen.plate(canvas, f"{track.label} {track.id}", (left, top), size, colour)
 
-    def _draw_heading(self, canvas: Rgb, sight: Sight, size_px: Pixel, unit: int) -> None:
+    def _draw_heading(self, canvas: Rgb, sight: FrameResult, size_px: Pixel, unit: int) -> None:
         size = 7 * unit
         pen.tint(canvas, 0, 0, size_px[0], 12 * unit, pen.INK, 0.55)
         baseline = 6 * unit + size * 3 // 8
@@ -269,7 +271,7 @@ class AnnotatedFilm:
         """Take an event."""
         self._annotator.note(event)
 
-    def add(self, frame: Frame, sight: Sight) -> None:
+    def add(self, frame: Frame, sight: FrameResult) -> None:
         """Add a frame. Frames that do not come later than the one before are left out. Raises BadInput
         where the disk takes no more.
         """
@@ -301,8 +303,8 @@ class AnnotatedFilm:
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: av.FFmpegError | OSError) -> BadInput:
-        return BadInput(f"annotated film {str(self._path)!r}: {error.strerror or error}")
+    def _unwritable(self, error: av.FFmpegError | OSError) -> UserError:
+        return UserError(f"annotated film {str(self._path)!r}: {error.strerror or error}")
 
 
 def film_size(size_px: Pixel) -> Pixel:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from agent.detection.image import Region
 
 _SMALLEST = 0.5
@@ -32,15 +32,15 @@ _MARGIN = 0.12
 _MOST_INTERESTS = 48
 
 
-class Interest(msgspec.Struct, frozen=True):
+class CropCandidate(msgspec.Struct, frozen=True):
     """Something to look at: where, and how urgently (0: not at all; 1: now)."""
 
-    box: Box
+    box: BoundingBox
     urgency: float
 
 
 def plan(
-    interests: Sequence[Interest],
+    interests: Sequence[CropCandidate],
     width_px: int,
     height_px: int,
     input_px: int,
@@ -73,7 +73,7 @@ def plan(
 
 
 def clarity(
-    boxes: Sequence[Box], regions: Sequence[Region], width_px: int, height_px: int
+    boxes: Sequence[BoundingBox], regions: Sequence[Region], width_px: int, height_px: int
 ) -> npt.NDArray[np.float64]:
     """For each box how well the best of the regions shows it: 0 not at all or cut, 1 as well as
     can be.

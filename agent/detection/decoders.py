@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box, Detection, Label
+from agent.base.model import BoundingBox, Detection, Label
 from agent.detection.model_card import ModelCard
 
 Tensor = npt.NDArray[Any]
@@ -102,14 +102,14 @@ def suppress(detections: Sequence[Detection], overlap: float) -> tuple[Detection
     return tuple(kept)
 
 
-def intersection(a: Box, b: Box) -> float:
+def intersection(a: BoundingBox, b: BoundingBox) -> float:
     """The area that two boxes share."""
     across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return across * down if across > 0 and down > 0 else 0.0
 
 
-def iou(a: Box, b: Box) -> float:
+def iou(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union, 0..1."""
     shared = intersection(a, b)
     return shared / (a.w * a.h + b.w * b.h - shared) if shared > 0 else 0.0
@@ -123,7 +123,9 @@ def _detection(
     right, bottom = min(1.0, right), min(1.0, bottom)
     if right <= left or bottom <= top:
         return None
-    return Detection(label=label, score=score, box=Box(left, top, right - left, bottom - top))
+    return Detection(
+        label=label, score=score, box=BoundingBox(left, top, right - left, bottom - top)
+    )
 
 
 DECODERS: Mapping[str, Decoder] = {"ssd": ssd, "nanodet": nanodet}

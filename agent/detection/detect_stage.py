@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from agent.base.model import Event, Flow, Sight
+from agent.base.model import Event, Flow, FrameResult
 from agent.detection import image
-from agent.detection.pipeline import Eyes
-from agent.detection.rule_engine import Judge
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
 
@@ -28,12 +28,12 @@ class DetectStage:
         self,
         camera: str,
         frames: LatestFrame,
-        eyes: Eyes,
-        judge: Judge | None,
+        eyes: DetectionPipeline,
+        judge: RuleEngine | None,
         *,
         on_event: Callable[[Event, bytes | None], None],
         on_flow: Callable[[Flow], None],
-        on_sight: Callable[[Frame, Sight], None] | None = None,
+        on_sight: Callable[[Frame, FrameResult], None] | None = None,
         snapshots: bool = True,
     ) -> None:
         self.name = f"detect {camera}"
@@ -57,23 +57,23 @@ class DetectStage:
         frame = self._frames.take(TAKE_TIMEOUT_S)
         if frame is None:
             return
-        sight = self._eyes.look(frame)
+        sight = self._eyes.process(frame)
         self._last_ns, self._tracks = sight.t_ns, len(sight.tracks)
         if self._on_sight is not None:
             self._on_sight(frame, sight)
         if self._judge is None:
             return
         self._tell_flow(self._judge.flow(sight.t_ns))
-        for event in self._judge.judge(sight):
+        for event in self._judge.evaluate(sight):
             self._on_event(event, self._thumbnail(frame, event))
 
     def close(self) -> None:
         """End what is open, as of the last frame that was seen."""
         if self._last_ns is None or self._judge is None:
             return
-        for event in self._judge.finish(self._last_ns):
+        for event in self._judge.flush(self._last_ns):
             self._on_event(event, None)
-        self._tell_flow(self._judge.finish_flow(self._last_ns))
+        self._tell_flow(self._judge.flush_flow(self._last_ns))
 
     def _tell_flow(self, flows: Iterable[Flow]) -> None:
         for flow in flows:

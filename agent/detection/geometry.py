@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -27,17 +27,17 @@ Polygon = Sequence[Point]
 """Three corners or more; the last one is joined to the first."""
 
 
-def centre(box: Box) -> Point:
+def centre(box: BoundingBox) -> Point:
     """The middle of a box."""
     return Point(box.x + box.w / 2, box.y + box.h / 2)
 
 
-def foot(box: Box) -> Point:
+def foot(box: BoundingBox) -> Point:
     """The middle of a box's bottom edge: where a road user touches the ground."""
     return Point(box.x + box.w / 2, box.y + box.h)
 
 
-def size(box: Box, aspect: float) -> float:
+def size(box: BoundingBox, aspect: float) -> float:
     """How large a box is, in picture heights: the side of the square with its area."""
     return math.sqrt(max(0.0, box.w * aspect * box.h))
 
@@ -65,7 +65,7 @@ def along(start: Point, end: Point, point: Point, aspect: float) -> float:
     return (dx * px + dy * py) / (dx * dx + dy * dy)
 
 
-def half_extent(box: Box, start: Point, end: Point, aspect: float) -> float:
+def half_extent(box: BoundingBox, start: Point, end: Point, aspect: float) -> float:
     """How far a box reaches from its centre across a line, in picture heights."""
     dx, dy = (end.x - start.x) * aspect, end.y - start.y
     across = abs(dy) * box.w * aspect + abs(dx) * box.h
@@ -144,31 +144,31 @@ def area(polygon: Polygon) -> float:
     return abs(twice) / 2
 
 
-def overlap(a: Box, b: Box) -> float:
+def overlap(a: BoundingBox, b: BoundingBox) -> float:
     """The area that two boxes have in common, as a share of the picture."""
     across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return max(0.0, across) * max(0.0, down)
 
 
-def likeness(a: Box, b: Box) -> float:
+def likeness(a: BoundingBox, b: BoundingBox) -> float:
     """Intersection over union of two boxes: 1 where they are the same, 0 where they do not meet."""
     common = overlap(a, b)
     union = a.w * a.h + b.w * b.h - common
     return common / union if union > 0 else 0.0
 
 
-def rounded(box: Box) -> Box:
+def rounded(box: BoundingBox) -> BoundingBox:
     """A box as it is told: to 0.0001 of the picture, finer than any detector is."""
-    return Box(round(box.x, 4), round(box.y, 4), round(box.w, 4), round(box.h, 4))
+    return BoundingBox(round(box.x, 4), round(box.y, 4), round(box.w, 4), round(box.h, 4))
 
 
-def hull(boxes: Sequence[Box]) -> Box:
+def hull(boxes: Sequence[BoundingBox]) -> BoundingBox:
     """The smallest box that holds all of them, of which there is at least one."""
     left, top = min(box.x for box in boxes), min(box.y for box in boxes)
     right = max(box.x + box.w for box in boxes)
     bottom = max(box.y + box.h for box in boxes)
-    return Box(left, top, right - left, bottom - top)
+    return BoundingBox(left, top, right - left, bottom - top)
 
 
 def turn_between_deg(a: Point, b: Point, direction_deg: float, aspect: float) -> float:

@@ -8,7 +8,7 @@ road that it lights up is as bright, but soft. Pure: a picture in, boxes out.
 import cv2
 import numpy as np
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from drivers.media import Plane
 
 _BLACK, _DIM = 50, 125
@@ -45,7 +45,7 @@ def is_night(small: Plane) -> bool:
     return bool(sample[sample.size // 10] < _BLACK and sample[sample.size * 3 // 4] < _DIM)
 
 
-def fronts(small: Plane) -> list[Box]:
+def headlight_pairs(small: Plane) -> list[BoundingBox]:
     """The vehicles that show two lamps, in 0..1 of a picture at night; the nearest pairs first."""
     smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
     lamps = _lamps(smooth)
@@ -66,7 +66,7 @@ def fronts(small: Plane) -> list[Box]:
         (x, y), (x2, y2) = lamps[i], lamps[j]
         w, h = _WIDE * apart, _HIGH * apart
         left, top = (x + x2 + 1 - w) / 2, (y + y2 + 1 - h) / 2 - _RISE * apart
-        found.append(Box(left / width, top / height, w / width, h / height))
+        found.append(BoundingBox(left / width, top / height, w / width, h / height))
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from drivers.media import Frame, Plane
 
 Rgb = npt.NDArray[np.uint8]
@@ -108,7 +108,7 @@ def _fitted_planes(frame: Frame, region: Region, size_px: tuple[int, int]) -> Pl
     return stacked.reshape(height * 3 // 2, width)
 
 
-def thumbnail(frame: Frame, width_px: int, max_bytes: int, box: Box | None = None) -> bytes:
+def thumbnail(frame: Frame, width_px: int, max_bytes: int, box: BoundingBox | None = None) -> bytes:
     """A JPEG of the frame, at most `width_px` wide and `max_bytes` long, optionally with a box.
 
     Quality falls until it fits, then the size halves. The planes go to the encoder as they are,
@@ -135,7 +135,7 @@ def thumbnail(frame: Frame, width_px: int, max_bytes: int, box: Box | None = Non
         across = across // 4 * 2
 
 
-def _draw_box(y: Plane, u: Plane, v: Plane, box: Box) -> None:
+def _draw_box(y: Plane, u: Plane, v: Plane, box: BoundingBox) -> None:
     """A yellow outline, two luma pixels thick, on planes that are ours."""
     down, across = u.shape
     left, right = (min(across - 1, max(0, int(side * across))) for side in (box.x, box.x + box.w))

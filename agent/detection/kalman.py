@@ -13,7 +13,7 @@ _STEER_GAIN, _STEER_NOISE = 0.3, 0.03
 """How far one drift turns the speed, and its deviation in sizes of the object."""
 
 
-class Axis:
+class KalmanAxis:
     """Place and speed along one axis, with their covariance."""
 
     __slots__ = ("at", "from00", "p00", "p01", "p11", "speed")

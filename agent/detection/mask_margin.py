@@ -6,19 +6,19 @@ polygon by no more than `x` of the picture's width and up or down by no more tha
 
 from collections.abc import Callable, Sequence
 
-from agent.base.model import Leeway
+from agent.base.model import ShiftTolerance
 from drivers.masking import SMALLEST_AREA
 from drivers.media import Corner, Polygon
 
 
-def grown(masks: Sequence[Polygon], leeway: Leeway) -> tuple[Polygon, ...]:
+def expand_polygons(masks: Sequence[Polygon], leeway: ShiftTolerance) -> tuple[Polygon, ...]:
     """The masks, grown by a leeway and cut off at the picture's edges; the same without one."""
     if not leeway.x and not leeway.y:
         return tuple(masks)
     return tuple(part for mask in masks for part in _grown(mask, leeway))
 
 
-def _grown(mask: Polygon, leeway: Leeway) -> list[Polygon]:
+def _grown(mask: Polygon, leeway: ShiftTolerance) -> list[Polygon]:
     """One polygon where it is convex. Else what lies beside an edge is added for each edge: what
     lies outside of a polygon and near it lies near one of its edges.
     """
@@ -30,7 +30,7 @@ def _grown(mask: Polygon, leeway: Leeway) -> list[Polygon]:
     return [mask, *(_in_picture(_hull(_around(edge, leeway))) for edge in edges)]
 
 
-def _around(corners: Sequence[Corner], leeway: Leeway) -> list[Corner]:
+def _around(corners: Sequence[Corner], leeway: ShiftTolerance) -> list[Corner]:
     return [
         Corner(corner.x + x, corner.y + y)
         for corner in corners

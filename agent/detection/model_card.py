@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import strict
 
@@ -107,11 +107,11 @@ def load_card(name: str, folder: Path = FOLDER) -> ModelCard:
     """
     allowed = names(folder)
     if name not in allowed:
-        raise BadInput(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
+        raise UserError(f"model {name!r}: unknown; allowed: {', '.join(allowed) or 'none'}")
     path = folder / f"{name}.toml"
     try:
         card = strict.into(strict.read_toml(path, "model card"), ModelCard, path.name)
-    except BadInput as error:
+    except UserError as error:
         raise ModelRefused(str(error)) from error
     if card.name != name:
         raise ModelRefused(f"{path.name}: name = {card.name!r}: is not the file's name")

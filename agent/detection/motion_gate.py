@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from drivers.media import Plane
 
 _BACKGROUND_S = 4.0
@@ -42,11 +42,11 @@ class Blob(msgspec.Struct, frozen=True):
     holes included.
     """
 
-    box: Box
+    box: BoundingBox
     area: float
 
 
-class Motion(msgspec.Struct, frozen=True):
+class MotionResult(msgspec.Struct, frozen=True):
     """What moved in one frame. `share` of the picture is 0..1; blobs are largest first.
 
     `upset` says that the whole picture changed at once, so that nothing is known of where.
@@ -69,12 +69,12 @@ class MotionGate:
         self._noise = 2.0
         self._kernel = np.ones((3, 3), np.uint8)
 
-    def look(self, small: Plane, t_ns: int) -> Motion:
+    def look(self, small: Plane, t_ns: int) -> MotionResult:
         """What moves in this picture. The first one moves nowhere; nor does one of a new size."""
         if self._mean is None or self._mean.shape != small.shape:
             self._mean = small.astype(np.float32)
             self._seen_ns, self._known_s = t_ns, 0.0
-            return Motion(0.0, (), upset=True)
+            return MotionResult(0.0, (), upset=True)
         past_s = max(0.0, (t_ns - self._seen_ns) / 1e9)
         self._known_s += past_s
         self._seen_ns = t_ns
@@ -88,15 +88,15 @@ class MotionGate:
         count = cv2.countNonZero(mask)
         if count < _LEAST_BLOB:
             cv2.accumulateWeighted(small, self._mean, self._share(past_s, _BACKGROUND_S))
-            return Motion(count / mask.size, (), upset=False)
+            return MotionResult(count / mask.size, (), upset=False)
         if count > _EVERYWHERE * mask.size:
             self._mean = small.astype(np.float32)
             self._known_s = 0.0
-            return Motion(count / mask.size, (), upset=True)
+            return MotionResult(count / mask.size, (), upset=True)
         still = cv2.bitwise_not(mask)
         cv2.accumulateWeighted(small, self._mean, self._share(past_s, _FOREGROUND_S))
         cv2.accumulateWeighted(small, self._mean, self._share(past_s, _BACKGROUND_S), mask=still)
-        return Motion(count / mask.size, self._blobs(np.asarray(mask, np.uint8)), upset=False)
+        return MotionResult(count / mask.size, self._blobs(np.asarray(mask, np.uint8)), upset=False)
 
     def _share(self, past_s: float, constant_s: float) -> float:
         """How much of a new picture becomes background. What is known for less than the time
@@ -128,7 +128,7 @@ class MotionGate:
         rows = [row for row in rows if row[0] >= _LEAST_BLOB]
         rows.sort(key=lambda row: (-row[0], row[1]))
         return tuple(
-            Blob(Box(x / width, y / height, w / width, h / height), area / mask.size)
+            Blob(BoundingBox(x / width, y / height, w / width, h / height), area / mask.size)
             for area, (x, y, w, h) in rows[:_MOST_BLOBS]
         )
 

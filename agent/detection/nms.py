@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from agent.base.model import Box, Detection, Label
+from agent.base.model import BoundingBox, Detection, Label
 
 _TWIN_OVERLAP, _TWIN_NESTED = 0.45, 0.6
 """Intersection over union, or over the smaller box, from which on two are one."""
@@ -19,7 +19,7 @@ KIND: Mapping[Label, Kind] = {
 }
 
 
-def overlaps(a: Box, b: Box) -> tuple[float, float]:
+def overlaps(a: BoundingBox, b: BoundingBox) -> tuple[float, float]:
     """Intersection over union, and over the smaller one."""
     across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
     down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
@@ -29,7 +29,7 @@ def overlaps(a: Box, b: Box) -> tuple[float, float]:
     return shared / (a.w * a.h + b.w * b.h - shared), shared / min(a.w * a.h, b.w * b.h)
 
 
-def twins(label: Label, box: Box, other_label: Label, other: Box) -> bool:
+def duplicates(label: Label, box: BoundingBox, other_label: Label, other: BoundingBox) -> bool:
     """Whether two boxes of these labels are of one object."""
     if KIND[label] != KIND[other_label]:
         return False
@@ -37,7 +37,7 @@ def twins(label: Label, box: Box, other_label: Label, other: Box) -> bool:
     return union > _TWIN_OVERLAP or (KIND[label] == "vehicle" and nested > _TWIN_NESTED)
 
 
-def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
+def merge_detections(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     """One detection for each object, out of those of several labels and several crops.
 
     The best of those of one kind that overlap stays; a person on a bicycle or a motorcycle that
@@ -46,7 +46,9 @@ def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     ordered = sorted(detections, key=lambda d: (-d.score, d.label, d.box.x, d.box.y))
     kept: list[Detection] = []
     for candidate in ordered:
-        if not any(twins(other.label, other.box, candidate.label, candidate.box) for other in kept):
+        if not any(
+            duplicates(other.label, other.box, candidate.label, candidate.box) for other in kept
+        ):
             kept.append(candidate)
     wheels = [d for d in kept if KIND[d.label] == "two_wheeler"]
     return tuple(d for d in kept if d.label != "person" or not any(_rides(d, w) for w in wheels))

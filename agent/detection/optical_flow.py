@@ -11,7 +11,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from agent.detection.middle import median
 from drivers.media import Plane
 
@@ -34,16 +34,16 @@ _MOST_ERROR = 14.0
 """Mean difference of luma around a point there and here: above it, it is another point."""
 
 
-class Drift(msgspec.Struct, frozen=True):
+class FlowShift(msgspec.Struct, frozen=True):
     """A way, in widths and heights of the picture."""
 
     dx: float
     dy: float
 
 
-def drifts(
-    before: Plane, now: Plane, boxes: Sequence[Box], guesses: Sequence[Drift]
-) -> list[Drift | None]:
+def track_boxes(
+    before: Plane, now: Plane, boxes: Sequence[BoundingBox], guesses: Sequence[FlowShift]
+) -> list[FlowShift | None]:
     """For each box of the picture before, how far its content moved; None where that is unclear.
 
     `guesses` are where the search begins.
@@ -76,7 +76,7 @@ def drifts(
     return [_agreed(w[g], s, scale) for w, g, s in zip(ways, good, sizes, strict=True)]
 
 
-def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> Drift | None:
+def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> FlowShift | None:
     """The middle of the ways of the points that move, or of all where most of them stay."""
     if len(ways) < _LEAST_POINTS:
         return None
@@ -88,4 +88,4 @@ def _agreed(ways: np.ndarray, size: np.ndarray, scale: np.ndarray) -> Drift | No
     if (spread > np.maximum(_MOST_SPREAD * size, 0.5)).any():
         return None
     dx, dy = (middle / scale).tolist()
-    return Drift(dx, dy)
+    return FlowShift(dx, dy)

@@ -13,16 +13,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box, Detection, Sight
+from agent.base.model import BoundingBox, Detection, FrameResult
 from agent.detection import crop_planner, headlights, image
-from agent.detection.crop_planner import Interest
+from agent.detection.crop_planner import CropCandidate
 from agent.detection.geometry import Point
 from agent.detection.image import Region
 from agent.detection.model_card import ModelCard
-from agent.detection.motion_gate import Motion, MotionGate
-from agent.detection.nms import merge
-from agent.detection.optical_flow import Drift, drifts
-from agent.detection.tracker import Living, Tracker
+from agent.detection.motion_gate import MotionGate, MotionResult
+from agent.detection.nms import merge_detections
+from agent.detection.optical_flow import FlowShift, track_boxes
+from agent.detection.tracker import LiveTrack, ObjectTracker
 from drivers.media import Frame, Plane
 
 _CUT = 0.02
@@ -48,7 +48,7 @@ _GRID = 16
 """Unexplained motion is remembered on a grid of so many cells in each direction."""
 
 
-class EyesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How hard to look.
 
     `passes_per_s` is the most that the detector runs in a second of the stream's time, and
@@ -61,7 +61,7 @@ class EyesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gate_px: Annotated[int, msgspec.Meta(ge=80, le=1280)] = 320
 
 
-class Detects(Protocol):
+class ObjectDetector(Protocol):
     """What the eyes need of a detector, see `agent.detection.tflite.Detector`."""
 
     card: ModelCard
@@ -70,13 +70,13 @@ class Detects(Protocol):
         """What is in a picture, in 0..1 of it."""
 
 
-class Eyes:
+class DetectionPipeline:
     """One camera's. Frames come in order of time; their size may change with the camera's."""
 
     def __init__(
         self,
-        detector: Detects | None,
-        settings: EyesSettings = EyesSettings(),  # noqa: B008 - frozen
+        detector: ObjectDetector | None,
+        settings: PipelineSettings = PipelineSettings(),  # noqa: B008 - frozen
         masks: Sequence[Sequence[Point]] = (),
         numbers: Iterator[int] | None = None,
     ) -> None:
@@ -89,19 +89,19 @@ class Eyes:
         self._ignored: npt.NDArray[np.bool_] | None = None
         self._gate: MotionGate | None = None
         self._gate_shape: tuple[int, ...] = ()
-        self._tracker = Tracker(detector.card.thresholds, numbers) if detector else None
+        self._tracker = ObjectTracker(detector.card.thresholds, numbers) if detector else None
         self._allowance = 1.0
         self._t_ns: int | None = None
         self._before: Plane | None = None
         self._surveyed_ns: int | None = None
         self._looked_ns = np.full((_GRID, _GRID), -(10**12), np.int64)
 
-    def look(self, frame: Frame) -> Sight:
+    def process(self, frame: Frame) -> FrameResult:
         """What there is to see in a frame."""
         small = image.gate_luma(frame.y, self._settings.gate_px)
         if self._gate is None or self._gate_shape != small.shape:
             self._gate_shape, self._before = small.shape, None
-            self._ignored = _drawn(self._masks, small.shape[1], small.shape[0])
+            self._ignored = _rasterize_masks(self._masks, small.shape[1], small.shape[0])
             self._gate = MotionGate(self._ignored)
         motion = self._gate.look(small, frame.t_ns)
         if self._tracker is None or self._detector is None:
@@ -110,37 +110,39 @@ class Eyes:
         regions = self._regions(frame, motion, self._tracker.living)
         detections: list[Detection] = []
         for region in regions:
-            detections.extend(self._look_at(frame, region, self._detector))
+            detections.extend(self._detect_in(frame, region, self._detector))
         boxes = [one.box for one in self._tracker.living]
         searched = crop_planner.clarity(boxes, regions, frame.width_px, frame.height_px)
-        merged = merge(detections)
-        moves = [_stirs(motion, detection.box) for detection in merged]
-        tracks = self._tracker.update(merged, moves, searched.tolist(), _bulks(small, motion))
+        merged = merge_detections(detections)
+        moves = [_has_motion(motion, detection.box) for detection in merged]
+        tracks = self._tracker.update(merged, moves, searched.tolist(), _large_blobs(small, motion))
         return msgspec.structs.replace(
             _sight(frame, small, motion), tracks=tracks, passes=len(regions)
         )
 
-    def _follow(self, small: Plane, motion: Motion, t_ns: int) -> None:
+    def _follow(self, small: Plane, motion: MotionResult, t_ns: int) -> None:
         """Move the tracks on, by what the picture did where anything moves in them."""
         tracker, before = self._tracker, self._before
         self._before = small
         if tracker is None:
             return
         stirred = [
-            i for i, one in enumerate(tracker.living) if one.moving or _stirs(motion, one.box)
+            i for i, one in enumerate(tracker.living) if one.moving or _has_motion(motion, one.box)
         ]
-        found: list[Drift | None] = [None] * len(tracker.living)
+        found: list[FlowShift | None] = [None] * len(tracker.living)
         if before is not None and stirred:
-            guesses = tracker.ahead(t_ns)
+            guesses = tracker.predicted_boxes(t_ns)
             boxes = [tracker.living[i].box for i in stirred]
             for i, drift in zip(
-                stirred, drifts(before, small, boxes, [guesses[i] for i in stirred]), strict=True
+                stirred,
+                track_boxes(before, small, boxes, [guesses[i] for i in stirred]),
+                strict=True,
             ):
                 found[i] = drift
         tracker.predict(t_ns, found)
 
     def _regions(
-        self, frame: Frame, motion: Motion, living: Sequence[Living]
+        self, frame: Frame, motion: MotionResult, living: Sequence[LiveTrack]
     ) -> tuple[Region, ...]:
         """Where to look in this frame, which may be nowhere."""
         t_ns = frame.t_ns
@@ -160,7 +162,7 @@ class Eyes:
             chosen: tuple[Region, ...] = (image.whole(frame),)
         else:
             chosen = crop_planner.plan(
-                self._interests(motion, living, t_ns),
+                self._crop_candidates(motion, living, t_ns),
                 frame.width_px,
                 frame.height_px,
                 self._detector.card.input.width_px if self._detector else 0,
@@ -168,11 +170,11 @@ class Eyes:
                 _LEAST_WORTH,
             )
         for region in chosen:
-            self._remember(region, frame)
+            self._mark_searched(region, frame)
         self._allowance -= len(chosen)
         return chosen
 
-    def _remember(self, region: Region, frame: Frame) -> None:
+    def _mark_searched(self, region: Region, frame: Frame) -> None:
         if region == image.whole(frame):
             self._surveyed_ns = frame.t_ns
         rows = slice(
@@ -184,26 +186,28 @@ class Eyes:
         )
         self._looked_ns[rows, columns] = frame.t_ns
 
-    def _interests(self, motion: Motion, living: Sequence[Living], t_ns: int) -> list[Interest]:
+    def _crop_candidates(
+        self, motion: MotionResult, living: Sequence[LiveTrack], t_ns: int
+    ) -> list[CropCandidate]:
         """What asks to be looked at: tracks that move or are unsure, and motion that none explains."""
-        found: list[Interest] = []
+        found: list[CropCandidate] = []
         for one in living:
             box = one.box
-            if one.id and not one.misses and not one.moving and not _stirs(motion, box):
+            if one.id and not one.misses and not one.moving and not _has_motion(motion, box):
                 continue
             late = min(_MOST_LATE, (t_ns - one.searched_ns) / 1e9 / _FRESH_S)
-            found.append(Interest(box, late * _importance(box)))
+            found.append(CropCandidate(box, late * _importance(box)))
         boxes = [one.box for one in living]
         for part in (part for blob in motion.blobs for part in _parts(blob.box)):
-            if any(_covers(box, part) > 0.5 for box in boxes):  # noqa: PLR2004 - most of it
+            if any(_overlap_share(box, part) > 0.5 for box in boxes):  # noqa: PLR2004 - most of it
                 continue
             column = min(_GRID - 1, int((part.x + part.w / 2) * _GRID))
             row = min(_GRID - 1, int((part.y + part.h / 2) * _GRID))
             late = (t_ns - int(self._looked_ns[row, column])) / 1e9 / _FRESH_S
-            found.append(Interest(part, min(_MOST_LATE, late) * _importance(part)))
+            found.append(CropCandidate(part, min(_MOST_LATE, late) * _importance(part)))
         return found
 
-    def _look_at(self, frame: Frame, region: Region, detector: Detects) -> list[Detection]:
+    def _detect_in(self, frame: Frame, region: Region, detector: ObjectDetector) -> list[Detection]:
         """What the detector sees in a region, in 0..1 of the frame; nothing cut, nothing masked."""
         size = (detector.card.input.width_px, detector.card.input.height_px)
         width, height = frame.width_px, frame.height_px
@@ -222,7 +226,7 @@ class Eyes:
             )
             if cut:
                 continue
-            placed = Box(
+            placed = BoundingBox(
                 (region.x + box.x * region.w) / width,
                 (region.y + box.y * region.h) / height,
                 box.w * region.w / width,
@@ -233,12 +237,12 @@ class Eyes:
         return found
 
 
-def _bulks(small: Plane, motion: Motion) -> list[Box]:
+def _large_blobs(small: Plane, motion: MotionResult) -> list[BoundingBox]:
     """What only a vehicle is like: by day the blobs that are so large, solid and upright or level;
     at night, when beams are large and solid too, two lamps that move.
     """
     if headlights.is_night(small):
-        return [front for front in headlights.fronts(small) if _stirs(motion, front)]
+        return [front for front in headlights.headlight_pairs(small) if _has_motion(motion, front)]
     return [
         blob.box
         for blob in motion.blobs
@@ -248,24 +252,26 @@ def _bulks(small: Plane, motion: Motion) -> list[Box]:
     ]
 
 
-def _parts(box: Box) -> list[Box]:
+def _parts(box: BoundingBox) -> list[BoundingBox]:
     """A blob as it is, or in parts where it is so large that it is many objects or none."""
     across, down = math.ceil(box.w / _LARGE), math.ceil(box.h / _LARGE)
     w, h = box.w / across, box.h / down
-    return [Box(box.x + i * w, box.y + j * h, w, h) for j in range(down) for i in range(across)]
+    return [
+        BoundingBox(box.x + i * w, box.y + j * h, w, h) for j in range(down) for i in range(across)
+    ]
 
 
-def _importance(box: Box) -> float:
+def _importance(box: BoundingBox) -> float:
     """How much an object matters by its size: what is near moves on sooner than what is far."""
     return min(1.0, max(0.2, max(box.w, box.h) / 0.1))
 
 
-def _stirs(motion: Motion, box: Box) -> bool:
+def _has_motion(motion: MotionResult, box: BoundingBox) -> bool:
     """Whether something moves in a box."""
-    return any(_covers(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
+    return any(_overlap_share(blob.box, box) > 0.2 for blob in motion.blobs)  # noqa: PLR2004 - a corner
 
 
-def _covers(cover: Box, box: Box) -> float:
+def _overlap_share(cover: BoundingBox, box: BoundingBox) -> float:
     """The share of a box that another one covers."""
     across = min(cover.x + cover.w, box.x + box.w) - max(cover.x, box.x)
     down = min(cover.y + cover.h, box.y + box.h) - max(cover.y, box.y)
@@ -273,7 +279,7 @@ def _covers(cover: Box, box: Box) -> float:
     return across * down / area if across > 0 and down > 0 and area > 0 else 0.0
 
 
-def _drawn(
+def _rasterize_masks(
     masks: Sequence[Sequence[Point]], width_px: int, height_px: int
 ) -> npt.NDArray[np.bool_] | None:
     """The masks as a picture, True inside; None where there are none."""
@@ -286,7 +292,7 @@ def _drawn(
     return canvas.astype(bool)
 
 
-def _is_ignored(box: Box, ignored: npt.NDArray[np.bool_]) -> bool:
+def _is_ignored(box: BoundingBox, ignored: npt.NDArray[np.bool_]) -> bool:
     """Whether most of a box lies in a mask."""
     height, width = ignored.shape
     rows = slice(int(box.y * height), max(int(box.y * height) + 1, round((box.y + box.h) * height)))
@@ -295,7 +301,7 @@ def _is_ignored(box: Box, ignored: npt.NDArray[np.bool_]) -> bool:
     return bool(part.size) and float(part.mean()) > 0.5  # noqa: PLR2004 - most of it
 
 
-def _sight(frame: Frame, small: Plane, motion: Motion) -> Sight:
-    return Sight(
+def _sight(frame: Frame, small: Plane, motion: MotionResult) -> FrameResult:
+    return FrameResult(
         seq=frame.seq, t_ns=frame.t_ns, gate=small, moving=motion.share, tracks=(), passes=0
     )

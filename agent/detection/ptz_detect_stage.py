@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Callable
 
-from agent.detection.active_scene import Viewpoint
+from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 
 
-class TurningStage:
+class PtzDetectStage:
     """At each rest a new watch begins, with the scene of that place; on leaving it ends what is open.
 
     `watch` makes one: for a scene where the camera rests, and for None on the way, when nothing is
@@ -20,7 +20,7 @@ class TurningStage:
         self,
         camera: str,
         frames: LatestFrame,
-        viewpoint: Viewpoint,
+        viewpoint: ActiveScene,
         watch: Callable[[Scene | None], DetectStage],
     ) -> None:
         self.name = f"detect {camera}"

@@ -3,37 +3,37 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from agent.base.model import Event, Flow, Sight
+from agent.base.model import Event, Flow, FrameResult
 from agent.detection.geometry import rounded
-from agent.detection.rules.count_rule import Gathering, GatheringRule, is_person, waits
+from agent.detection.rules.count_rule import CountRule, CountThreshold, is_person, is_queueing
 from agent.detection.rules.event_lifecycle import NewId
 from agent.detection.rules.line_crossing import Crossing, LineRule
-from agent.detection.rules.person_on_carriageway import WalksHere
-from agent.detection.rules.road_users import RoadUsers
-from agent.detection.rules.stopped_wrong_way import GoesAgainst, stands
-from agent.detection.rules.tamper import ViewRule
-from agent.detection.rules.zone_occupancy import Presence
-from agent.detection.rules.zone_rule import EachRule, Ruling, is_there
+from agent.detection.rules.person_on_carriageway import PersonOnCarriageway
+from agent.detection.rules.road_users import TrackMemory
+from agent.detection.rules.stopped_wrong_way import WrongWay, is_stopped
+from agent.detection.rules.tamper import TamperRule
+from agent.detection.rules.zone_occupancy import ZoneOccupancy
+from agent.detection.rules.zone_rule import EventTiming, ZoneRule, always
 from agent.detection.scene import Scene, Zone
-from agent.detection.traffic_counter import FlowCounter
+from agent.detection.traffic_counter import TrafficCounter
 
 QUEUE_FROM = 3
 PERSON_AFTER_S = 1.0
 
 
-class ZoneRule(Protocol):
+class Rule(Protocol):
     """A rule that stands on who is in one zone."""
 
     def step(self, t_ns: int) -> Iterable[Event]:
         """What the last sight changed."""
         ...
 
-    def finish(self, t_ns: int) -> Iterable[Event]:
+    def flush(self, t_ns: int) -> Iterable[Event]:
         """End what is open."""
         ...
 
 
-class Judge:
+class RuleEngine:
     """Takes sights in the order of their time, and gives events and flow.
 
     The same sights and the same `new_id` give the same events: there is no clock and no chance
@@ -43,16 +43,16 @@ class Judge:
     def __init__(self, camera: str, scene: Scene, new_id: NewId) -> None:
         self._camera = camera
         self._new_id = new_id
-        self._users = RoadUsers()
+        self._users = TrackMemory()
         self._lines = [LineRule(line, self._users) for line in scene.line]
-        self._presences = {zone.name: Presence(zone, self._users) for zone in scene.zone}
-        self._zone_rules: list[ZoneRule] = [
+        self._presences = {zone.name: ZoneOccupancy(zone, self._users) for zone in scene.zone}
+        self._zone_rules: list[Rule] = [
             rule for zone in scene.zone for rule in self._rules_of(zone)
         ]
-        self._view = ViewRule(camera, new_id)
-        self._flow = FlowCounter(camera, scene)
+        self._view = TamperRule(camera, new_id)
+        self._flow = TrafficCounter(camera, scene)
 
-    def judge(self, sight: Sight) -> tuple[Event, ...]:
+    def evaluate(self, sight: FrameResult) -> tuple[Event, ...]:
         """The events of one sight. Ask `flow` for the minute that is over before this."""
         t_ns = sight.t_ns
         self._users.step(sight)
@@ -74,14 +74,14 @@ class Judge:
         """The minute that is over at `t_ns`, if one is."""
         return self._flow.close_before(t_ns)
 
-    def finish(self, t_ns: int) -> tuple[Event, ...]:
+    def flush(self, t_ns: int) -> tuple[Event, ...]:
         """End every event that is open: the clip is over, or the agent stops."""
-        events = [event for rule in self._zone_rules for event in rule.finish(t_ns)]
-        return (*events, *self._view.finish(t_ns))
+        events = [event for rule in self._zone_rules for event in rule.flush(t_ns)]
+        return (*events, *self._view.flush(t_ns))
 
-    def finish_flow(self, t_ns: int) -> tuple[Flow, ...]:
+    def flush_flow(self, t_ns: int) -> tuple[Flow, ...]:
         """The minute that is cut short at `t_ns`."""
-        return self._flow.finish(t_ns)
+        return self._flow.flush(t_ns)
 
     def _crossing_event(self, crossing: Crossing) -> Event:
         track = crossing.track
@@ -102,27 +102,27 @@ class Judge:
             position=round(crossing.position, 4),
         )
 
-    def _rules_of(self, zone: Zone) -> Iterable[ZoneRule]:
+    def _rules_of(self, zone: Zone) -> Iterable[Rule]:
         """What a zone's keys ask for; `docs/scene.md` says it in words."""
         presence = self._presences[zone.name]
         where = (self._camera, zone, presence, self._new_id)
         if zone.each:
-            yield EachRule(Ruling(kind="zone", after_s=0, grace_s=0), *where, is_there)
+            yield ZoneRule(EventTiming(kind="zone", after_s=0, grace_s=0), *where, always)
         if zone.dwell_after_s is not None:
-            ruling = Ruling(kind="dwell", after_s=zone.dwell_after_s, grace_s=0)
-            yield EachRule(ruling, *where, is_there)
+            ruling = EventTiming(kind="dwell", after_s=zone.dwell_after_s, grace_s=0)
+            yield ZoneRule(ruling, *where, always)
         if zone.stopped_after_s is not None:
-            ruling = Ruling(kind="stopped", after_s=zone.stopped_after_s, grace_s=5)
-            yield EachRule(ruling, *where, stands)
+            ruling = EventTiming(kind="stopped", after_s=zone.stopped_after_s, grace_s=5)
+            yield ZoneRule(ruling, *where, is_stopped)
         if zone.direction_deg is not None:
-            ruling = Ruling(kind="wrong_way", after_s=1, grace_s=3)
-            yield EachRule(ruling, *where, GoesAgainst(zone.direction_deg, self._users))
+            ruling = EventTiming(kind="wrong_way", after_s=1, grace_s=3)
+            yield ZoneRule(ruling, *where, WrongWay(zone.direction_deg, self._users))
         if zone.kind == "carriageway" and "person" in zone.labels:
-            ruling = Ruling(kind="person_on_carriageway", after_s=PERSON_AFTER_S, grace_s=2)
-            yield EachRule(ruling, *where, WalksHere(self._users))
+            ruling = EventTiming(kind="person_on_carriageway", after_s=PERSON_AFTER_S, grace_s=2)
+            yield ZoneRule(ruling, *where, PersonOnCarriageway(self._users))
         if zone.kind == "queue":
             least = zone.queue_from or QUEUE_FROM
-            yield GatheringRule(Gathering(kind="queue", counts=waits, least=least), *where)
+            yield CountRule(CountThreshold(kind="queue", counts=is_queueing, least=least), *where)
         if zone.crowd_from is not None:
-            crowd = Gathering(kind="crowd", counts=is_person, least=zone.crowd_from)
-            yield GatheringRule(crowd, *where)
+            crowd = CountThreshold(kind="crowd", counts=is_person, least=zone.crowd_from)
+            yield CountRule(crowd, *where)

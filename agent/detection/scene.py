@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import LABELS, Label
 from agent.config import strict
 from agent.detection.geometry import Point, area, crosses_itself
@@ -27,7 +27,7 @@ ZoneKind = Literal["carriageway", "pavement", "queue", "any"]
 _SMALLEST_AREA = 1e-5
 
 
-class Line(
+class SceneLine(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}
 ):
     """`[[line]]`: counts who crosses it. Forward is from the left hand to the right hand of one
@@ -58,13 +58,13 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queue_from: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
 
-class Mask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PrivacyMask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[mask]]`: an area that nobody sees, painted over in every picture."""
 
     polygon: Corners
 
 
-class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IgnoreZone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[ignore]]`: an area that people see and the detector does not."""
 
     polygon: Corners
@@ -73,10 +73,10 @@ class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. An empty one is good: then only the picture itself is judged."""
 
-    line: tuple[Line, ...] = ()
+    line: tuple[SceneLine, ...] = ()
     zone: tuple[Zone, ...] = ()
-    mask: tuple[Mask, ...] = ()
-    ignore: tuple[Ignore, ...] = ()
+    mask: tuple[PrivacyMask, ...] = ()
+    ignore: tuple[IgnoreZone, ...] = ()
 
     @property
     def masks(self) -> tuple[Polygon, ...]:
@@ -106,7 +106,7 @@ def check(scene: Scene, where: str) -> None:
     for key, name in named:
         before = names.setdefault(name, key)
         if before != key:
-            raise BadInput(
+            raise UserError(
                 f"{where}: {key} = {name!r}: used by {before} already; "
                 "allowed: a name of its own for each line and zone"
             )
@@ -121,14 +121,14 @@ def check(scene: Scene, where: str) -> None:
         _check_polygon(ignore.polygon, f"{where}: ignore[{index}].polygon")
 
 
-def _check_line(line: Line, where: str) -> None:
+def _check_line(line: SceneLine, where: str) -> None:
     if line.start == line.to:
-        raise BadInput(
+        raise UserError(
             f"{where}.to = [{line.to.x}, {line.to.y}]: the same point as `from`; "
             "allowed: a line that has a length"
         )
     if line.forward == line.backward:
-        raise BadInput(
+        raise UserError(
             f"{where}.backward = {line.backward!r}: the same as `forward`; "
             "allowed: a name of its own for each direction"
         )
@@ -137,17 +137,17 @@ def _check_line(line: Line, where: str) -> None:
 def _check_polygon(polygon: Corners, where: str) -> None:
     corners = [[corner.x, corner.y] for corner in polygon]
     if crosses_itself(polygon):
-        raise BadInput(
+        raise UserError(
             f"{where} = {corners}: its edges cross; "
             "allowed: corners in the order in which one walks around the area"
         )
     if area(polygon) < _SMALLEST_AREA:
-        raise BadInput(f"{where} = {corners}: has no area; allowed: corners not all on one line")
+        raise UserError(f"{where} = {corners}: has no area; allowed: corners not all on one line")
 
 
 def _check_zone_keys(zone: Zone, where: str) -> None:
     if zone.queue_from is not None and zone.kind != "queue":
-        raise BadInput(
+        raise UserError(
             f"{where}.queue_from = {zone.queue_from}: has no use with kind {zone.kind!r}; "
             "allowed: with kind 'queue'"
         )

@@ -7,16 +7,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import Detection
 from agent.detection.geometry import rounded
-from agent.detection.nms import merge
+from agent.detection.nms import merge_detections
 from agent.detection.tflite import Detector
 
 Rgb = npt.NDArray[np.uint8]
 
 
-class Still(msgspec.Struct, frozen=True, kw_only=True):
+class StillResult(msgspec.Struct, frozen=True, kw_only=True):
     """A picture and who is in it, the surest first. `image` is the file as it was given."""
 
     image: str
@@ -33,28 +33,28 @@ def read_picture(path: Path) -> Rgb:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"image {str(path)!r}: {error.strerror or error}") from error
+        raise UserError(f"image {str(path)!r}: {error.strerror or error}") from error
     try:
         flat = np.frombuffer(content, np.uint8)
         picture = cv2.imdecode(flat, cv2.IMREAD_COLOR_RGB) if content else None
     except cv2.error as error:
-        raise BadInput(f"image {str(path)!r}: not readable: {error.err}") from error
+        raise UserError(f"image {str(path)!r}: not readable: {error.err}") from error
     if picture is None:
-        raise BadInput(f"image {str(path)!r}: not a whole picture; allowed: JPEG, PNG, WebP")
+        raise UserError(f"image {str(path)!r}: not a whole picture; allowed: JPEG, PNG, WebP")
     return np.asarray(picture, np.uint8)
 
 
-def look_at(path: Path, detector: Detector) -> Still:
+def look_at(path: Path, detector: Detector) -> StillResult:
     """What the detector sees in a picture, as one whole. Raises BadInput, see `read_picture`."""
     rgb = read_picture(path)
     shown = [
         msgspec.structs.replace(
             detection, score=round(detection.score, 4), box=rounded(detection.box)
         )
-        for detection in merge(detector.detect(rgb))
+        for detection in merge_detections(detector.detect(rgb))
         if detection.score >= detector.card.thresholds[detection.label].show
     ]
-    return Still(
+    return StillResult(
         image=str(path),
         width_px=rgb.shape[1],
         height_px=rgb.shape[0],

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, zip_longest
 
-from agent.base.model import Box, Detection, Label, Track
-from agent.detection.kalman import POSITION_NOISE, Axis
+from agent.base.model import BoundingBox, Detection, Label, Track
+from agent.detection.kalman import POSITION_NOISE, KalmanAxis
 from agent.detection.model_card import Threshold
-from agent.detection.nms import KIND, overlaps, twins
-from agent.detection.optical_flow import Drift
+from agent.detection.nms import KIND, duplicates, overlaps
+from agent.detection.optical_flow import FlowShift
 
 _SIZE_GAIN = 0.35
 _SURE_OVERLAP, _UNSURE_OVERLAP = 0.2, 0.3
@@ -37,7 +37,7 @@ _BULK_HITS, _BULK_TRAVEL = 6, 0.45
 """A bulk alone is confirmed once it was seen so often and has gone so many of its sizes."""
 
 
-class Living:
+class LiveTrack:
     """A track from within. `id` is 0 until it is confirmed."""
 
     __slots__ = (
@@ -48,8 +48,8 @@ class Living:
     def __init__(self, detection: Detection, t_ns: int) -> None:
         box = detection.box
         self.id = 0
-        self.x = Axis(box.x + box.w / 2, box.w)
-        self.y = Axis(box.y + box.h / 2, box.h)
+        self.x = KalmanAxis(box.x + box.w / 2, box.w)
+        self.y = KalmanAxis(box.y + box.h / 2, box.h)
         self.begin_x, self.begin_y = self.x.at, self.y.at
         self.w, self.h = box.w, box.h
         self.votes: dict[Label, float] = {detection.label: detection.score}
@@ -60,9 +60,9 @@ class Living:
         self.begin_ns = self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
     @property
-    def box(self) -> Box:
+    def box(self) -> BoundingBox:
         """Where it is now, or is thought to be."""
-        return Box(self.x.at - self.w / 2, self.y.at - self.h / 2, self.w, self.h)
+        return BoundingBox(self.x.at - self.w / 2, self.y.at - self.h / 2, self.w, self.h)
 
     @property
     def travelled(self) -> float:
@@ -92,7 +92,7 @@ class Living:
         self.seen_ns = self.searched_ns = self.detected_ns = t_ns
 
 
-class Tracker:
+class ObjectTracker:
     """The road users of one camera. Call `predict` and then `update`, once for each frame.
 
     `numbers` names the tracks; trackers of one camera that follow one another share it, so that no
@@ -105,14 +105,14 @@ class Tracker:
         self._thresholds = thresholds
         self._numbers = count(1) if numbers is None else numbers
         self._t_ns: int | None = None
-        self.living: list[Living] = []
+        self.living: list[LiveTrack] = []
 
-    def ahead(self, t_ns: int) -> list[Drift]:
+    def predicted_boxes(self, t_ns: int) -> list[FlowShift]:
         """How far each of `living` will have moved by a time, by its speed alone."""
         dt_s = self._past_s(t_ns)
-        return [Drift(one.x.speed * dt_s, one.y.speed * dt_s) for one in self.living]
+        return [FlowShift(one.x.speed * dt_s, one.y.speed * dt_s) for one in self.living]
 
-    def predict(self, t_ns: int, drifts: Sequence[Drift | None] = ()) -> None:
+    def predict(self, t_ns: int, drifts: Sequence[FlowShift | None] = ()) -> None:
         """Move every track on to the time of a new frame.
 
         `drifts` are how far the picture says that each of `living` has moved.
@@ -137,7 +137,7 @@ class Tracker:
         detections: Sequence[Detection],
         moves: Sequence[bool],
         searched: Sequence[float],
-        bulks: Sequence[Box] = (),
+        bulks: Sequence[BoundingBox] = (),
     ) -> tuple[Track, ...]:
         """Take in what was seen in the frame of the last `predict`; the confirmed tracks.
 
@@ -168,11 +168,11 @@ class Tracker:
             if id(one) not in bulky and was_searched[id(one)] > 0.5:  # noqa: PLR2004 - it would have been recognised
                 one.misses += 1
                 one.searched_ns = t_ns
-        self._hide([one for one in left if id(one) not in bulky], t_ns)
+        self._mark_occluded([one for one in left if id(one) not in bulky], t_ns)
         known = [(one.label, one.box) for one in confirmed] if sure else []
         for detection in sure:
-            if not any(twins(*one, detection.label, detection.box) for one in known):
-                self.living.append(Living(detection, t_ns))
+            if not any(duplicates(*one, detection.label, detection.box) for one in known):
+                self.living.append(LiveTrack(detection, t_ns))
         self._raise(bulks)
         self._confirm()
         self._bury(t_ns)
@@ -182,8 +182,8 @@ class Tracker:
         )
 
     def _match(
-        self, tracks: list[Living], detections: list[Detection], least: float
-    ) -> tuple[list[Living], list[Detection]]:
+        self, tracks: list[LiveTrack], detections: list[Detection], least: float
+    ) -> tuple[list[LiveTrack], list[Detection]]:
         """Pair greedily, likest first; what is left of both."""
         if not tracks or not detections:
             return tracks, detections
@@ -229,7 +229,7 @@ class Tracker:
             [d for j, d in enumerate(detections) if j not in taken_detections],
         )
 
-    def _carry(self, tracks: Sequence[Living], bulks: Sequence[Box]) -> set[int]:
+    def _carry(self, tracks: Sequence[LiveTrack], bulks: Sequence[BoundingBox]) -> set[int]:
         """Let vehicles that were not detected go on with the bulk that they are."""
         carried: set[int] = set()
         for one in tracks:
@@ -242,14 +242,14 @@ class Tracker:
                 carried.add(id(one))
         return carried
 
-    def _raise(self, bulks: Sequence[Box]) -> None:
+    def _raise(self, bulks: Sequence[BoundingBox]) -> None:
         """Begin a track for each bulk that touches no other."""
         for bulk in bulks:
             if not any(overlaps(one.box, bulk)[1] > _BULK_ALONE for one in self.living):
                 detection = Detection(label="car", score=_BULK_SCORE, box=bulk)
-                self.living.append(Living(detection, self._t_ns or 0))
+                self.living.append(LiveTrack(detection, self._t_ns or 0))
 
-    def _hide(self, missed: Sequence[Living], t_ns: int) -> None:
+    def _mark_occluded(self, missed: Sequence[LiveTrack], t_ns: int) -> None:
         """Who is missed behind somebody that is seen is hidden: the flow there is the other's."""
         if not missed:
             return
@@ -274,7 +274,7 @@ class Tracker:
     def _bury(self, t_ns: int) -> None:
         """Forget what was looked for and not found, and what has left the picture."""
 
-        def lives(one: Living) -> bool:
+        def lives(one: LiveTrack) -> bool:
             if not (0 < one.x.at < 1 and 0 < one.y.at < 1):
                 return False
             if one.detected_ns == t_ns:
@@ -304,18 +304,18 @@ class Tracker:
                 if (
                     not apart
                     and not ended & {number, other_number}
-                    and twins(one.label, one.box, other.label, other.box)
+                    and duplicates(one.label, one.box, other.label, other.box)
                 ):
                     ended.add(max(number, other_number))
         if ended:
             self.living = [one for one in self.living if one.id not in ended]
 
     @staticmethod
-    def _is_shown(one: Living, t_ns: int) -> bool:
+    def _is_shown(one: LiveTrack, t_ns: int) -> bool:
         return one.seen_ns == t_ns or one.misses <= _SHOWN_MISSES
 
     @staticmethod
-    def _track(one: Living) -> Track:
+    def _track(one: LiveTrack) -> Track:
         return Track(
             id=one.id,
             label=one.label,

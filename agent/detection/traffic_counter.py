@@ -4,15 +4,15 @@ from collections import Counter
 
 from agent.base.model import Flow, Label, LineFlow, ZoneFlow
 from agent.detection.rules.line_crossing import Crossing
-from agent.detection.rules.zone_occupancy import Presence
-from agent.detection.scene import Line, Scene, Zone
+from agent.detection.rules.zone_occupancy import ZoneOccupancy
+from agent.detection.scene import Scene, SceneLine, Zone
 
 MINUTE_NS = 60_000_000_000
 LONGEST_STEP_NS = 2_000_000_000
 """Between two sights; what is longer was not watched."""
 
 
-class FlowCounter:
+class TrafficCounter:
     """Counts one camera's traffic; a minute is a whole one of `t_ns`.
 
     A crossing is counted in the minute in which it became certain, so that no minute is told
@@ -33,13 +33,13 @@ class FlowCounter:
             return ()
         return self._close(self._begin_ns + MINUTE_NS)
 
-    def finish(self, t_ns: int) -> tuple[Flow, ...]:
+    def flush(self, t_ns: int) -> tuple[Flow, ...]:
         """The minute that is cut short at `t_ns`."""
         if self._begin_ns is None:
             return ()
         return self._close(min(t_ns, self._begin_ns + MINUTE_NS))
 
-    def watch(self, t_ns: int, presences: dict[str, Presence]) -> None:
+    def watch(self, t_ns: int, presences: dict[str, ZoneOccupancy]) -> None:
         """Take who is in the zones, by zone name, at the time of a sight."""
         if self._begin_ns is None:
             self._begin_ns = t_ns - t_ns % MINUTE_NS
@@ -69,13 +69,13 @@ class FlowCounter:
         return (flow,)
 
 
-def _present(presence: Presence) -> Counter[Label]:
+def _present(presence: ZoneOccupancy) -> Counter[Label]:
     """Who is seen or hidden for a moment; who is only expected back is not counted."""
     return Counter(stay.user.label for stay in presence.stays if stay.user.present)
 
 
 class _LineCount:
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: SceneLine) -> None:
         self._line = line
         self.counts = self._empty()
 

@@ -74,7 +74,7 @@ class GuardStage:
         process = self._process
         return None if process is None else process.pid
 
-    def stand(self) -> None:
+    def start_process(self) -> None:
         """Let the guard stand, before anything else begins. Where it cannot, its stage tries on."""
         try:
             self._process = self._process or self._started()
@@ -112,7 +112,7 @@ class GuardStage:
         except subprocess.TimeoutExpired:
             log.warning("the guard does not go; it will find the pipe closed")
 
-    def leave_it_to_guard(self) -> None:
+    def hand_over(self) -> None:
         """The agent is at its end: a guard that stayed does its duties now. It does not wait for the
         kernel to close the pipe, which does so only when the last thread is gone, and one that waits
         for a dead disk or camera is not gone by SIGKILL either.

@@ -5,7 +5,7 @@ import threading
 from agent.runtime.stage import Stage
 
 
-class Guarded:
+class GuardedStage:
     """A stage that the guard answers for until it has let go of what it moves or switches."""
 
     def __init__(self, stage: Stage) -> None:
@@ -14,7 +14,7 @@ class Guarded:
         self._has_let_go = False
 
     @property
-    def has_let_go(self) -> bool:
+    def is_released(self) -> bool:
         """Whether it was closed, and nothing went wrong with that. From any thread."""
         return self._has_let_go
 

@@ -116,7 +116,7 @@ FAULTS: dict[FaultCode, FaultKind] = {
 }
 
 
-class FaultBoard:
+class FaultRegistry:
     """The faults that are active, by code and subject. Any thread may raise and clear."""
 
     def __init__(self, clock_ns: Callable[[], int]) -> None:

@@ -32,7 +32,7 @@ _MEANINGS: dict[type[DoorPin | PowerGoodPin | UpsLowPin], _Meaning] = {
 }
 
 
-class Standing:
+class LevelContact:
     """A contact that stands one way or the other. An alarm that is there when it is first seen
     begins an event, since nobody knows for how long it has been.
     """
@@ -95,7 +95,7 @@ class Standing:
         return ()
 
 
-class Shocks:
+class ShockSensor:
     """A contact that pulses when the box is struck. It is not debounced: its pulses are short, and
     what follows within `quiet_s` belongs to the same blow.
     """
@@ -140,12 +140,12 @@ class Shocks:
         self._level = None
 
 
-Contact = Standing | Shocks
+Contact = LevelContact | ShockSensor
 
 
 def contact(pin: Input, new_id: NewId) -> Contact:
     """What a pin of this kind means."""
-    return Shocks(pin, new_id) if isinstance(pin, ShockPin) else Standing(pin, new_id)
+    return ShockSensor(pin, new_id) if isinstance(pin, ShockPin) else LevelContact(pin, new_id)
 
 
 def _event(new_id: NewId, kind: BoxEventKind, phase: EventPhase, t_ns: int, name: str) -> Event:

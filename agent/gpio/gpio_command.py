@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.commands.command import Course, Order
+from agent.commands.command import CommandProgressSink, ValidCommand
 from agent.config.names import Name
 
 VERB = "gpio"
@@ -30,14 +30,14 @@ Args: TypeAlias = GpioArgs
 Result: TypeAlias = GpioResult
 
 
-class GpioVerb:
+class GpioCommandHandler:
     """See `agent.commands.command.Verb`. `drive(name, active, for_s, by)` switches a pin, or raises
     Refused: where there is none of that name, or it is not switchable.
     """
 
     name = VERB
     args = Args
-    express = ()
+    priority_lanes = ()
 
     def __init__(self, drive: Callable[[str, bool, float | None, str], None]) -> None:
         self._drive = drive
@@ -46,15 +46,15 @@ class GpioVerb:
         """Such as `siren on`."""
         return f"{args.pin} {'on' if args.active else 'off'}"
 
-    def is_repeatable(self, args: GpioArgs) -> bool:
+    def is_idempotent(self, args: GpioArgs) -> bool:
         """Off may be said twice, and must pass; a siren must not sound again by itself."""
         return not args.active
 
-    def at_once(self, args: GpioArgs) -> str | None:
+    def priority_lane(self, args: GpioArgs) -> str | None:
         """It waits its turn."""
         return None
 
-    def run(self, order: Order, course: Course) -> GpioResult:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> GpioResult:
         """Switch it."""
         args: GpioArgs = order.args
         self._drive(args.pin, args.active, args.for_s, order.asker.id)

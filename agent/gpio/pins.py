@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from agent.base.health_model import PinHealth
 from agent.base.model import Event
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.config.pins import (
     BeaconPin,
     DoorPin,
@@ -28,11 +28,11 @@ from agent.config.pins import (
     lines,
     switchable,
 )
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.gpio.contacts import Contact, NewId, contact
-from agent.gpio.status_led import Blinker, worst_first
+from agent.gpio.status_led import StatusLed, worst_first
 from agent.gpio.thermostat import Thermostat
-from agent.gpio.timed_relay import Relay
+from agent.gpio.timed_relay import TimedRelay
 from drivers.contracts import Gpio, Line
 from drivers.errors import DriverError
 
@@ -45,7 +45,7 @@ BATCH_S = 0.005
 EDGES_AT_ONCE = 1024
 
 
-class Pins:
+class GpioStage:
     """All pins of the box.
 
     Invariant: whatever ends a turn but its own end closes the pins, and closing sets every output
@@ -59,7 +59,7 @@ class Pins:
         pins: Sequence[Pin],
         open_gpio: Callable[[Sequence[Line]], Gpio],
         clock_ns: Callable[[], int],
-        faults: FaultBoard,
+        faults: FaultRegistry,
         *,
         new_id: NewId,
         on_event: Callable[[Event], None],
@@ -81,7 +81,7 @@ class Pins:
             pin.name: contact(pin, new_id) for pin in pins if isinstance(pin, Input)
         }
         self._leds = [pin.name for pin in pins if isinstance(pin, StatusLedPin)]
-        self._blinker = Blinker()
+        self._blinker = StatusLed()
         self._fans = [pin.name for pin in pins if isinstance(pin, FanPin)]
         self._heaters = [pin.name for pin in pins if isinstance(pin, HeaterPin)]
         self._thermostat = Thermostat([p for p in pins if isinstance(p, FanPin | HeaterPin)])
@@ -89,7 +89,7 @@ class Pins:
         self._temperature_due_ns = 0
         self._followers = [pin for pin in pins if isinstance(pin, IrLampPin | IrCutPin)]
         self._relays = {
-            pin.name: Relay(pin.longest_on_s)
+            pin.name: TimedRelay(pin.longest_on_s)
             for pin in pins
             if isinstance(pin, SirenPin | BeaconPin)
         }
@@ -117,7 +117,7 @@ class Pins:
         """Every output is inactive."""
         self._let_go()
 
-    def drive(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as the verb `gpio` calls it
+    def set_output(self, name: str, active: bool, for_s: float | None, by: str) -> None:  # noqa: FBT001 - as the verb `gpio` calls it
         """Switch a switchable pin: on for `for_s` seconds, None for as long as it may, or off. The
         latest call counts. From any thread. Raises Refused.
         """
@@ -125,14 +125,14 @@ class Pins:
         with self._lock:
             gpio, now_ns = self._gpio, self._clock_ns()
             if gpio is None:
-                raise Refused("absent", f"pin {name!r}: the pins are not open")
+                raise CommandRejected("absent", f"pin {name!r}: the pins are not open")
             if not active:
                 relay.switch_off(now_ns)
             else:
                 wanted_s = self._longest_s[name] if for_s is None else for_s
                 free_ns = relay.switch_on(now_ns, wanted_s)
                 if free_ns is not None:
-                    raise Refused(
+                    raise CommandRejected(
                         "busy",
                         f"pin {name!r} was on for its longest time; "
                         f"again in {(free_ns - now_ns) / 1e9:.0f} s",
@@ -141,7 +141,7 @@ class Pins:
                 self._set(gpio, name, active=relay.is_on(now_ns))
             except DriverError as error:
                 relay.switch_off(now_ns)
-                raise Refused("absent", str(error)) from error
+                raise CommandRejected("absent", str(error)) from error
             finally:
                 gpio.wake()
         log.info("pin %s: %s, for %s", name, "on" if active else "off", by)
@@ -249,14 +249,14 @@ class Pins:
         for event in events:
             self._on_event(event)
 
-    def _may_drive(self, name: str, active: bool, for_s: float | None) -> Relay:  # noqa: FBT001 - as `drive`
+    def _may_drive(self, name: str, active: bool, for_s: float | None) -> TimedRelay:  # noqa: FBT001 - as `drive`
         if name not in self._switchable:
-            raise Refused("unknown", f"pin {name!r}: there is none of this name")
+            raise CommandRejected("unknown", f"pin {name!r}: there is none of this name")
         if not self._switchable[name]:
-            raise Refused("forbidden", f"pin {name!r} is not switchable by command")
+            raise CommandRejected("forbidden", f"pin {name!r} is not switchable by command")
         longest_s = self._longest_s[name]
         if active and for_s is not None and not 0 < for_s <= longest_s:
-            raise Refused(
+            raise CommandRejected(
                 "forbidden", f"pin {name!r} may be on for {longest_s:g} s, not for {for_s:g} s"
             )
         return self._relays[name]

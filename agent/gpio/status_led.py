@@ -80,7 +80,7 @@ def worst_first(faults: Iterable[Fault]) -> tuple[str, ...]:
     return tuple(sorted(ranks, key=lambda code: (ranks[code], code)))
 
 
-class Blinker:
+class StatusLed:
     """Goes through the codes, the worst first, and begins anew. A code that is being shown is shown
     to its end. Who is late sees a blink longer, and never one less.
     """

@@ -4,7 +4,7 @@ PAUSE_S = 5.0
 """Off for less than this is no pause: the time on goes on counting from before it."""
 
 
-class Relay:
+class TimedRelay:
     """The latest request counts. Nothing is on beyond `longest_on_s` without a pause."""
 
     def __init__(self, longest_on_s: float) -> None:

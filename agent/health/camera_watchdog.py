@@ -7,7 +7,7 @@ import msgspec
 
 from agent.base.clock import Clock
 from agent.capture.capture_stage import CaptureCounts
-from agent.faults.registry import FaultBoard, FaultCode
+from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.stuck_cameras import StuckCameras
 
 LOST_AFTER_S = 10.0
@@ -16,7 +16,7 @@ SYNC_WITHIN_S = 300.0
 """A box boots without a clock; so long its time servers may take."""
 
 
-class Watched(msgspec.Struct, frozen=True, kw_only=True):
+class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
     """One camera to look at, unless it `rests`.
 
     `on_look(t_ns, last_ns)` is called at each round with its time and that of the last packet or
@@ -29,7 +29,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     rests: Callable[[], bool] = lambda: False
 
 
-class Rounds:
+class CameraWatchdog:
     """Raises and clears the cameras' faults, and sends health: every `every_s` seconds, and within
     a second of a change of faults. `stuck_cameras` does what can be done about those that the kernel
     holds.
@@ -39,8 +39,8 @@ class Rounds:
 
     def __init__(
         self,
-        cameras: Sequence[Watched],
-        faults: FaultBoard,
+        cameras: Sequence[WatchedCamera],
+        faults: FaultRegistry,
         clock: Clock,
         send_health: Callable[[], None],
         every_s: float,
@@ -60,9 +60,9 @@ class Rounds:
         """One round, after a second's wait."""
         if stopping.wait(ROUND_S):
             return
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One round, now."""
         now_ns = self._clock.boottime_ns()
         for camera in self._cameras:
@@ -84,7 +84,7 @@ class Rounds:
         elif (now_ns - self._began_ns) / 1e9 >= SYNC_WITHIN_S:
             self._faults.raise_fault("SYS-01", "clock", "no time server has set it yet")
 
-    def _look_at(self, camera: Watched, now_ns: int) -> None:
+    def _look_at(self, camera: WatchedCamera, now_ns: int) -> None:
         if camera.rests():
             self._clear_lost(camera.name)
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.health_model import FlightSample
 from agent.health import flight_page
@@ -82,7 +82,7 @@ class FlightRecorder:
         with self._lock:
             self._waiting.append(sample)
 
-    def hurry(self) -> None:
+    def flush_soon(self) -> None:
         """Something has changed: write soon, the next second may be dark."""
         self._hurries = True
 
@@ -176,7 +176,7 @@ class FlightRecorder:
             if length < PAGES * PAGE_BYTES:
                 os.pwrite(handle, bytes(PAGES * PAGE_BYTES - length), length)
                 os.fsync(handle)
-                sync_folder(self._file.parent)
+                fsync_dir(self._file.parent)
         except OSError:
             os.close(handle)
             raise

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from agent.base.clock import Clock
 from agent.base.health_model import Degradation, FlightSample, HealthReport, Level
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health import health_file
-from agent.health.degradation import Ladder
+from agent.health.degradation import DegradationPolicy
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.machine_faults import MachineFaults
 from agent.health.strain import strain
-from agent.health.vitals.machine import Machine
+from agent.health.vitals.machine import MachineMonitor
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ MB = 1_000_000
 FAULTS_MOST = 16
 
 
-class Pulse:
+class HealthStage:
     """The stage. `report` gives how the box is now, `on_level` is told how much it may do, and
     `on_look` the time of each look.
     """
@@ -37,9 +37,9 @@ class Pulse:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: MachineMonitor,
         flight: FlightRecorder,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         clock: Clock,
         *,
         folder: Path,
@@ -58,7 +58,7 @@ class Pulse:
         self._report = report
         self._on_level = on_level
         self._on_look = on_look
-        self._ladder = Ladder(clock.boottime_ns())
+        self._ladder = DegradationPolicy(clock.boottime_ns())
         self._due_ns = clock.boottime_ns()
         self._codes: frozenset[str] = frozenset()
         self._unwritten = False
@@ -75,18 +75,18 @@ class Pulse:
             return
         # From the time that it was due, so that the seconds do not drift; a long halt is left out.
         self._due_ns = max(self._due_ns + PULSE_NS, self._clock.boottime_ns())
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One look, now."""
         now_ns = self._clock.boottime_ns()
         self._on_look(now_ns)
-        vitals = self._machine.look(now_ns)
+        vitals = self._machine.read(now_ns)
         before = self._ladder.now
         report = self._report()
         disk = report.disk or self._machine.disk
         strained = strain(vitals, disk)
-        degradation = self._ladder.step(now_ns, strained)
+        degradation = self._ladder.update(now_ns, strained)
         if degradation.level != before.level:
             log.warning("does from now on: %s (%s)", degradation.level, degradation.why or "calm")
             self._on_level(degradation.level)
@@ -96,7 +96,7 @@ class Pulse:
         codes = frozenset(fault.code for fault in self._board.active())
         if codes != self._codes or degradation.level != before.level:
             self._codes = codes
-            self._flight.hurry()
+            self._flight.flush_soon()
 
     def close(self) -> None:
         """Keep what was counted."""

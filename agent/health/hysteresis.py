@@ -1,7 +1,7 @@
 """Yes or no out of a value that wavers: on at one mark, off at another, and neither at once. Pure."""
 
 
-class Latch:
+class Hysteresis:
     """Comes on when it was bad for `for_s` seconds on end, goes off when it was good for `calm_s`.
 
     Between the two marks, neither bad nor good, it stays as it is. What is unknown is good: a sensor
@@ -20,7 +20,7 @@ class Latch:
         """Whether it is on."""
         return self._on
 
-    def step(self, t_ns: int, *, bad: bool | None, good: bool | None) -> bool:
+    def update(self, t_ns: int, *, bad: bool | None, good: bool | None) -> bool:
         """A look at `t_ns`. Whether it is on now."""
         turns = (bad is None or bool(good)) if self._on else bool(bad)
         if not turns:

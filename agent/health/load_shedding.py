@@ -6,7 +6,7 @@ from agent.base.health_model import Level
 from drivers.contracts import Wanted
 
 
-class Allowance:
+class CameraDuty:
     """Of one camera. `shed` comes from one thread, the rest may be asked from any."""
 
     def __init__(self) -> None:

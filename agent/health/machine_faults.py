@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import msgspec
 
 from agent.base.health_model import CameraHealth, Degradation, DiskHealth
-from agent.faults.registry import FaultBoard, FaultCode
-from agent.health.hysteresis import Latch, above, below
-from agent.health.strain import Strain
+from agent.faults.registry import FaultCode, FaultRegistry
+from agent.health.hysteresis import Hysteresis, above, below
+from agent.health.strain import ResourceLoad
 
 BOARD, DISK = "board", "disk"
 
@@ -29,14 +29,14 @@ class _Mark(msgspec.Struct, frozen=True, kw_only=True):
 class MachineFaults:
     """Raises and clears SYS-02 to 05, SYS-07, STO-05 to 07, and CAM-04 for each camera."""
 
-    def __init__(self, faults: FaultBoard) -> None:
+    def __init__(self, faults: FaultRegistry) -> None:
         self._faults = faults
-        self._latches: dict[tuple[FaultCode, str], Latch] = {}
+        self._latches: dict[tuple[FaultCode, str], Hysteresis] = {}
 
     def look(
         self,
         t_ns: int,
-        strain: Strain,
+        strain: ResourceLoad,
         disk: DiskHealth,
         cameras: tuple[CameraHealth, ...],
         degradation: Degradation,
@@ -57,9 +57,9 @@ class MachineFaults:
     def _judge(self, t_ns: int, code: FaultCode, subject: str, mark: _Mark) -> None:
         latch = self._latches.get((code, subject))
         if latch is None:
-            latch = self._latches[code, subject] = Latch(*TIMES[code])
+            latch = self._latches[code, subject] = Hysteresis(*TIMES[code])
         was = latch.on
-        if latch.step(t_ns, bad=mark.bad, good=mark.good):
+        if latch.update(t_ns, bad=mark.bad, good=mark.good):
             # While it is between the marks the newest bad word stands.
             if mark.bad or not was:
                 self._faults.raise_fault(code, subject, mark.detail)
@@ -80,7 +80,7 @@ TIMES: Mapping[FaultCode, tuple[float, float]] = {
 """For how many seconds on end it must be bad to come, and good to go."""
 
 
-def _board(strain: Strain) -> dict[FaultCode, _Mark]:
+def _board(strain: ResourceLoad) -> dict[FaultCode, _Mark]:
     low, slow = strain.under_voltage, strain.throttled
     known = [sign for sign in (low, slow) if sign is not None]
     power = any(known) if known else None
@@ -110,7 +110,7 @@ def _board(strain: Strain) -> dict[FaultCode, _Mark]:
     }
 
 
-def _disk(strain: Strain, disk: DiskHealth) -> dict[FaultCode, _Mark]:
+def _disk(strain: ResourceLoad, disk: DiskHealth) -> dict[FaultCode, _Mark]:
     worn = _any(
         above(disk.life_used, LIFE_USED_MUCH),
         below(disk.days_left, DAYS_LEFT_FEW),

@@ -16,16 +16,16 @@ from agent.base.health_model import (
     LinkHealth,
     Vitals,
 )
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health import restart_report
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_file import runtime_folder
-from agent.health.health_stage import Pulse
+from agent.health.health_stage import HealthStage
 from agent.health.machine_faults import BOARD
 from agent.health.stuck_cameras import StuckCameras
-from agent.health.update_fault import UpdateWatch
-from agent.health.vitals.machine import Machine
-from agent.health.vitals.procfs import ROOT, Tree
+from agent.health.update_fault import UpdateFault
+from agent.health.vitals.machine import MachineMonitor
+from agent.health.vitals.procfs import ROOT, ProcFs
 from agent.reporting.payloads import Restarted
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ RESTART_TOLD_NS = 3600 * 1_000_000_000
 """A restart that nobody asked for stays a fault for so long."""
 
 
-class Condition:
+class HealthMonitor:
     """How the machine is, and what follows from it.
 
     `run` names this run of the agent. `root` is where `proc` and `sys` are looked for.
@@ -44,7 +44,7 @@ class Condition:
         self,
         state: Path,
         clock: Clock,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         *,
         boot: str,
         run: str,
@@ -55,12 +55,12 @@ class Condition:
         self._clock = clock
         self._faults = faults
         self._boot = boot
-        self._tree = Tree(root)
+        self._tree = ProcFs(root)
         self._began_ns = clock.boottime_ns()
         self._runtime = runtime_folder(state)
-        self._machine = Machine(state, root)
+        self._machine = MachineMonitor(state, root)
         self._flight = FlightRecorder(state, clock, boot, run)
-        self._pulse = Pulse(
+        self._pulse = HealthStage(
             self._machine,
             self._flight,
             faults,
@@ -72,7 +72,7 @@ class Condition:
             on_look=self._on_look,
         )
         self.stages = (self._pulse, self._flight)
-        self._update_watch = UpdateWatch(root, faults)
+        self._update_watch = UpdateFault(root, faults)
         self.stuck_cameras = StuckCameras(state, self._runtime, clock, boot)
 
     @property
@@ -110,7 +110,9 @@ class Condition:
         if before is None:
             return None
         asked = self.stuck_cameras.reboot_before(before.last.boot, before.last.time)
-        evidence = restart_report.gather(before, self._boot, self._runtime, self._tree, asked)
+        evidence = restart_report.collect_evidence(
+            before, self._boot, self._runtime, self._tree, asked
+        )
         told = restart_report.restarted(before, evidence)
         log.info("the run before: %s (%s)", told.cause, told.detail)
         if told.cause != "asked":
@@ -120,4 +122,4 @@ class Condition:
     def _on_look(self, t_ns: int) -> None:
         if t_ns - self._began_ns >= RESTART_TOLD_NS:
             self._faults.clear("SYS-06", BOARD)
-        self._update_watch.look(t_ns)
+        self._update_watch.check(t_ns)

@@ -28,7 +28,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     new_boot: bool
 
 
-def judge(last: Page, evidence: Evidence) -> Ended:
+def classify(last: Page, evidence: Evidence) -> Ended:
     """Out of the last page that was written before this run."""
     new_boot = last.boot != evidence.boot
     cause, detail = _judged(last, evidence, new_boot=new_boot)

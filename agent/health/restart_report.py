@@ -16,9 +16,9 @@ import msgspec
 
 from agent.base.health_model import FlightSample
 from agent.health.flight_recorder import Flight
-from agent.health.restart_cause import Ended, Evidence, judge
+from agent.health.restart_cause import Ended, Evidence, classify
 from agent.health.vitals import parse
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.procfs import ProcFs
 from agent.reporting.payloads import Restarted
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ FLIGHT_MOST_BYTES = 48_000
 LAST_MINUTE = 60
 
 
-def gather(
-    flight: Flight, boot: str, runtime: Path, tree: Tree, asked_reboot: str | None = None
+def collect_evidence(
+    flight: Flight, boot: str, runtime: Path, tree: ProcFs, asked_reboot: str | None = None
 ) -> Evidence:
     """What there is to go by. The service's result is taken away: it is of one run. `asked_reboot` is
     why the agent itself had asked for a reboot.
@@ -56,7 +56,7 @@ def gather(
 
 def restarted(flight: Flight, evidence: Evidence) -> Restarted:
     """The message to the centre."""
-    ended = judge(flight.last, evidence)
+    ended = classify(flight.last, evidence)
     return Restarted(
         cause=ended.cause,
         detail=ended.detail,
@@ -114,7 +114,7 @@ def _packed(samples: Sequence[FlightSample]) -> str:
         older = older[-1::-2][::-1]
 
 
-def _crash_records(tree: Tree, last_heard: str) -> tuple[str, ...]:
+def _crash_records(tree: ProcFs, last_heard: str) -> tuple[str, ...]:
     """The names of the kernel's records: those that lie there, and those that were moved since."""
     found = [path.rpartition("/")[2] for path in tree.names(PSTORE, "")]
     with suppress(OSError, ValueError):

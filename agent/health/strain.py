@@ -9,7 +9,7 @@ FULL_SHARE, FULL_BYTES = 0.02, 300_000_000
 least a twentieth free, or 500 MB, so what fills the disk then is something else."""
 
 
-class Strain(msgspec.Struct, frozen=True, kw_only=True):
+class ResourceLoad(msgspec.Struct, frozen=True, kw_only=True):
     """None: unknown.
 
     `memory_free` and `load_per_core` are shares. `room` is what is free of the disk beside what it
@@ -26,13 +26,13 @@ class Strain(msgspec.Struct, frozen=True, kw_only=True):
     write_ms: float | None = None
 
 
-def strain(vitals: Vitals, disk: DiskHealth) -> Strain:
+def strain(vitals: Vitals, disk: DiskHealth) -> ResourceLoad:
     """Out of what was read."""
     room = None
     if vitals.disk_free_bytes is not None and vitals.disk_total_bytes:
         edge = min(vitals.disk_total_bytes * FULL_SHARE, FULL_BYTES)
         room = vitals.disk_free_bytes / edge
-    return Strain(
+    return ResourceLoad(
         celsius=vitals.soc_celsius,
         under_voltage=vitals.under_voltage,
         throttled=vitals.throttled,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 
 BOOK = "state/rauc/slots.json"
 SUBJECT = "update"
@@ -29,15 +29,15 @@ class _Book(msgspec.Struct):
 _BOOK = msgspec.json.Decoder(_Book)
 
 
-class UpdateWatch:
+class UpdateFault:
     """Raises SYS-08 while an update has fallen back, and nobody has mended or accepted it."""
 
-    def __init__(self, root: Path, faults: FaultBoard) -> None:
+    def __init__(self, root: Path, faults: FaultRegistry) -> None:
         self._path = root / BOOK
         self._faults = faults
         self._looked_ns: int | None = None
 
-    def look(self, t_ns: int) -> None:
+    def check(self, t_ns: int) -> None:
         """One look, if it is due. A box without slots has no book, and no such fault."""
         if self._looked_ns is not None and t_ns - self._looked_ns < LOOK_NS:
             return

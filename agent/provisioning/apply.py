@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from agent.base.device_identity import KEY_FILE, Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.errors import UserError
 from agent.config import strict, toml_writer
 from agent.provisioning import atomic_folder as folders
 from agent.provisioning import network as networking
@@ -21,7 +21,13 @@ from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.embedded_files import CONFIG_FILE, NAME, NETWORK_FILE
 from agent.provisioning.file_references import name_of
 from agent.provisioning.network import Network
-from agent.provisioning.settings import BadSettings, Settings, is_host_name, parse, without_secrets
+from agent.provisioning.settings import (
+    BadSettings,
+    BoxSettings,
+    is_host_name,
+    parse,
+    without_secrets,
+)
 
 APPLIED_FILE = ".provisioned"
 IDENTITY = "identity"
@@ -31,7 +37,7 @@ Kind = Literal["waiting", "kept", "unchanged", "refused", "applied", "failed"]
 those that it has; refused: they are wrong; applied: they were taken in; failed: the disk did not let it."""
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class BoxFolders(msgspec.Struct, frozen=True, kw_only=True):
     """Where the agent looks for its configuration, and its state folder; `where` is the settings file,
     for messages.
     """
@@ -41,7 +47,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     where: str
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class ProvisioningResult(msgspec.Struct, frozen=True, kw_only=True):
     """`lines` are to be told. `box` is who the box is now. `request` belongs on the card, and `left` in
     place of the settings file.
     """
@@ -65,19 +71,19 @@ class _Applied(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
-def take_in(data: bytes | None, places: Places) -> Outcome:
+def apply_settings(data: bytes | None, places: BoxFolders) -> ProvisioningResult:
     """Take the settings in, if they are good and new. Whatever the disk refuses, the outcome has the box
     and the network as they stand.
     """
     try:
         folders.recover(places.folder)
-        kind, lines, left = _judged(data, places)
+        kind, lines, left = _evaluate(data, places)
         request = _request_out(places)
     except OSError as error:
         what = error.filename or f"{places.folder}, {places.state}"
-        return as_it_stands(places, f"{what}: {error.strerror or error}")
+        return current_state(places, f"{what}: {error.strerror or error}")
     return msgspec.structs.replace(
-        as_it_stands(places, *lines),
+        current_state(places, *lines),
         kind="applied" if kind == "first" else kind,
         is_first=kind == "first",
         request=request,
@@ -85,15 +91,15 @@ def take_in(data: bytes | None, places: Places) -> Outcome:
     )
 
 
-def as_it_stands(places: Places, *lines: str) -> Outcome:
+def current_state(places: BoxFolders, *lines: str) -> ProvisioningResult:
     """Who the box is, and its network: what counts where settings could not be taken in. Only reads."""
     network, trouble = _network(places.folder)
-    return Outcome(
+    return ProvisioningResult(
         kind="failed", box=_box(places.folder), lines=(*lines, *trouble), network=network
     )
 
 
-def _request_out(places: Places) -> str | None:
+def _request_out(places: BoxFolders) -> str | None:
     box = _box(places.folder)
     if box is None:
         return None
@@ -103,8 +109,8 @@ def _request_out(places: Places) -> str | None:
     return request_out(places.state, box)
 
 
-def _judged(
-    data: bytes | None, places: Places
+def _evaluate(
+    data: bytes | None, places: BoxFolders
 ) -> tuple[Kind | Literal["first"], tuple[str, ...], bytes | None]:
     is_there = (places.folder / CONFIG_FILE).exists()
     if data is None:
@@ -124,7 +130,7 @@ def _judged(
     return ("applied" if is_there else "first"), lines, without_secrets(data)
 
 
-def _check_same_box(settings: Settings, places: Places) -> None:
+def _check_same_box(settings: BoxSettings, places: BoxFolders) -> None:
     """A box that has signed as one may not become another. Raises BadSettings."""
     now = _box(places.folder)
     has_signed = (places.state / IDENTITY / KEY_FILE).exists()
@@ -136,11 +142,11 @@ def _check_same_box(settings: Settings, places: Places) -> None:
         raise BadSettings([problem])
 
 
-def _apply(settings: Settings, places: Places, before: Collection[str]) -> tuple[str, ...]:
+def _apply(settings: BoxSettings, places: BoxFolders, before: Collection[str]) -> tuple[str, ...]:
     from agent.provisioning import tls_credentials as pairs  # noqa: PLC0415 - as above
 
-    identity = Identity.load_or_make(places.state / IDENTITY)
-    pair = pairs.pair_for(settings, places.folder, places.state)
+    identity = DeviceIdentity.load_or_make(places.state / IDENTITY)
+    pair = pairs.resolve_credentials(settings, places.folder, places.state)
     files, lines = _files(settings, places.folder, pair.names)
     files |= pair.files
     names = files.keys() | pair.names | settings.enclosed.secrets.keys()
@@ -157,7 +163,7 @@ def _apply(settings: Settings, places: Places, before: Collection[str]) -> tuple
 
 
 def _files(
-    settings: Settings, folder: Path, of_pair: Collection[str]
+    settings: BoxSettings, folder: Path, of_pair: Collection[str]
 ) -> tuple[dict[str, NewFile], list[str]]:
     """What lies beside the configuration but for the pair, and what there is to tell about it."""
     lines: list[str] = []
@@ -225,7 +231,7 @@ def _network(folder: Path) -> tuple[Network, tuple[str, ...]]:
         if not path.exists():
             return Network(), ()
         network = strict.into(strict.read_toml(path, "network"), Network, str(path), "network")
-    except BadInput as error:
+    except UserError as error:
         return Network(), (str(error),)
     except OSError as error:
         return Network(), (f"{path}: {error.strerror or error}",)

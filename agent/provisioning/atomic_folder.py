@@ -61,14 +61,14 @@ def replace(folder: Path, files: Mapping[str, NewFile], remove: Collection[str])
     inside.mkdir(mode=0o700)
     (inside / _NEW).mkdir(mode=0o700)
     for name, file in files.items():
-        atomic_file.write_new(inside / _NEW / name, file.data, file.mode)
-    atomic_file.sync_folder(inside / _NEW)
+        atomic_file.create_durably(inside / _NEW / name, file.data, file.mode)
+    atomic_file.fsync_dir(inside / _NEW)
     decided = _List(put=tuple(sorted(files)), remove=tuple(sorted(set(remove) - files.keys())))
     making = inside / f"{_LIST}.making"
-    atomic_file.write_new(making, msgspec.json.encode(decided), 0o640)
+    atomic_file.create_durably(making, msgspec.json.encode(decided), 0o640)
     making.rename(inside / _LIST)
-    atomic_file.sync_folder(inside)
-    atomic_file.sync_folder(folder)
+    atomic_file.fsync_dir(inside)
+    atomic_file.fsync_dir(folder)
     _put(folder, decided)
 
 
@@ -81,13 +81,13 @@ def _put(folder: Path, decided: _List) -> None:
             (inside / _NEW / name).rename(folder / name)
     for name in decided.remove:
         (folder / name).unlink(missing_ok=True)
-    atomic_file.sync_folder(folder)
+    atomic_file.fsync_dir(folder)
     (inside / _LIST).unlink()
-    atomic_file.sync_folder(inside)
+    atomic_file.fsync_dir(inside)
     _drop(folder)
 
 
 def _drop(folder: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder / INSIDE)
-        atomic_file.sync_folder(folder)
+        atomic_file.fsync_dir(folder)

@@ -61,7 +61,7 @@ def put_request(card: Path, box: str, request: str) -> bool:
     return True
 
 
-def put_left(card: Path, left: bytes) -> None:
+def write_scrubbed_settings(card: Path, left: bytes) -> None:
     """Put the settings without their secrets in place of those with them, whose bytes are overwritten
     once they are no file any more. Raises OSError.
     """

@@ -23,7 +23,7 @@ _WORDS = "letters, digits, '.', '_' and '-', at most 64, a letter or a digit fir
 Place = Literal["files", "secrets"]
 
 
-class Enclosed(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddedFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Texts by the names of their files. A secret that is empty stays as it is on the box."""
 
     files: dict[str, str] = {}
@@ -36,7 +36,7 @@ class Enclosed(msgspec.Struct, frozen=True, kw_only=True):
         return [("files", sorted(self.files)), ("secrets", sorted(self.secrets))]
 
 
-def enclosed(tables: Mapping[str, Any], where: str) -> tuple[Enclosed, list[str]]:
+def enclosed(tables: Mapping[str, Any], where: str) -> tuple[EmbeddedFiles, list[str]]:
     """What is enclosed, as far as it is good, and a line for each thing that is not."""
     wrong: list[str] = []
     files = dict(_good(tables, "files", where, wrong))
@@ -54,7 +54,7 @@ def enclosed(tables: Mapping[str, Any], where: str) -> tuple[Enclosed, list[str]
                 f"{where}: files.{name!r}: holds a private key; allowed: in [secrets], from where "
                 "it does not stay on the card"
             )
-    return Enclosed(files=files, secrets=secrets), wrong
+    return EmbeddedFiles(files=files, secrets=secrets), wrong
 
 
 def _good(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.config.configuration import Config
-from agent.provisioning.embedded_files import NAME, Enclosed
+from agent.provisioning.embedded_files import NAME, EmbeddedFiles
 
 HOME = PurePosixPath("/etc/vigie")
 _SECRET = re.compile(r"pass|secret|token|credential|private|(^|_)key(_|$)")
@@ -85,7 +85,7 @@ def _options(options: Mapping[str, Any], under: str) -> Iterator[Reference]:
             )
 
 
-def problems(found: Iterator[Reference], enclosed: Enclosed, where: str) -> Iterator[str]:
+def problems(found: Iterator[Reference], enclosed: EmbeddedFiles, where: str) -> Iterator[str]:
     """A line for each file that will not be where the configuration looks for it. Where a secret
     should lie its value is not shown: somebody may have put the secret itself there.
     """

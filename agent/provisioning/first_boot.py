@@ -15,7 +15,7 @@ from agent.base.device_identity import STATE_LOST
 from agent.provisioning import apply, status_display
 from agent.provisioning import boot_partition as card
 from agent.provisioning import network as networking
-from agent.provisioning.apply import Outcome, Places
+from agent.provisioning.apply import BoxFolders, ProvisioningResult
 from agent.provisioning.network import Network
 from agent.provisioning.run_as_user import ChildFailed, as_user
 from agent.provisioning.settings import FILE_NAME
@@ -35,7 +35,7 @@ _NETWORK = "run/systemd/network"
 _HOST_NAME = "proc/sys/kernel/hostname"
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
+class BootPaths(msgspec.Struct, frozen=True, kw_only=True):
     """Where everything is. `root` is where the machine's dev, proc, run and sys are looked for."""
 
     card: Path
@@ -45,7 +45,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     root: Path
 
 
-def boot(given: Given) -> int:
+def boot(given: BootPaths) -> int:
     """Do it all, and tell. The exit code: 0 done, or nothing to do; 1 it failed; 2 the settings are
     wrong. Raises BadInput.
     """
@@ -69,13 +69,13 @@ def boot(given: Given) -> int:
     return _tell(given, outcome, trouble)
 
 
-def _put_on_card(folder: Path, outcome: Outcome) -> None:
+def _put_on_card(folder: Path, outcome: ProvisioningResult) -> None:
     card.tidy(folder)
     if outcome.box is not None and outcome.request is not None:
         card.put_request(folder, outcome.box, outcome.request)
     if outcome.left is not None:
         # Last: until then the file as it was given says that there is something to do.
-        card.put_left(folder, outcome.left)
+        card.write_scrubbed_settings(folder, outcome.left)
 
 
 def _try(trouble: list[str], do: Callable[[], None]) -> None:
@@ -89,28 +89,32 @@ def _why(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def _is_volatile(given: Given) -> bool:
+def _is_volatile(given: BootPaths) -> bool:
     return (given.root / STATE_VOLATILE).exists()
 
 
-def _taken_in(data: bytes | None, given: Given, trouble: list[str]) -> Outcome | None:
+def _taken_in(
+    data: bytes | None, given: BootPaths, trouble: list[str]
+) -> ProvisioningResult | None:
     """What came of the settings; how the box stands, where nobody can tell; None if not even that."""
-    places = Places(folder=given.folder, state=given.state, where=FILE_NAME)
+    places = BoxFolders(folder=given.folder, state=given.state, where=FILE_NAME)
     try:
-        return _by_user(given, lambda: apply.take_in(data, places), WITHIN_S)
+        return _by_user(given, lambda: apply.apply_settings(data, places), WITHIN_S)
     except (ChildFailed, OSError) as error:
         trouble.append(f"{error}; see journalctl -u vigie-provision")
     try:
-        return _by_user(given, lambda: apply.as_it_stands(places), _READING_WITHIN_S)
+        return _by_user(given, lambda: apply.current_state(places), _READING_WITHIN_S)
     except (ChildFailed, OSError):
         trouble.append(f"{given.folder} cannot be read either: every port asks DHCP")
         return None
 
 
-def _by_user(given: Given, work: Callable[[], Outcome], within_s: int) -> Outcome:
+def _by_user(
+    given: BootPaths, work: Callable[[], ProvisioningResult], within_s: int
+) -> ProvisioningResult:
     """Raises ChildFailed and OSError."""
     said = as_user(given.user, lambda: msgspec.json.encode(work()), within_s)
-    return msgspec.json.decode(said, type=Outcome)
+    return msgspec.json.decode(said, type=ProvisioningResult)
 
 
 def _set_network(root: Path, network: Network) -> None:
@@ -136,7 +140,7 @@ def _set_host_name(root: Path, box: str | None) -> None:
         log.warning("host name: %s: %s", path, error.strerror or error)
 
 
-def _tell(given: Given, outcome: Outcome | None, trouble: list[str]) -> int:
+def _tell(given: BootPaths, outcome: ProvisioningResult | None, trouble: list[str]) -> int:
     code, light, title, lines = _words(given, outcome)
     if (trouble or _is_volatile(given)) and code == 0 and light == "own":
         # A title with the box's name is for when all is well, see `_correct_result`.
@@ -149,7 +153,7 @@ def _tell(given: Given, outcome: Outcome | None, trouble: list[str]) -> int:
         lines.insert(0, _LOST)
     if trouble or _is_volatile(given):
         code, light = 1, "fast"
-    status_display.shine(given.root, light)
+    status_display.set_led(given.root, light)
     if not title and not lines:
         _correct_result(given.card, outcome)
         return code
@@ -157,7 +161,7 @@ def _tell(given: Given, outcome: Outcome | None, trouble: list[str]) -> int:
     for line in (title, *lines):
         log.log(logging.WARNING if code else logging.INFO, "%s", line)
     text = status_display.banner(title, lines)
-    status_display.say(given.root, text)
+    status_display.print_console(given.root, text)
     if outcome is None or outcome.kind != "waiting":
         # A card that cannot be written has been told of by now.
         with suppress(OSError):
@@ -178,7 +182,7 @@ _VOLATILE = (
 _SEE = "docs/settings.md says what belongs in it"
 
 
-def _correct_result(folder: Path, outcome: Outcome | None) -> None:
+def _correct_result(folder: Path, outcome: ProvisioningResult | None) -> None:
     """What was wrong and is no more is told to the laptop no longer."""
     if outcome is None or outcome.box is None:
         return
@@ -195,7 +199,9 @@ def _put_result(folder: Path, text: str) -> None:
     card.put_result(folder, text.strip("\n") + "\n")
 
 
-def _words(given: Given, outcome: Outcome | None) -> tuple[int, Light, str, list[str]]:
+def _words(
+    given: BootPaths, outcome: ProvisioningResult | None
+) -> tuple[int, Light, str, list[str]]:
     """Exit code, light, title and lines."""
     if outcome is None:
         return 1, "fast", f"{_TITLE}THE SETTINGS COULD NOT BE TAKEN IN", []
@@ -218,10 +224,10 @@ def _words(given: Given, outcome: Outcome | None) -> tuple[int, Light, str, list
             )
         case "refused":
             title = f"{_TITLE}THE SETTINGS ARE WRONG"
-            return 2, "fast", title, [_goes_on(outcome), *lines]
+            return 2, "fast", title, [_keeps_running_text(outcome), *lines]
         case "failed":
             title = f"{_TITLE}THE SETTINGS COULD NOT BE TAKEN IN"
-            return 1, "fast", title, [_goes_on(outcome), *lines]
+            return 1, "fast", title, [_keeps_running_text(outcome), *lines]
         case "applied":
             first = "is set up" if outcome.is_first else "has new settings"
             title = f"{_TITLE}box {outcome.box} {first}"
@@ -230,13 +236,13 @@ def _words(given: Given, outcome: Outcome | None) -> tuple[int, Light, str, list
             return 0, "own", "", lines
 
 
-def _goes_on(outcome: Outcome) -> str:
+def _keeps_running_text(outcome: ProvisioningResult) -> str:
     if outcome.box is None:
         return _NOBODY
     return f"the box goes on as {outcome.box}, with the settings that it has"
 
 
-def _to_sign(outcome: Outcome) -> list[str]:
+def _to_sign(outcome: ProvisioningResult) -> list[str]:
     if outcome.request is None:
         return []
     line = (

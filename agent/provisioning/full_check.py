@@ -12,14 +12,14 @@ import msgspec
 
 from agent.app import actuator_specs
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.capture import camera_source
 from agent.config import configuration, toml_writer
 from agent.config.configuration import CameraConfig, Config
 from agent.config.heads import HeadConfig
 from agent.console import login
 from agent.provisioning import pem
-from agent.provisioning.embedded_files import CONFIG_FILE, Enclosed
+from agent.provisioning.embedded_files import CONFIG_FILE, EmbeddedFiles
 from agent.provisioning.file_references import name_of, references
 from agent.recording.encryption.seal import parse_recipients
 
@@ -32,7 +32,9 @@ def in_memory(place: Path) -> Path | None:
     return place if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else None
 
 
-def problems(tables: dict[str, Any], config: Config, enclosed: Enclosed, where: str) -> list[str]:
+def problems(
+    tables: dict[str, Any], config: Config, enclosed: EmbeddedFiles, where: str
+) -> list[str]:
     """A line for each thing that the agent would refuse. `config` is `tables` as they were written.
 
     Secrets are laid out too, so it is done in memory where there is such a place.
@@ -64,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 def _said(check: Callable[[], object]) -> Iterator[str]:
     try:
         check()
-    except BadInput as error:
+    except UserError as error:
         yield str(error)
 
 
@@ -72,7 +74,7 @@ def _of_config(path: Path, where: str) -> Iterator[str]:
     """One thing at a time: a camera or a head that is wrong hides no other one."""
     try:
         config = configuration.load(path)
-    except BadInput as error:
+    except UserError as error:
         yield str(error)
         return
     clock = SystemClock()
@@ -98,7 +100,7 @@ def _alone(ones: tuple[Any, ...], index: int, others: Any) -> tuple[Any, ...]:
     return tuple(one if at == index else others for at, one in enumerate(ones))
 
 
-def _of_files(folder: Path, config: Config, enclosed: Enclosed, where: str) -> Iterator[str]:
+def _of_files(folder: Path, config: Config, enclosed: EmbeddedFiles, where: str) -> Iterator[str]:
     broker, update = config.broker, config.update
     for key, ca in (("broker.ca", broker.ca), ("update.ca", update.ca if update else None)):
         if ca is not None:
@@ -121,12 +123,14 @@ def _of_files(folder: Path, config: Config, enclosed: Enclosed, where: str) -> I
                 yield f"{where}: secrets.{name!r}: no password; allowed: one line of text"
 
 
-def _text(name: str | None, enclosed: Enclosed) -> str:
+def _text(name: str | None, enclosed: EmbeddedFiles) -> str:
     name = name_of(name or "") or ""
     return enclosed.files.get(name) or enclosed.secrets.get(name) or ""
 
 
-def _pair(certificate: str, key: str, box: str, enclosed: Enclosed, where: str) -> Iterator[str]:
+def _pair(
+    certificate: str, key: str, box: str, enclosed: EmbeddedFiles, where: str
+) -> Iterator[str]:
     """They have to fit each other where both are given."""
     public = []
     pem_key, pem_certificate = _text(key, enclosed), _text(certificate, enclosed)
@@ -137,13 +141,13 @@ def _pair(certificate: str, key: str, box: str, enclosed: Enclosed, where: str) 
         what = f"{where}: broker.certificate = {certificate!r}"
         try:
             public.append(pem.check_certificate(pem_certificate, box, what))
-        except BadInput as error:
+        except UserError as error:
             yield str(error)
     if pem_key:
         what = f"{where}: broker.key"
         try:
             public.append(pem.check_key(pem_key.encode(), what))
-        except BadInput as error:
+        except UserError as error:
             yield str(error)
         if not pem_certificate:
             yield (

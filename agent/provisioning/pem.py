@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 
 def check_authorities(text: str, what: str) -> None:
@@ -14,7 +14,7 @@ def check_authorities(text: str, what: str) -> None:
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
-        raise BadInput(f"{what}: {_NO_CERTIFICATE}") from error
+        raise UserError(f"{what}: {_NO_CERTIFICATE}") from error
 
 
 def check_certificate(text: str, box: str, what: str) -> PublicKeyTypes:
@@ -24,10 +24,10 @@ def check_certificate(text: str, box: str, what: str) -> PublicKeyTypes:
         names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         key = found.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadInput(f"{what}: {_NO_CERTIFICATE}") from error
+        raise UserError(f"{what}: {_NO_CERTIFICATE}") from error
     name = str(names[0].value) if names else ""
     if name != box:
-        raise BadInput(f"{what}: its name is {name!r}; allowed: {box!r}, as box.id")
+        raise UserError(f"{what}: its name is {name!r}; allowed: {box!r}, as box.id")
     return key
 
 
@@ -36,9 +36,9 @@ def check_key(pem: bytes, what: str) -> PublicKeyTypes:
     try:
         return serialization.load_pem_private_key(pem, password=None).public_key()
     except TypeError as error:
-        raise BadInput(f"{what}: is locked with a password; allowed: an unlocked key") from error
+        raise UserError(f"{what}: is locked with a password; allowed: an unlocked key") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadInput(f"{what}: no private key in PEM; allowed: all of its text") from error
+        raise UserError(f"{what}: no private key in PEM; allowed: all of its text") from error
 
 
 _NO_CERTIFICATE = (

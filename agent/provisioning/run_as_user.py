@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 
 class ChildFailed(Exception):
@@ -25,7 +25,7 @@ def as_user(name: str, work: Callable[[], bytes], within_s: int) -> bytes:
     try:
         user = pwd.getpwnam(name)
     except KeyError as error:
-        raise BadInput(f"--user {name!r}: no such user; allowed: the agent's user") from error
+        raise UserError(f"--user {name!r}: no such user; allowed: the agent's user") from error
     sys.stdout.flush()
     sys.stderr.flush()
     here, there = os.pipe()

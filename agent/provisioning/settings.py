@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import redaction, strict, toml_writer
-from agent.config.all_errors import every_problem
+from agent.config.all_errors import iter_errors
 from agent.config.configuration import Config
 from agent.config.names import Name
 from agent.config.shareable_config import LEFT_OUT
 from agent.provisioning import embedded_files as enclosing
 from agent.provisioning import file_references as referring
 from agent.provisioning import network as networking
-from agent.provisioning.embedded_files import Enclosed
+from agent.provisioning.embedded_files import EmbeddedFiles
 from agent.provisioning.network import Network
 
 FILE_NAME = "vigie-settings.toml"
@@ -47,7 +47,7 @@ _SHOWN_SECRET = re.compile(
 )
 
 
-class BadSettings(BadInput):
+class BadSettings(UserError):
     """A settings file that is not good. `problems` are all that was found, a line for each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -55,7 +55,7 @@ class BadSettings(BadInput):
         super().__init__("\n".join(self.problems))
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A settings file that is good. `data` is what it was read from, byte for byte; `notes` are worth
     telling, though nothing is wrong.
     """
@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     """The same, its paths as they were written."""
     network: Network
-    enclosed: Enclosed
+    enclosed: EmbeddedFiles
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return [("box", self.box), ("enclosed", self.enclosed)]
 
 
-def read(path: Path) -> Settings:
+def read(path: Path) -> BoxSettings:
     """The settings in a file. Raises BadSettings with all that is wrong."""
     try:
         with path.open("rb") as file:
@@ -106,7 +106,7 @@ def read(path: Path) -> Settings:
     return parse(data, str(path))
 
 
-def parse(data: bytes, where: str) -> Settings:
+def parse(data: bytes, where: str) -> BoxSettings:
     """The settings in these bytes; `where` begins each line of what is wrong. Raises BadSettings."""
     tables = _tables(data, where)
     enclosed, wrong = enclosing.enclosed(tables, where)
@@ -124,7 +124,7 @@ def parse(data: bytes, where: str) -> Settings:
     wrong += astray or _deep_problems(own, config, enclosed, where)
     if wrong:
         raise BadSettings(_told(wrong, secrets))
-    return Settings(
+    return BoxSettings(
         data=data,
         tables=own,
         config=config,
@@ -159,7 +159,7 @@ def _tables(data: bytes, where: str) -> dict[str, Any]:
         return strict.parsed(data.decode("utf-8-sig"), where)
     except UnicodeDecodeError as error:
         raise BadSettings([f"{where}: not UTF-8 text, at byte {error.start}"]) from error
-    except BadInput as error:
+    except UserError as error:
         raise BadSettings([str(error)]) from error
 
 
@@ -176,7 +176,7 @@ def _secrets(table: object) -> Iterator[str]:
 
 
 def _network_problems(table: object, where: str) -> list[str]:
-    wrong = list(every_problem(table, Network, where, "network"))
+    wrong = list(iter_errors(table, Network, where, "network"))
     return wrong or list(networking.problems(strict.into(table, Network, where, "network"), where))
 
 
@@ -185,7 +185,7 @@ def _config_problems(tables: dict[str, Any], where: str) -> Iterator[str]:
     for key in tables:
         if key not in known:
             yield f"{where}: {key}: unknown table; allowed: {', '.join([*known, *OWN_TABLES])}"
-    yield from every_problem({k: v for k, v in tables.items() if k in known}, Config, where)
+    yield from iter_errors({k: v for k, v in tables.items() if k in known}, Config, where)
 
 
 def _mended(tables: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _mended(tables: dict[str, Any]) -> dict[str, Any]:
     good = {
         key: value
         for key, value in tables.items()
-        if key in hints and not any(every_problem(value, hints[key], ""))
+        if key in hints and not any(iter_errors(value, hints[key], ""))
     }
     for key, value in _STOPGAPS.items():
         given = tables.get(key)
@@ -205,7 +205,7 @@ def _mended(tables: dict[str, Any]) -> dict[str, Any]:
         (stopgap,), item = value, typing.get_args(typing.get_args(hints[key])[0])[0]
         good[key] = [
             one
-            if not any(every_problem(one, item, ""))
+            if not any(iter_errors(one, item, ""))
             else {**stopgap, "name": _name(one) or f"{key}-{index}"}
             for index, one in enumerate(given[:8])
         ]
@@ -254,7 +254,7 @@ def _image_problems(config: Config, where: str) -> Iterator[str]:
 
 
 def _deep_problems(
-    tables: dict[str, Any], config: Config, enclosed: Enclosed, where: str
+    tables: dict[str, Any], config: Config, enclosed: EmbeddedFiles, where: str
 ) -> list[str]:
     # Here, because drivers and detection take seconds to load on a board, and most starts need none.
     from agent.provisioning import full_check  # noqa: PLC0415
@@ -262,7 +262,7 @@ def _deep_problems(
     return full_check.problems(tables, config, enclosed, where)
 
 
-def _notes(config: Config, enclosed: Enclosed) -> Iterator[str]:
+def _notes(config: Config, enclosed: EmbeddedFiles) -> Iterator[str]:
     for place, value in _texts(msgspec.to_builtins(config), ""):
         if _PASSWORD_IN_ADDRESS.search(value):
             yield f"{place} holds a password, which stays on the card; better: username and password_file"

@@ -29,7 +29,7 @@ def _wrapped(line: str) -> list[str]:
     )
 
 
-def say(root: Path, text: str) -> None:
+def print_console(root: Path, text: str) -> None:
     """At the system's console, where it takes it at once: a boot waits for no cable."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -40,7 +40,7 @@ def say(root: Path, text: str) -> None:
             os.close(handle)
 
 
-def shine(root: Path, light: Light) -> None:
+def set_led(root: Path, light: Light) -> None:
     """Let the board's light blink, by the kernel, which goes on when this process is gone. A board that
     has none stays dark.
     """

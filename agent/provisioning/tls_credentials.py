@@ -13,20 +13,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.enrolment import FOLDER, REQUEST_KEY, Enrolment
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 from agent.provisioning import pem
 from agent.provisioning.atomic_folder import NewFile
 from agent.provisioning.file_references import name_of
-from agent.provisioning.settings import Settings
+from agent.provisioning.settings import BoxSettings
 
 _FROM = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """RFC 5280, 4.1.2.5: no well-defined end. The clock of a first boot is worth nothing."""
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class TlsCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """What is to lie beside the configuration. `names` are the files that belong to the pair, be they
     put or kept; `spends_request`: the key of the request that was out has its certificate now.
     """
@@ -37,25 +37,27 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def pair_for(settings: Settings, folder: Path, state: Path) -> Pair:
+def resolve_credentials(settings: BoxSettings, folder: Path, state: Path) -> TlsCredentials:
     """The pair that these settings ask for. Makes a key in the state folder where one is needed, and
     nothing else. Raises OSError.
     """
     broker = settings.config.broker
     key_name, name = name_of(broker.key or ""), name_of(broker.certificate or "")
     if key_name is None or name is None:
-        return Pair()
+        return TlsCredentials()
     names = frozenset((key_name, name))
     given_key = settings.enclosed.secrets.get(key_name)
     given = settings.enclosed.files.get(name)
     if given_key and given:
-        return Pair(files=_files(key_name, given_key.encode(), name, given.encode()), names=names)
+        return TlsCredentials(
+            files=_files(key_name, given_key.encode(), name, given.encode()), names=names
+        )
     asked, kept = _read(state / FOLDER / REQUEST_KEY), _read(folder / key_name)
     notes: tuple[str, ...] = ()
     if given:
         for key in (asked, kept):
             if key is not None and _fits(key, given, settings.box):
-                return Pair(
+                return TlsCredentials(
                     files=_files(key_name, key, name, given.encode()),
                     names=names,
                     spends_request=key is asked,
@@ -63,10 +65,10 @@ def pair_for(settings: Settings, folder: Path, state: Path) -> Pair:
         notes = (f"the certificate {name!r} is for another key than this box's, and is not used",)
     certificate = _read(folder / name)
     if kept and certificate and _fits(kept, certificate.decode(errors="replace"), settings.box):
-        return Pair(names=names, notes=notes)
+        return TlsCredentials(names=names, notes=notes)
     request(state, settings.box)
     key = (state / FOLDER / REQUEST_KEY).read_bytes()
-    return Pair(
+    return TlsCredentials(
         files=_files(key_name, key, name, _unsigned(key, settings.box)), names=names, notes=notes
     )
 
@@ -76,7 +78,7 @@ def request(state: Path, box: str) -> str:
     enrolment = Enrolment(state, box, None)
     try:
         return enrolment.request()
-    except CannotDo:
+    except ConsoleError:
         return enrolment.request()
 
 
@@ -104,7 +106,7 @@ def _read(path: Path) -> bytes | None:
 def _fits(key: bytes, certificate: str, box: str) -> bool:
     try:
         return pem.check_key(key, "") == pem.check_certificate(certificate, box, "")
-    except BadInput:
+    except UserError:
         return False
 
 

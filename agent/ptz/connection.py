@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from agent.base.model import RefusalKind
-from agent.commands.requester import Refused
-from agent.faults.registry import FaultBoard, FaultCode
+from agent.commands.requester import CommandRejected
+from agent.faults.registry import FaultCode, FaultRegistry
 from drivers.contracts import Ptz, PtzAbilities
 from drivers.errors import DriverError, DriverErrorKind
 
@@ -30,21 +30,21 @@ _LOST: tuple[DriverErrorKind, ...] = ("absent", "stuck", "ended")
 """The driver is closed then, and opened anew."""
 
 
-class HeadLink:
+class HeadConnection:
     """One head's driver, open or not. Any thread may call; `open` is for the stage's own.
 
     Invariant: while `owes_stop`, nobody knows whether the head stands still: it was just opened, or
     an order or a stop failed.
     """
 
-    def __init__(self, head: str, open_ptz: Callable[[], Ptz], faults: FaultBoard) -> None:
+    def __init__(self, head: str, open_ptz: Callable[[], Ptz], faults: FaultRegistry) -> None:
         self.head = head
         self._open_ptz = open_ptz
         self._faults = faults
         self._lock = threading.Lock()
         self._ptz: Ptz | None = None
         self._openings = 0
-        self.owes_stop = False
+        self.stop_pending = False
         self.last_error: str | None = None
         self.misheard = 0
         """How often the head answered in another language."""
@@ -72,7 +72,7 @@ class HeadLink:
         with self._lock:
             self._ptz = ptz
             self._openings += 1
-            self.owes_stop = True
+            self.stop_pending = True
         self._faults.clear("PTZ-01", self.head)
         self.last_error = None
         return True
@@ -99,7 +99,7 @@ class HeadLink:
         return given
 
     @staticmethod
-    def is_lost(error: DriverError) -> bool:
+    def is_disconnect(error: DriverError) -> bool:
         """Whether the driver was closed for this error, and has to be opened anew."""
         return error.kind in _LOST
 
@@ -108,11 +108,11 @@ class HeadLink:
         try:
             self.call(lambda ptz: ptz.stop())
         except DriverError:
-            self.owes_stop = True
+            self.stop_pending = True
             raise
-        self.owes_stop = False
+        self.stop_pending = False
 
-    def answers(self) -> None:
+    def note_answer(self) -> None:
         """The head has answered, and in its own language."""
         self._faults.clear("PTZ-03", self.head)
         self.last_error = None
@@ -138,6 +138,6 @@ class HeadLink:
         self._faults.raise_fault(code, self.head, str(error))
 
 
-def refusal(error: DriverError) -> Refused:
+def rejection_for(error: DriverError) -> CommandRejected:
     """What somebody is told whose wish a driver did not do."""
-    return Refused(_REFUSALS.get(error.kind, "absent"), str(error))
+    return CommandRejected(_REFUSALS.get(error.kind, "absent"), str(error))

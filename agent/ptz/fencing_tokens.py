@@ -24,7 +24,7 @@ class _Reserved(msgspec.Struct, frozen=True):
     next: int
 
 
-class Tokens:
+class FencingTokens:
     """The tokens of one head. `take` is called under its head's lock, `reserve` by one thread.
 
     Where the disk refuses, numbers go on in memory and may come twice after a restart. That cannot

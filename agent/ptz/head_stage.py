@@ -9,15 +9,15 @@ from collections.abc import Callable
 import msgspec
 
 from agent.base.clock import Clock
-from agent.commands.requester import Asker, Refused
-from agent.faults.registry import FaultBoard
-from agent.ptz.head import Head
+from agent.commands.requester import CommandRejected, Requester
+from agent.faults.registry import FaultRegistry
+from agent.ptz.head import PtzHead
 from agent.ptz.motion.forbidden_sectors import reach
 from agent.ptz.motion.path import way_out
-from agent.ptz.motion.trajectory import Ending, Going
-from agent.ptz.motion_controller import Motion
-from agent.ptz.noise_watch import NoiseWatch
-from agent.ptz.requests import Recall
+from agent.ptz.motion.trajectory import Ending, PoseTrajectory
+from agent.ptz.motion_controller import ActiveMotion
+from agent.ptz.noise_watch import LineNoiseMonitor
+from agent.ptz.requests import GotoPreset
 from drivers.errors import DriverError
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ STOP_AGAIN_S = 1.0
 LONGEST_BACKOFF_S = 5.0
 ESCAPE_AFTER_S = 1.0
 ESCAPE_AGAIN_S = 30.0
-HOME = Asker(id="home", role="tour")
+HOME = Requester(id="home", role="tour")
 
 
 class HeadStage:
@@ -46,9 +46,9 @@ class HeadStage:
 
     def __init__(
         self,
-        head: Head,
+        head: PtzHead,
         clock: Clock,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         noise_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.name = f"head {head.name}"
@@ -57,7 +57,7 @@ class HeadStage:
         self._faults = faults
         self._looked_ns: int | None = None
         self._ending: Ending | None = None
-        self._noise = NoiseWatch(noise_bytes, head.link, faults)
+        self._noise = LineNoiseMonitor(noise_bytes, head.link, faults)
         self._open_not_before_ns = 0
         self._failures = 0
         self._stop_not_before_ns = 0
@@ -86,7 +86,7 @@ class HeadStage:
 
     def _turn(self) -> float:
         head, helm = self._head, self._head.helm
-        helm.beat()
+        helm.heartbeat()
         try:
             if not self._open():
                 return IDLE_S
@@ -96,7 +96,7 @@ class HeadStage:
             wait_s = helm.step()
         except DriverError as error:
             log.warning("head %s: lost: %s", head.name, error)
-            head.report_rest()
+            head.notify_at_rest()
             return SOON_S
         self._tell_ending()
         t_ns = self._clock_ns()
@@ -105,12 +105,16 @@ class HeadStage:
             self._escape(t_ns)
         self._let_move(t_ns)
         self._go_home(t_ns)
-        head.report_rest()
+        head.notify_at_rest()
         if helm.motion is None:
             # The disk may take its time, and nobody must wait for it who moves.
             head.odometer.keep(t_ns)
             head.tokens.reserve()
-            return SOON_S if helm.stands_ns is None else self._until_settled_s(t_ns, helm.stands_ns)
+            return (
+                SOON_S
+                if helm.at_rest_since_ns is None
+                else self._until_settled_s(t_ns, helm.at_rest_since_ns)
+            )
         left_s = head.lease_left_s(t_ns)
         return wait_s if left_s is None else max(0.0, min(wait_s, left_s))
 
@@ -145,9 +149,9 @@ class HeadStage:
     def _pay_stop(self) -> None:
         """Send the stop that is owed; a head that does not answer must not fill the line with it."""
         t_ns = self._clock_ns()
-        if self._head.link.owes_stop and t_ns >= self._stop_not_before_ns:
+        if self._head.link.stop_pending and t_ns >= self._stop_not_before_ns:
             self._stop_not_before_ns = t_ns + int(STOP_AGAIN_S * 1e9)
-            self._head.helm.pay_stop()
+            self._head.helm.retry_stop()
 
     def _look_is_due(self) -> bool:
         helm = self._head.helm
@@ -159,14 +163,14 @@ class HeadStage:
         age_s = (self._clock_ns() - self._looked_ns) / 1e9
         if helm.position is None:
             return age_s >= SILENT_LOOK_S
-        if helm.motion is None and helm.stands_ns is not None:
+        if helm.motion is None and helm.at_rest_since_ns is not None:
             return age_s >= IDLE_LOOK_S
         return age_s > 0
 
     def _look(self) -> None:
         head = self._head
         self._looked_ns = self._clock_ns()
-        position = head.helm.look()
+        position = head.helm.query_position()
         head.odometer.look(position)
         worn = head.odometer.worn()
         if worn is not None:
@@ -186,34 +190,34 @@ class HeadStage:
         """Ask those that move it by themselves, the strongest first; the first wish is done."""
         head = self._head
         for mover in head.movers:
-            words = head.helm.words
-            if not head.gives(mover.asker, t_ns):
+            words = head.helm.request_count
+            if not head.would_grant(mover.asker, t_ns):
                 continue
             wish = mover.step(t_ns, head.state())
             if wish is None:
                 continue
             try:
-                head.wish(wish, mover.asker, words=words)
-            except Refused as refusal:
+                head.move(wish, mover.asker, words=words)
+            except CommandRejected as refusal:
                 mover.refused(t_ns, wish, refusal)
             else:
                 return
 
     def _go_home(self, t_ns: int) -> None:
         head, home = self._head, self._head.config.home
-        words = head.helm.words
-        idle_s = (t_ns - head.wished_ns) / 1e9
+        words = head.helm.request_count
+        idle_s = (t_ns - head.last_request_ns) / 1e9
         if home is None or idle_s < head.config.home_after_s or t_ns < self._home_not_before_ns:
             return
-        if head.keeps_still(t_ns):
+        if head.is_held_after_stop(t_ns):
             return
         state = head.state()
         if state.preset == home or state.moving or state.tour or state.lease:
             return
         self._home_not_before_ns = t_ns + int(head.config.home_after_s * 1e9)
         try:
-            head.wish(Recall(preset=home), HOME, words=words)
-        except Refused as refusal:
+            head.move(GotoPreset(preset=home), HOME, words=words)
+        except CommandRejected as refusal:
             log.warning("head %s: does not go home: %s", head.name, refusal)
 
     def _escape(self, t_ns: int) -> None:
@@ -221,10 +225,10 @@ class HeadStage:
         has the head: somebody pushed it there, or stopped it on its way over.
         """
         head, helm = self._head, self._head.helm
-        words, since_ns, position = helm.words, helm.stands_ns, helm.position
+        words, since_ns, position = helm.request_count, helm.at_rest_since_ns, helm.position
         if since_ns is None or position is None or t_ns < self._escape_not_before_ns:
             return
-        if (t_ns - since_ns) / 1e9 < ESCAPE_AFTER_S or head.keeps_still(t_ns):
+        if (t_ns - since_ns) / 1e9 < ESCAPE_AFTER_S or head.is_held_after_stop(t_ns):
             return
         bounds = msgspec.structs.replace(helm.bounds(t_ns), sectors=head.config.forbidden)
         abilities = head.abilities
@@ -239,9 +243,9 @@ class HeadStage:
             log.error("head %s: looks at sector %r, and knows no way out", head.name, sector.name)
             return
         log.warning("head %s: leaves sector %r", head.name, sector.name)
-        course = Going((out,), 1.0, abilities, head.config.brake_s, bounds.error_deg)
+        course = PoseTrajectory((out,), 1.0, abilities, head.config.brake_s, bounds.error_deg)
         ends_ns = t_ns + int(head.config.longest_move_s * 1e9)
         try:
-            helm.begin(Motion(course=course, lease=None, ends_ns=ends_ns), words)
-        except Refused as refusal:
+            helm.begin(ActiveMotion(course=course, lease=None, ends_ns=ends_ns), words)
+        except CommandRejected as refusal:
             log.error("head %s: does not leave sector %r: %s", head.name, sector.name, refusal)

@@ -13,7 +13,7 @@ one centre can talk to each other, and a page that was left open must not keep a
 
 from collections.abc import Callable
 
-from agent.commands.requester import ROLES, Asker, Refused, Role
+from agent.commands.requester import ROLES, CommandRejected, Requester, Role
 from agent.ptz.requests import Lease
 
 LONGEST_LEASE_S = 3600.0
@@ -24,7 +24,7 @@ def takes(role: Role, holder: Role | None) -> bool:
     return holder is None or ROLES.index(role) <= ROLES.index(holder)
 
 
-class Authority:
+class LeaseArbiter:
     """The right to move one head. Not for several threads at once: its head holds a lock.
 
     `next_token` gives a number above all those before it, those before a restart too.
@@ -41,32 +41,32 @@ class Authority:
         lease = self._lease
         return lease if lease is not None and t_ns < lease.expires_ns else None
 
-    def gives(self, asker: Asker, t_ns: int) -> bool:
+    def gives(self, asker: Requester, t_ns: int) -> bool:
         """Whether `take` would give him the head."""
         lease = self.lease(t_ns)
         return lease is None or lease.holder == asker or takes(asker.role, lease.holder.role)
 
-    def check(self, asker: Asker, token: int | None, t_ns: int) -> None:
+    def check(self, asker: Requester, token: int | None, t_ns: int) -> None:
         """Raise what `use` would raise, and change nothing."""
         lease = self.lease(t_ns)
         if token is not None and not (
             lease is not None and lease.token == token and lease.holder == asker
         ):
             has = "nobody has it" if lease is None else f"{lease.holder.id!r} has it"
-            raise Refused(
+            raise CommandRejected(
                 "fenced",
                 f"head {self._head!r}: the lease with token {token} is over, now {has}; "
                 "take it again",
             )
         if lease is not None and not self.gives(asker, t_ns):
             left_s = (lease.expires_ns - t_ns) / 1e9
-            raise Refused(
+            raise CommandRejected(
                 "busy",
                 f"head {self._head!r}: {lease.holder.id!r} ({lease.holder.role}) has it for "
                 f"{left_s:.0f} s more; {asker.role} does not take it from {lease.holder.role}",
             )
 
-    def take(self, asker: Asker, t_ns: int, lease_s: float | None = None) -> Lease:
+    def take(self, asker: Requester, t_ns: int, lease_s: float | None = None) -> Lease:
         """Take the head, or prolong one's own lease; it never gets shorter. Raises Refused `busy`
         where somebody stronger holds it.
         """
@@ -82,7 +82,7 @@ class Authority:
         return self._lease
 
     def use(
-        self, asker: Asker, token: int | None, t_ns: int, lease_s: float | None = None
+        self, asker: Requester, token: int | None, t_ns: int, lease_s: float | None = None
     ) -> Lease:
         """The right to do something now: `take` where no token is given, otherwise the lease of
         that token, prolonged. Raises Refused: `busy`, and `fenced` where the token is not that of
@@ -91,7 +91,7 @@ class Authority:
         self.check(asker, token, t_ns)
         return self.take(asker, t_ns, lease_s)
 
-    def release(self, asker: Asker, token: int, t_ns: int) -> bool:
+    def release(self, asker: Requester, token: int, t_ns: int) -> bool:
         """Give the head back; False where the token is of a lease that is over already. Raises
         Refused `fenced` where it is another's: whoever asks how the head is reads its token.
         """
@@ -99,7 +99,7 @@ class Authority:
         if lease is None or lease.token != token:
             return False
         if lease.holder != asker:
-            raise Refused(
+            raise CommandRejected(
                 "fenced",
                 f"head {self._head!r}: {lease.holder.id!r} ({lease.holder.role}) has the lease with "
                 f"token {token}; nobody else gives it back",

@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from agent.base.model import Leeway
-from agent.commands.requester import Refused
+from agent.base.model import ShiftTolerance
+from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView
 from agent.ptz.motion.field_of_view import direction_of, place_of
 from drivers.angles import wrap_deg
@@ -48,7 +48,7 @@ nothing has moved it since.
 """
 
 
-class DrawnPresets:
+class MaskedPresets:
     """Those of one head. `scenes` names the scene file of each; without masks in any of them it is
     empty, and nothing here holds.
     """
@@ -90,25 +90,25 @@ class DrawnPresets:
         if self._fov is None:
             left_deg = UNMEASURED_DEG - error_deg
             return _within(position.pose, drawn, left_deg, UNMEASURED_ZOOM, abilities)
-        most = Leeway(x=SHARE, y=SHARE * self._fov.aspect)
+        most = ShiftTolerance(x=SHARE, y=SHARE * self._fov.aspect)
         shifts = _shifts(self._fov, drawn, position.pose, error_deg, 0.0, abilities)
         # The first one says no where the head is at another preset.
         return all(shift.x <= most.x and shift.y <= most.y for shift in shifts)
 
-    def leeway(self, drawn: Pose, abilities: PtzAbilities) -> Leeway:
+    def leeway(self, drawn: Pose, abilities: PtzAbilities) -> ShiftTolerance:
         """How far the picture may have shifted where `is_at` says that the head is there."""
         fov = _assumed(abilities) if self._fov is None else self._fov
         if not abilities.absolute:
             # Nobody has measured how far the lens is in.
             drawn = msgspec.structs.replace(drawn, zoom=1.0)
         repeats = most_shifted(fov, drawn, drawn, REPEATS_DEG, REPEATS_ZOOM, abilities)
-        return Leeway(
+        return ShiftTolerance(
             x=min(1.0, max(SHARE, repeats.x)), y=min(1.0, max(SHARE * fov.aspect, repeats.y))
         )
 
-    def refusal(self, preset: str) -> Refused:
+    def refusal(self, preset: str) -> CommandRejected:
         """Why such a preset is neither set elsewhere nor deleted."""
-        return Refused(
+        return CommandRejected(
             "forbidden",
             f"head {self._head!r}: scene {self._scenes[preset]!r} was drawn at preset {preset!r}, "
             "and its camera has masks: for another view take the scene out of the configuration, "
@@ -123,12 +123,12 @@ def most_shifted(
     error_deg: float,
     error_zoom: float,
     abilities: PtzAbilities,
-) -> Leeway:
+) -> ShiftTolerance:
     """How far a picture taken from `now` has shifted against one from `drawn` where it has shifted
     most, when `now` is wrong by these errors.
     """
     shifts = list(_shifts(fov, drawn, now, error_deg, error_zoom, abilities))
-    return Leeway(x=max(shift.x for shift in shifts), y=max(shift.y for shift in shifts))
+    return ShiftTolerance(x=max(shift.x for shift in shifts), y=max(shift.y for shift in shifts))
 
 
 def _shifts(
@@ -138,7 +138,7 @@ def _shifts(
     error_deg: float,
     error_zoom: float,
     abilities: PtzAbilities,
-) -> Iterator[Leeway]:
+) -> Iterator[ShiftTolerance]:
     fixed = abilities.zoom_ratio <= 1
     if fixed:
         drawn, now = (msgspec.structs.replace(pose, zoom=0.0) for pose in (drawn, now))
@@ -147,11 +147,11 @@ def _shifts(
             yield _shifted(fov, drawn, tip, place)
 
 
-def _shifted(fov: FieldOfView, drawn: Pose, now: Pose, place: Corner) -> Leeway:
+def _shifted(fov: FieldOfView, drawn: Pose, now: Pose, place: Corner) -> ShiftTolerance:
     there = place_of(fov, now, direction_of(fov, drawn, place))
     if there is None:
-        return Leeway(x=math.inf, y=math.inf)
-    return Leeway(x=abs(there.x - place.x), y=abs(there.y - place.y))
+        return ShiftTolerance(x=math.inf, y=math.inf)
+    return ShiftTolerance(x=abs(there.x - place.x), y=abs(there.y - place.y))
 
 
 def _tips(pose: Pose, error_deg: float, error_zoom: float) -> Iterator[Pose]:

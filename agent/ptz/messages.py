@@ -6,7 +6,7 @@ import msgspec
 
 from agent.config.names import Name
 from agent.ptz.presets import Preset
-from agent.ptz.requests import Drive, PointAt, Recall
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Aux, PtzAbilities
 
 
@@ -53,7 +53,7 @@ class Stop(_Of, frozen=True, kw_only=True, tag="stop"):
     """Stop the head: needs neither lease nor token, and ends no lease."""
 
 
-class Move(Drive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
+class Move(ContinuousMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="move"):
     """Move at these shares of the top speeds, -1..1, for `for_s` seconds at the most. Pan is
     positive to the right, tilt upwards, zoom towards tele, focus towards far.
     """
@@ -62,14 +62,14 @@ class Move(Drive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="mo
     token: int | None = None
 
 
-class Goto(PointAt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
+class Goto(AbsoluteMove, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="goto"):
     """Go to a pose: degrees to the right of the head's zero and above the horizon, zoom 0..1."""
 
     head: Name
     token: int | None = None
 
 
-class RecallPreset(Recall, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"):
+class RecallPreset(GotoPreset, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="recall"):
     """Go to a preset."""
 
     head: Name
@@ -146,7 +146,7 @@ Args: TypeAlias = (
 )
 
 
-class LeaseTold(msgspec.Struct, frozen=True, kw_only=True):
+class LeaseInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The right to move a head, for `left_s` more. `token` goes with what its holder asks next."""
 
     token: int
@@ -155,7 +155,7 @@ class LeaseTold(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class HeadPosition(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head is, within `error_deg`; 180 means that nobody knows."""
 
     pan_deg: float
@@ -164,7 +164,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     error_deg: float
 
 
-class HeadTold(msgspec.Struct, frozen=True, kw_only=True):
+class HeadInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A head as it is. `abilities` are null until it has answered for the first time; `place` is,
     where it does not answer now, and `error` says why. `preset` is where it rests.
     """
@@ -172,16 +172,16 @@ class HeadTold(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     camera: str | None
     abilities: PtzAbilities | None
-    place: Place | None
+    place: HeadPosition | None
     moving: bool
     settled: bool
     preset: str | None
     tour: str | None
-    lease: LeaseTold | None
+    lease: LeaseInfo | None
     error: str | None
 
 
-class Panorama(msgspec.Struct, frozen=True, kw_only=True):
+class PanoramaResult(msgspec.Struct, frozen=True, kw_only=True):
     """The picture of a sweep, by the SHA-256 of its snapshot, and of how many it was made.
     `missing` says why there is none of some poses, a line for each.
     """
@@ -198,7 +198,7 @@ class PtzResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `where`, `presets`, and the `panorama` of a sweep.
     """
 
-    lease: LeaseTold | None = None
-    heads: tuple[HeadTold, ...] | None = None
+    lease: LeaseInfo | None = None
+    heads: tuple[HeadInfo, ...] | None = None
     presets: tuple[Preset, ...] | None = None
-    panorama: Panorama | None = None
+    panorama: PanoramaResult | None = None

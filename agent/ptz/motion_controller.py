@@ -18,13 +18,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig, Sector
-from agent.ptz.connection import HeadLink, refusal
+from agent.ptz.connection import HeadConnection, rejection_for
 from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG
-from agent.ptz.motion.overshoot import Goal, Momentum
-from agent.ptz.motion.path import Bounds
-from agent.ptz.motion.trajectory import Course, Ending, Goto, Order, Remembering, Step, near
+from agent.ptz.motion.overshoot import Goal, OvershootModel
+from agent.ptz.motion.path import MotionBounds
+from agent.ptz.motion.trajectory import (
+    Ending,
+    MoveTo,
+    Order,
+    PresetTrajectory,
+    Step,
+    Trajectory,
+    near,
+)
 from agent.ptz.requests import Lease
 from drivers.contracts import Pose, Ptz, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
@@ -38,18 +46,18 @@ SEEN_MOVING_S = 5.0
 _UNKNOWN_TILT = Range(low=-90.0, high=90.0)
 
 
-class Motion(msgspec.Struct, frozen=True, kw_only=True):
+class ActiveMotion(msgspec.Struct, frozen=True, kw_only=True):
     """What the head does now, by which right, and until when at the most. Without `lease` it is the
     box's own. `preset` is where it goes.
     """
 
-    course: Course
+    course: Trajectory
     lease: Lease | None
     ends_ns: int
     preset: str | None = None
 
 
-class Helm:
+class MotionController:
     """Any thread may call. `holds` tells whether a lease is still good; `on_motion` is called before
     the first order of each motion.
     """
@@ -57,7 +65,7 @@ class Helm:
     def __init__(
         self,
         config: HeadConfig,
-        link: HeadLink,
+        link: HeadConnection,
         sectors: Callable[[int], tuple[Sector, ...]],
         clock_ns: Callable[[], int],
         holds: Callable[[Lease, int], bool],
@@ -69,13 +77,13 @@ class Helm:
         self._clock_ns = clock_ns
         self._holds = holds
         self._on_motion = on_motion
-        self._momentum = Momentum(config.brake_s, clock_ns)
+        self._momentum = OvershootModel(config.brake_s, clock_ns)
         self.orders = threading.RLock()
         """Held by whoever decides on a motion, until its order is out; never by a stop."""
         self._lock = threading.Lock()
         self._epoch = 0
         self._words = 0
-        self._motion: Motion | None = None
+        self._motion: ActiveMotion | None = None
         self._position: PtzPosition | None = None
         self._at_rest_deg: float | None = None
         self._ended_ns = clock_ns()
@@ -89,12 +97,12 @@ class Helm:
         """How the last motion ended."""
 
     @property
-    def motion(self) -> Motion | None:
+    def motion(self) -> ActiveMotion | None:
         """What it does now."""
         return self._motion
 
     @property
-    def words(self) -> int:
+    def request_count(self) -> int:
         """How often somebody has taken, moved or stopped it. Whoever moves it by himself reads this
         before he asks whether he may.
         """
@@ -106,7 +114,7 @@ class Helm:
         return self._position
 
     @property
-    def stands_ns(self) -> int | None:
+    def at_rest_since_ns(self) -> int | None:
         """Since when it stands, None while it moves."""
         return self._stands_ns
 
@@ -129,7 +137,7 @@ class Helm:
         """
         return not self._moved or self._recalled == preset
 
-    def bounds(self, t_ns: int) -> Bounds:
+    def bounds(self, t_ns: int) -> MotionBounds:
         """Where it may look and go now."""
         abilities, position = self._link.abilities, self._position
         fov = self._config.fov_deg
@@ -138,17 +146,17 @@ class Helm:
             fov = FieldOfView(wide=fov.wide, tele=fov.wide, aspect=fov.aspect)
         error_deg = 2 * NOBODY_KNOWS_DEG if position is None else position.error_deg
         tells = abilities is not None and abilities.absolute and position is not None
-        return Bounds(
+        return MotionBounds(
             sectors=self._sectors(t_ns),
             fov=fov,
             error_deg=error_deg,
             at_rest_deg=self._at_rest_deg if tells and self._at_rest_deg is not None else error_deg,
-            ahead=self._momentum.ahead(t_ns, position, abilities),
+            ahead=self._momentum.overshoot(t_ns, position, abilities),
             pan_deg=abilities.pan_deg if abilities else None,
             tilt_deg=abilities.tilt_deg if abilities else _UNKNOWN_TILT,
         )
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """The stage turns, and will call `step` in time."""
         self._beat_ns = self._clock_ns()
 
@@ -165,22 +173,22 @@ class Helm:
             self._arrived_at = self._remembered = None
             self._ended_ns = self._clock_ns()
 
-    def look(self) -> PtzPosition | None:
+    def query_position(self) -> PtzPosition | None:
         """Ask where it is. A head that does not answer is stopped, where it moved. Raises
         DriverError where the port is gone.
         """
         asked_ns, abilities = self._clock_ns(), self._link.abilities
         try:
-            with self._momentum.looking():
+            with self._momentum.timed_query():
                 position = self._link.call(lambda ptz: ptz.position())
         except DriverError as error:
             self._position = self._arrived_at = self._remembered = None
             if self._motion is not None:
                 self.end(Ending(how="ended", sentence=str(error)))
-            if self._link.is_lost(error):
+            if self._link.is_disconnect(error):
                 raise
             return None
-        self._link.answers()
+        self._link.note_answer()
         if abilities is not None and abilities.absolute:
             # It may have looked at any time since it was asked.
             position = msgspec.structs.replace(position, t_ns=min(position.t_ns, asked_ns))
@@ -191,31 +199,33 @@ class Helm:
             self._rest()
         return position
 
-    def heard(self) -> None:
+    def note_request(self) -> None:
         """Somebody takes, moves or stops it."""
         with self._lock:
             self._words += 1
 
-    def refuse_overtaken(self, words: int | None) -> None:
+    def check_not_superseded(self, words: int | None) -> None:
         """Raise Refused `expired` where more than these `words` have been heard; None refuses
         nothing.
         """
         if words is not None and words != self._words:
-            raise Refused(
+            raise CommandRejected(
                 "expired",
                 f"head {self._config.name!r}: somebody has taken, moved or stopped it meanwhile",
             )
 
-    def begin(self, motion: Motion, words: int | None = None) -> None:
+    def begin(self, motion: ActiveMotion, words: int | None = None) -> None:
         """Do this instead of what it does; without `words` it is what somebody asks for. Raises
         Refused where its first order is not done, and as `refuse_overtaken` does.
         """
         beat_ns = self._beat_ns
         if beat_ns is None or (self._clock_ns() - beat_ns) / 1e9 > LONGEST_TURN_S:
-            raise Refused("failed", f"head {self._config.name!r}: nobody is there to stop it again")
+            raise CommandRejected(
+                "failed", f"head {self._config.name!r}: nobody is there to stop it again"
+            )
         with self.orders:
             with self._lock:
-                self.refuse_overtaken(words)
+                self.check_not_superseded(words)
                 if words is None:
                     self._words += 1
                 self._epoch += 1
@@ -227,9 +237,9 @@ class Helm:
             try:
                 ending = self._do(self._next(motion), epoch)
             except DriverError as error:
-                raise refusal(error) from error
+                raise rejection_for(error) from error
         if ending is not None:
-            raise Refused("forbidden", f"head {self._config.name!r}: {ending.sentence}")
+            raise CommandRejected("forbidden", f"head {self._config.name!r}: {ending.sentence}")
 
     def left_s(self) -> float | None:
         """How long the motion may last from now on, by its own time and by its lease; None where it
@@ -261,7 +271,7 @@ class Helm:
             try:
                 self._do(step, epoch)
             except DriverError as error:
-                if self._link.is_lost(error):
+                if self._link.is_disconnect(error):
                     raise
             return max(0.0, min(step.wake_s, (motion.ends_ns - t_ns) / 1e9))
 
@@ -272,7 +282,7 @@ class Helm:
             self.ending = ending
             if motion is not None and ending.how == "arrived":
                 self._arrived_at = self._recalled = motion.preset
-                if isinstance(motion.course, Remembering):
+                if isinstance(motion.course, PresetTrajectory):
                     self._remembered = motion.preset
         if ending.how != "arrived":
             log.info("head %s: %s", self._config.name, ending.sentence)
@@ -283,22 +293,22 @@ class Helm:
         """Stop now, whatever goes on. Raises DriverError, and the stop is owed then."""
         with self._lock:
             self._withdraw()
-        with self._momentum.telling(Velocity()):
+        with self._momentum.timed_order(Velocity()):
             self._link.stop()
 
-    def pay_stop(self) -> None:
+    def retry_stop(self) -> None:
         """Send the stop that is owed, if one is."""
-        if self._link.owes_stop and self._motion is None:
+        if self._link.stop_pending and self._motion is None:
             self._stop_or_owe()
 
-    def _withdraw(self) -> Motion | None:
+    def _withdraw(self) -> ActiveMotion | None:
         motion, self._motion = self._motion, None
         self._epoch += 1
         self._ended_ns = self._clock_ns()
         self._stands_ns = None
         return motion
 
-    def _next(self, motion: Motion) -> Step:
+    def _next(self, motion: ActiveMotion) -> Step:
         t_ns = self._clock_ns()
         return motion.course.step(t_ns, self._position, self.bounds(t_ns))
 
@@ -312,10 +322,10 @@ class Helm:
             return None
         order = step.order
         try:
-            with self._momentum.telling(_goal(order)):
+            with self._momentum.timed_order(_goal(order)):
                 self._link.call(lambda ptz: _send(ptz, order))
         except DriverError as error:
-            self._link.owes_stop = True
+            self._link.stop_pending = True
             self.end(Ending(how="ended", sentence=str(error)))
             raise
         if self._epoch != epoch:
@@ -324,7 +334,7 @@ class Helm:
 
     def _stop_or_owe(self) -> None:
         try:
-            with self._momentum.telling(Velocity()):
+            with self._momentum.timed_order(Velocity()):
                 self._link.stop()
         except DriverError as error:
             log.warning("head %s: not stopped yet: %s", self._config.name, error)
@@ -332,7 +342,7 @@ class Helm:
     def _rest(self) -> None:
         """Find whether it stands. The lock is held."""
         t_ns, position = self._clock_ns(), self._position
-        if self._motion is not None or self._link.owes_stop:
+        if self._motion is not None or self._link.stop_pending:
             self._stands_ns = None
             return
         since_s = (t_ns - self._ended_ns) / 1e9 - self._config.brake_s
@@ -347,7 +357,7 @@ NEAR_ERROR_DEG = 2.0
 """Whoever knows less well where it is cannot say that it is at a preset."""
 
 
-def is_near(position: PtzPosition | None, pose: Pose, link: HeadLink) -> bool:
+def is_near(position: PtzPosition | None, pose: Pose, link: HeadConnection) -> bool:
     """Whether a head is known to be at a pose."""
     abilities = link.abilities
     return (
@@ -361,13 +371,13 @@ def is_near(position: PtzPosition | None, pose: Pose, link: HeadLink) -> bool:
 def _goal(order: Order) -> Goal:
     if isinstance(order, Velocity):
         return order
-    return order.pose if isinstance(order, Goto) else None
+    return order.pose if isinstance(order, MoveTo) else None
 
 
 def _send(ptz: Ptz, order: Order) -> None:
     if isinstance(order, Velocity):
         ptz.move(order)
-    elif isinstance(order, Goto):
+    elif isinstance(order, MoveTo):
         ptz.goto(order.pose, order.speed)
     else:
         ptz.recall_preset(order.number)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from agent.faults.registry import FaultBoard
-from agent.ptz.connection import HeadLink
+from agent.faults.registry import FaultRegistry
+from agent.ptz.connection import HeadConnection
 
 SPAN_S = 30.0
 NOISY_BYTES = 10
@@ -12,10 +12,12 @@ MISHEARD_BYTES = 5
 """What an answer counts for that was not understood."""
 
 
-class NoiseWatch:
+class LineNoiseMonitor:
     """Compares counters from span to span. A span without any noise clears the fault."""
 
-    def __init__(self, noise_bytes: Callable[[], int], link: HeadLink, faults: FaultBoard) -> None:
+    def __init__(
+        self, noise_bytes: Callable[[], int], link: HeadConnection, faults: FaultRegistry
+    ) -> None:
         self._noise_bytes = noise_bytes
         self._link = link
         self._faults = faults

@@ -2,15 +2,15 @@
 there.
 """
 
-from agent.base.model import Leeway
-from agent.ptz.connection import HeadLink
-from agent.ptz.masked_presets import DrawnPresets, Stillness
+from agent.base.model import ShiftTolerance
+from agent.ptz.connection import HeadConnection
+from agent.ptz.masked_presets import MaskedPresets, Stillness
 from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG
-from agent.ptz.motion_controller import Helm, is_near
+from agent.ptz.motion_controller import MotionController, is_near
 from agent.ptz.presets import Preset, Presets
 
 
-class Whereabouts:
+class PresetPosition:
     """Of one head. Any thread may ask.
 
     A preset that masks were drawn at is held to more than the others: it is one concept for
@@ -18,7 +18,9 @@ class Whereabouts:
     stay hidden.
     """
 
-    def __init__(self, presets: Presets, drawn: DrawnPresets, helm: Helm, link: HeadLink) -> None:
+    def __init__(
+        self, presets: Presets, drawn: MaskedPresets, helm: MotionController, link: HeadConnection
+    ) -> None:
         self._presets = presets
         self._drawn = drawn
         self._helm = helm
@@ -47,7 +49,7 @@ class Whereabouts:
             return True
         return is_near(position, preset.pose, self._link)
 
-    def leeway(self, name: str | None) -> Leeway | None:
+    def leeway(self, name: str | None) -> ShiftTolerance | None:
         """How far the picture at a preset may have shifted, None where no masks were drawn there and
         nobody looks at that.
         """

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent.base import state_file
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.config.names import Name
 from drivers.contracts import Pose
 
@@ -59,7 +59,7 @@ class Presets:
             preset = self._by_name.get(name)
             if preset is None:
                 known = ", ".join(sorted(self._by_name)) or "none yet"
-                raise Refused(
+                raise CommandRejected(
                     "unknown", f"head {self._head!r} has no preset {name!r}; it has: {known}"
                 )
             return preset
@@ -87,7 +87,7 @@ class Presets:
         try:
             msgspec.convert(name, Name)
         except msgspec.ValidationError as error:
-            raise Refused(
+            raise CommandRejected(
                 "malformed",
                 f"preset {name!r}: allowed: lower case, digits, - and _, at most 63",
             ) from error
@@ -115,9 +115,9 @@ class Presets:
         store(preset.number)
         try:
             self.put(preset)
-        except Refused as error:
+        except CommandRejected as error:
             also = f"the head itself has this place as its {preset.number} now"
-            raise Refused(error.kind, f"{error}; {also}") from error
+            raise CommandRejected(error.kind, f"{error}; {also}") from error
 
     def delete(self, name: str) -> None:
         """Forget a preset. Raises Refused: `unknown`, and `failed` where the disk refuses."""
@@ -127,7 +127,7 @@ class Presets:
 
     def _check_room(self, name: str) -> None:
         if name not in self._by_name and len(self._by_name) >= MOST_PRESETS:
-            raise Refused(
+            raise CommandRejected(
                 "failed", f"head {self._head!r} has {MOST_PRESETS} presets: delete one first"
             )
 
@@ -136,7 +136,9 @@ class Presets:
         try:
             state_file.keep(self._path, msgspec.json.encode(file))
         except OSError as error:
-            raise Refused("failed", f"{self._path}: presets cannot be kept: {error}") from error
+            raise CommandRejected(
+                "failed", f"{self._path}: presets cannot be kept: {error}"
+            ) from error
         self._by_name = after
 
 

@@ -12,22 +12,22 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from agent.commands.command import Course, Later, Order
-from agent.commands.requester import Asker, Refused
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.ptz import messages
-from agent.ptz.automation.auto_tracking import Tracker
-from agent.ptz.automation.guard_tours import Tours
-from agent.ptz.head import Head
+from agent.ptz.automation.auto_tracking import AutoTracker
+from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.head import PtzHead
 from agent.ptz.messages import (
     Follow,
     FollowStop,
     Goto,
-    HeadTold,
-    LeaseTold,
+    HeadInfo,
+    HeadPosition,
+    LeaseInfo,
     List,
     Move,
-    Panorama,
-    Place,
+    PanoramaResult,
     PresetDelete,
     Presets,
     PresetSet,
@@ -57,10 +57,10 @@ class Sweeper(Protocol):
 
     def begin(
         self,
-        asker: Asker,
+        asker: Requester,
         token: int | None,
         progress: Callable[[float, str], None],
-        finish: Callable[[Callable[[], Panorama]], None],
+        finish: Callable[[Callable[[], PanoramaResult]], None],
     ) -> float:
         """Begin a sweep: who asks, his token, what is told of its progress (a share and a sentence),
         and what is given the work that makes the picture, or raises Refused. It gives the seconds
@@ -68,7 +68,7 @@ class Sweeper(Protocol):
         """
         ...
 
-    def cancel(self, why: str, *, but: Asker | None = None) -> None:
+    def cancel(self, why: str, *, but: Requester | None = None) -> None:
         """End the one that is under way, if one is and it is not one of `but`'s."""
         ...
 
@@ -77,18 +77,18 @@ class Sweeper(Protocol):
         ...
 
 
-class Mounted(msgspec.Struct, frozen=True, kw_only=True):
+class HeadAssembly(msgspec.Struct, frozen=True, kw_only=True):
     """A head, and what is on it: its camera, its tours, its sweep and its tracker, None where it
     has none.
     """
 
-    head: Head
+    head: PtzHead
     camera: str | None = None
-    tours: Tours | None = None
+    tours: GuardTours | None = None
     sweep: Sweeper | None = None
-    tracker: Tracker | None = None
+    tracker: AutoTracker | None = None
 
-    def leave_off(self, why: str, *, but: Asker | None = None) -> None:
+    def cancel_automation(self, why: str, *, but: Requester | None = None) -> None:
         """End what a person has begun and what goes on by itself, but for the tour, and for what
         `but` has begun himself.
         """
@@ -98,20 +98,20 @@ class Mounted(msgspec.Struct, frozen=True, kw_only=True):
             self.tracker.release()
 
 
-class PtzVerb:
+class PtzCommandHandler:
     """See `agent.commands.command.Verb`."""
 
     name = VERB
     args = Args
 
-    def __init__(self, heads: Mapping[str, Mounted], clock_ns: Callable[[], int]) -> None:
+    def __init__(self, heads: Mapping[str, HeadAssembly], clock_ns: Callable[[], int]) -> None:
         self._heads = dict(heads)
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._stopped: dict[str, int] = {}
 
     @property
-    def express(self) -> tuple[str, ...]:
+    def priority_lanes(self) -> tuple[str, ...]:
         """A head that does not answer holds up no stop but its own."""
         return tuple(self._heads)
 
@@ -120,25 +120,27 @@ class PtzVerb:
         what: str = type(args).__struct_config__.tag  # type: ignore[assignment]
         return what if isinstance(args, List) else f"{args.head} {what}"
 
-    def is_repeatable(self, args: Args) -> bool:
+    def is_idempotent(self, args: Args) -> bool:
         """All but what remembers, switches or begins something longer."""
         return not isinstance(
             args, PresetSet | PresetDelete | TourStart | TourStop | Sweep | Follow | Switch
         )
 
-    def at_once(self, args: Args) -> str | None:
+    def priority_lane(self, args: Args) -> str | None:
         """A stop."""
         return args.head if isinstance(args, Stop) else None
 
-    def run(self, order: Order, course: Course) -> PtzResult | Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> PtzResult | Deferred:
         """Do it."""
         args: Args = order.args
         if isinstance(args, List):
-            return PtzResult(heads=tuple(self._told(mounted) for mounted in self._heads.values()))
+            return PtzResult(
+                heads=tuple(self._head_info(mounted) for mounted in self._heads.values())
+            )
         mounted = self._mounted(args.head)
         match args:
             case Where():
-                return PtzResult(heads=(self._told(mounted),))
+                return PtzResult(heads=(self._head_info(mounted),))
             case Stop():
                 self._stop(mounted, order)
             case Release():
@@ -159,11 +161,11 @@ class PtzVerb:
 
     def _needs_head(
         self,
-        mounted: Mounted,
+        mounted: HeadAssembly,
         args: _Moving | PresetSet | Switch,
-        order: Order,
-        course: Course,
-    ) -> PtzResult | Later:
+        order: ValidCommand,
+        course: CommandProgressSink,
+    ) -> PtzResult | Deferred:
         head, asker = mounted.head, order.asker
         match args:
             case PresetSet():
@@ -176,18 +178,18 @@ class PtzVerb:
                     return self._moved(mounted, args, order, course)
                 finally:
                     if self._is_overtaken(head.name, order):
-                        self._halt(mounted, order)
+                        self._stop(mounted, order)
         return self._with(head.state().lease)
 
     def _moved(
-        self, mounted: Mounted, args: _Moving, order: Order, course: Course
-    ) -> PtzResult | Later:
+        self, mounted: HeadAssembly, args: _Moving, order: ValidCommand, course: CommandProgressSink
+    ) -> PtzResult | Deferred:
         """What moves the head, or lets it be moved: nothing of it may outlive a stop."""
         head, asker = mounted.head, order.asker
         match args:
             case Take():
                 lease = head.take(asker, args.lease_s)
-                mounted.leave_off(f"{asker.id!r} has taken the head", but=asker)
+                mounted.cancel_automation(f"{asker.id!r} has taken the head", but=asker)
             case TourStart():
                 _tours(mounted, args).start(args.tour)
                 head.resume()
@@ -199,24 +201,28 @@ class PtzVerb:
             case _:
                 # Who may not move it ends nothing; who may has it to himself before he does.
                 head.check(asker, args.token)
-                mounted.leave_off(f"{asker.id!r} moves the head")
-                lease = head.wish(args, asker, args.token)
+                mounted.cancel_automation(f"{asker.id!r} moves the head")
+                lease = head.move(args, asker, args.token)
         return self._with(lease)
 
     @staticmethod
-    def _sweep(mounted: Mounted, args: Sweep, order: Order, course: Course) -> Later:
+    def _sweep(
+        mounted: HeadAssembly, args: Sweep, order: ValidCommand, course: CommandProgressSink
+    ) -> Deferred:
         if mounted.sweep is None:
-            raise Refused("unsupported", f"head {args.head!r} has no camera, or no field of view")
+            raise CommandRejected(
+                "unsupported", f"head {args.head!r} has no camera, or no field of view"
+            )
 
-        def finish(work: Callable[[], Panorama]) -> None:
+        def finish(work: Callable[[], PanoramaResult]) -> None:
             course.finish(lambda: PtzResult(panorama=work()))
 
         within_s = mounted.sweep.begin(order.asker, args.token, course.progress, finish)
         if mounted.tracker is not None:
             mounted.tracker.release()
-        return Later(within_s=within_s)
+        return Deferred(within_s=within_s)
 
-    def _follow(self, mounted: Mounted, args: Follow, order: Order) -> PtzResult:
+    def _follow(self, mounted: HeadAssembly, args: Follow, order: ValidCommand) -> PtzResult:
         """Tracking is weaker than who asks, so he has to let go of the head for it."""
         tracker, head, asker = _tracker(mounted, args), mounted.head, order.asker
         lease = head.take(asker, token=args.token)
@@ -226,64 +232,66 @@ class PtzVerb:
         head.release(asker, lease.token)
         return self._with(head.state().lease)
 
-    def _stop(self, mounted: Mounted, order: Order) -> None:
+    def _stop(self, mounted: HeadAssembly, order: ValidCommand) -> None:
         """First it is noted, then done: what is on its way in another thread meets one or the
         other.
         """
         name = mounted.head.name
         with self._lock:
             self._stopped[name] = max(order.number, self._stopped.get(name, 0))
-        self._halt(mounted, order)
+        self._stop_motion(mounted, order)
 
     @staticmethod
-    def _halt(mounted: Mounted, order: Order) -> None:
+    def _stop_motion(mounted: HeadAssembly, order: ValidCommand) -> None:
         try:
             mounted.head.stop(order.asker)
         finally:
-            mounted.leave_off(f"{order.asker.id!r} has stopped the head")
+            mounted.cancel_automation(f"{order.asker.id!r} has stopped the head")
 
-    def _is_overtaken(self, head: str, order: Order) -> bool:
+    def _is_overtaken(self, head: str, order: ValidCommand) -> bool:
         """Whether a stop came after this order."""
         with self._lock:
             return self._stopped.get(head, 0) > order.number
 
-    def _refuse_overtaken(self, head: str, order: Order) -> None:
+    def _refuse_overtaken(self, head: str, order: ValidCommand) -> None:
         if self._is_overtaken(head, order):
-            raise Refused("expired", f"head {head!r} was told to stop after this came in")
+            raise CommandRejected("expired", f"head {head!r} was told to stop after this came in")
 
-    def _mounted(self, name: str) -> Mounted:
+    def _mounted(self, name: str) -> HeadAssembly:
         mounted = self._heads.get(name)
         if mounted is None:
             known = ", ".join(sorted(self._heads)) or "none"
-            raise Refused("unknown", f"head {name!r}: none of that name; there are: {known}")
+            raise CommandRejected(
+                "unknown", f"head {name!r}: none of that name; there are: {known}"
+            )
         return mounted
 
     def _with(self, lease: Lease | None) -> PtzResult:
         return PtzResult(lease=self._lease_told(lease))
 
-    def _lease_told(self, lease: Lease | None) -> LeaseTold | None:
+    def _lease_told(self, lease: Lease | None) -> LeaseInfo | None:
         if lease is None:
             return None
         left_s = max(0.0, (lease.expires_ns - self._clock_ns()) / 1e9)
-        return LeaseTold(
+        return LeaseInfo(
             token=lease.token,
             by=lease.holder.id,
             role=lease.holder.role,
             left_s=round(left_s, 3),
         )
 
-    def _told(self, mounted: Mounted) -> HeadTold:
+    def _head_info(self, mounted: HeadAssembly) -> HeadInfo:
         state = mounted.head.state()
         place = None
         if state.position is not None:
             pose = state.position.pose
-            place = Place(
+            place = HeadPosition(
                 pan_deg=round(pose.pan_deg, 3),
                 tilt_deg=round(pose.tilt_deg, 3),
                 zoom=round(pose.zoom, 4),
                 error_deg=round(state.position.error_deg, 3),
             )
-        return HeadTold(
+        return HeadInfo(
             name=mounted.head.name,
             camera=mounted.camera,
             abilities=mounted.head.abilities,
@@ -297,9 +305,9 @@ class PtzVerb:
         )
 
 
-def _tracker(mounted: Mounted, args: Follow | FollowStop) -> Tracker:
+def _tracker(mounted: HeadAssembly, args: Follow | FollowStop) -> AutoTracker:
     if mounted.tracker is None:
-        raise Refused(
+        raise CommandRejected(
             "unsupported",
             f"head {args.head!r} follows nobody: its camera is not watched, or the configuration "
             "does not allow it (head.tracking.enabled, head.fov_deg)",
@@ -307,7 +315,7 @@ def _tracker(mounted: Mounted, args: Follow | FollowStop) -> Tracker:
     return mounted.tracker
 
 
-def _tours(mounted: Mounted, args: TourStart | TourStop) -> Tours:
+def _tours(mounted: HeadAssembly, args: TourStart | TourStop) -> GuardTours:
     if mounted.tours is None or not mounted.tours.names:
-        raise Refused("unsupported", f"head {args.head!r} has no tours")
+        raise CommandRejected("unsupported", f"head {args.head!r} has no tours")
     return mounted.tours

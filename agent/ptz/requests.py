@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.commands.requester import Asker
+from agent.commands.requester import Requester
 from drivers.contracts import Pose, PtzPosition
 
 Share = Annotated[float, msgspec.Meta(ge=-1, le=1)]
@@ -12,7 +12,7 @@ Speed = Annotated[float, msgspec.Meta(gt=0, le=1)]
 """A share of the head's top speed."""
 
 
-class Drive(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move"):
+class ContinuousMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move"):
     """Move at these shares of the top speeds for `for_s` seconds at the most. Pan is positive to
     the right, tilt upwards, zoom towards tele, focus towards far.
     """
@@ -24,7 +24,7 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="move
     for_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
 
 
-class PointAt(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="goto"):
+class AbsoluteMove(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="goto"):
     """Go to a pose; see `drivers.contracts.Pose`."""
 
     pan_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)]
@@ -38,14 +38,14 @@ class PointAt(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="go
         return Pose(pan_deg=self.pan_deg, tilt_deg=self.tilt_deg, zoom=self.zoom)
 
 
-class Recall(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="recall"):
+class GotoPreset(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="recall"):
     """Go to a preset of the box."""
 
     preset: str
     speed: Speed = 1.0
 
 
-Wish: TypeAlias = Drive | PointAt | Recall
+Wish: TypeAlias = ContinuousMove | AbsoluteMove | GotoPreset
 """A motion that somebody wants."""
 
 
@@ -55,7 +55,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     head: str
-    holder: Asker
+    holder: Requester
     token: int
     expires_ns: int
 

@@ -14,24 +14,24 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import KEY_FILE, Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.uuid7 import uuid7_maker
 from agent.config import configuration
 from agent.config.configuration import RecordConfig
 from agent.recording import catalogue, owner_policy
-from agent.recording.catalogue import Entry
-from agent.recording.custody.custody_log import Custody
+from agent.recording.catalogue import FootageEntry
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Attested, BadReceipt, read_line
 from agent.recording.encryption import seal
 from agent.recording.encryption.keys import KeyFor, SegmentKey
 from agent.recording.export import clip_server
-from agent.recording.export.exporter import Exporter, Made, listed
-from agent.recording.export.html_pages import Wish
+from agent.recording.export.exporter import Exporter, ExportResult, listed
+from agent.recording.export.html_pages import ExportPageText
 from agent.recording.mask_store import MASKS
 from agent.recording.owner_policy import Terms
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import Holds
+from agent.recording.retention.hold_store import HoldStore
 from agent.recording.segment_name import KEYS, rfc3339
 
 Progress = Callable[[int, int], None]
@@ -40,7 +40,7 @@ _JOINED = timedelta(seconds=2)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedSpan(msgspec.Struct, frozen=True, kw_only=True):
     """Footage of one camera without a gap, all of a kind. `end` is None while it is written."""
 
     camera: str
@@ -53,7 +53,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     receipts: bool
 
 
-class Footage:
+class FootageArchive:
     """The footage of one box. Raises BadInput for what cannot be, OSError from the disk."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Footage:
         self._clock = clock
 
     @classmethod
-    def of_config(cls, path: Path, clock: Clock) -> "Footage":
+    def of_config(cls, path: Path, clock: Clock) -> "FootageArchive":
         """That of the box of a configuration."""
         config = configuration.load(path)
         state = Path(config.box.state)
@@ -75,10 +75,10 @@ class Footage:
         return cls(state, state / config.record.folder, config.box.id, clock, configured)
 
     @classmethod
-    def of_state(cls, state: Path, clock: Clock) -> "Footage":
+    def of_state(cls, state: Path, clock: Clock) -> "FootageArchive":
         """That of a state folder whose footage lies where it lies by default."""
         if not state.is_dir():
-            raise BadInput(f"--state {str(state)!r}: no such folder")
+            raise UserError(f"--state {str(state)!r}: no such folder")
         return cls(state, state / RecordConfig().folder, None, clock, {})
 
     def now(self) -> datetime:
@@ -92,15 +92,19 @@ class Footage:
             return names
         if camera not in names:
             allowed = ", ".join(names) or "none has footage here"
-            raise BadInput(f"--camera {camera!r}: no such camera; allowed: {allowed}")
+            raise UserError(f"--camera {camera!r}: no such camera; allowed: {allowed}")
         return [camera]
 
-    def find(self, camera: str | None, begin: datetime | None, end: datetime | None) -> list[Entry]:
+    def find(
+        self, camera: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[FootageEntry]:
         """The segments that touch a span."""
         names = self._spanned(camera, begin, end)
         return catalogue.find(self._footage, self._custody, names, begin, end)
 
-    def export(self, wish: Wish, key: X25519PrivateKey | None, progress: Progress) -> Made:
+    def export(
+        self, wish: ExportPageText, key: X25519PrivateKey | None, progress: Progress
+    ) -> ExportResult:
         """Export a span; `key` is a recipient's, and opens what is sealed. Without it the running
         agent is asked for the clip.
 
@@ -161,18 +165,18 @@ class Footage:
     ) -> list[str]:
         """The cameras that a span is asked of."""
         if begin is not None and end is not None and end <= begin:
-            raise BadInput("--to: not after --from")
+            raise UserError("--to: not after --from")
         return self.cameras(camera)
 
-    def _holds(self) -> Holds:
+    def _holds(self) -> HoldStore:
         new_id = uuid7_maker(self._unix_ns, random.Random())  # noqa: S311 - names, no secrets
-        return Holds(self._state / "holds", self._clock, boot_id(), new_id)
+        return HoldStore(self._state / "holds", self._clock, boot_id(), new_id)
 
-    def _chain(self) -> tuple[Custody, str]:
+    def _chain(self) -> tuple[CustodyLog, str]:
         """The chain to add to, and the public half of the key that signs it."""
         self._check_owner()
-        identity = Identity.load_or_make(self._state / "identity")
-        custody = Custody.open(self._custody, self._box_id(), boot_id(), self._clock, identity)
+        identity = DeviceIdentity.load_or_make(self._state / "identity")
+        custody = CustodyLog.open(self._custody, self._box_id(), boot_id(), self._clock, identity)
         return custody, base64.b64encode(identity.public_key_raw).decode()
 
     def _check_owner(self) -> None:
@@ -181,11 +185,11 @@ class Footage:
         try:
             owner = key.stat().st_uid
         except FileNotFoundError as error:
-            raise BadInput(f"state folder {str(self._state)!r}: no agent has run here") from error
+            raise UserError(f"state folder {str(self._state)!r}: no agent has run here") from error
         except PermissionError as error:
-            raise BadInput(f"state folder {str(self._state)!r}: not yours to read") from error
+            raise UserError(f"state folder {str(self._state)!r}: not yours to read") from error
         if owner != os.geteuid():
-            raise BadInput(
+            raise UserError(
                 f"state folder {str(self._state)!r}: belongs to the agent's user; "
                 f"allowed: sudo -u '#{owner}' vigie footage ..."
             )
@@ -194,22 +198,22 @@ class Footage:
         if self._box is None:
             self._box = _box_of(self._custody)
         if self._box is None:
-            raise BadInput(f"state folder {str(self._state)!r}: its chain has no receipt")
+            raise UserError(f"state folder {str(self._state)!r}: its chain has no receipt")
         return self._box
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self._clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def stretches(entries: Sequence[Entry]) -> Iterator[Stretch]:
+def stretches(entries: Sequence[FootageEntry]) -> Iterator[RecordedSpan]:
     """Segments joined where one follows another."""
-    open_one: Stretch | None = None
+    open_one: RecordedSpan | None = None
     for index, entry in enumerate(entries):
         following = entries[index + 1] if index + 1 < len(entries) else None
         end = entry.end
         if end is None and not entry.writing and following is not None:
             end = following.begin if following.camera == entry.camera else None
-        one = Stretch(
+        one = RecordedSpan(
             camera=entry.camera,
             begin=entry.begin,
             end=end,
@@ -234,14 +238,14 @@ def stretches(entries: Sequence[Entry]) -> Iterator[Stretch]:
         yield open_one
 
 
-def is_sealed(entry: Entry) -> bool:
+def is_sealed(entry: FootageEntry) -> bool:
     """Whether a segment is sealed."""
     if entry.closed is not None:
         return entry.closed.sealed
     return entry.path.with_name(entry.text + KEYS).exists()
 
 
-def _follows(before: Stretch, after: Stretch) -> bool:
+def _follows(before: RecordedSpan, after: RecordedSpan) -> bool:
     alike = (before.camera, before.clock_synced, before.sealed, before.receipts) == (
         after.camera,
         after.clock_synced,
@@ -251,7 +255,7 @@ def _follows(before: Stretch, after: Stretch) -> bool:
     return alike and before.end is not None and abs(after.begin - before.end) < _JOINED
 
 
-def _opened(entries: Sequence[Entry], key: X25519PrivateKey | None) -> KeyFor:
+def _opened(entries: Sequence[FootageEntry], key: X25519PrivateKey | None) -> KeyFor:
     """The keys of sealed segments, opened by a recipient's private key."""
     keys: dict[bytes, SegmentKey] = {}
     if key is not None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.recording.custody.receipts import Closed, Evicted, Opened
-from agent.recording.retention.segment_age import Boots, unix_ms
+from agent.recording.retention.segment_age import BootTimeline, unix_ms
 from agent.recording.segment_name import (
     PART,
     SegmentName,
@@ -50,7 +50,7 @@ into the span as far as names tell.
 """
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class FootageEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A segment on the disk. `text` is its name as it stands in receipts, `file` that of its file;
     `closed` is its receipt, None where the chain has none; `writing` is whether it is still written
     to; `evicted` that the chain says it goes, and it has not gone yet.
@@ -106,7 +106,7 @@ def find(
     names: Iterable[str],
     begin: datetime | None,
     end: datetime | None,
-) -> list[Entry]:
+) -> list[FootageEntry]:
     """The segments of these cameras that touch the span, in the order of recording.
 
     How long one is its receipt says, the same that a verifier reads; one whose length nobody knows is
@@ -121,7 +121,7 @@ def find(
     entries = []
     for camera, file, name, size_bytes, reaches in found:
         text = file.removesuffix(PART)
-        entry = Entry(
+        entry = FootageEntry(
             camera=camera,
             name=name,
             text=text,
@@ -142,7 +142,7 @@ def misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
     """
     files = _files(folder) if folder.is_dir() else []
     names = [name for name in map(parse_segment_name, files) if name is not None]
-    zeros = Boots(names).zeros()
+    zeros = BootTimeline(names).boot_epochs()
     begin_ms, end_ms = (round(each.timestamp() * 1000) for each in (begin, end))
     found = []
     for name, after in zip_longest(names, names[1:]):
@@ -163,7 +163,7 @@ def misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str]:
     return {str(name): why for name in found}
 
 
-def first_seq(custody: Path, entries: Iterable[Entry]) -> int:
+def first_seq(custody: Path, entries: Iterable[FootageEntry]) -> int:
     """The number of the first receipt that concerns one of these segments, 0 where there is none.
 
     Raises OSError.

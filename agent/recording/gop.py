@@ -14,7 +14,7 @@ one. Cameras that draw keyframes apart to save bytes have one in a few tens of s
 """
 
 
-class Groups:
+class GopTracker:
     """The groups of one file, in order.
 
     Invariant: of all but the newest it is known how long the file is with them in it; of that one

@@ -17,7 +17,7 @@ import av.error
 import av.video.stream
 import msgspec
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.recording.custody.receipts import Closed
 from drivers.av_stream import planes
 from drivers.encoder import picture_of
@@ -55,8 +55,8 @@ def keep(folder: Path, masks: Sequence[Polygon]) -> str:
         file.flush()
         os.fsync(file.fileno())
     aside.rename(path)
-    sync_folder(folder)
-    sync_folder(folder.parent)
+    fsync_dir(folder)
+    fsync_dir(folder.parent)
     return name
 
 

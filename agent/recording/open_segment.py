@@ -7,16 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.recording.encryption.seal import Sealer, write_sidecar
-from agent.recording.gop import Groups
+from agent.recording.gop import GopTracker
 from agent.recording.muxer import Muxer
 from agent.recording.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class ClosedSegment(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was closed: where it is, how long and how large, its SHA-256, and whether it is
     encrypted.
     """
@@ -30,7 +30,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool
 
 
-class Part:
+class OpenSegment:
     """A segment from its first packet to its rename.
 
     Invariant: a name without `.part` stands in the folder only once all its bytes are durable.
@@ -60,7 +60,7 @@ class Part:
         self._flush_ns = round(flush_s * 1e9)
         self._frame_ns = round(1e9 / info.fps) if info.fps > 0 else 0
         self.size_bytes = 0
-        self.groups = Groups()
+        self.groups = GopTracker()
         self._first: Packet | None = None
         self._last: Packet | None = None
         self._sha256 = hashlib.sha256()
@@ -74,7 +74,7 @@ class Part:
                 write_sidecar(folder / (str(name) + KEYS), new.sidecar)
             self._file = os.open(self._path, flags, 0o640)
             if new is not None:
-                sync_folder(folder)
+                fsync_dir(folder)
         except OSError:
             self.abandon()
             raise
@@ -95,7 +95,7 @@ class Part:
         if self.size_bytes > self._synced_bytes and now_ns - self._synced_ns >= self._flush_ns:
             os.fdatasync(self._file)
             if self._synced_bytes == 0 and not self._sealed:
-                sync_folder(self._folder)
+                fsync_dir(self._folder)
             self._synced_bytes = self.size_bytes
             self._synced_ns = now_ns
 
@@ -109,8 +109,8 @@ class Part:
         return length_ns >= segment_s * 1e9 or packet.dts_ns <= self._last.dts_ns
 
     def finish(
-        self, before_rename: Callable[[Finished], None] = lambda _finished: None
-    ) -> Finished:
+        self, before_rename: Callable[[ClosedSegment], None] = lambda _finished: None
+    ) -> ClosedSegment:
         """Write the rest, make it durable, give it its name, and make that durable.
 
         `before_rename` is told of the file when its bytes are durable and it has no name yet.
@@ -122,7 +122,7 @@ class Part:
         self._file = -1
         path = self._folder / str(self.name)
         begin_ns = self._first.t_ns if self._first else 0
-        finished = Finished(
+        finished = ClosedSegment(
             path=path,
             name=self.name,
             begin_ns=begin_ns,
@@ -133,7 +133,7 @@ class Part:
         )
         before_rename(finished)
         self._path.rename(path)
-        sync_folder(self._folder)
+        fsync_dir(self._folder)
         return finished
 
     def abandon(self) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent.base import atomic_file
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import catalogue
 
@@ -32,7 +32,7 @@ def keep(state: Path, footage: Path, cameras: Iterable[CameraConfig]) -> Terms:
     lying = set(catalogue.cameras(footage)) - configured
     try:
         before = read(state)
-    except BadInput as error:
+    except UserError as error:
         log.error("%s; written anew", error)
         before = {}
     now = {camera.name: camera.institution for camera in cameras if camera.institution}
@@ -52,14 +52,14 @@ def read(state: Path) -> Terms:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(f"{str(path)!r}: cannot be read: {error}") from error
+        raise UserError(f"{str(path)!r}: cannot be read: {error}") from error
 
 
 def check_viewer(terms: Mapping[str, InstitutionConfig], camera: str, who: str) -> None:
     """Raise BadInput where somebody may not see a camera's footage."""
     of_camera = terms.get(camera)
     if of_camera is not None and not of_camera.may_see(who):
-        raise BadInput(
+        raise UserError(
             f"--by {who!r}: may not see camera {camera!r}; it is lent by {of_camera.owner}, "
             "who names its viewers (camera.institution.viewers)"
         )
@@ -67,4 +67,4 @@ def check_viewer(terms: Mapping[str, InstitutionConfig], camera: str, who: str) 
 
 def _write(path: Path, terms: Terms) -> None:
     data = msgspec.json.format(msgspec.json.encode(terms))
-    atomic_file.replace(path, data, 0o640, by_umask=True)
+    atomic_file.replace_atomically(path, data, 0o640, by_umask=True)

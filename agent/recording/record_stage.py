@@ -12,11 +12,11 @@ from agent.base.clock import Clock
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.encryption.seal import Sealer
 from agent.recording.muxer import CannotRecord, NoKeyframe, check_stream
-from agent.recording.retention.retention_stage import Keeper
-from agent.recording.segment_writer import Provenance, Ring
+from agent.recording.retention.retention_stage import RetentionStage
+from agent.recording.segment_writer import Provenance, SegmentWriter
 from agent.runtime.queues import PacketQueue
 from drivers.media import Packet, StreamInfo
 
@@ -66,9 +66,9 @@ class RecordStage:
         settings: RecordConfig,
         folder: Path,
         clock: Clock,
-        faults: FaultBoard,
+        faults: FaultRegistry,
         *,
-        keeper: Keeper | None = None,
+        keeper: RetentionStage | None = None,
         provenance: Provenance = UNTOLD,
         sealer: Sealer | None = None,
         on_gap: Callable[[int, int], None],
@@ -83,8 +83,8 @@ class RecordStage:
         self._on_gap = on_gap
         self._rests = rests
         self._sealed = sealer is not None
-        keeper = keeper or Keeper.alone(camera, folder, settings, clock, faults)
-        self._ring = Ring(
+        keeper = keeper or RetentionStage.alone(camera, folder, settings, clock, faults)
+        self._ring = SegmentWriter(
             camera, folder / camera, settings, clock, keeper, provenance, sealer, self._on_closed
         )
         self._on_segment = on_segment
@@ -225,7 +225,7 @@ class RecordStage:
         """The gap since the first picture that is missing: of a group that was not written to its end,
         or of a packet that was not taken.
         """
-        lost_ns, dropped_ns = self._ring.take_lost_ns(), self._gap_begin_ns
+        lost_ns, dropped_ns = self._ring.pop_loss_begin_ns(), self._gap_begin_ns
         self._gap_begin_ns = None
         begin_ns = min((t_ns for t_ns in (lost_ns, dropped_ns) if t_ns is not None), default=end_ns)
         if begin_ns < end_ns:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.recording.segment_name import KEYS, PART, SegmentName, parse_segment_name
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def recover(
     segments = {str(segment.name) for segment in found}
     for path in keys:
         _sort_out_keys(path, segments)
-    sync_folder(folder)
+    fsync_dir(folder)
     return sorted(found, key=lambda segment: segment.name.counter)
 
 

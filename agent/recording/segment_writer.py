@@ -16,9 +16,9 @@ from agent.recording.custody.receipts import Closed, Opened
 from agent.recording.encryption.seal import Sealer
 from agent.recording.gop import LONGEST_NS, MOST_BYTES
 from agent.recording.muxer import NoKeyframe
-from agent.recording.open_segment import Finished, Part
+from agent.recording.open_segment import ClosedSegment, OpenSegment
 from agent.recording.recovery import SET_ASIDE, StoredSegment, recover
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
 from agent.recording.segment_name import KEYS, SegmentName, rfc3339
 from drivers.media import Packet, StreamInfo
@@ -36,7 +36,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     mask_applied: Literal["camera", "export", "none"] = "none"
 
 
-class Ring:
+class SegmentWriter:
     """The segments of one camera. One thread writes.
 
     The folder is made whole before the first packet, and again after each failure. A failed call
@@ -54,7 +54,7 @@ class Ring:
         folder: Path,
         settings: RecordConfig,
         clock: Clock,
-        keeper: Keeper,
+        keeper: RetentionStage,
         provenance: Provenance,
         sealer: Sealer | None,
         on_segment: Callable[[Segment], None],
@@ -70,24 +70,24 @@ class Ring:
         self._boot = short_boot(boot_id())
         self._whole = False
         self._next_counter = 1
-        self._part: Part | None = None
+        self._part: OpenSegment | None = None
         self._masked = False
         self._begin_time = ""
         self._told_bytes = -1
-        self._abandoned: Part | None = None
+        self._abandoned: OpenSegment | None = None
         self._lost_ns: int | None = None
 
     def open(self) -> None:
         """Make the folder whole and count what it holds; nothing happens where that is done."""
         if self._whole:
             return
-        aside = self._aside()
-        found = recover(self._folder, self._tell_recovered)
+        aside = self._quarantined_names()
+        found = recover(self._folder, self._record_recovered)
         self._count_loss(found)
-        self._keeper.tell_set_aside(self._camera, sorted(self._aside() - aside))
+        self._keeper.record_quarantine(self._camera, sorted(self._quarantined_names() - aside))
         if found:
             self._next_counter = max(self._next_counter, found[-1].name.counter + 1)
-        self._keeper.load(self._camera, self._folder, found)
+        self._keeper.register_folder(self._camera, self._folder, found)
         self._whole = True
 
     def add(self, packet: Packet, info: StreamInfo) -> bool:
@@ -114,10 +114,10 @@ class Ring:
             if is_new:
                 # Not before: a disk that refuses it is tried again and again.
                 opened = Opened(camera=self._camera, segment=str(part.name))
-                self._keeper.notary.tell(opened, packet.t_ns)
+                self._keeper.notary.append(opened, packet.t_ns)
             if part.size_bytes != self._told_bytes:
                 self._told_bytes = part.size_bytes
-                self._keeper.grown(self._camera, self._begin_time, part.size_bytes)
+                self._keeper.on_bytes_written(self._camera, self._begin_time, part.size_bytes)
         except BaseException:
             self._abandon()
             raise
@@ -138,21 +138,21 @@ class Ring:
         if self._part is None:
             return
         try:
-            finished = self._part.finish(self._tell_closed)
+            finished = self._part.finish(self._record_closed)
             self._part = None
             segment = StoredSegment(name=finished.name, size_bytes=finished.size_bytes)
-            self._keeper.closed(self._camera, segment)
+            self._keeper.on_segment_closed(self._camera, segment)
         except BaseException:
             self._abandon()
             raise
         self._on_segment(self._announcement(finished))
 
-    def take_lost_ns(self) -> int | None:
+    def pop_loss_begin_ns(self) -> int | None:
         """Since when pictures that were taken are missing, as an abandoned file was left or mended;
         None where none are. It is told once.
         """
         if self._abandoned is not None:
-            self._lose(self._abandoned, self._abandoned.size_bytes)
+            self._note_loss(self._abandoned, self._abandoned.size_bytes)
         lost_ns, self._lost_ns = self._lost_ns, None
         return lost_ns
 
@@ -160,9 +160,11 @@ class Ring:
         """What lies on the disk now."""
         return self._keeper.health(self._camera, gaps)
 
-    def _begin(self, packet: Packet, info: StreamInfo) -> Part:
+    def _begin(self, packet: Packet, info: StreamInfo) -> OpenSegment:
         name = self._new_name(packet)
-        part = Part(self._folder, name, info, self._clock, self._settings.flush_s, self._sealer)
+        part = OpenSegment(
+            self._folder, name, info, self._clock, self._settings.flush_s, self._sealer
+        )
         self._part, self._told_bytes = part, -1
         self._begin_time = rfc3339(name.utc)
         self._masked = info.masked
@@ -179,7 +181,7 @@ class Ring:
         self._next_counter += 1
         return name
 
-    def _announcement(self, finished: Finished) -> Segment:
+    def _announcement(self, finished: ClosedSegment) -> Segment:
         return Segment(
             camera=self._camera,
             path=str(finished.path),
@@ -190,14 +192,14 @@ class Ring:
             clock_synced=finished.name.synced,
         )
 
-    def _tell_closed(self, finished: Finished) -> None:
-        self._tell(finished, recovered=False)
+    def _record_closed(self, finished: ClosedSegment) -> None:
+        self._append_close_receipt(finished, recovered=False)
 
-    def _tell_recovered(self, name: SegmentName, part: Path) -> None:
+    def _record_recovered(self, name: SegmentName, part: Path) -> None:
         """The receipt of a file that was mended; its hash is of what is left."""
         with part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        finished = Finished(
+        finished = ClosedSegment(
             path=part,
             name=name,
             begin_ns=name.begin_ms * 1_000_000,
@@ -206,9 +208,9 @@ class Ring:
             sha256=sha256,
             encrypted=(self._folder / (str(name) + KEYS)).exists(),
         )
-        self._tell(finished, recovered=True)
+        self._append_close_receipt(finished, recovered=True)
 
-    def _tell(self, finished: Finished, *, recovered: bool) -> None:
+    def _append_close_receipt(self, finished: ClosedSegment, *, recovered: bool) -> None:
         made = self._provenance
         body = Closed(
             camera=self._camera,
@@ -226,7 +228,7 @@ class Ring:
             mask_applied="camera" if self._masked and not recovered else made.mask_applied,
             recovered=recovered,
         )
-        self._keeper.notary.tell(body, self._clock.boottime_ns())
+        self._keeper.notary.append(body, self._clock.boottime_ns())
 
     def _abandon(self) -> None:
         part, self._part = self._part, None
@@ -241,14 +243,14 @@ class Ring:
             return
         name = str(self._abandoned.name)  # what is read from a folder knows milliseconds alone
         kept = (each.size_bytes for each in reversed(found) if str(each.name) == name)
-        self._lose(self._abandoned, next(kept, 0))
+        self._note_loss(self._abandoned, next(kept, 0))
 
-    def _lose(self, part: Part, kept_bytes: int) -> None:
+    def _note_loss(self, part: OpenSegment, kept_bytes: int) -> None:
         lost_ns = part.groups.lost_since_ns(kept_bytes)
         self._lost_ns = lost_ns if self._lost_ns is None else self._lost_ns
         self._abandoned = None
 
-    def _aside(self) -> set[str]:
+    def _quarantined_names(self) -> set[str]:
         return _names(self._folder / SET_ASIDE)
 
 

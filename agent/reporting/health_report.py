@@ -48,7 +48,7 @@ class CameraCounts(msgspec.Struct, frozen=True, kw_only=True):
     fps_wanted: float | None = None
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class HealthInputs(msgspec.Struct, frozen=True, kw_only=True):
     """All that a report is made of, as it stands at `t_ns`."""
 
     t_ns: int
@@ -69,7 +69,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     degradation: Degradation | None = None
 
 
-def assemble(parts: Parts, before: Parts) -> HealthReport:
+def assemble(parts: HealthInputs, before: HealthInputs) -> HealthReport:
     """The report of `parts`; rates are over the span since `before`, of the same cameras."""
     span_s = max((parts.t_ns - before.t_ns) / 1e9, 1e-3)
     pairs = list(zip(parts.cameras, before.cameras, strict=True))

@@ -55,7 +55,7 @@ class FlowData(Flow, frozen=True, kw_only=True):
     end_time: Utc
 
 
-class CameraAbility(msgspec.Struct, frozen=True, kw_only=True):
+class CameraCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What the box does with one of its cameras. `model` is None where nothing is detected."""
 
     name: str
@@ -64,7 +64,7 @@ class CameraAbility(msgspec.Struct, frozen=True, kw_only=True):
     record: bool
 
 
-class HeadAbility(msgspec.Struct, frozen=True, kw_only=True):
+class HeadCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a pan-tilt head of the box can do. `camera` is the one that sits on it. `absolute`, `zoom`
     and `focus` are None where it has not answered yet; `aux` is what it switches.
     """
@@ -79,7 +79,7 @@ class HeadAbility(msgspec.Struct, frozen=True, kw_only=True):
     tours: tuple[str, ...] = ()
 
 
-class PinAbility(msgspec.Struct, frozen=True, kw_only=True):
+class PinCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A pin of the box and what it is for, such as `door` or `siren`. `switchable`: by command."""
 
     name: str
@@ -100,10 +100,10 @@ class Online(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     site: str
     public_key: str
     versions: dict[str, str]
-    cameras: tuple[CameraAbility, ...]
+    cameras: tuple[CameraCapabilities, ...]
     faults: tuple[Fault, ...]
-    heads: tuple[HeadAbility, ...] = ()
-    pins: tuple[PinAbility, ...] = ()
+    heads: tuple[HeadCapabilities, ...] = ()
+    pins: tuple[PinCapabilities, ...] = ()
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="lost"):
@@ -124,7 +124,7 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag=
 StatusData: TypeAlias = Online | Lost | Stopped
 
 
-class CameraDeclared(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     """What a box does with one camera. `owner` and `purpose` are of an institution that lends it,
     null where it is the city's own; `viewers` are those whom the institution lets see it, null
     where it leaves that to the city.
@@ -158,7 +158,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
 
     site: str
     detects: tuple[Label, ...]
-    cameras: tuple[CameraDeclared, ...]
+    cameras: tuple[DeclaredCamera, ...]
     events_kept_days: float
     longest_kept_days: int
     sealed_for: tuple[str, ...]

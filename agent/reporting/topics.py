@@ -58,7 +58,7 @@ class Priority(IntEnum):
     SNAPSHOT = 5
 
 
-class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+class EnvelopeFields(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope's part of a message: who says it, and when."""
 
     id: str
@@ -70,7 +70,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     clock: ClockTrust
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message that has no number yet.
 
     `topic` is what follows `up/`. `data` is the JSON of the data; of a snapshot it is the JPEG,
@@ -174,7 +174,7 @@ def event_data(
 
 def event_message(
     event: Event,
-    stamp: Stamp,
+    stamp: EnvelopeFields,
     *,
     begin: datetime,
     footage: Span | None = None,
@@ -186,10 +186,10 @@ def event_message(
     return msgspec.json.encode(EventMessage(**msgspec.structs.asdict(stamp), data=data))
 
 
-def event_draft(data: EventData) -> Draft:
+def event_draft(data: EventData) -> OutgoingMessage:
     """For the outbox: an event."""
     urgent = data.kind in EMERGENCIES
-    return Draft(
+    return OutgoingMessage(
         topic=f"event/{data.camera}/{data.kind}",
         type="event",
         priority=Priority.EMERGENCY if urgent else Priority.EVENT,
@@ -198,12 +198,12 @@ def event_draft(data: EventData) -> Draft:
     )
 
 
-def flow_draft(flow: Flow, *, begin: datetime, end: datetime) -> Draft:
+def flow_draft(flow: Flow, *, begin: datetime, end: datetime) -> OutgoingMessage:
     """For the outbox: one minute of traffic; `begin` and `end` are its times in UTC."""
     data = FlowData(
         **msgspec.structs.asdict(flow), begin_time=rfc3339(begin), end_time=rfc3339(end)
     )
-    return Draft(
+    return OutgoingMessage(
         topic=f"flow/{flow.camera}",
         type="flow",
         priority=Priority.FLOW,
@@ -212,11 +212,11 @@ def flow_draft(flow: Flow, *, begin: datetime, end: datetime) -> Draft:
     )
 
 
-def health_draft(report: HealthReport, t_ns: int) -> Draft:
+def health_draft(report: HealthReport, t_ns: int) -> OutgoingMessage:
     """How the box is at `t_ns`. It is not kept: each report says more than the one before it, and
     written to the disk they would wear it out (what led to a power cut is in the flight recorder).
     """
-    return Draft(
+    return OutgoingMessage(
         topic="health",
         type="health",
         priority=Priority.HEALTH,
@@ -227,10 +227,10 @@ def health_draft(report: HealthReport, t_ns: int) -> Draft:
     )
 
 
-def receipt_draft(data: ReceiptData, t_ns: int) -> Draft:
+def receipt_draft(data: ReceiptData, t_ns: int) -> OutgoingMessage:
     """For the outbox: a receipt. Of the chain's heads only the newest waits: it speaks for all."""
     is_head = isinstance(data, CustodyHead)
-    return Draft(
+    return OutgoingMessage(
         topic="receipt/head" if is_head else "receipt",
         type="receipt",
         priority=Priority.RECEIPT,
@@ -247,7 +247,7 @@ def snapshot_draft(
     *,
     event: str | None,
     max_bytes: int = SNAPSHOT_MAX_BYTES,
-) -> Draft:
+) -> OutgoingMessage:
     """For the outbox: a picture of `camera`, that of the event with id `event` where there is one.
 
     Raises ValueError where it is larger than `max_bytes`: at 100 kbit/s, twice SNAPSHOT_MAX_BYTES
@@ -256,7 +256,7 @@ def snapshot_draft(
     if len(jpeg) > max_bytes:
         raise ValueError(f"a snapshot of {len(jpeg)} bytes; at most {max_bytes} may go")
     header = SnapshotData(camera=camera, sha256=sha256_hex(jpeg), size_bytes=len(jpeg), event=event)
-    return Draft(
+    return OutgoingMessage(
         topic=f"snapshot/{camera}",
         type="snapshot",
         priority=Priority.SNAPSHOT,
@@ -266,9 +266,11 @@ def snapshot_draft(
     )
 
 
-def reply_draft(reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None) -> Draft:
+def reply_draft(
+    reply: Reply, t_ns: int, *, topic: str, correlation: bytes | None
+) -> OutgoingMessage:
     """For the outbox: what is said to a command; `topic` is that of `reply_topic`."""
-    return Draft(
+    return OutgoingMessage(
         topic=topic,
         type="reply",
         priority=Priority.EMERGENCY,
@@ -283,24 +285,24 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def encode(kind: str, stamp: Stamp, data: bytes) -> bytes:
+def encode(kind: str, stamp: EnvelopeFields, data: bytes) -> bytes:
     """The JSON of a message whose data is JSON already."""
     return msgspec.json.encode(
         _RawMessage(type=kind, **msgspec.structs.asdict(stamp), data=msgspec.Raw(data))
     )
 
 
-def encode_status(stamp: Stamp, data: StatusData) -> bytes:
+def encode_status(stamp: EnvelopeFields, data: StatusData) -> bytes:
     """The JSON of a birth, a will or a farewell."""
     return msgspec.json.encode(StatusMessage(**msgspec.structs.asdict(stamp), data=data))
 
 
-def encode_declaration(stamp: Stamp, data: DeclarationData) -> bytes:
+def encode_declaration(stamp: EnvelopeFields, data: DeclarationData) -> bytes:
     """The JSON of what the box does, for the public."""
     return msgspec.json.encode(DeclarationMessage(**msgspec.structs.asdict(stamp), data=data))
 
 
-def snapshot_properties(stamp: Stamp, header: bytes) -> tuple[tuple[str, str], ...]:
+def snapshot_properties(stamp: EnvelopeFields, header: bytes) -> tuple[tuple[str, str], ...]:
     """The user properties of a snapshot's message, name and value."""
     return (
         ("type", "snapshot"),

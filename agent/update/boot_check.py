@@ -31,14 +31,14 @@ RAUC_S = 60.0
 """So long at least RAUC may take: on a box that has a lot to do it starts our two programs slowly."""
 
 
-class Camera(msgspec.Struct, frozen=True, kw_only=True):
+class CameraSample(msgspec.Struct, frozen=True, kw_only=True):
     """A camera as it is configured."""
 
     name: str
     record: bool
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class BootSample(msgspec.Struct, frozen=True, kw_only=True):
     """What one look found. `newest` says of each camera's newest file which it is and how large it is;
     it changes while footage grows.
     """
@@ -48,16 +48,16 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     newest: Mapping[str, str]
 
 
-class Judge:
+class BootCheck:
     """Looks again and again, and says what is missing. Pure."""
 
-    def __init__(self, cameras: Sequence[Camera], began_ns: int) -> None:
+    def __init__(self, cameras: Sequence[CameraSample], began_ns: int) -> None:
         self._cameras = tuple(cameras)
         self._began_ns = began_ns
         self._newest: dict[str, str] = {}
         self._grown_ns: dict[str, int] = {}
 
-    def missing(self, look: Look) -> tuple[str, ...]:
+    def missing(self, look: BootSample) -> tuple[str, ...]:
         """What is not good yet, a sentence for each; empty where all is."""
         self._remember(look)
         if look.live is None:
@@ -85,20 +85,20 @@ class Judge:
             found.append("the broker is not there")
         return tuple(found)
 
-    def closed(self, look: Look) -> tuple[str, ...]:
+    def closed(self, look: BootSample) -> tuple[str, ...]:
         """The cameras that are not open: those that were not waited for."""
         told = look.live.report.cameras if look.live else ()
         is_open = {camera.name for camera in told if camera.open}
         return tuple(camera.name for camera in self._cameras if camera.name not in is_open)
 
-    def _waited_s(self, look: Look) -> float:
+    def _waited_s(self, look: BootSample) -> float:
         return (look.t_ns - self._began_ns) / 1e9
 
     def _grows(self, camera: str, t_ns: int) -> bool:
         grown_ns = self._grown_ns.get(camera)
         return grown_ns is not None and (t_ns - grown_ns) / 1e9 <= GROWS_WITHIN_S
 
-    def _remember(self, look: Look) -> None:
+    def _remember(self, look: BootSample) -> None:
         for camera, newest in look.newest.items():
             before = self._newest.get(camera)
             if before and not newest:
@@ -121,8 +121,8 @@ def newest_footage(folder: Path) -> str:
 
 
 def wait(
-    judge: Judge,
-    look: Callable[[], Look],
+    judge: BootCheck,
+    look: Callable[[], BootSample],
     clock: Clock,
     within_s: float,
     stopping: threading.Event,

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.update import autoboot, grubenv
-from agent.update.slot_state import Book, Slot, Trial
+from agent.update.slot_state import Slot, SlotState, Trial
 
 SLOTS: tuple[Slot, Slot] = ("A", "B")
 Put = Callable[[Path, bytes], None]
@@ -36,18 +36,18 @@ class Unreadable(Exception):
     """The firmware's file is not there, or is none."""
 
 
-class Firmware(Protocol):
+class Bootloader(Protocol):
     """One way to choose. Every method may raise OSError."""
 
     name: str
     arms_reboots: bool
     """Whether a trial is a word to the reboot itself."""
 
-    def read(self, book: Book) -> Choice:
+    def read(self, book: SlotState) -> Choice:
         """What boots. Raises Unreadable where it cannot be known."""
         ...
 
-    def write(self, choice: Choice, book: Book) -> Book:
+    def write(self, choice: Choice, book: SlotState) -> SlotState:
         """Make it so, by one write that decides, and tell what the book has to keep for it."""
         ...
 
@@ -75,7 +75,7 @@ class Grub:
     name = "grub"
     arms_reboots = False
 
-    def __init__(self, select: Path, put: Put = atomic_file.overwrite) -> None:
+    def __init__(self, select: Path, put: Put = atomic_file.overwrite_in_place) -> None:
         self._path = select / "grubenv"
         self._put = put
 
@@ -85,7 +85,7 @@ class Grub:
         except (FileNotFoundError, ValueError) as error:
             raise Unreadable(f"{self._path}: {error}") from error
 
-    def read(self, book: Book) -> Choice:
+    def read(self, book: SlotState) -> Choice:
         """The three variables."""
         variables = self._variables()
         default, pending = _slot(variables.get("default")), _slot(variables.get("pending"))
@@ -97,7 +97,7 @@ class Grub:
             return Choice(default=default)
         return Choice(default=default, pending=pending, tried=tries is None)
 
-    def write(self, choice: Choice, book: Book) -> Book:
+    def write(self, choice: Choice, book: SlotState) -> SlotState:
         """One block."""
         try:
             variables = self._variables()
@@ -136,14 +136,14 @@ class RaspberryPi:
         select: Path,
         reboot_param: Path,
         device_tree: Path,
-        put: Put = atomic_file.overwrite,
+        put: Put = atomic_file.overwrite_in_place,
     ) -> None:
         self._path = select / "autoboot.txt"
         self._reboot_param = reboot_param
         self._tryboot = device_tree / "chosen/bootloader/tryboot"
         self._put = put
 
-    def read(self, book: Book) -> Choice:
+    def read(self, book: SlotState) -> Choice:
         """The file, and the book."""
         try:
             partition = autoboot.decode(self._path.read_bytes())
@@ -157,7 +157,7 @@ class RaspberryPi:
             return Choice(default=default)
         return Choice(default=default, pending=trial.slot, tried=trial.tried)
 
-    def write(self, choice: Choice, book: Book) -> Book:
+    def write(self, choice: Choice, book: SlotState) -> SlotState:
         """The file where the default changes; the rest is the book's."""
         numbers = dict(self.PARTITIONS)
         fresh = autoboot.encode(numbers[choice.default], numbers[other(choice.default)])

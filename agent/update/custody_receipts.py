@@ -10,10 +10,10 @@ from pathlib import Path
 
 from agent.base import atomic_file
 from agent.base.clock import SystemClock, boot_id
-from agent.base.device_identity import Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import DeviceIdentity
+from agent.base.errors import UserError
 from agent.config import configuration
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Serviced
 from agent.update import update_log
 from agent.update.rauc_backend import STATE
@@ -38,12 +38,12 @@ def tell(config: Path, folder: Path) -> int:
     entries = update_log.after(update_log.read(folder), seen)
     if not entries:
         return 0
-    identity = Identity.load_or_make(state / "identity")
-    custody = Custody.open(state / "custody", box.id, boot_id(), clock, identity)
+    identity = DeviceIdentity.load_or_make(state / "identity")
+    custody = CustodyLog.open(state / "custody", box.id, boot_id(), clock, identity)
     for entry in entries:
         what = f"{entry.what} ({entry.time})"
         custody.append(Serviced(by=entry.by, what=what), clock.boottime_ns())
-        atomic_file.replace(state / SEEN, entry.id.encode() + b"\n", 0o640)
+        atomic_file.replace_atomically(state / SEEN, entry.id.encode() + b"\n", 0o640)
     return len(entries)
 
 
@@ -52,7 +52,7 @@ def main(config: Path, folder: Path = STATE) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         log.info("%d receipts of what was done to the system", tell(config, folder))
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         log.error("no receipts of what was done to the system: %s", error)
         return 1
     return 0

@@ -22,11 +22,11 @@ from pathlib import Path
 import msgspec
 
 from agent.base import atomic_file
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.update import https_get
-from agent.update.errors import CannotUpdate
+from agent.update.errors import UpdateError
 from agent.update.feed import BUNDLE_MOST_BYTES
-from agent.update.https_get import Answer, WebError
+from agent.update.https_get import HttpResponse, WebError
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ Wait = Callable[[float], bool]
 """Waits for so many seconds; True where it is to stop instead."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A file. `sha256` and `size_bytes` where they are known before."""
 
     url: str
@@ -67,7 +67,7 @@ class _Begun(msgspec.Struct, frozen=True, kw_only=True):
 _BEGUN = msgspec.json.Decoder(_Begun)
 
 
-class Gone(CannotUpdate):
+class DownloadGone(UpdateError):
     """It is not to be had, or is another file, and another try does not help; why, in one line."""
 
 
@@ -76,7 +76,7 @@ class Download:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: DownloadSpec,
         folder: Path,
         trust: ssl.SSLContext,
         now_s: Callable[[], float] = time.time,
@@ -124,7 +124,9 @@ class Download:
         except FileNotFoundError:
             return
         if 0 <= since_s < ASK_AGAIN_S:
-            raise Gone(f"{self._wanted.url}: was another file than the feed's, less than a day ago")
+            raise DownloadGone(
+                f"{self._wanted.url}: was another file than the feed's, less than a day ago"
+            )
         self._wrong.unlink(missing_ok=True)
 
     def _have_bytes(self) -> int:
@@ -158,7 +160,7 @@ class Download:
                 self._begin(answer, total)
             self._write(answer, at, total, progress)
 
-    def _agreed(self, answer: Answer, have: int, begun: _Begun | None) -> tuple[int, int]:
+    def _agreed(self, answer: HttpResponse, have: int, begun: _Begun | None) -> tuple[int, int]:
         """Where what comes begins, and how long the whole is. Raises Gone or WebError."""
         if answer.status == _NOT_SATISFIABLE:
             self.forget()
@@ -172,35 +174,37 @@ class Download:
             self.forget()
             raise WebError(f"{self._wanted.url}: another part than was asked for")
         if answer.status != _OK:
-            raise Gone(f"{self._wanted.url}: {answer.status} {answer.reason}")
+            raise DownloadGone(f"{self._wanted.url}: {answer.status} {answer.reason}")
         length = answer.headers.get("Content-Length") or ""
         if not length.isdecimal():
-            raise Gone(f"{self._wanted.url}: the server does not say how long it is")
+            raise DownloadGone(f"{self._wanted.url}: the server does not say how long it is")
         self._check_size(int(length))
         return 0, int(length)
 
     def _check_size(self, total: int) -> None:
         wanted = self._wanted.size_bytes
         if wanted is not None and total != wanted:
-            raise Gone(f"{self._wanted.url}: {total} bytes, and not the {wanted} of the feed")
+            raise DownloadGone(
+                f"{self._wanted.url}: {total} bytes, and not the {wanted} of the feed"
+            )
         if total > BUNDLE_MOST_BYTES:
-            raise Gone(f"{self._wanted.url}: {total} bytes; allowed: {BUNDLE_MOST_BYTES}")
+            raise DownloadGone(f"{self._wanted.url}: {total} bytes; allowed: {BUNDLE_MOST_BYTES}")
         self._part.unlink(missing_ok=True)
         free = shutil.disk_usage(self.path.parent).free
         if total + RESERVE_BYTES > free:
-            raise Gone(
+            raise DownloadGone(
                 f"{self.path.parent}: {free / 1e6:.0f} MB free; "
                 f"{(total + RESERVE_BYTES) / 1e6:.0f} MB are needed"
             )
 
-    def _begin(self, answer: Answer, total: int) -> None:
+    def _begin(self, answer: HttpResponse, total: int) -> None:
         tag = answer.headers.get("ETag") or ""
         if not tag.startswith('"'):
             tag = answer.headers.get("Last-Modified") or ""
         begun = _Begun(url=self._wanted.url, tag=tag, total=total)
-        atomic_file.replace(self._note, msgspec.json.encode(begun), 0o644)
+        atomic_file.replace_atomically(self._note, msgspec.json.encode(begun), 0o644)
 
-    def _write(self, answer: Answer, at: int, total: int, progress: Progress) -> None:
+    def _write(self, answer: HttpResponse, at: int, total: int, progress: Progress) -> None:
         unsynced = 0
         with self._part.open("ab" if at else "wb") as file:
             try:
@@ -223,9 +227,11 @@ class Download:
         if not self._is_whole(self._part):
             self.forget()
             self._wrong.touch()
-            raise Gone(f"{self._wanted.url}: not the file that is wanted: its SHA-256 is another")
+            raise DownloadGone(
+                f"{self._wanted.url}: not the file that is wanted: its SHA-256 is another"
+            )
         self._part.replace(self.path)
-        atomic_file.sync_folder(self.path.parent)
+        atomic_file.fsync_dir(self.path.parent)
         self._note.unlink(missing_ok=True)
 
     def _is_whole(self, path: Path) -> bool:
@@ -252,7 +258,7 @@ def fetch_small(url: str, most_bytes: int, trust: ssl.SSLContext) -> bytes:
 def check_sha256(word: str) -> str:
     """What a person gave as a hash. Raises BadInput."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", word):
-        raise BadInput(f"--sha256 {word!r}: allowed: 64 hexadecimal digits")
+        raise UserError(f"--sha256 {word!r}: allowed: 64 hexadecimal digits")
     return word.lower()
 
 
@@ -261,4 +267,4 @@ def compare(path: Path, sha256: str) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise Gone(f"{path}: its SHA-256 is {found}")
+        raise DownloadGone(f"{path}: its SHA-256 is {found}")

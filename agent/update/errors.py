@@ -1,5 +1,5 @@
 """What all that can go wrong with an update has in common."""
 
 
-class CannotUpdate(Exception):
+class UpdateError(Exception):
     """It was not done. `str(error)` is one line that says what, and why."""

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.update import versions
-from agent.update.errors import CannotUpdate
+from agent.update.errors import UpdateError
 
 MOST_BYTES = 262_144
 BUNDLE_MOST_BYTES = 2_000_000_000
@@ -24,7 +24,7 @@ ALL_PERCENT = 100.0
 Version = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
-class BadFeed(CannotUpdate):
+class BadFeed(UpdateError):
     """What came is not a feed of the centre; why, in one line."""
 
 
@@ -56,7 +56,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     releases: Annotated[tuple[Release, ...], msgspec.Meta(max_length=256)]
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateContext(msgspec.Struct, frozen=True, kw_only=True):
     """The box that asks. `now` is None while its clock is not to be trusted."""
 
     box: str
@@ -66,7 +66,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime | None
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class FeedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What is for the box, if anything, and why not the others."""
 
     release: Release | None
@@ -110,7 +110,7 @@ def takes_part(box: str, version: str, share_percent: float) -> bool:
     return place_percent(box, version) < share_percent
 
 
-def choose(feed: Feed, box: Situation) -> Verdict:
+def select_release(feed: Feed, box: UpdateContext) -> FeedDecision:
     """The newest release that is for this box now. It never goes back."""
     ours = [release for release in feed.releases if release.compatible == box.compatible]
     newer = [
@@ -120,19 +120,19 @@ def choose(feed: Feed, box: Situation) -> Verdict:
         and versions.key(release.version) != versions.key(box.version)
     ]
     if not ours:
-        return Verdict(release=None, why=f"nothing for {box.compatible}")
+        return FeedDecision(release=None, why=f"nothing for {box.compatible}")
     if not newer:
-        return Verdict(release=None, why=f"nothing newer than {box.version}")
+        return FeedDecision(release=None, why=f"nothing newer than {box.version}")
     reasons = []
     for release in newer:
         reason = _not_yet(release, box)
         if reason is None:
-            return Verdict(release=release, why=f"version {release.version} is for this box")
+            return FeedDecision(release=release, why=f"version {release.version} is for this box")
         reasons.append(f"{release.version}: {reason}")
-    return Verdict(release=None, why="; ".join(reasons))
+    return FeedDecision(release=None, why="; ".join(reasons))
 
 
-def _not_yet(release: Release, box: Situation) -> str | None:
+def _not_yet(release: Release, box: UpdateContext) -> str | None:
     if release.version in box.refused:
         return "fell back here or was rolled back"
     if not takes_part(box.box, release.version, release.share_percent):

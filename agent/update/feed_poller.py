@@ -9,15 +9,15 @@ import msgspec
 from agent.config.configuration import Config
 from agent.config.update import UpdateConfig
 from agent.update import feed, https_get, versions
-from agent.update.download import Wait, Wanted, fetch_small
-from agent.update.errors import CannotUpdate
-from agent.update.feed import Release, Situation
+from agent.update.download import DownloadSpec, Wait, fetch_small
+from agent.update.errors import UpdateError
+from agent.update.feed import Release, UpdateContext
 from agent.update.updater import Steps, Updater
 
 BY = "feed"
 
 
-class Means(msgspec.Struct, frozen=True, kw_only=True):
+class PollerDeps(msgspec.Struct, frozen=True, kw_only=True):
     """What it works with. `now` says None while the clock is not to be trusted. It is asked before each
     step: a slow link may take hours.
     """
@@ -28,7 +28,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     reboot: Callable[[], object]
 
 
-def follow(updater: Updater, config: Config, means: Means, *, hurry: bool = False) -> str:
+def poll_feed(updater: Updater, config: Config, means: PollerDeps, *, hurry: bool = False) -> str:
     """One look at the feed, and what it asks for. What was done, in one sentence.
 
     With `hurry` the window is not waited for. Raises CannotUpdate, BadInput or OSError.
@@ -52,17 +52,17 @@ def follow(updater: Updater, config: Config, means: Means, *, hurry: bool = Fals
         if release is None or not _replaces(release, held, updater.version):
             return _reboot(updater, means, held, is_open=is_open())
     if release is None:
-        updater.tidy()
+        updater.clean_downloads()
         return why
     trust = https_get.context(None if settings.ca is None else Path(settings.ca))
-    wanted = Wanted(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
+    wanted = DownloadSpec(url=release.url, sha256=release.sha256, size_bytes=release.bytes)
     path, download = updater.fetch(wanted, trust, means.steps, means.wait)
     if not is_open():
         return f"version {release.version} lies ready; it is installed within {settings.window}"
     # Whatever is wrong with it, it is what the feed names: it stays, and is not fetched again each hour.
     bundle = updater.check(path, means.steps, again=False)
     if versions.key(bundle.version) != versions.key(release.version):
-        raise CannotUpdate(f"version {bundle.version}, and not the {release.version} of the feed")
+        raise UpdateError(f"version {bundle.version}, and not the {release.version} of the feed")
     slot = updater.install(path, bundle, means.steps)
     download.forget()
     updater.tell(BY, f"version {bundle.version} installed into slot {slot}")
@@ -84,19 +84,19 @@ def _offered(
     trust = https_get.context(None if settings.ca is None else Path(settings.ca))
     found = feed.read(fetch_small(settings.feed, feed.MOST_BYTES, trust), settings.public_key)
     if updater.version is None:
-        raise CannotUpdate("os-release has no IMAGE_VERSION: what runs has no version")
-    box = Situation(
+        raise UpdateError("os-release has no IMAGE_VERSION: what runs has no version")
+    box = UpdateContext(
         box=config.box.id,
         compatible=updater.compatible(),
         version=updater.version,
         refused=updater.slots.book().refused,
         now=now,
     )
-    verdict = feed.choose(found, box)
+    verdict = feed.select_release(found, box)
     return verdict.release, verdict.why
 
 
-def _reboot(updater: Updater, means: Means, version: str | None, *, is_open: bool) -> str:
+def _reboot(updater: Updater, means: PollerDeps, version: str | None, *, is_open: bool) -> str:
     if not is_open:
         return f"version {version or '(unknown)'} is installed; the reboot waits for the window"
     updater.tell(BY, f"reboot into version {version or '(unknown)'}")

@@ -8,8 +8,8 @@ from email.message import Message
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from agent.base.errors import BadInput
-from agent.update.errors import CannotUpdate
+from agent.base.errors import UserError
+from agent.update.errors import UpdateError
 
 TIMEOUT_S = 30.0
 """So long nothing may come; a slow link is no error, a dead one is."""
@@ -20,11 +20,11 @@ _PORTS = {"http": 80, "https": 443}
 _NOT_ADDRESS = "not an address; allowed: https://HOST/PATH or http://HOST/PATH"
 
 
-class WebError(CannotUpdate):
+class WebError(UpdateError):
     """It did not come; why, in one line. Another try may help."""
 
 
-class Answer:
+class HttpResponse:
     """What the server says, before the body."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
@@ -55,7 +55,7 @@ def check_url(url: str) -> None:
     except ValueError:
         good = False
     if not good or " " in url or not url.isprintable():
-        raise BadInput(f"{url!r}: {_NOT_ADDRESS}")
+        raise UserError(f"{url!r}: {_NOT_ADDRESS}")
 
 
 def context(ca: Path | None) -> ssl.SSLContext:
@@ -63,15 +63,15 @@ def context(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
     except (OSError, ssl.SSLError) as error:
-        raise BadInput(f"{ca}: not certificates in PEM: {_said(error)}") from error
+        raise UserError(f"{ca}: not certificates in PEM: {_said(error)}") from error
 
 
 @contextlib.contextmanager
-def get(url: str, headers: Mapping[str, str], trust: ssl.SSLContext) -> Iterator[Answer]:
+def get(url: str, headers: Mapping[str, str], trust: ssl.SSLContext) -> Iterator[HttpResponse]:
     """Ask. A redirect is followed, but none from https to http. Raises WebError."""
     try:
         check_url(url)
-    except BadInput as error:
+    except UserError as error:
         raise WebError(str(error)) from error
     for _ in range(_REDIRECTS_MOST + 1):
         connection = _connection(url, trust)
@@ -96,26 +96,28 @@ def _connection(url: str, trust: ssl.SSLContext) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
-def _ask(connection: http.client.HTTPConnection, url: str, headers: Mapping[str, str]) -> Answer:
+def _ask(
+    connection: http.client.HTTPConnection, url: str, headers: Mapping[str, str]
+) -> HttpResponse:
     parts = urlsplit(url)
     target = parts.path or "/"
     try:
         connection.request(
             "GET", f"{target}?{parts.query}" if parts.query else target, headers=dict(headers)
         )
-        return Answer(connection.getresponse())
+        return HttpResponse(connection.getresponse())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise WebError(f"{parts.scheme}://{parts.netloc}: {_said(error)}") from error
 
 
-def _moved(url: str, answer: Answer) -> str:
+def _moved(url: str, answer: HttpResponse) -> str:
     location = answer.headers.get("Location") or ""
     try:
         to = urljoin(url, location)
         check_url(to)
     except ValueError as error:
         raise WebError(f"{url}: sent on to {location!r}: {_NOT_ADDRESS}") from error
-    except BadInput as error:
+    except UserError as error:
         raise WebError(f"{url}: sent on to {error}") from error
     if urlsplit(url).scheme == "https" != urlsplit(to).scheme:
         raise WebError(f"{url}: sent on to {to}, which is not https")

@@ -10,7 +10,7 @@ from agent.update import usb_bundle
 from agent.update.updater import Steps, Updater
 
 
-class Got(msgspec.Struct, frozen=True, kw_only=True):
+class FetchedBundle(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle's file, and what throws it away again where it was only fetched for this."""
 
     path: Path
@@ -18,7 +18,12 @@ class Got(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def install(
-    updater: Updater, get: Callable[[], Got], steps: Steps, by: str, *, again: bool = False
+    updater: Updater,
+    get: Callable[[], FetchedBundle],
+    steps: Steps,
+    by: str,
+    *,
+    again: bool = False,
 ) -> str:
     """Get a bundle, check all of it, and write it; where it is now. Raises CannotUpdate, BadInput or
     OSError.
@@ -35,13 +40,13 @@ def install(
     return f"version {bundle.version} is in slot {slot}"
 
 
-def from_stick(updater: Updater, bundle: str, steps: Steps) -> Got:
+def from_stick(updater: Updater, bundle: str, steps: Steps) -> FetchedBundle:
     """A bundle on a stick, copied into the box: there is room for one. Raises CannotUpdate, BadInput or
     OSError.
     """
-    updater.tidy()
-    path = usb_bundle.copied(updater.root, bundle, updater.downloads, steps.fetched)
-    return Got(path=path, forget=lambda: path.unlink(missing_ok=True))
+    updater.clean_downloads()
+    path = usb_bundle.copy_to_box(updater.root, bundle, updater.downloads, steps.fetched)
+    return FetchedBundle(path=path, forget=lambda: path.unlink(missing_ok=True))
 
 
 def mark(updater: Updater, word: Literal["good", "bad"], by: str) -> str:

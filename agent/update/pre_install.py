@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.update import versions
-from agent.update.errors import CannotUpdate
+from agent.update.errors import UpdateError
 from agent.update.rauc_backend import image_version, open_slots
 from agent.update.slots import Slots
 
@@ -24,20 +24,22 @@ _MANIFEST_MOST_BYTES = 65_536
 _CHUNK_BYTES = 1 << 20
 
 
-class Held(CannotUpdate):
+class InstallRefused(UpdateError):
     """This installation is not to be, and why."""
 
 
 def refuse_on_trial(slots: Slots) -> None:
     """Raise Held while this system is on trial: it would be written over the one to fall back to."""
     if slots.on_trial():
-        raise Held("this system is on trial: nothing is installed over the one to fall back to")
+        raise InstallRefused(
+            "this system is on trial: nothing is installed over the one to fall back to"
+        )
 
 
-def permits(now: str | None, to: str, *, downgrade: bool) -> None:
+def check_permitted(now: str | None, to: str, *, downgrade: bool) -> None:
     """Raise Held where a version must not be installed. Pure."""
     if versions.goes_back(now, to) and not downgrade:
-        raise Held(
+        raise InstallRefused(
             f"version {to} is older than {now or '(unknown)'}, which runs, and its manifest does not "
             "say [meta.vigie] downgrade=yes"
         )
@@ -56,7 +58,7 @@ def bundle_version(mounted: Path) -> str:
         parser.read_string(text)
         return parser["update"]["version"].strip()
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
-        raise Held(f"{MANIFEST}: no version to be read in it: {error}") from error
+        raise InstallRefused(f"{MANIFEST}: no version to be read in it: {error}") from error
 
 
 def read_through(mounted: Path) -> None:
@@ -71,18 +73,20 @@ def read_through(mounted: Path) -> None:
                 while file.read(_CHUNK_BYTES):
                     pass
         except OSError as error:
-            raise Held(f"{path.name}: the payload is damaged: {error.strerror}") from error
+            raise InstallRefused(
+                f"{path.name}: the payload is damaged: {error.strerror}"
+            ) from error
 
 
 def check(slots: Slots, now: str | None, environ: Mapping[str, str]) -> str:
     """The version that may be installed. Raises Held, or OSError."""
     mounted = environ.get("RAUC_BUNDLE_MOUNT_POINT", "")
     if not mounted:
-        raise Held("RAUC_BUNDLE_MOUNT_POINT: not given; RAUC alone starts this")
+        raise InstallRefused("RAUC_BUNDLE_MOUNT_POINT: not given; RAUC alone starts this")
     version = bundle_version(Path(mounted))
     downgrade = environ.get("RAUC_META_VIGIE_DOWNGRADE") == "yes"
     refuse_on_trial(slots)
-    permits(now, version, downgrade=downgrade)
+    check_permitted(now, version, downgrade=downgrade)
     read_through(Path(mounted))
     slots.installing(version)
     return version
@@ -93,7 +97,7 @@ def main(root: Path = Path("/")) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="pre-install: %(message)s")
     try:
         version = check(open_slots(root), image_version(root), os.environ)
-    except (CannotUpdate, OSError) as error:
+    except (UpdateError, OSError) as error:
         log.error("%s", error)
         return 1
     log.info("version %s may be installed", version)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from agent.base.errors import BadInput
-from agent.update.errors import CannotUpdate
+from agent.base.errors import UserError
+from agent.update.errors import UpdateError
 from agent.update.verity import Signed
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _LAST_ERROR = "LastError: "
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
-class RaucFailed(CannotUpdate):
+class RaucFailed(UpdateError):
     """RAUC did not do it; what it said, in one line."""
 
 
@@ -85,14 +85,16 @@ class Rauc:
         the verity format.
         """
         if not path.is_file():
-            raise BadInput(f"{path}: no such file")
+            raise UserError(f"{path}: no such file")
         told = self._ask("info", "--output-format=json-2", "--", str(path.absolute()))
         try:
             info = _INFO.decode(told)
         except msgspec.MsgspecError as error:
             raise RaucFailed(f"rauc info: an answer that cannot be read: {error}") from error
         if info.bundle.format != _FORMAT:
-            raise BadInput(f"{path}: a bundle of format {info.bundle.format!r}; allowed: {_FORMAT}")
+            raise UserError(
+                f"{path}: a bundle of format {info.bundle.format!r}; allowed: {_FORMAT}"
+            )
         return Bundle(
             compatible=info.update.compatible,
             version=info.update.version,

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.update import update_log
-from agent.update.bootloader import SLOTS, Firmware, Grub, RaspberryPi
-from agent.update.errors import CannotUpdate
+from agent.update.bootloader import SLOTS, Bootloader, Grub, RaspberryPi
+from agent.update.errors import UpdateError
 from agent.update.slot_state import Slot
 from agent.update.slots import Slots
 
@@ -29,7 +29,7 @@ NOT_ON_TRIAL = 3
 _CMDLINE = "rauc.slot="
 
 
-class NoSlots(CannotUpdate):
+class NoSlots(UpdateError):
     """This system was not booted from a slot, or its firmware is none that is known."""
 
 
@@ -42,7 +42,7 @@ def current(cmdline: str) -> Slot:
     raise NoSlots(f"{_CMDLINE}A or B: not on the kernel's command line")
 
 
-def firmware(root: Path, select: Path) -> Firmware:
+def firmware(root: Path, select: Path) -> Bootloader:
     """By what lies on the partition that the firmware reads. Raises NoSlots or OSError."""
     if _is_there(select / "grubenv"):
         return Grub(select)
@@ -110,7 +110,7 @@ def _settle(slots: Slots, root: Path) -> int:
 
 
 def _leave(slots: Slots, _root: Path) -> int:
-    if _reboots() and slots.leave():
+    if _reboots() and slots.abandon_trial():
         log.info("this reboot tries the slot that is pending")
     return 0
 
@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         if duty is not None:
             return duty(slots, args.root)
         said = answer(slots, args.words)
-    except (CannotUpdate, ValueError, OSError) as error:
+    except (UpdateError, ValueError, OSError) as error:
         log.error("%s", error)
         return 1
     if said:

@@ -8,7 +8,7 @@ import msgspec
 Do: TypeAlias = Literal["status", "install", "rollback", "good"]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the order `id`. `step` is how far it is, `lines` how it ended."""
 
     id: str
@@ -28,11 +28,11 @@ class UpdateDesk(Protocol):
         """The files of bundles on what is plugged in."""
         ...
 
-    def ask(self, do: Do, by: str, bundle: str | None = None) -> str:
+    def submit_request(self, do: Do, by: str, bundle: str | None = None) -> str:
         """Give an order; its id. `bundle` is the file, of `install` alone."""
         ...
 
-    def told(self) -> Told | None:
+    def read_status(self) -> UpdateProgress | None:
         """What root tells of the order that it has taken last; None where it has taken none."""
         ...
 

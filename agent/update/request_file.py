@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.base import atomic_file
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.names import TECHNICIAN_NAME
-from agent.update.request import Do, Told
+from agent.update.request import Do, UpdateProgress
 
 FOLDER = Path("/run/vigie-update")
 ASKED = "asked"
@@ -32,7 +32,7 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 By = Annotated[str, msgspec.Meta(pattern=rf"^(?:{TECHNICIAN_NAME.pattern})$(?!\n)")]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request. `bundle` is a file on a stick, and belongs to `install` alone. No word of it takes a
     check away.
     """
@@ -49,29 +49,29 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"{self.do}: a bundle belongs to install, and to nothing else")
 
 
-_ASKED = msgspec.json.Decoder(Asked)
-_TOLD = msgspec.json.Decoder(Told)
+_ASKED = msgspec.json.Decoder(UpdateRequest)
+_TOLD = msgspec.json.Decoder(UpdateProgress)
 
 
-def decode(data: bytes) -> Asked:
+def decode(data: bytes) -> UpdateRequest:
     """A request. Raises BadInput where it is none."""
     if len(data) > MOST_BYTES:
-        raise BadInput(f"request: {len(data)} bytes or more; allowed: {MOST_BYTES}")
+        raise UserError(f"request: {len(data)} bytes or more; allowed: {MOST_BYTES}")
     try:
         return _ASKED.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"request: {error}") from error
+        raise UserError(f"request: {error}") from error
 
 
-def ask(folder: Path, do: Do, by: str, bundle: str | None = None) -> str:
+def submit_request(folder: Path, do: Do, by: str, bundle: str | None = None) -> str:
     """Make a request; its id. Raises FileExistsError where another one waits, BadInput where it cannot
     be one, and OSError.
     """
-    made = Asked(id=secrets.token_hex(8), do=do, by=by, bundle=bundle)
+    made = UpdateRequest(id=secrets.token_hex(8), do=do, by=by, bundle=bundle)
     try:
         data = msgspec.json.encode(made)
     except UnicodeEncodeError as error:
-        raise BadInput(f"{bundle!r}: allowed: a name in UTF-8") from error
+        raise UserError(f"{bundle!r}: allowed: a name in UTF-8") from error
     decode(data)
     aside = folder / f".{made.id}"
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ def ask(folder: Path, do: Do, by: str, bundle: str | None = None) -> str:
     return made.id
 
 
-def take(folder: Path, owners: Collection[int]) -> Asked:
+def take(folder: Path, owners: Collection[int]) -> UpdateRequest:
     """The request, which is gone afterwards whatever it is. `owners` are the users who may have made it.
     Raises FileNotFoundError where there is none, BadInput where it is none, and OSError.
     """
@@ -96,14 +96,14 @@ def take(folder: Path, owners: Collection[int]) -> Asked:
         raise
     except OSError as error:
         _remove(path)
-        raise BadInput(f"request: {error.strerror}") from error
+        raise UserError(f"request: {error.strerror}") from error
     try:
         _remove(path)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise BadInput("request: no regular file")
+            raise UserError("request: no regular file")
         if found.st_uid not in owners:
-            raise BadInput(f"request: made by user {found.st_uid}, who may not ask")
+            raise UserError(f"request: made by user {found.st_uid}, who may not ask")
         return decode(os.read(handle, MOST_BYTES + 1))
     finally:
         os.close(handle)
@@ -116,17 +116,17 @@ def withdraw(folder: Path, order: str) -> bool:
         if decode(path.read_bytes()).id != order:
             return False
         path.unlink()
-    except (FileNotFoundError, BadInput):
+    except (FileNotFoundError, UserError):
         return False
     return True
 
 
-def tell(folder: Path, told: Told) -> None:
+def write_status(folder: Path, told: UpdateProgress) -> None:
     """Replace what is told. Raises OSError."""
-    atomic_file.replace(folder / TOLD, msgspec.json.encode(told) + b"\n", 0o644)
+    atomic_file.replace_atomically(folder / TOLD, msgspec.json.encode(told) + b"\n", 0o644)
 
 
-def told(folder: Path) -> Told | None:
+def read_status(folder: Path) -> UpdateProgress | None:
     """What is told; None where there is nothing that can be read."""
     try:
         with (folder / TOLD).open("rb") as file:

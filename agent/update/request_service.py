@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.update import operations, request_file, status_text
-from agent.update.errors import CannotUpdate
-from agent.update.request import Told
-from agent.update.request_file import Asked
+from agent.update.errors import UpdateError
+from agent.update.request import UpdateProgress
+from agent.update.request_file import UpdateRequest
 from agent.update.updater import FellBackBefore, Steps, Updater, updater_of
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ USER = "vigie"
 BROKE_OFF = "it broke off before it was done; the journal of vigie-update-asked says why"
 
 
-class Teller:
+class ProgressWriter:
     """Tells of one request. Nothing is written twice."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, asked: UpdateRequest) -> None:
         self._folder = folder
-        self._told = Told(id=asked.id, do=asked.do, by=asked.by, state="doing")
-        request_file.tell(folder, self._told)
+        self._told = UpdateProgress(id=asked.id, do=asked.do, by=asked.by, state="doing")
+        request_file.write_status(folder, self._told)
 
     def step(self, what: str, done: int, total: int) -> None:
         """How far it is."""
@@ -53,27 +53,27 @@ class Teller:
         fresh = msgspec.structs.replace(self._told, **changes)
         if fresh != self._told:
             self._told = fresh
-            request_file.tell(self._folder, fresh)
+            request_file.write_status(self._folder, fresh)
 
 
 def run(root: Path) -> int:
     """Take the request and do it. 0 where there was one, whatever became of it: that is told."""
     folder = root / request_file.FOLDER.relative_to("/")
     try:
-        asked = request_file.take(folder, may_ask())
+        asked = request_file.take(folder, allowed_uids())
     except FileNotFoundError:
         log.info("nothing is asked for")
         return 0
-    except BadInput as error:
+    except UserError as error:
         log.error("%s", error)
         return 1
     log.info("%s asks: %s%s", asked.by, asked.do, f" {asked.bundle}" if asked.bundle else "")
-    teller = Teller(folder, asked)
+    teller = ProgressWriter(folder, asked)
     try:
         teller.done(_do(updater_of(root), asked, teller))
     except FellBackBefore as error:
         teller.failed(f"{error}: find out why first; update good accepts it, then try again")
-    except (CannotUpdate, BadInput, OSError) as error:
+    except (UpdateError, UserError, OSError) as error:
         teller.failed(str(error))
     return 0
 
@@ -81,13 +81,13 @@ def run(root: Path) -> int:
 def end(root: Path) -> None:
     """When the unit ends, however: what was being done is not being done any more."""
     folder = root / request_file.FOLDER.relative_to("/")
-    standing = request_file.told(folder)
+    standing = request_file.read_status(folder)
     if standing is not None and standing.state == "doing":
         fresh = msgspec.structs.replace(standing, state="failed", step="", lines=(BROKE_OFF,))
-        request_file.tell(folder, fresh)
+        request_file.write_status(folder, fresh)
 
 
-def may_ask() -> Collection[int]:
+def allowed_uids() -> Collection[int]:
     """Root, and the agent's user."""
     try:
         return {os.geteuid(), pwd.getpwnam(USER).pw_uid}
@@ -95,7 +95,7 @@ def may_ask() -> Collection[int]:
         return {os.geteuid()}
 
 
-def _do(updater: Updater, asked: Asked, teller: Teller) -> Sequence[str]:
+def _do(updater: Updater, asked: UpdateRequest, teller: ProgressWriter) -> Sequence[str]:
     match asked.do:
         case "status":
             return status_text.lines(updater.status())
@@ -107,7 +107,7 @@ def _do(updater: Updater, asked: Asked, teller: Teller) -> Sequence[str]:
             return [_install(updater, asked, teller)]
 
 
-def _install(updater: Updater, asked: Asked, teller: Teller) -> str:
+def _install(updater: Updater, asked: UpdateRequest, teller: ProgressWriter) -> str:
     bundle = asked.bundle or ""
     steps = Steps(
         fetched=lambda done, total: teller.step("copying", done, total),

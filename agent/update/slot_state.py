@@ -20,7 +20,7 @@ State: TypeAlias = Literal["good", "installed", "bad"]
 """good: it has proved itself; installed: whole, and not proved yet; bad: it failed, or is not whole."""
 
 
-class SlotKnown(msgspec.Struct, frozen=True, kw_only=True):
+class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One slot. `version` is of the system in it, None where nobody knows or it is not whole."""
 
     state: State = "bad"
@@ -50,53 +50,53 @@ class FellBack(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
+class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. `reached` is the slot on trial that came up far enough to say so. `refused` are
     the versions that fell back or were rolled back, and are not tried again unasked.
     """
 
     v: Literal[1] = 1
-    slots: dict[Slot, SlotKnown] = {}
+    slots: dict[Slot, SlotRecord] = {}
     trial: Trial | None = None
     reached: Slot | None = None
     installing: Installing | None = None
     refused: tuple[str, ...] = ()
     fell_back: FellBack | None = None
 
-    def slot(self, name: Slot) -> SlotKnown:
+    def slot(self, name: Slot) -> SlotRecord:
         """What is known of a slot."""
-        return self.slots.get(name, SlotKnown())
+        return self.slots.get(name, SlotRecord())
 
-    def with_slot(self, name: Slot, known: SlotKnown) -> "Book":
+    def with_slot(self, name: Slot, known: SlotRecord) -> "SlotState":
         """The same with another word on a slot."""
         return msgspec.structs.replace(self, slots={**self.slots, name: known})
 
-    def with_refused(self, version: str | None) -> "Book":
+    def with_refused(self, version: str | None) -> "SlotState":
         """The same, and a version that is not tried again."""
         if version is None or version in self.refused:
             return self
         kept = (*self.refused, version)[-_REFUSED_MOST:]
         return msgspec.structs.replace(self, refused=kept)
 
-    def without_refused(self, version: str | None) -> "Book":
+    def without_refused(self, version: str | None) -> "SlotState":
         """The same, and a version that may be tried again."""
         kept = tuple(one for one in self.refused if one != version)
         return msgspec.structs.replace(self, refused=kept)
 
 
-_BOOK = msgspec.json.Decoder(Book)
+_BOOK = msgspec.json.Decoder(SlotState)
 
 
-def read(folder: Path) -> Book:
+def read(folder: Path) -> SlotState:
     """The book; an empty one where there is none, or none that can be read."""
     try:
         with (folder / NAME).open("rb") as file:
             return _BOOK.decode(file.read(_MOST_BYTES))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Book()
+        return SlotState()
 
 
-def write(folder: Path, book: Book) -> None:
+def write(folder: Path, book: SlotState) -> None:
     """Replace it, durably. The agent may read it. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_file.replace(folder / NAME, msgspec.json.encode(book) + b"\n", 0o644)
+    atomic_file.replace_atomically(folder / NAME, msgspec.json.encode(book) + b"\n", 0o644)

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from agent.update import slot_state as books
-from agent.update.bootloader import Choice, Firmware, Unreadable, other
-from agent.update.errors import CannotUpdate
-from agent.update.slot_state import Book, FellBack, Installing, Slot, SlotKnown
+from agent.update.bootloader import Bootloader, Choice, Unreadable, other
+from agent.update.errors import UpdateError
+from agent.update.slot_state import FellBack, Installing, Slot, SlotRecord, SlotState
 
 log = logging.getLogger(__name__)
 
 
-class Refused(CannotUpdate):
+class SlotRefused(UpdateError):
     """What was asked for would leave a box without a system that works."""
 
 
@@ -28,10 +28,10 @@ class Slots:
 
     def __init__(
         self,
-        firmware: Firmware,
+        firmware: Bootloader,
         folder: Path,
         current: Slot,
-        write: Callable[[Path, Book], None] = books.write,
+        write: Callable[[Path, SlotState], None] = books.write,
     ) -> None:
         """`folder` is where the book lies."""
         self._firmware = firmware
@@ -44,7 +44,7 @@ class Slots:
         """Which way this box has."""
         return self._firmware.name
 
-    def book(self) -> Book:
+    def book(self) -> SlotState:
         """What is known."""
         return books.read(self._folder)
 
@@ -52,7 +52,7 @@ class Slots:
         """What boots. Where the firmware's file says nothing, it is what runs now."""
         return self._choice(self.book())
 
-    def _choice(self, book: Book) -> Choice:
+    def _choice(self, book: SlotState) -> Choice:
         try:
             return self._firmware.read(book)
         except Unreadable as error:
@@ -122,7 +122,7 @@ class Slots:
         book = self.book()
         choice = self._choice(book)
         if slot == choice.default:
-            raise Refused(
+            raise SlotRefused(
                 f"slot {slot} is the default: it stays until another has proved itself"
                 + ("" if slot == self.current else f"; what runs, {self.current}, has not yet")
             )
@@ -130,7 +130,7 @@ class Slots:
             # First of all: a slot that is being written must not be tried.
             book = self._choose(Choice(default=choice.default), book)
         version = book.slot(slot).version if slot == self.current else None
-        self._keep(book.with_slot(slot, SlotKnown(state="bad", version=version)), book)
+        self._keep(book.with_slot(slot, SlotRecord(state="bad", version=version)), book)
 
     def installing(self, version: str) -> None:
         """What RAUC is going to write into the slot that does not run."""
@@ -178,7 +178,7 @@ class Slots:
         book = self.book()
         self._keep(book.with_refused(version), book)
 
-    def leave(self) -> bool:
+    def abandon_trial(self) -> bool:
         """An orderly reboot comes: what is pending is tried by it. Whether something is."""
         book = self.book()
         choice = self._choice(book)
@@ -190,12 +190,12 @@ class Slots:
             self._firmware.arm()
         return True
 
-    def accept(self) -> None:
+    def accept_version(self) -> None:
         """Somebody has read what is refused, and why: it is no fault any more, and may be tried again."""
         book = self.book()
         self._keep(msgspec.structs.replace(book, refused=(), fell_back=None), book)
 
-    def _choose(self, choice: Choice, book: Book) -> Book:
+    def _choose(self, choice: Choice, book: SlotState) -> SlotState:
         """Tell the firmware, where it is another word than before, and keep what it needs kept."""
         try:
             if self._firmware.read(book) == choice:
@@ -204,7 +204,7 @@ class Slots:
             pass
         return self._keep(self._firmware.write(choice, book), book)
 
-    def _keep(self, fresh: Book, book: Book) -> Book:
+    def _keep(self, fresh: SlotState, book: SlotState) -> SlotState:
         if fresh != book:
             self._write(self._folder, fresh)
         return fresh

@@ -1,6 +1,6 @@
 """How the system stands, in lines for a terminal of 80 columns. Pure."""
 
-from agent.update.updater import SlotTold, Status
+from agent.update.updater import SlotInfo, Status
 
 _WORDS = {
     "good": "good",
@@ -30,7 +30,7 @@ def lines(status: Status) -> list[str]:
     return found
 
 
-def _slot(name: str, slot: SlotTold, status: Status) -> str:
+def _slot(name: str, slot: SlotInfo, status: Status) -> str:
     remarks = []
     if slot.runs:
         remarks.append("runs")

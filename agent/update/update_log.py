@@ -17,7 +17,7 @@ _MOST_BYTES = 262_144
 _LONGEST = 300
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was done. `time` is RFC 3339, as the clock said."""
 
     id: str
@@ -26,10 +26,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-_ENTRY = msgspec.json.Decoder(Entry)
+_ENTRY = msgspec.json.Decoder(UpdateLogEntry)
 
 
-def read(folder: Path) -> tuple[Entry, ...]:
+def read(folder: Path) -> tuple[UpdateLogEntry, ...]:
     """The entries, the oldest first; lines that are none are left out."""
     try:
         with (folder / NAME).open("rb") as file:
@@ -48,14 +48,16 @@ def read(folder: Path) -> tuple[Entry, ...]:
 def add(folder: Path, by: str, what: str) -> None:
     """One more, durably. Raises OSError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    entry = Entry(id=secrets.token_hex(8), time=now, by=by[:_LONGEST], what=what[:_LONGEST])
+    entry = UpdateLogEntry(
+        id=secrets.token_hex(8), time=now, by=by[:_LONGEST], what=what[:_LONGEST]
+    )
     entries = (*read(folder), entry)[-KEPT:]
     data = b"".join(msgspec.json.encode(one) + b"\n" for one in entries)
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_file.replace(folder / NAME, data, 0o644)
+    atomic_file.replace_atomically(folder / NAME, data, 0o644)
 
 
-def after(entries: tuple[Entry, ...], seen: str) -> tuple[Entry, ...]:
+def after(entries: tuple[UpdateLogEntry, ...], seen: str) -> tuple[UpdateLogEntry, ...]:
     """Those behind the one with an id; all where it is not among them. Pure."""
     ids = [entry.id for entry in entries]
     return entries[ids.index(seen) + 1 :] if seen in ids else entries

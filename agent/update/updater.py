@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.update import pre_install, update_log, verity
 from agent.update.bootloader import SLOTS, other
-from agent.update.download import Download, Progress, Wait, Wanted
-from agent.update.errors import CannotUpdate
+from agent.update.download import Download, DownloadSpec, Progress, Wait
+from agent.update.errors import UpdateError
 from agent.update.rauc import Bundle, Rauc
 from agent.update.rauc_backend import STATE, image_version, open_slots
-from agent.update.slot_state import FellBack, SlotKnown
+from agent.update.slot_state import FellBack, SlotRecord
 from agent.update.slots import Slots
 from agent.update.usb_bundle import SUFFIX
 
@@ -28,7 +28,7 @@ RECEIPTS = ("/usr/bin/systemctl", "--no-block", "start", "vigie-update-receipts.
 DOWNLOADS = Path("/data/update")
 
 
-class FellBackBefore(CannotUpdate):
+class FellBackBefore(UpdateError):
     """This version failed its trial on this box or was rolled back, and nobody has asked for it again."""
 
 
@@ -40,7 +40,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     installed: Callable[[int, str], None]
 
 
-class SlotTold(msgspec.Struct, frozen=True, kw_only=True):
+class SlotInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A slot, for people and machines."""
 
     state: str
@@ -59,7 +59,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     on_trial: bool
     pending: str | None
     tried: bool
-    slots: dict[str, SlotTold]
+    slots: dict[str, SlotInfo]
     fell_back: FellBack | None
     refused: tuple[str, ...]
 
@@ -75,7 +75,7 @@ class Updater:
         try:
             self.slots: Slots = open_slots(root)
         except PermissionError as error:
-            raise BadInput(f"{error.filename}: {error.strerror}; updates are root's") from error
+            raise UserError(f"{error.filename}: {error.strerror}; updates are root's") from error
         self.version = image_version(root)
         self.downloads = root / DOWNLOADS.relative_to("/")
 
@@ -84,13 +84,13 @@ class Updater:
         book, choice = self.slots.book(), self.slots.choice()
         try:
             compatible = self._rauc.compatible()
-        except CannotUpdate as error:
+        except UpdateError as error:
             log.warning("%s", error)
             compatible = None
         runs = self.slots.current
         known = {name: book.slot(name) for name in SLOTS}
         if self.version is not None:
-            known[runs] = SlotKnown(state=known[runs].state, version=self.version)
+            known[runs] = SlotRecord(state=known[runs].state, version=self.version)
         return Status(
             version=self.version,
             compatible=compatible,
@@ -101,7 +101,7 @@ class Updater:
             pending=choice.pending,
             tried=choice.tried,
             slots={
-                name: SlotTold(state=one.state, version=one.version, runs=name == runs)
+                name: SlotInfo(state=one.state, version=one.version, runs=name == runs)
                 for name, one in known.items()
             },
             fell_back=book.fell_back,
@@ -135,7 +135,7 @@ class Updater:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BadInput("another update is under way; wait for its end") from None
+                raise UserError("another update is under way; wait for its end") from None
             yield
         finally:
             os.close(handle)
@@ -145,14 +145,14 @@ class Updater:
         pre_install.refuse_on_trial(self.slots)
 
     def fetch(
-        self, wanted: Wanted, trust: ssl.SSLContext, steps: Steps, wait: Wait
+        self, wanted: DownloadSpec, trust: ssl.SSLContext, steps: Steps, wait: Wait
     ) -> tuple[Path, Download]:
         """Download it. What was left of others is thrown away: there is room for one."""
-        self.tidy(keep=wanted.name)
+        self.clean_downloads(keep=wanted.name)
         download = Download(wanted, self.downloads, trust)
         return download.fetch(steps.fetched, wait), download
 
-    def tidy(self, keep: str = "") -> None:
+    def clean_downloads(self, keep: str = "") -> None:
         """Throw away downloads of others."""
         for path in self.downloads.glob(f"*{SUFFIX}*"):
             if not (keep and path.name.startswith(keep)):
@@ -164,8 +164,8 @@ class Updater:
         bundle = self._rauc.info(path)
         compatible = self._rauc.compatible()
         if bundle.compatible != compatible:
-            raise CannotUpdate(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
-        pre_install.permits(self.version, bundle.version, downgrade=bundle.downgrade)
+            raise UpdateError(f"{path.name}: for {bundle.compatible}; this box is {compatible}")
+        pre_install.check_permitted(self.version, bundle.version, downgrade=bundle.downgrade)
         if bundle.version in self.slots.book().refused and not again:
             raise FellBackBefore(f"version {bundle.version} fell back here or was rolled back")
         verity.check(path, bundle.payload, steps.checked)
@@ -181,7 +181,7 @@ class Updater:
         """Say that what runs is `good` or `bad`. What RAUC said."""
         said = self._rauc.mark(word, "booted")
         if word == "good":
-            self.slots.accept()
+            self.slots.accept_version()
         return said
 
     def rollback(self) -> str:
@@ -199,7 +199,7 @@ class Updater:
             return f"slot {choice.pending} is not tried; slot {runs} stays"
         back = self.slots.book().slot(other(runs))
         if back.state == "bad":
-            raise CannotUpdate(
+            raise UpdateError(
                 f"slot {other(runs)} holds no system that works: nothing to go back to"
             )
         self.slots.refuse(self.version)

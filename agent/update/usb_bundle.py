@@ -9,9 +9,9 @@ import shutil
 import stat
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.update.download import RESERVE_BYTES, Progress
-from agent.update.errors import CannotUpdate
+from agent.update.errors import UpdateError
 from agent.update.feed import BUNDLE_MOST_BYTES
 
 STICKS = ("/media", "/run/media", "/mnt")
@@ -34,18 +34,18 @@ def on_sticks(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def only_one(root: Path) -> str:
+def single_bundle(root: Path) -> str:
     """The one bundle on what is plugged in. Raises BadInput where there is none, or more."""
     found = on_sticks(root)
     if not found:
-        raise BadInput(f"usb: no *{SUFFIX} below {', '.join(STICKS)}")
+        raise UserError(f"usb: no *{SUFFIX} below {', '.join(STICKS)}")
     if len(found) > 1:
         named = ", ".join(found[:4])
-        raise BadInput(f"usb: more than one bundle: {named}; name the one that is meant")
+        raise UserError(f"usb: more than one bundle: {named}; name the one that is meant")
     return found[0]
 
 
-def copied(root: Path, bundle: str, folder: Path, progress: Progress) -> Path:
+def copy_to_box(root: Path, bundle: str, folder: Path, progress: Progress) -> Path:
     """Copy a bundle into a folder that is root's own. Raises BadInput where it does not lie on a stick,
     CannotUpdate where there is no room, and OSError.
     """
@@ -72,24 +72,24 @@ def _opened(base: Path, path: Path, bundle: str) -> int:
     places = [base / place.lstrip("/") for place in STICKS]
     is_odd = ".." in path.parts or "\0" in bundle or path.suffix != SUFFIX
     if is_odd or not any(place in path.parents for place in places):
-        raise BadInput(f"{bundle!r}: {allowed}")
+        raise UserError(f"{bundle!r}: {allowed}")
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise BadInput(f"{bundle}: {error.strerror}; {allowed}") from error
+        raise UserError(f"{bundle}: {error.strerror}; {allowed}") from error
     is_there = Path(f"/proc/self/fd/{handle}").readlink() == path
     if not is_there or not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise BadInput(f"{bundle}: not a file of its own there; {allowed}")
+        raise UserError(f"{bundle}: not a file of its own there; {allowed}")
     return handle
 
 
 def _refuse_size(bundle: str, size_bytes: int, folder: Path) -> None:
     if size_bytes > BUNDLE_MOST_BYTES:
-        raise BadInput(f"{bundle}: {size_bytes} bytes; allowed: {BUNDLE_MOST_BYTES}")
+        raise UserError(f"{bundle}: {size_bytes} bytes; allowed: {BUNDLE_MOST_BYTES}")
     free = shutil.disk_usage(folder).free
     if size_bytes + RESERVE_BYTES > free:
-        raise CannotUpdate(
+        raise UpdateError(
             f"{folder}: {free / 1e6:.0f} MB free; "
             f"{(size_bytes + RESERVE_BYTES) / 1e6:.0f} MB are needed"
         )
@@ -104,6 +104,6 @@ def _copy(source: int, to: Path, size_bytes: int, progress: Progress) -> None:
             done += len(chunk)
             progress(done, size_bytes)
         if done != size_bytes:
-            raise CannotUpdate("it became shorter while it was copied")
+            raise UpdateError("it became shorter while it was copied")
         file.flush()
         os.fsync(file.fileno())

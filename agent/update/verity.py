@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 import msgspec
 
-from agent.update.errors import CannotUpdate
+from agent.update.errors import UpdateError
 
 BLOCK = 4096
 _LENGTH_BYTES = 8
 _CHUNK = 256 * BLOCK
 
 
-class Damaged(CannotUpdate):
+class BundleCorrupt(UpdateError):
     """The payload is not what was signed; why, in one line."""
 
 
@@ -50,20 +50,20 @@ def check(path: Path, signed: Signed, progress: Callable[[int, int], None]) -> N
         levels.append(level)
         root = hashlib.sha256(salt + level).hexdigest()
         if root != signed.root:
-            raise Damaged("the payload is not the one that was signed")
+            raise BundleCorrupt("the payload is not the one that was signed")
         if file.read(signed.tree_bytes) != b"".join(reversed(levels)):
-            raise Damaged("the payload's hash tree is damaged")
+            raise BundleCorrupt("the payload's hash tree is damaged")
 
 
 def _payload_bytes(file: BinaryIO, signed: Signed) -> int:
     whole = file.seek(0, os.SEEK_END)
     if whole < _LENGTH_BYTES:
-        raise Damaged(f"{whole} bytes: no bundle")
+        raise BundleCorrupt(f"{whole} bytes: no bundle")
     file.seek(-_LENGTH_BYTES, os.SEEK_END)
     cms_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "big")
     payload = whole - _LENGTH_BYTES - cms_bytes - signed.tree_bytes
     if payload < 2 * BLOCK or payload % BLOCK:
-        raise Damaged("its parts do not add up: it was cut or added to")
+        raise BundleCorrupt("its parts do not add up: it was cut or added to")
     return payload
 
 
@@ -74,7 +74,7 @@ def _chunks(
     while done < payload_bytes:
         chunk = file.read(min(_CHUNK, payload_bytes - done))
         if not chunk:
-            raise Damaged("it became shorter while it was read")
+            raise BundleCorrupt("it became shorter while it was read")
         done += len(chunk)
         yield chunk
         progress(done, payload_bytes)

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.console import login
 
@@ -28,11 +28,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the code, or make a secret. Raises BadInput."""
     if args.new is not None:
         if args.challenge:
-            raise BadInput("--new: allowed: without a challenge")
+            raise UserError("--new: allowed: without a challenge")
         try:
             login.write_secret(args.new, os.urandom)
         except OSError as error:
-            raise BadInput(f"--new {str(args.new)!r}: {error.strerror or error}") from error
+            raise UserError(f"--new {str(args.new)!r}: {error.strerror or error}") from error
         print(f"{args.new}: a new secret. A copy goes to the box as console.secret, mode 600.")
         return 0
     challenge = login.read_challenge(" ".join(args.challenge))

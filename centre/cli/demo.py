@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from centre.demo.demo import Request, run_demo
 from centre.demo.ptz_demo import PtzRequest, run_ptz_demo
@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_of_films(args: argparse.Namespace) -> None:
     if args.fast:
-        raise BadInput(
+        raise UserError(
             "--fast does not go with --ptz: a head moves in real time; allowed: --seconds"
         )
     if args.video is not None:
-        raise BadInput("--video does not go with --ptz: a film does not turn; allowed: --seconds")
+        raise UserError("--video does not go with --ptz: a film does not turn; allowed: --seconds")
 
 
 def _seconds(text: str) -> float:

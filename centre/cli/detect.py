@@ -8,11 +8,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.config.configuration import DetectConfig
 from agent.detection import model_card
-from agent.detection.still_image import Still, look_at
+from agent.detection.still_image import StillResult, look_at
 from agent.detection.tflite import open_detector
 
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for path in args.images:
         try:
             still = look_at(path, detector)
-        except BadInput as error:
+        except UserError as error:
             print(f"vigie: {error}", file=sys.stderr)
             failed = True
             continue
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _print_table(still: Still) -> None:
+def _print_table(still: StillResult) -> None:
     print(f"{still.image}: {still.width_px} x {still.height_px}, ", end="")
     if not still.detections:
         print("no road users")

@@ -20,14 +20,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.cli.commands import Commands
 from agent.cli.footage_output import print_json
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import BadSettings
 from centre.flash import flash
 from centre.flash.disks import size_words
-from centre.flash.flash import Flashed, NotFlashed, Plan, Stopped, Wish
+from centre.flash.flash import Flashed, FlashPlan, FlashRequest, NotFlashed, Stopped
 from centre.flash.image import Told
 from centre.flash.safety_checks import NOT_REMOVABLE, SMALL
 
@@ -74,7 +74,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Flash. Raises BadInput."""
-    tree = Tree()
+    tree = ProcFs()
     try:
         if args.list:
             return _list(tree)
@@ -84,21 +84,21 @@ def run(args: argparse.Namespace) -> int:
             print(f"vigie: {line}", file=sys.stderr)
         return 2
     except OSError as error:
-        raise BadInput(f"flash: {error}") from error
+        raise UserError(f"flash: {error}") from error
     except NotFlashed as error:
         print(f"vigie: {error}", file=sys.stderr)
         return _INTERRUPTED if isinstance(error, Stopped) else 1
 
 
-def _wish(args: argparse.Namespace, tree: Tree) -> Wish:
+def _wish(args: argparse.Namespace, tree: ProcFs) -> FlashRequest:
     if args.image is None or args.settings is None:
-        raise BadInput(
+        raise UserError(
             "flash: what is to be written? allowed: --settings FILE IMAGE DEVICE-OR-FILE, or --list"
         )
     if args.target is None:
-        raise BadInput(f"flash: onto which disk? allowed: a file, or {flash.which(tree)}")
+        raise UserError(f"flash: onto which disk? allowed: a file, or {flash.select_disk(tree)}")
     overridden = {NOT_REMOVABLE: args.even_if_not_removable, SMALL: args.even_if_small}
-    return Wish(
+    return FlashRequest(
         settings=args.settings,
         image=args.image,
         target=args.target,
@@ -108,8 +108,8 @@ def _wish(args: argparse.Namespace, tree: Tree) -> Wish:
     )
 
 
-def _flash(wish: Wish, args: argparse.Namespace, tree: Tree) -> int:
-    planned = flash.plan(wish, _bar, tree)
+def _flash(wish: FlashRequest, args: argparse.Namespace, tree: ProcFs) -> int:
+    planned = flash.plan_flash(wish, _bar, tree)
     if not args.json:
         _show(planned)
     if planned.disk is not None and not args.yes:
@@ -123,7 +123,7 @@ def _flash(wish: Wish, args: argparse.Namespace, tree: Tree) -> int:
     return 0
 
 
-def _show(planned: Plan) -> None:
+def _show(planned: FlashPlan) -> None:
     settings, image = planned.settings, planned.image
     print(f"settings: box {settings.box}, {settings.site}, reports to {settings.broker}")
     for note in settings.notes:
@@ -134,9 +134,9 @@ def _show(planned: Plan) -> None:
     print(f"onto: {planned.target_words}")
 
 
-def _ask(planned: Plan) -> None:
+def _ask(planned: FlashPlan) -> None:
     if not sys.stdin.isatty():
-        raise BadInput("flash: nobody is there to answer; allowed: at a terminal, or --yes")
+        raise UserError("flash: nobody is there to answer; allowed: at a terminal, or --yes")
     print(f"All that is on {planned.target_words} will be lost.")
     try:
         answer = input("Type yes to write to it: ")
@@ -144,7 +144,7 @@ def _ask(planned: Plan) -> None:
         print()
         answer = ""
     if answer.strip().lower() != "yes":
-        raise BadInput(f"{planned.wish.target}: nothing was written; allowed: yes")
+        raise UserError(f"{planned.wish.target}: nothing was written; allowed: yes")
 
 
 def _tell(done: Flashed) -> None:
@@ -156,11 +156,11 @@ def _tell(done: Flashed) -> None:
     print(f"  written at {speeds[0]}, read at {speeds[1]}")
 
 
-def _list(tree: Tree) -> int:
+def _list(tree: ProcFs) -> int:
     table = Table(box=None, pad_edge=False)
     for title in ("disk", "what", "size", "attached", "against it"):
         table.add_column(title, overflow="fold")
-    for disk, against in flash.look_around(tree):
+    for disk, against in flash.list_candidates(tree):
         why = str(against[0]) if against else "nothing"
         told = (disk.path, disk.model, size_words(disk.size_bytes), disk.attached, why)
         table.add_row(*map(Text, told))

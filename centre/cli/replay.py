@@ -46,7 +46,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, and print what came of it."""
-    request = replay.Request(
+    request = replay.ReplayRequest(
         clip=args.clip,
         scene=args.scene,
         events=args.events,
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(summary: replay.Summary, request: replay.Request) -> None:
+def _print(summary: replay.ReplaySummary, request: replay.ReplayRequest) -> None:
     speed = summary.clip_s / max(summary.took_s, 1e-9)
     print(
         f"{request.clip.name}: {summary.clip_s:.1f} s, {summary.frames} frames, "

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.cli.commands import Commands
 from agent.cli.footage_output import shown
 from agent.config.configuration import BrokerConfig, check_broker
 from agent.reporting.payloads import EventData
-from centre.client import Heard, Watch, line
-from centre.fleet_view import Board, BoxView
+from centre.client import CentreClient, ReceivedMessage, line
+from centre.fleet_view import BoxView, FleetView
 from centre.store import CentreStore
 
 REDRAWS_A_SECOND = 4
@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     check_broker(broker, "vigie watch")
     if args.ack != (args.store is not None):
         given, missing = ("--ack", "--store FILE") if args.ack else ("--store", "--ack")
-        raise BadInput(f"{given} needs {missing}: a centre keeps what it acknowledges")
+        raise UserError(f"{given} needs {missing}: a centre keeps what it acknowledges")
     if args.ack and args.box:
-        raise BadInput("--ack and --box: a centre hears all boxes")
+        raise UserError("--ack and --box: a centre hears all boxes")
     store = CentreStore.open(args.store) if args.store else None
     try:
         if args.json:
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_lines(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
-    def show(item: Heard) -> None:
+    def show(item: ReceivedMessage) -> None:
         sys.stdout.buffer.write(line(item) + b"\n")
         sys.stdout.buffer.flush()
 
@@ -82,7 +82,7 @@ def _print_lines(broker: BrokerConfig, box: str | None, store: CentreStore | Non
             print(f"vigie: {trouble}", file=sys.stderr)
 
     clock = SystemClock()
-    watch = Watch(
+    watch = CentreClient(
         broker,
         show,
         random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
@@ -95,11 +95,11 @@ def _print_lines(broker: BrokerConfig, box: str | None, store: CentreStore | Non
 
 
 def _draw_table(broker: BrokerConfig, box: str | None, store: CentreStore | None) -> None:
-    board = Board()
+    board = FleetView()
     clock = SystemClock()
     state = ["connecting"]
 
-    def learn(item: Heard) -> None:
+    def learn(item: ReceivedMessage) -> None:
         if item.message is not None:
             board.take(item.message)
         live.update(_table(board, broker.url, state[0]))
@@ -108,7 +108,7 @@ def _draw_table(broker: BrokerConfig, box: str | None, store: CentreStore | None
         state[0] = trouble or "connected"
         live.update(_table(board, broker.url, state[0]))
 
-    watch = Watch(
+    watch = CentreClient(
         broker,
         learn,
         random.Random(),  # noqa: S311 (jitter and a client's name, no secret)
@@ -125,7 +125,7 @@ def _draw_table(broker: BrokerConfig, box: str | None, store: CentreStore | None
         _loop(watch)
 
 
-def _loop(watch: Watch) -> None:
+def _loop(watch: CentreClient) -> None:
     stopping = threading.Event()
     try:
         while True:
@@ -136,7 +136,7 @@ def _loop(watch: Watch) -> None:
         watch.close()
 
 
-def _table(board: Board, url: str, state: str) -> Table:
+def _table(board: FleetView, url: str, state: str) -> Table:
     table = Table(title=_cell(f"{url}: {state}", style="table.title"), expand=True)
     for heading in ("box", "state", "health", "outbox", "faults", "last events"):
         table.add_column(heading)

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import msgspec
 
-from agent.base.errors import BadInput
-from agent.base.model import Event, Sight
+from agent.base.errors import UserError
+from agent.base.model import Event, FrameResult
 from agent.detection.annotate import AnnotatedFilm
 from agent.detection.scene import Scene
 from drivers.media import Frame
@@ -19,7 +19,7 @@ WAITING_MOST = 16
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
     frame: Frame
-    sight: Sight
+    sight: FrameResult
 
 
 class RecordedFilm:
@@ -45,7 +45,7 @@ class RecordedFilm:
         self._thread = threading.Thread(target=self._draw_all, name="annotated film", daemon=True)
         self._thread.start()
 
-    def saw(self, frame: Frame, sight: Sight) -> None:
+    def saw(self, frame: Frame, sight: FrameResult) -> None:
         """Add a frame."""
         self._give(_Seen(frame=frame, sight=sight))
 
@@ -81,7 +81,7 @@ class RecordedFilm:
                 self._note(item)
             else:
                 self._add(item)
-        except (BadInput, av.FFmpegError, OSError) as error:
+        except (UserError, av.FFmpegError, OSError) as error:
             self.failed = str(error)
 
     def _add(self, seen: _Seen) -> None:
@@ -98,7 +98,7 @@ class RecordedFilm:
             self._film.note(msgspec.structs.replace(event, t_ns=at_ns))
 
 
-def _counted_from(sight: Sight, first_ns: int) -> Sight:
+def _counted_from(sight: FrameResult, first_ns: int) -> FrameResult:
     """The sight with all its times counted from the film's first frame."""
     tracks = tuple(
         msgspec.structs.replace(

@@ -38,7 +38,7 @@ _LABEL_AT = {label: 16 + index for index, label in enumerate(COLOURS)}
 _UPPER_HALF = "\u2580"
 
 
-class TinyPicture:
+class AsciiPicture:
     """A picture for rich, `columns` characters wide, in its own proportions."""
 
     def __init__(self, gate: Plane, tracks: tuple[Track, ...], columns: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 HOST = "127.0.0.1"
 READY_WITHIN_S = 10.0
@@ -65,7 +65,9 @@ def running_broker(folder: Path) -> Iterator[str]:
         with _mosquitto(program, folder, port):
             yield f"mqtt://{HOST}:{port}"
     else:
-        raise BadInput("the demo needs a broker: pip install iotcore, or apt-get install mosquitto")
+        raise UserError(
+            "the demo needs a broker: pip install iotcore, or apt-get install mosquitto"
+        )
 
 
 def free_port() -> int:
@@ -85,7 +87,7 @@ def _iotcore(folder: Path, port: int) -> Iterator[None]:
     try:
         broker.start(READY_WITHIN_S)
     except (OSError, RuntimeError) as error:
-        raise BadInput(f"the demo's broker did not start: {error}") from error
+        raise UserError(f"the demo's broker did not start: {error}") from error
     try:
         yield
     finally:
@@ -99,7 +101,7 @@ def _mosquitto(program: str, folder: Path, port: int) -> Iterator[None]:
     child = subprocess.Popen([program, "-c", str(path)])  # noqa: S603 - found in fixed folders
     try:
         if not _answers(port, child):
-            raise BadInput(f"the demo's broker did not start: {program} -c {path}")
+            raise UserError(f"the demo's broker did not start: {program} -c {path}")
         yield
     finally:
         child.terminate()

@@ -14,9 +14,9 @@ from agent.reporting.payloads import (
     StatusMessage,
 )
 from agent.runtime.stage import StageThread
-from centre.client import Heard, Watch, line
+from centre.client import CentreClient, ReceivedMessage, line
 from centre.demo.files import DemoFiles
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from centre.store import CentreStore
 
 
@@ -27,7 +27,7 @@ class DemoCentre:
         self,
         broker_url: str,
         files: DemoFiles,
-        tally: Tally,
+        tally: DemoStats,
         on_event: Callable[[Event], None],
         clock_ns: Callable[[], int],
         rng: random.Random,
@@ -48,7 +48,7 @@ class DemoCentre:
         self._kinds: dict[str, str] = {}
         self._messages = files.messages.open("wb", buffering=0)
         self._store = CentreStore.open(files.state / "centre.sqlite")
-        self._watch = Watch(
+        self._watch = CentreClient(
             BrokerConfig(url=broker_url), self._hear, rng, clock_ns, store=self._store
         )
         self._thread = StageThread(self._watch, clock_ns, rng, vital=False)
@@ -65,7 +65,7 @@ class DemoCentre:
         self._store.close()
         self._messages.close()
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: ReceivedMessage) -> None:
         """One message. A repeat, which QoS 1 allows, is not counted twice."""
         message = heard.message
         if message is None or message.id in self._seen:

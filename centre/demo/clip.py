@@ -16,7 +16,7 @@ from pathlib import Path
 
 import av
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 MEMBER = "usr/share/doc/opencv-doc/examples/data/vtest.avi"
 SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
@@ -66,11 +66,11 @@ def codec_of(path: Path) -> str:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise BadInput(f"film {str(path)!r}: has no picture; expected a video file")
+                raise UserError(f"film {str(path)!r}: has no picture; expected a video file")
             return container.streams.video[0].codec_context.codec.canonical_name
     except (av.FFmpegError, OSError) as error:
         why = error.strerror or "not a video that can be read"
-        raise BadInput(f"film {str(path)!r}: {why}") from error
+        raise UserError(f"film {str(path)!r}: {why}") from error
 
 
 def to_h264(source: Path, target: Path, progress: Progress) -> None:
@@ -97,7 +97,7 @@ def to_h264(source: Path, target: Path, progress: Progress) -> None:
                     progress("turning the film into H.264", min(1.0, index / frames))
             writer.mux(out.encode(None))
     except av.FFmpegError as error:
-        raise BadInput(f"film {str(source)!r}: {error.strerror}") from error
+        raise UserError(f"film {str(source)!r}: {error.strerror}") from error
     progress("turning the film into H.264", 1.0)
 
 

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
-from agent.base.model import Sight
+from agent.base.errors import UserError
+from agent.base.model import FrameResult
 from agent.capture import camera_source
-from agent.capture.camera_source import Source
+from agent.capture.camera_source import CameraSource
 from agent.config.configuration import (
     BoxConfig,
     BrokerConfig,
@@ -32,13 +32,13 @@ from agent.runtime.stop_signals import StopSignals
 from centre.demo.annotated_film import RecordedFilm
 from centre.demo.broker import running_broker
 from centre.demo.centre import DemoCentre
-from centre.demo.export_check import Proof, prove
+from centre.demo.export_check import ExportCheck, prove
 from centre.demo.files import DemoFiles
 from centre.demo.film import Film, choose_film
-from centre.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from centre.demo.film_camera import FilmCamera, FramePacer, OnceOnly
 from centre.demo.log_file import log_into
 from centre.demo.screen import Moment, screen
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from centre.demo.summary import Summary
 from centre.demo.view import DemoView, FilmLines, view_on
 from drivers.contracts import Camera, Wanted
@@ -94,8 +94,8 @@ class _Run:
         self._console = console
         self._clock = SystemClock()
         self._rng = random.Random()  # noqa: S311 - jitter, not secrets
-        self._tally = Tally()
-        self._turnstile = Turnstile() if request.fast else None
+        self._tally = DemoStats()
+        self._turnstile = FramePacer() if request.fast else None
         config = _config(film, files, broker_url)
         scene = scenes.load(film.scene)
         self._recorded = RecordedFilm(
@@ -125,7 +125,7 @@ class _Run:
     def play(self, signals: StopSignals) -> Summary:
         """From the first frame to the last message."""
         if not self._centre.start(_ONLINE_WITHIN_S):
-            raise BadInput(f"the demo's broker at {self._broker_url} does not answer")
+            raise UserError(f"the demo's broker at {self._broker_url} does not answer")
         self._agent.start()
         with self._view() as view:
             stopped = self._show(view, signals, math.inf, self._film_is_over)
@@ -147,7 +147,7 @@ class _Run:
             files=self._files,
         )
 
-    def _prove(self) -> Proof | None:
+    def _prove(self) -> ExportCheck | None:
         """The footage of the first events, out of the box; None where nothing happened."""
         begin = self._centre.first_event
         if begin is None:
@@ -188,14 +188,14 @@ class _Run:
     def _view(self) -> DemoView[Moment]:
         return view_on(self._console, screen, FilmLines())
 
-    def _on_sight(self, camera: str, frame: Frame, sight: Sight) -> None:
+    def _on_sight(self, camera: str, frame: Frame, sight: FrameResult) -> None:
         """In the detect thread: a frame was judged."""
         self._tally.saw(sight)
         self._recorded.saw(frame, sight)
         if self._turnstile is not None:
             self._turnstile.leave()
 
-    def _paced(self, source: Source) -> Source:
+    def _paced(self, source: CameraSource) -> CameraSource:
         """The source with the demo's camera around its own."""
 
         def open_film(wanted: Wanted) -> Camera:

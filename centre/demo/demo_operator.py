@@ -15,7 +15,7 @@ from agent.base.model import Reply
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.paho_transport import Accepted, Link, Received, Subscribed
+from agent.reporting.mqtt.paho_transport import Accepted, PahoTransport, Received, Subscribed
 from agent.reporting.payloads import ReplyMessage
 from centre.demo.ptz_script import Person
 
@@ -33,7 +33,7 @@ class _Posted(msgspec.Struct, frozen=True, kw_only=True):
     correlation: bytes
 
 
-class ControlRoom:
+class DemoOperator:
     """A stage; `send` may come from any thread. `on_reply` is called in the stage's thread."""
 
     name = "control room"
@@ -53,7 +53,7 @@ class ControlRoom:
         self._rng = rng
         self._client_id = f"control-room-{rng.getrandbits(32):08x}"
         self._posted: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
-        self._link: Link | None = None
+        self._link: PahoTransport | None = None
         self.online = threading.Event()
         """Set while it hears."""
 
@@ -105,12 +105,12 @@ class ControlRoom:
         if link is not None:
             link.close()
 
-    def _connected(self) -> Link:
-        link = self._link = Link(self._broker, self._client_id, None)
+    def _connected(self) -> PahoTransport:
+        link = self._link = PahoTransport(self._broker, self._client_id, None)
         link.connect()
         return link
 
-    def _send_all(self, link: Link) -> None:
+    def _send_all(self, link: PahoTransport) -> None:
         while True:
             try:
                 posted = self._posted.get_nowait()

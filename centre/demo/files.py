@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 MARK = ".vigie-demo"
 """A file that says that the folder is the demo's, so that the next run may empty it."""
@@ -31,12 +31,12 @@ class DemoFiles:
         try:
             self._prepare()
         except OSError as error:
-            raise BadInput(f"--out {str(folder)!r}: {error.strerror or error}") from error
+            raise UserError(f"--out {str(folder)!r}: {error.strerror or error}") from error
 
     def _prepare(self) -> None:
         if self.folder.exists() and any(self.folder.iterdir()):
             if not (self.folder / MARK).is_file():
-                raise BadInput(
+                raise UserError(
                     f"--out {str(self.folder)!r}: has files that no demo wrote; "
                     "allowed: a new folder, an empty one, or that of an earlier demo"
                 )

@@ -13,7 +13,7 @@ JUDGED_WITHIN_S = 20.0
 """A frame that is not judged in this time is given up, so that the film goes on."""
 
 
-class Turnstile:
+class FramePacer:
     """Lets a frame through once the one before it was judged."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class FilmCamera:
     """
 
     def __init__(
-        self, camera: Camera, seconds: float | None, turnstile: Turnstile | None, base_ns: int
+        self, camera: Camera, seconds: float | None, turnstile: FramePacer | None, base_ns: int
     ) -> None:
         self._camera = camera
         self._end_ns = None if seconds is None else round(seconds * 1e9)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from agent.base.clock import Clock
-from agent.capture.camera_source import Source, sources
+from agent.capture.camera_source import CameraSource, sources
 from agent.config import configuration
 from agent.config.configuration import Config
 from agent.config.heads import FieldOfView
@@ -47,7 +47,9 @@ def visca_options(config: Config) -> Options:
     return msgspec.convert(head.options, Options)
 
 
-def turning_source(config: Config, clock: Clock, body: HeadMotion, street: "Street") -> Source:
+def turning_source(
+    config: Config, clock: Clock, body: HeadMotion, street: "Street"
+) -> CameraSource:
     """Its camera, which sees what the head's body looks at, encoded as a camera would."""
     (source,) = sources(config, clock, "demo")
     options, fov = street, config.head[0].fov_deg or FieldOfView(wide=60, tele=60)

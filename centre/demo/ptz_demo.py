@@ -14,9 +14,9 @@ from rich.console import Console
 from agent.app.actuator_specs import fittings
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.health_model import HeadHealth
-from agent.base.model import Event, Reply, Sight
+from agent.base.model import Event, FrameResult, Reply
 from agent.config.configuration import Config
 from agent.config.heads import FieldOfView
 from agent.reporting.payloads import SnapshotHeader
@@ -25,16 +25,16 @@ from agent.runtime.stage import StageThread
 from agent.runtime.stop_signals import StopSignals
 from centre.demo.broker import running_broker
 from centre.demo.centre import DemoCentre
-from centre.demo.demo_operator import ControlRoom
+from centre.demo.demo_operator import DemoOperator
 from centre.demo.files import DemoFiles
 from centre.demo.log_file import log_into
 from centre.demo.ptz_box import Street, turning_source, visca_options, written_config
-from centre.demo.ptz_log import Chronicle
+from centre.demo.ptz_log import PtzLog
 from centre.demo.ptz_screen import PtzMoment, ptz_screen, whose
 from centre.demo.ptz_script import PRESETS, SCRIPT, Prompter, Script
 from centre.demo.ptz_summary import PtzSummary
 from centre.demo.simulated_head import plugged_in
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from centre.demo.view import DemoView, view_on
 from drivers.media import Frame
 from drivers.simulated.motion import HeadMotion
@@ -101,8 +101,8 @@ class _PtzRun:
         self._clock = clock
         self._console = console
         self._began_ns = clock.boottime_ns()
-        self._tally = Tally()
-        self._chronicle = Chronicle()
+        self._tally = DemoStats()
+        self._chronicle = PtzLog()
         self._prompter = Prompter(request.script)
         self._inbox: queue.SimpleQueue[tuple[float, _Item]] = queue.SimpleQueue()
         self._pictures: dict[str, Path] = {}
@@ -126,7 +126,7 @@ class _PtzRun:
             rng,
             lambda header, path: self._put(_Picture(header=header, path=path)),
         )
-        self._room = ControlRoom(broker_url, config.box.id, self._put, clock, rng)
+        self._room = DemoOperator(broker_url, config.box.id, self._put, clock, rng)
         self._room_thread = StageThread(self._room, clock.boottime_ns, rng, vital=False)
 
     def play(self, signals: StopSignals) -> PtzSummary:
@@ -134,7 +134,7 @@ class _PtzRun:
         self._room_thread.start()
         online = self._centre.start(_ONLINE_WITHIN_S)
         if not online or not self._room.online.wait(_ONLINE_WITHIN_S):
-            raise BadInput(f"the demo's broker at {self._config.broker.url} does not answer")
+            raise UserError(f"the demo's broker at {self._config.broker.url} does not answer")
         self._agent.start()
         self._began_ns = self._clock.boottime_ns()
         longest_s = math.inf if self._request.seconds is None else self._request.seconds
@@ -255,7 +255,7 @@ class _PtzRun:
     def _view(self) -> DemoView[PtzMoment]:
         return view_on(self._console, ptz_screen, PtzLines())
 
-    def _on_sight(self, _camera: str, _frame: Frame, sight: Sight) -> None:
+    def _on_sight(self, _camera: str, _frame: Frame, sight: FrameResult) -> None:
         """In the detect thread: a frame was looked at."""
         self._tally.saw(sight)
 

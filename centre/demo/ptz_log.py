@@ -17,7 +17,7 @@ from agent.base.model import (
     Reply,
 )
 from agent.capture.snapshot_command import SnapshotResult
-from agent.ptz.messages import LeaseTold, PtzResult
+from agent.ptz.messages import LeaseInfo, PtzResult
 from centre.demo.event_text import sentence
 from centre.demo.ptz_script import Person, Step
 
@@ -56,7 +56,7 @@ class Milestones(msgspec.Struct, frozen=True, kw_only=True):
     panorama: Line | None = None
 
 
-class Chronicle:
+class PtzLog:
     """Is told, in order of time, what was asked, answered, seen and reported."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class Chronicle:
             return
         self._hold(t_s, step.who, lease)
 
-    def _hold(self, t_s: float, who: Person, lease: LeaseTold) -> None:
+    def _hold(self, t_s: float, who: Person, lease: LeaseInfo) -> None:
         self._tokens[who.name] = lease.token
         before = self.held
         self.held = Held(who=who, token=lease.token, told_s=t_s, ends_s=t_s + lease.left_s)

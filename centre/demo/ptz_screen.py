@@ -9,7 +9,7 @@ from rich.text import Text
 from agent.base.health_model import HeadHealth
 from agent.config.heads import FieldOfView, Sector
 from agent.ptz.motion.field_of_view import width_deg
-from centre.demo.ascii_picture import TinyPicture
+from centre.demo.ascii_picture import AsciiPicture
 from centre.demo.ptz_log import Held, Line, LineKind
 from centre.demo.screen import (
     LEAST_COLUMNS_FOR_PICTURE,
@@ -67,7 +67,7 @@ def ptz_screen(moment: PtzMoment, columns: int, rows: int) -> RenderableType:
     gate = moment.view.gate
     if columns >= LEAST_COLUMNS_FOR_PICTURE and gate is not None:
         width = min(int(columns * _PICTURE_SHARE), columns_that_fit(gate, rows, _ROWS_AROUND))
-        picture = TinyPicture(gate, moment.view.tracks, width)
+        picture = AsciiPicture(gate, moment.view.tracks, width)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=width, no_wrap=True)
         grid.add_column()

@@ -6,7 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from centre.demo.ascii_picture import COLOURS, TinyPicture
+from centre.demo.ascii_picture import COLOURS, AsciiPicture
 from centre.demo.stats import Arrived, View
 from drivers.media import Plane
 
@@ -52,7 +52,7 @@ def screen(moment: Moment, columns: int, rows: int) -> RenderableType:
         width = min(
             int(columns * _PICTURE_SHARE), columns_that_fit(moment.view.gate, rows, _ROWS_AROUND)
         )
-        picture = TinyPicture(moment.view.gate, moment.view.tracks, width)
+        picture = AsciiPicture(moment.view.gate, moment.view.tracks, width)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=width, no_wrap=True)
         grid.add_column()

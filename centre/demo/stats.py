@@ -6,7 +6,7 @@ from collections import Counter, deque
 import msgspec
 
 from agent.base.health_model import HealthReport
-from agent.base.model import Event, Label, Sight, Track
+from agent.base.model import Event, FrameResult, Label, Track
 from centre.demo.event_text import sentence
 from drivers.media import Plane
 
@@ -53,7 +53,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """The newest that the centre has got."""
 
 
-class Tally:
+class DemoStats:
     """Counts; any thread may tell it something, and any may ask.
 
     `first_ns` is set by the first frame: the film's beginning.
@@ -62,7 +62,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._first_ns: int | None = None
-        self._sight: Sight | None = None
+        self._sight: FrameResult | None = None
         self._frames = 0
         self._passes = 0
         self._labels: dict[int, Label] = {}
@@ -75,7 +75,7 @@ class Tally:
         self._snapshots = 0
         self._health: HealthReport | None = None
 
-    def saw(self, sight: Sight) -> None:
+    def saw(self, sight: FrameResult) -> None:
         """The box has looked at a frame."""
         with self._lock:
             if self._first_ns is None:

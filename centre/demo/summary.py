@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.base.health_model import Fault, FootageHealth
-from centre.demo.export_check import Proof
+from centre.demo.export_check import ExportCheck
 from centre.demo.files import DemoFiles
 from centre.demo.film import Film
 from centre.demo.screen import amount, megabytes
@@ -41,7 +41,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     view: View
     footage: FootageHealth | None
-    proof: Proof | None
+    proof: ExportCheck | None
     faults: tuple[Fault, ...]
     skipped: int
     waiting: int
@@ -152,7 +152,7 @@ def _footage(summary: Summary) -> str:
     return f"{files}, {megabytes(footage.bytes)}"
 
 
-def _export(proof: Proof | None) -> str:
+def _export(proof: ExportCheck | None) -> str:
     if proof is None:
         return "none: nothing happened"
     if not proof.ok:

@@ -6,8 +6,8 @@ is, and read after it. Where a mark lies where the image does, it is gone by the
 place, one is.
 """
 
-from centre.flash.target import Target
-from centre.flash.write_verify import PAGE, NotAsWritten, behind
+from centre.flash.target import WriteTarget
+from centre.flash.write_verify import PAGE, VerifyFailed, zero_regions
 
 _SPREAD = 32
 """So many at equal distances. Where these are no longer than the image, no lie is missed that begins
@@ -19,7 +19,7 @@ _NUMBER_BYTES = 8
 
 def places(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
     """Where marks go, in order: nowhere that `writing` writes to before they are read."""
-    written = behind(image_bytes, disk_bytes)
+    written = zero_regions(image_bytes, disk_bytes)
     if len(written) < 2:  # noqa: PLR2004 - one piece, to the end, is written and read anyway
         return ()
     (_, begin), (last, end) = written
@@ -30,18 +30,18 @@ def places(image_bytes: int, disk_bytes: int) -> tuple[int, ...]:
     return tuple(sorted(within | {last, _down(end - PAGE)}))
 
 
-def put(target: Target, at: tuple[int, ...]) -> None:
+def write_probe(target: WriteTarget, at: tuple[int, ...]) -> None:
     """Write marks there. Raises OSError."""
     for place in at:
         target.write(place, _mark(place))
     target.sync()
 
 
-def take(target: Target, at: tuple[int, ...]) -> None:
+def verify_probe(target: WriteTarget, at: tuple[int, ...]) -> None:
     """Read them, and blank them once all are found. Raises NotAsWritten, OSError."""
     for place in at:
         if target.read(place, PAGE) != _mark(place):
-            raise NotAsWritten(f"between byte {place} and {place + PAGE}")
+            raise VerifyFailed(f"between byte {place} and {place + PAGE}")
     for place in at:
         target.write(place, bytes(PAGE))
     target.sync()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 KINDS = (".img", ".raw")
 PACKED = (".zst", ".xz", ".gz")
@@ -27,11 +27,11 @@ def is_named_so(name: str) -> bool:
     return name.endswith(KINDS)
 
 
-class Damaged(Exception):
+class CorruptImage(Exception):
     """It cannot be unpacked to its end. `str(error)` says why."""
 
 
-class Stream(Protocol):
+class ImageStream(Protocol):
     """What is read from."""
 
     def read(self, size: int, /) -> bytes:
@@ -42,11 +42,11 @@ class Stream(Protocol):
 def check_tools(path: Path) -> None:
     """Raises BadInput where what unpacks this is not installed."""
     if path.name.endswith(".zst") and shutil.which("zstd") is None:
-        raise BadInput("flash: the program zstd is missing; allowed: apt-get install zstd")
+        raise UserError("flash: the program zstd is missing; allowed: apt-get install zstd")
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Stream]:
+def unpacked(path: Path) -> Iterator[ImageStream]:
     """A stream of it. Raises Damaged, OSError; so does the block that reads from it."""
     try:
         if path.name.endswith(".zst"):
@@ -62,7 +62,7 @@ def unpacked(path: Path) -> Iterator[Stream]:
             with path.open("rb") as stream:
                 yield stream
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError) as error:
-        raise Damaged(str(error)) from error
+        raise CorruptImage(str(error)) from error
 
 
 @contextmanager
@@ -85,9 +85,9 @@ class _Zstd:
     def read(self, size: int, /) -> bytes:
         out, words = self._process.stdout, self._process.stderr
         if out is None or words is None:
-            raise Damaged("zstd has no output")
+            raise CorruptImage("zstd has no output")
         data = out.read(size)
         if len(data) < size and self._process.wait():
             said = " ".join(words.read().decode(errors="replace").split())
-            raise Damaged(said or "zstd failed")
+            raise CorruptImage(said or "zstd failed")
         return data

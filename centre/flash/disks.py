@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.procfs import ProcFs
 
 _BLOCK = "sys/class/block"
 _SECTOR = 512
@@ -17,7 +17,7 @@ _MOST_DIGITS = 18
 _MOUNTINFO_LEAST = 10
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
+class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody has a disk, or a part of it, which is `node`."""
 
     node: str
@@ -27,7 +27,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     """The mount point, or the name of who holds it."""
 
 
-class Disk(msgspec.Struct, frozen=True, kw_only=True):
+class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A block device."""
 
     name: str
@@ -41,7 +41,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     sector_bytes: int = _SECTOR
     part_of: str | None
     """The whole disk, where this is a partition."""
-    uses: tuple[Use, ...]
+    uses: tuple[DiskUser, ...]
     sequence: str = ""
     """The kernel's number of this disk or card, which none has again until it starts anew; empty before
     Linux 5.15: ABI/testing/sysfs-block, diskseq."""
@@ -56,7 +56,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is a card, a stick, or a board on a cable."""
         return self.removable or self.attached in ("usb", "sd")
 
-    def is_same(self, other: "Disk") -> bool:
+    def is_same(self, other: "BlockDevice") -> bool:
         """Whether this is still the other one, and no other card in its place."""
         mine, others = (
             (one.name, one.sequence, one.size_bytes, one.model) for one in (self, other)
@@ -73,7 +73,7 @@ def size_words(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"  # noqa: PLR2004 - a GB
 
 
-def disk(name: str, tree: Tree) -> Disk | None:
+def disk(name: str, tree: ProcFs) -> BlockDevice | None:
     """The block device of this name, None where there is none. Raises OSError."""
     folder = f"{_BLOCK}/{name}"
     sectors = _number(_text(tree, f"{folder}/size"))
@@ -81,7 +81,7 @@ def disk(name: str, tree: Tree) -> Disk | None:
         return None
     real = tree.real(folder)
     is_part = tree.is_there(f"{folder}/partition")
-    return Disk(
+    return BlockDevice(
         name=name,
         size_bytes=sectors * _SECTOR,
         model=_model(tree, folder),
@@ -95,30 +95,30 @@ def disk(name: str, tree: Tree) -> Disk | None:
     )
 
 
-def disks(tree: Tree) -> tuple[Disk, ...]:
+def disks(tree: ProcFs) -> tuple[BlockDevice, ...]:
     """All whole disks that hold something, in order. Raises OSError."""
     names = (path.rpartition("/")[2] for path in tree.names(_BLOCK, ""))
     found = (disk(name, tree) for name in names)
     return tuple(one for one in found if one is not None and one.size_bytes and not one.part_of)
 
 
-def _uses(name: str, tree: Tree) -> Iterator[Use]:
+def _uses(name: str, tree: ProcFs) -> Iterator[DiskUser]:
     points, swaps = _mounts(tree), _swaps(tree)
     for node in _stack(name, tree):
         number = _text(tree, f"{_BLOCK}/{node}/dev")
         names = {f"/dev/{node}", f"/dev/mapper/{_text(tree, f'{_BLOCK}/{node}/dm/name')}"}
         for source, at, point in points:
             if (number and number == at) or source in names:
-                yield Use(node=node, how="mounted", where=point)
+                yield DiskUser(node=node, how="mounted", where=point)
         if names & swaps:
-            yield Use(node=node, how="swap")
+            yield DiskUser(node=node, how="swap")
         for holder in tree.names(f"{_BLOCK}/{node}/holders", ""):
             held = holder.rpartition("/")[2]
             mapped = _text(tree, f"{_BLOCK}/{held}/dm/name")
-            yield Use(node=node, how="held", where=mapped or held)
+            yield DiskUser(node=node, how="held", where=mapped or held)
 
 
-def _stack(name: str, tree: Tree) -> list[str]:
+def _stack(name: str, tree: ProcFs) -> list[str]:
     """The device, its partitions, and what stands upon them."""
     found = [name]
     level = [name]
@@ -136,12 +136,12 @@ def _stack(name: str, tree: Tree) -> list[str]:
     return found
 
 
-def _partitions(name: str, tree: Tree) -> tuple[str, ...]:
+def _partitions(name: str, tree: ProcFs) -> tuple[str, ...]:
     inside = tree.names(f"{_BLOCK}/{name}", name)
     return tuple(one for one in inside if tree.is_there(f"{one}/partition"))
 
 
-def _mounts(tree: Tree) -> list[tuple[str, str, str]]:
+def _mounts(tree: ProcFs) -> list[tuple[str, str, str]]:
     """Of each mount the source, the device's numbers and the mount point: proc(5), mountinfo."""
     found = []
     for line in _lines(tree, "proc/self/mountinfo"):
@@ -154,7 +154,7 @@ def _mounts(tree: Tree) -> list[tuple[str, str, str]]:
     return found
 
 
-def _swaps(tree: Tree) -> set[str]:
+def _swaps(tree: ProcFs) -> set[str]:
     return {_plain(line.split()[0]) for line in _lines(tree, "proc/swaps")[1:] if line.split()}
 
 
@@ -163,7 +163,7 @@ def _plain(word: str) -> str:
     return re.sub(r"\\([0-3][0-7]{2})", lambda found: chr(int(found[1], 8)), word)
 
 
-def _model(tree: Tree, folder: str) -> str:
+def _model(tree: ProcFs, folder: str) -> str:
     words = [_text(tree, f"{folder}/device/{name}") for name in ("vendor", "model", "name")]
     # Virtual disks have a vendor's number alone, which tells nobody anything.
     named = " ".join(word for word in words if word and not word.startswith("0x"))
@@ -188,7 +188,7 @@ def _attached(real: str, kind: str) -> str:
     return "built in"
 
 
-def _lines(tree: Tree, path: str) -> list[str]:
+def _lines(tree: ProcFs, path: str) -> list[str]:
     """A whole file of /proc, however long; who cannot read it does not know what is in use."""
     return (tree.root / path).read_bytes().decode(errors="replace").split("\n")
 
@@ -197,7 +197,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
-def _text(tree: Tree, path: str) -> str:
+def _text(tree: ProcFs, path: str) -> str:
     """A file's words, printable and in one line."""
     text = (tree.read(path) or b"").decode(errors="replace")
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())

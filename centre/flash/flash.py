@@ -11,22 +11,22 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import BadInput
-from agent.health.vitals.procfs import Tree
+from agent.base.errors import UserError
+from agent.health.vitals.procfs import ProcFs
 from agent.provisioning import settings as provisioning
-from agent.provisioning.settings import Settings
+from agent.provisioning.settings import BoxSettings
 from centre.flash import capacity_probe, gpt, image, select_partition, write_verify
-from centre.flash.decompress import Damaged
-from centre.flash.disks import Disk, disk, disks
+from centre.flash.decompress import CorruptImage
+from centre.flash.disks import BlockDevice, disk, disks
 from centre.flash.image import Image, Told
-from centre.flash.safety_checks import Refusal, refusals
-from centre.flash.target import FileId, Target
+from centre.flash.safety_checks import SafetyRefusal, refusals
+from centre.flash.target import FileId, WriteTarget
 
 Bar = Callable[[str], AbstractContextManager[Told]]
 """Shows how far something is that is named so."""
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class FlashRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be written where, and what may be overridden."""
 
     settings: Path
@@ -38,21 +38,21 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     even_if_not_empty: bool = False
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class FlashPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What will be written: all of it is good."""
 
-    wish: Wish
-    settings: Settings
+    wish: FlashRequest
+    settings: BoxSettings
     image: Image
     select: bytes
     """The partition with the settings in it."""
-    judged: Disk | FileId | None
+    judged: BlockDevice | FileId | None
     """What the target was when it was looked at; None where a file will be made."""
 
     @property
-    def disk(self) -> Disk | None:
+    def disk(self) -> BlockDevice | None:
         """None for a file."""
-        return self.judged if isinstance(self.judged, Disk) else None
+        return self.judged if isinstance(self.judged, BlockDevice) else None
 
     @property
     def target_words(self) -> str:
@@ -79,7 +79,7 @@ class Stopped(NotFlashed):
     """Somebody has stopped it in the middle."""
 
 
-def plan(wish: Wish, bar: Bar, tree: Tree) -> Plan:
+def plan_flash(wish: FlashRequest, bar: Bar, tree: ProcFs) -> FlashPlan:
     """Look at all, and write nothing. Raises BadInput."""
     settings = provisioning.read(wish.settings)
     with bar("checking the image") as told:
@@ -88,35 +88,37 @@ def plan(wish: Wish, bar: Bar, tree: Tree) -> Plan:
     try:
         select = select_partition.with_file(source.select, provisioning.FILE_NAME, settings.data)
     except select_partition.BadPartition as error:
-        raise BadInput(f"{wish.image}: the settings do not go into it: {error}") from error
+        raise UserError(f"{wish.image}: the settings do not go into it: {error}") from error
     for given in (wish.image, wish.settings):
         if wish.target.exists() and wish.target.samefile(given):
-            raise BadInput(
+            raise UserError(
                 f"{wish.target}: is what is to be written; allowed: another file, a disk"
             )
     found = _judged(wish.target, tree)
-    if isinstance(found, Disk):
+    if isinstance(found, BlockDevice):
         against = [
             one for one in refusals(found, source.size_bytes) if one.flag not in wish.overridden
         ]
         if against:
             others = _candidates(source.size_bytes, tree)
-            raise BadInput(f"{found}: {against[0]}{_instead(others, found)}")
-    return Plan(wish=wish, settings=settings, image=source, select=select, judged=found)
+            raise UserError(f"{found}: {against[0]}{_instead(others, found)}")
+    return FlashPlan(wish=wish, settings=settings, image=source, select=select, judged=found)
 
 
-def look_around(tree: Tree, image_bytes: int = 0) -> tuple[tuple[Disk, tuple[Refusal, ...]], ...]:
+def list_candidates(
+    tree: ProcFs, image_bytes: int = 0
+) -> tuple[tuple[BlockDevice, tuple[SafetyRefusal, ...]], ...]:
     """Each disk of this machine, and what speaks against it. Raises OSError."""
     return tuple((one, refusals(one, image_bytes)) for one in disks(tree))
 
 
-def which(tree: Tree) -> str:
+def select_disk(tree: ProcFs) -> str:
     """The disks that could be meant, in words. Raises OSError."""
     found = ", ".join(map(str, _candidates(0, tree)))
     return found or "no card and no USB disk is there that nobody uses"
 
 
-def flash(planned: Plan, bar: Bar, tree: Tree) -> Flashed:
+def flash(planned: FlashPlan, bar: Bar, tree: ProcFs) -> Flashed:
     """Write and read back, onto what was looked at and nothing else. Raises BadInput where nothing was
     written, else NotFlashed.
     """
@@ -125,10 +127,10 @@ def flash(planned: Plan, bar: Bar, tree: Tree) -> Flashed:
         with _open(planned, tree) as target:
             return _onto(target, planned, bar)
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}; nothing was written") from error
+        raise UserError(f"{path}: {error.strerror or error}; nothing was written") from error
 
 
-def _onto(target: Target, planned: Plan, bar: Bar) -> Flashed:
+def _onto(target: WriteTarget, planned: FlashPlan, bar: Bar) -> Flashed:
     source = planned.image
     begin = source.table.partition(select_partition.LABEL).begin
     laid_over: dict[int, bytes] = {begin: planned.select}
@@ -147,28 +149,28 @@ def _onto(target: Target, planned: Plan, bar: Bar) -> Flashed:
         with bar("writing") as told:
             write_verify.blank(target)
             may_start = False
-            capacity_probe.put(target, marked)
+            capacity_probe.write_probe(target, marked)
             written = write_verify.write(target, stream, total, told)
         read_begun = time.monotonic()
         with bar("reading back") as told:
             write_verify.read_back(target, written, total, told)
-            capacity_probe.take(target, marked)
+            capacity_probe.verify_probe(target, marked)
             may_start = True
             write_verify.finish(target, written, total, told)
     except KeyboardInterrupt as error:
-        state = _spoilt(target, may_start=may_start)
+        state = _mark_partial(target, may_start=may_start)
         raise Stopped(f"{where}: stopped; {state}") from error
-    except write_verify.NotAsWritten as error:
-        state = _spoilt(target, may_start=may_start)
+    except write_verify.VerifyFailed as error:
+        state = _mark_partial(target, may_start=may_start)
         raise NotFlashed(
             f"{where}: holds something else than was written, {error}; it is worn out or not as "
             f"large as it says; {state}"
         ) from error
-    except Damaged as error:
-        state = _spoilt(target, may_start=may_start)
+    except CorruptImage as error:
+        state = _mark_partial(target, may_start=may_start)
         raise NotFlashed(f"{planned.wish.image}: damaged: {error}; {where}: {state}") from error
     except OSError as error:
-        state = _spoilt(target, may_start=may_start)
+        state = _mark_partial(target, may_start=may_start)
         raise NotFlashed(f"{where}: {error.strerror or error}; {state}") from error
     return Flashed(
         target=str(where),
@@ -185,7 +187,7 @@ _UNSAFE = (
 )
 
 
-def _spoilt(target: Target, *, may_start: bool) -> str:
+def _mark_partial(target: WriteTarget, *, may_start: bool) -> str:
     """Take the partition table off, and say how the target is then."""
     try:
         write_verify.blank(target)
@@ -194,17 +196,17 @@ def _spoilt(target: Target, *, may_start: bool) -> str:
     return _UNUSABLE
 
 
-def _open(planned: Plan, tree: Tree) -> Target:
+def _open(planned: FlashPlan, tree: ProcFs) -> WriteTarget:
     wish = planned.wish
-    if isinstance(planned.judged, Disk):
-        target = Target.open_disk(wish.target)
+    if isinstance(planned.judged, BlockDevice):
+        target = WriteTarget.open_disk(wish.target)
         try:
             _check_disk(target, planned.judged, tree)
         except BaseException:
             target.close()
             raise
         return target
-    return Target.open_file(
+    return WriteTarget.open_file(
         wish.target,
         planned.image.size_bytes,
         judged=planned.judged,
@@ -212,44 +214,48 @@ def _open(planned: Plan, tree: Tree) -> Target:
     )
 
 
-def _check_disk(target: Target, judged: Disk, tree: Tree) -> None:
+def _check_disk(target: WriteTarget, judged: BlockDevice, tree: ProcFs) -> None:
     now = _disk_of(target.status(), tree)
     if now is None or not now.is_same(judged):
-        raise BadInput(f"{judged}: is another disk than a moment ago; nothing was written")
+        raise UserError(f"{judged}: is another disk than a moment ago; nothing was written")
 
 
-def _check_board(settings: Settings, source: Image, wish: Wish) -> None:
+def _check_board(settings: BoxSettings, source: Image, wish: FlashRequest) -> None:
     for one in settings.config.camera:
         if one.driver == "csi" and source.firmware.kind != "pi":
-            raise BadInput(
+            raise UserError(
                 f"{wish.settings}: camera {one.name!r}: driver 'csi' is a Raspberry Pi's, and "
                 f"{wish.image.name} is for {source.firmware.name}; allowed: an image for Raspberry Pi"
             )
 
 
-def _judged(path: Path, tree: Tree) -> Disk | FileId | None:
+def _judged(path: Path, tree: ProcFs) -> BlockDevice | FileId | None:
     """The disk or the file of this path, None where a file will be. Raises BadInput."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         if path.is_absolute() and path.parts[1] == "dev":
-            raise BadInput(f"{path}: is not there; allowed: a file, or {which(tree)}") from error
+            raise UserError(
+                f"{path}: is not there; allowed: a file, or {select_disk(tree)}"
+            ) from error
         if not path.parent.is_dir():
-            raise BadInput(f"{path}: its folder is not there") from error
+            raise UserError(f"{path}: its folder is not there") from error
         if path.is_symlink():
-            raise BadInput(f"{path}: leads to nothing; allowed: a file, a disk") from error
+            raise UserError(f"{path}: leads to nothing; allowed: a file, a disk") from error
         return None
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{path}: {error.strerror or error}") from error
     if stat.S_ISREG(status.st_mode):
         return FileId.of(status)
     found = _disk_of(status, tree)
     if found is None:
-        raise BadInput(f"{path}: neither a disk nor a file; allowed: a file, or {which(tree)}")
+        raise UserError(
+            f"{path}: neither a disk nor a file; allowed: a file, or {select_disk(tree)}"
+        )
     return found
 
 
-def _disk_of(status: os.stat_result, tree: Tree) -> Disk | None:
+def _disk_of(status: os.stat_result, tree: ProcFs) -> BlockDevice | None:
     """The disk of a device file. Raises OSError."""
     if not stat.S_ISBLK(status.st_mode):
         return None
@@ -258,10 +264,10 @@ def _disk_of(status: os.stat_result, tree: Tree) -> Disk | None:
     return disk(real.name, tree) if real is not None else None
 
 
-def _candidates(image_bytes: int, tree: Tree) -> list[Disk]:
-    return [one for one, against in look_around(tree, image_bytes) if not against]
+def _candidates(image_bytes: int, tree: ProcFs) -> list[BlockDevice]:
+    return [one for one, against in list_candidates(tree, image_bytes) if not against]
 
 
-def _instead(others: list[Disk], than: Disk) -> str:
+def _instead(others: list[BlockDevice], than: BlockDevice) -> str:
     named = [str(one) for one in others if one.name not in (than.name, than.part_of)]
     return f"; there is {', '.join(named)}" if named else ""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from centre.flash import gpt, select_partition
-from centre.flash.decompress import KINDS, PACKED, Damaged, check_tools, is_named_so, unpacked
-from centre.flash.select_partition import BadPartition, Firmware
+from centre.flash.decompress import KINDS, PACKED, CorruptImage, check_tools, is_named_so, unpacked
+from centre.flash.select_partition import BadPartition, BootFirmwareKind
 
 Told = Callable[[int, int], None]
 """Is told how much is done, and of how much."""
@@ -30,7 +30,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     table: gpt.Table
     select: bytes
     """The whole partition `select`."""
-    firmware: Firmware
+    firmware: BootFirmwareKind
     checked: bool
     """Whether its checksum was there, and right."""
 
@@ -43,7 +43,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 def look_at(path: Path, told: Told, *, without_checksum: bool) -> Image:
     """An image that is whole and one of Vigie. Raises BadInput."""
     if not is_named_so(path.name):
-        raise BadInput(f"{path}: {_ALLOWED}")
+        raise UserError(f"{path}: {_ALLOWED}")
     select_partition.check_tools()
     check_tools(path)
     try:
@@ -53,21 +53,21 @@ def look_at(path: Path, told: Told, *, without_checksum: bool) -> Image:
             table = _table(path, head)
             part = table.partition(select_partition.LABEL)
             if part.begin < len(head) or part.begin + part.size > _LARGEST_SELECT:
-                raise BadInput(f"{path}: no image of Vigie: its select partition; {_ALLOWED}")
+                raise UserError(f"{path}: no image of Vigie: its select partition; {_ALLOWED}")
             stream.read(part.begin - len(head))
             select = stream.read(part.size)
         if len(select) != part.size:
-            raise BadInput(f"{path}: ends too early; allowed: the whole image")
+            raise UserError(f"{path}: ends too early; allowed: the whole image")
         select_partition.check_fat(select)
         firmware = select_partition.firmware(select)
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}") from error
-    except Damaged as error:
-        raise BadInput(f"{path}: damaged: {error}; allowed: the whole image") from error
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except CorruptImage as error:
+        raise UserError(f"{path}: damaged: {error}; allowed: the whole image") from error
     except BadPartition as error:
-        raise BadInput(f"{path}: no box starts from it: {error}; {_ALLOWED}") from error
+        raise UserError(f"{path}: no box starts from it: {error}; {_ALLOWED}") from error
     if firmware is None:
-        raise BadInput(f"{path}: no box starts from it: nothing is there to start; {_ALLOWED}")
+        raise UserError(f"{path}: no box starts from it: nothing is there to start; {_ALLOWED}")
     return Image(
         path=path, head=head, table=table, select=select, firmware=firmware, checked=checked
     )
@@ -80,11 +80,11 @@ def chunks(image: Image) -> Iterator[bytes]:
         while left:
             data = stream.read(min(CHUNK_BYTES, left))
             if not data:
-                raise Damaged("it ends too early")
+                raise CorruptImage("it ends too early")
             left -= len(data)
             yield data
         if stream.read(1):
-            raise Damaged("it goes on behind its end")
+            raise CorruptImage("it goes on behind its end")
 
 
 def _check_sum(path: Path, told: Told, *, without_checksum: bool) -> bool:
@@ -95,14 +95,14 @@ def _check_sum(path: Path, told: Told, *, without_checksum: bool) -> bool:
     except FileNotFoundError:
         if without_checksum:
             return False
-        raise BadInput(
+        raise UserError(
             f"{beside}: not there, so nobody knows whether the image is whole; allowed: the file "
             "that was made with the image, or --even-without-checksum"
         ) from None
     if not words or len(words[0]) != hashlib.sha256().digest_size * 2:
-        raise BadInput(f"{beside}: no checksum; allowed: what sha256sum writes")
+        raise UserError(f"{beside}: no checksum; allowed: what sha256sum writes")
     if _sha256(path, told) != words[0].lower():
-        raise BadInput(
+        raise UserError(
             f"{path}: damaged: its checksum is not the one in {beside.name}; allowed: fetch it again"
         )
     return True
@@ -124,11 +124,11 @@ def _table(path: Path, head: bytes) -> gpt.Table:
     try:
         table = gpt.read(head)
     except gpt.NoTable as error:
-        raise BadInput(f"{path}: no image of Vigie: {error}; {_ALLOWED}") from error
+        raise UserError(f"{path}: no image of Vigie: {error}; {_ALLOWED}") from error
     missing = [label for label in LABELS if table.labels.count(label) != 1]
     if missing:
         there = ", ".join(map(repr, table.labels)) or "none"
-        raise BadInput(
+        raise UserError(
             f"{path}: no image of Vigie: its partitions are {there}; allowed: {', '.join(LABELS)}"
         )
     return table

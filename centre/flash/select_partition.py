@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from centre.flash.gpt import SECTOR
 
 LABEL = "select"
@@ -26,17 +26,17 @@ bits, those of a FAT as 16 bits, and both as 32 bits: the FAT specification of M
 _FAT32_CLUSTERS = 65_525
 
 
-class Firmware(msgspec.Struct, frozen=True, kw_only=True):
+class BootFirmwareKind(msgspec.Struct, frozen=True, kw_only=True):
     """What starts an image: `pi` or `uefi`, and a name for people."""
 
     kind: str
     name: str
 
 
-_PI = Firmware(kind="pi", name="Raspberry Pi")
+_PI = BootFirmwareKind(kind="pi", name="Raspberry Pi")
 _UEFI = {
-    "BOOTX64.EFI": Firmware(kind="uefi", name="UEFI, x86-64"),
-    "BOOTAA64.EFI": Firmware(kind="uefi", name="UEFI, arm64"),
+    "BOOTX64.EFI": BootFirmwareKind(kind="uefi", name="UEFI, x86-64"),
+    "BOOTAA64.EFI": BootFirmwareKind(kind="uefi", name="UEFI, arm64"),
 }
 
 
@@ -47,7 +47,7 @@ class BadPartition(Exception):
 def check_tools() -> None:
     """Raises BadInput where mtools are not installed."""
     if shutil.which("mcopy") is None:
-        raise BadInput("flash: the program mcopy is missing; allowed: apt-get install mtools")
+        raise UserError("flash: the program mcopy is missing; allowed: apt-get install mtools")
 
 
 def check_fat(partition: bytes) -> None:
@@ -69,7 +69,7 @@ def check_fat(partition: bytes) -> None:
         raise BadPartition("its FAT32 is too small to be one, and firmware takes it for a FAT16")
 
 
-def firmware(partition: bytes) -> Firmware | None:
+def firmware(partition: bytes) -> BootFirmwareKind | None:
     """What starts an image with this partition; None where nothing does. Raises BadPartition."""
     with _file(partition) as handle:
         listed = _mtools(handle, "mdir", ["-/", "-b"], ["::"]).decode(errors="replace")

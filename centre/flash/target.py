@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 
 class FileId(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class FileId(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Target:
+class WriteTarget:
     """An open disk or file. As long as it is open, nobody can mount the disk.
 
     Reading passes by the page cache (O_DIRECT), which would else give back what was just written,
@@ -50,23 +50,23 @@ class Target:
         self._reader, self._direct = _reader(handle)
 
     @classmethod
-    def open_disk(cls, path: Path) -> "Target":
+    def open_disk(cls, path: Path) -> "WriteTarget":
         """A disk, ours alone. Raises BadInput where others have it, and OSError."""
         try:
             # Exclusive, for a block device: the kernel refuses whatever is in use, known to us or not.
             handle = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
         except PermissionError as error:
-            raise BadInput(f"{path}: no right to write to it; allowed: as root") from error
+            raise UserError(f"{path}: no right to write to it; allowed: as root") from error
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise BadInput(f"{path}: the kernel says that it is in use") from error
+                raise UserError(f"{path}: the kernel says that it is in use") from error
             raise
         return cls(path, handle, os.lseek(handle, 0, os.SEEK_END))
 
     @classmethod
     def open_file(
         cls, path: Path, size_bytes: int, *, judged: FileId | None, even_if_not_empty: bool
-    ) -> "Target":
+    ) -> "WriteTarget":
         """A file: a new one where none was `judged`, or one that nothing was written to. It becomes
         as large as the image where it is smaller, and its owner's alone. Raises BadInput, OSError.
         """
@@ -75,7 +75,7 @@ class Target:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | new, 0o600)
         except FileExistsError as error:
-            raise BadInput(_another_file(path)) from error
+            raise UserError(_another_file(path)) from error
         try:
             status = os.fstat(handle)
             _check_file(path, status, judged, even_if_not_empty=even_if_not_empty)
@@ -141,9 +141,9 @@ def _check_file(
     path: Path, status: os.stat_result, judged: FileId | None, *, even_if_not_empty: bool
 ) -> None:
     if judged is not None and FileId.of(status) != judged:
-        raise BadInput(_another_file(path))
+        raise UserError(_another_file(path))
     if status.st_blocks and not even_if_not_empty:
-        raise BadInput(
+        raise UserError(
             f"{path}: is not empty; allowed: a new file, one of holes as truncate makes it, or "
             "--even-if-not-empty"
         )

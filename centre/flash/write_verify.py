@@ -11,13 +11,13 @@ import msgspec
 
 from centre.flash import gpt
 from centre.flash.image import CHUNK_BYTES, Told
-from centre.flash.target import Target
+from centre.flash.target import WriteTarget
 
 _SYNC_BYTES = 32 << 20
 """So often that the bar tells how far the medium is, and not how much memory there is."""
 
 
-class NotAsWritten(Exception):
+class VerifyFailed(Exception):
     """The target holds something else than was written. `str(error)` says where."""
 
 
@@ -28,7 +28,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class WritePart(msgspec.Struct, frozen=True, kw_only=True):
     """What was written where."""
 
     offset: int
@@ -39,7 +39,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Written(msgspec.Struct, frozen=True, kw_only=True):
     """What is on the target, and what is not yet."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[WritePart, ...]
     ends: tuple[Piece, ...]
     """The first and the last: with the partition table."""
 
@@ -54,16 +54,16 @@ def pieces(
     for data in chunks:
         yield Piece(offset=offset, data=_with(laid_over, offset, data))
         offset += len(data)
-    for begin, end in behind(image_bytes, disk_bytes):
+    for begin, end in zero_regions(image_bytes, disk_bytes):
         yield Piece(offset=begin, data=_with(laid_over, begin, bytes(end - begin)))
 
 
 def total_bytes(image_bytes: int, disk_bytes: int) -> int:
     """How much will be written."""
-    return image_bytes + sum(end - begin for begin, end in behind(image_bytes, disk_bytes))
+    return image_bytes + sum(end - begin for begin, end in zero_regions(image_bytes, disk_bytes))
 
 
-def behind(image_bytes: int, disk_bytes: int) -> list[tuple[int, int]]:
+def zero_regions(image_bytes: int, disk_bytes: int) -> list[tuple[int, int]]:
     """Where zeros go behind the image: all of it, or both ends of it."""
     room = disk_bytes - image_bytes
     if room <= 2 * CHUNK_BYTES:
@@ -87,7 +87,7 @@ def _with(laid_over: Mapping[int, bytes], offset: int, data: bytes) -> bytes:
     return data if changed is None else bytes(changed)
 
 
-def blank(target: Target) -> None:
+def blank(target: WriteTarget) -> None:
     """Take the partition table off, at both ends. Raises OSError."""
     size = min(CHUNK_BYTES, target.size_bytes)
     target.write(target.size_bytes - size, bytes(size))
@@ -95,11 +95,11 @@ def blank(target: Target) -> None:
     target.sync()
 
 
-def write(target: Target, stream: Iterable[Piece], total: int, told: Told) -> Written:
+def write(target: WriteTarget, stream: Iterable[Piece], total: int, told: Told) -> Written:
     """Write all pieces onto a blanked target, but for its end and the partition table at its begin.
     Raises OSError, and what the stream raises.
     """
-    parts: list[Part] = []
+    parts: list[WritePart] = []
     ends: list[Piece] = []
     done = since_sync = 0
     for piece in stream:
@@ -125,7 +125,7 @@ def write(target: Target, stream: Iterable[Piece], total: int, told: Told) -> Wr
     return Written(parts=tuple(parts), ends=tuple(ends))
 
 
-def read_back(target: Target, written: Written, total: int, told: Told) -> None:
+def read_back(target: WriteTarget, written: Written, total: int, told: Told) -> None:
     """Raises NotAsWritten, and OSError."""
     done = 0
     for part in written.parts:
@@ -134,7 +134,7 @@ def read_back(target: Target, written: Written, total: int, told: Told) -> None:
         told(done, total)
 
 
-def finish(target: Target, written: Written, total: int, told: Told) -> None:
+def finish(target: WriteTarget, written: Written, total: int, told: Told) -> None:
     """Write both ends, the first with the partition table last, and read them back. Raises
     NotAsWritten, OSError.
     """
@@ -146,9 +146,9 @@ def finish(target: Target, written: Written, total: int, told: Told) -> None:
     told(total, total)
 
 
-def _check(target: Target, part: Part) -> None:
+def _check(target: WriteTarget, part: WritePart) -> None:
     if hashlib.sha256(target.read(part.offset, part.size)).digest() != part.digest:
-        raise NotAsWritten(f"between byte {part.offset} and {part.offset + part.size}")
+        raise VerifyFailed(f"between byte {part.offset} and {part.offset + part.size}")
 
 
 def _without_table(first: Piece) -> Piece:
@@ -156,12 +156,12 @@ def _without_table(first: Piece) -> Piece:
     return Piece(offset=0, data=bytes(size) + first.data[size:])
 
 
-def _part(piece: Piece) -> Part:
+def _part(piece: Piece) -> WritePart:
     digest = hashlib.sha256(piece.data).digest()
-    return Part(offset=piece.offset, size=len(piece.data), digest=digest)
+    return WritePart(offset=piece.offset, size=len(piece.data), digest=digest)
 
 
-def _is_blank_there(target: Target, piece: Piece) -> bool:
+def _is_blank_there(target: WriteTarget, piece: Piece) -> bool:
     """Whether zeros are to be written where zeros are: much of an image is, and reading is faster."""
     size = len(piece.data)
     nothing = bytes(size)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.model import Event
-from agent.capture.onvif_events import ForeignEvents
+from agent.capture.onvif_events import OnvifEventStage
 from drivers.errors import DriverError
 from drivers.onvif.camera_info import adopt
 from drivers.onvif.client import OnvifClient
@@ -292,7 +292,7 @@ def test_a_camera_that_has_forgotten_its_subscription_is_subscribed_to_again() -
     with event_camera() as camera:
         heard: list[Event] = []
         ids = iter("abc")
-        stage = ForeignEvents(
+        stage = OnvifEventStage(
             "bank",
             ["MotionAlarm"],
             lambda: open_feed("camera 'bank'", Access(url=camera.url)),

@@ -12,21 +12,21 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.base.clock import ClockTrust, boot_id
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.base.model import Segment
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import NAME, FlightRecorder
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Body, Receipt
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.seal import Sealer
 from agent.recording.record_stage import RecordStage
 from agent.recording.retention.event_holds import EventHolds
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.reporting.outbox.outbox import Outbox
 from agent.runtime.queues import PacketQueue
 from tests.crash.film import t_ns_of
@@ -71,7 +71,7 @@ class House:
         sealed: bool = True,
     ) -> None:
         self.clock = FilmClock(index)
-        self.faults = FaultBoard(self.clock.boottime_ns)
+        self.faults = FaultRegistry(self.clock.boottime_ns)
         boot = boot_id()
         new_id = uuid7_maker(lambda t_ns: t_ns, random.Random(index))
         self.outbox = Outbox.open(
@@ -83,9 +83,9 @@ class House:
             new_id=new_id,
             faults=self.faults,
         )
-        self.identity = Identity.load_or_make(folder / "identity")
-        self.custody = Custody.open(folder / "custody", BOX, boot, self.clock, self.identity)
-        self.holds = Holds(folder / "holds", self.clock, boot, new_id)
+        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.custody = CustodyLog.open(folder / "custody", BOX, boot, self.clock, self.identity)
+        self.holds = HoldStore(folder / "holds", self.clock, boot, new_id)
         self.event_holds = EventHolds(self.holds, HOLD, self.clock, boot, self.faults)
         self.new_id = new_id
         record = msgspec.structs.replace(
@@ -95,7 +95,7 @@ class House:
         def append(body: Body, t_ns: int) -> None:
             on_receipt(self.custody.append(body, t_ns))
 
-        self.keeper = Keeper(
+        self.keeper = RetentionStage(
             folder / "footage",
             record,
             HOLD,
@@ -103,7 +103,7 @@ class House:
             boot,
             self.faults,
             self.holds,
-            Notary(append, self.faults, self.custody.read_back),
+            ReceiptQueue(append, self.faults, self.custody.read_back),
             cameras=[CAMERA],
             on_broken=lambda _hold: None,
         )

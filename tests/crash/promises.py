@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.health.flight_recorder import PAGES, read_pages
 from agent.recording.custody.chain import BrokenChain, check
 from agent.recording.custody.receipts import Body, Closed, Evicted, Released
@@ -97,7 +97,7 @@ def broken_promises(
     promises = read_marks(marks)
     house = House(folder, life * LIFE_PACKETS)
     try:
-        house.keeper.turn()
+        house.keeper.enforce()
         house.open_ring()
         return [*_compare(house, promises, film, gaps=gaps)]
     finally:
@@ -160,7 +160,7 @@ def _plays(path: Path, film: list[str], *, whole: bool) -> Iterable[str]:
         if whole:
             return
         shown = pictures(path, key.key)
-    except (BadInput, av.FFmpegError) as error:
+    except (UserError, av.FFmpegError) as error:
         yield f"{path.name}: does not play: {error}"
         return
     begin = index_of(_parsed(path.name).begin_ms) % LIFE_PACKETS % FRAMES
@@ -196,7 +196,7 @@ def _holes(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str
 
 def _held(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str]:
     active = {hold.id: hold for hold in house.holds.active()}
-    asked = {release.hold for release in house.holds.to_release()}
+    asked = {release.hold for release in house.holds.pending_releases()}
     let_go = {body.hold for body in bodies if isinstance(body, Released)}
     for hold in promises.releases & active.keys():
         yield f"hold {hold}: was released, and is back"
@@ -214,7 +214,7 @@ def _held(house: House, promises: Promises, bodies: list[Body]) -> Iterable[str]
 
 
 def _rows(house: House, promises: Promises) -> Iterable[str]:
-    rows = {row.seq: row for row in house.outbox.lend(1_000_000)}
+    rows = {row.seq: row for row in house.outbox.fetch(1_000_000)}
     for seq, (epoch, event) in promises.rows.items():
         row = rows.get(seq)
         if epoch != house.outbox.epoch or row is None or event.encode() not in row.data:

@@ -20,14 +20,14 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.health_model import FlightSample
 from agent.base.model import Event
 from agent.health import flight_recorder
 from agent.recording.custody import custody_log
 from agent.recording.custody.receipts import Receipt, encode, receipt_hash
 from agent.reporting.outbox.writer import OutboxError
-from agent.reporting.topics import Draft, Priority
+from agent.reporting.topics import OutgoingMessage, Priority
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.media import Packet
@@ -83,7 +83,7 @@ class Happenings(threading.Thread):
     def _release(self, hold: str) -> None:
         try:
             self._house.holds.release(hold, by="crash", reason="enough")
-        except BadInput:
+        except UserError:
             return  # the ring could not carry it, and said so
         self._marks.say("release", hold)
 
@@ -108,7 +108,7 @@ class Happenings(threading.Thread):
                     "hold", event_id, span.begin_ns // 1_000_000, span.end_ns // 1_000_000
                 )
             priority = Priority.EMERGENCY if rev == 1 else Priority.EVENT
-            draft = Draft(
+            draft = OutgoingMessage(
                 topic=f"event/{CAMERA}/wrong_way",
                 type="event",
                 priority=priority,
@@ -124,7 +124,7 @@ class Happenings(threading.Thread):
 def turn(house: House) -> None:
     """The keeper's turn. What a disk makes it raise, its thread takes as it takes it here."""
     with contextlib.suppress(OSError):
-        house.keeper.turn()
+        house.keeper.enforce()
 
 
 def fly(house: House, marks: Marks) -> None:

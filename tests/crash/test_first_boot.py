@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.provisioning import apply
-from agent.provisioning.apply import Places
+from agent.provisioning.apply import BoxFolders
 from tests.crash.block_log import CrashState, Kind, crash_states, read_log
 from tests.crash.conftest import Effort
 from tests.crash.disk import logged, make_ext4, mounted, need
@@ -64,14 +64,14 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     """A line for each promise that is not kept on a disk."""
     box = Tree(point / "box")
     card = box.card / "vigie-settings.toml"
-    places = Places(folder=box.config, state=box.state, where="settings")
-    apply.take_in(None, places)
+    places = BoxFolders(folder=box.config, state=box.state, where="settings")
+    apply.apply_settings(None, places)
     found = plain(box.contents())
     if found not in (recorded.old, recorded.new):
         yield "neither old nor new"
     try:
         check_whole(box)
-    except (BadInput, OSError, AssertionError) as error:
+    except (UserError, OSError, AssertionError) as error:
         yield f"the agent does not start: {error!r}"
     data = card.read_bytes() if card.exists() else None
     if data is None or (NEW_PASSWORD.encode() not in data and found != recorded.new):
@@ -79,7 +79,7 @@ def broken(point: Path, state: CrashState, recorded: Recorded) -> Iterator[str]:
     if "done" in state.marks and found != recorded.new:
         yield "was done, and is not"
     if data is not None:
-        apply.take_in(data, places)
+        apply.apply_settings(data, places)
         if plain(box.contents()) != recorded.new:
             yield "does not become new"
 

@@ -9,15 +9,15 @@ from itertools import count
 from pathlib import Path
 
 from agent.base.clock import SystemClock, boot_id
-from agent.base.device_identity import Identity
-from agent.recording.custody.custody_log import Custody
+from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Opened
 
 
 def main(folder: Path, first: int, how_many: int | None) -> None:
     clock = SystemClock()
-    identity = Identity.load_or_make(folder / "identity")
-    custody = Custody.open(folder / "custody", "pole-17", boot_id(), clock, identity)
+    identity = DeviceIdentity.load_or_make(folder / "identity")
+    custody = CustodyLog.open(folder / "custody", "pole-17", boot_id(), clock, identity)
     for number in count(first) if how_many is None else range(first, first + how_many):
         body = Opened(camera="north", segment=f"{number}.mp4")
         try:

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from agent.app.actuator_specs import Fittings, fittings
+from agent.app.actuator_specs import ActuatorSpecs, fittings
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
 from agent.capture import camera_source
-from agent.capture.camera_source import Source
+from agent.capture.camera_source import CameraSource
 from agent.cli.run import HANGS
 from agent.failsafe.guard_stage import GuardStage
 from agent.runtime.sd_notify import Notifier
@@ -50,14 +50,14 @@ class _Hanging:
         return getattr(self._device, name)
 
 
-def hanging_head(fitted: Fittings, hang: Hang) -> Fittings:
+def hanging_head(fitted: ActuatorSpecs, hang: Hang) -> ActuatorSpecs:
     """It hangs while it is asked where it is, as it is again and again while it moves."""
     (head,) = fitted.heads
     hangs = msgspec.structs.replace(head, open_ptz=lambda: hang.within(head.open_ptz(), "position"))
     return msgspec.structs.replace(fitted, heads=(hangs,))
 
 
-def hanging_pins(fitted: Fittings, hang: Hang) -> Fittings:
+def hanging_pins(fitted: ActuatorSpecs, hang: Hang) -> ActuatorSpecs:
     """They hang while an edge is waited for."""
     pins = fitted.pins
     assert pins is not None
@@ -67,7 +67,7 @@ def hanging_pins(fitted: Fittings, hang: Hang) -> Fittings:
     return msgspec.structs.replace(fitted, pins=hangs)
 
 
-def hanging_camera(cameras: Sequence[Source], hang: Hang) -> tuple[Source, ...]:
+def hanging_camera(cameras: Sequence[CameraSource], hang: Hang) -> tuple[CameraSource, ...]:
     """It hangs while it is read."""
     (camera,) = cameras
     hangs = msgspec.structs.replace(
@@ -76,7 +76,7 @@ def hanging_camera(cameras: Sequence[Source], hang: Hang) -> tuple[Source, ...]:
     return (hangs,)
 
 
-FITTED: dict[str, Callable[[Fittings, Hang], Fittings]] = {
+FITTED: dict[str, Callable[[ActuatorSpecs, Hang], ActuatorSpecs]] = {
     "head": hanging_head,
     "pins": hanging_pins,
 }

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
-from agent.reporting.mqtt.session import Session
+from agent.faults.registry import FaultRegistry
+from agent.reporting.mqtt.session import MqttSession
 from agent.runtime.stage import StageThread
 from tests.whole.report.conftest import CLOCK, event, open_outbox
 from tests.whole.report.street import BIRTH, Hasty
@@ -28,10 +28,10 @@ def say(text: str) -> None:
 
 def main(folder: Path, url: str, first: int, how_many: int) -> None:
     outbox = open_outbox(folder)
-    session = Session(
+    session = MqttSession(
         BrokerConfig(url=url),
         outbox,
-        FaultBoard(CLOCK.boottime_ns),
+        FaultRegistry(CLOCK.boottime_ns),
         lambda: BIRTH,
         CLOCK.boottime_ns,
         Hasty(),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.base.clock import SystemClock, boot_id
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import check
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Opened, SetAside
 
 ROOT = Path(__file__).parents[2]
@@ -25,15 +25,15 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._identity = Identity.load_or_make(folder / "identity")
+        self._identity = DeviceIdentity.load_or_make(folder / "identity")
         self.open().append(Opened(camera="north", segment="before.mp4"), 0)
         self.path = folder / "custody" / "0000000001.chain"
         self.returned: dict[int, str] = {}
         self.refused: set[str] = set()
 
-    def open(self) -> Custody:
+    def open(self) -> CustodyLog:
         chain = self._folder / "custody"
-        return Custody.open(chain, "pole-17", boot_id(), SystemClock(), self._identity)
+        return CustodyLog.open(chain, "pole-17", boot_id(), SystemClock(), self._identity)
 
     def append_under(self, fault: str) -> None:
         """Run the process with a fault injected by strace(1), in calls on the chain alone."""

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 from agent.base.clock import SystemClock, boot_id
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import check
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Opened
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_
     tmp_path: Path,
 ) -> None:
     rng = random.Random(SEED)
-    identity = Identity.load_or_make(tmp_path / "identity")
+    identity = DeviceIdentity.load_or_make(tmp_path / "identity")
     said: dict[int, str] = {}
     for group in range(KILLS // AT_ONCE):
         firsts = [(group * AT_ONCE + place) * PER_LIFE for place in range(AT_ONCE)]
@@ -65,7 +65,7 @@ def test_each_receipt_that_was_returned_is_there_though_a_hundred_processes_are_
         for child in children:
             threading.Event().wait(rng.uniform(0, 0.05))
             said.update(child.kill())
-    custody = Custody.open(tmp_path / "custody", "pole-17", boot_id(), SystemClock(), identity)
+    custody = CustodyLog.open(tmp_path / "custody", "pole-17", boot_id(), SystemClock(), identity)
     public_key = base64.b64encode(identity.public_key_raw).decode()
     bodies = {
         line.receipt.seq: line.receipt.body for line in check(custody.read(), "pole-17", public_key)

@@ -14,7 +14,7 @@ import pytest
 
 from agent.failsafe.duties import STOPS, fulfil
 from agent.failsafe.guard_stage import Duties, GuardDiedError, GuardStage, HeadDuty, PinsDuty
-from agent.failsafe.guarded import Guarded
+from agent.failsafe.guarded import GuardedStage
 from drivers.contracts import Line
 from drivers.gpio import fake as fake_gpio
 from drivers.simulated.motion import HeadMotion
@@ -185,10 +185,10 @@ def test_a_stage_that_fails_while_it_closes_has_not_let_go() -> None:
         def close(self) -> None:
             raise OSError("the chip is gone")
 
-    guarded = Guarded(Broken())
+    guarded = GuardedStage(Broken())
     with pytest.raises(OSError, match="gone"):
         guarded.close()
-    assert not guarded.has_let_go
+    assert not guarded.is_released
 
 
 def test_a_guard_that_was_never_told_anything_goes() -> None:

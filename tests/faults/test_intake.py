@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.base.uuid7 import uuid7_maker
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.outbox.submit import Intake
+from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import CustodyHead, Gap, HoldBroken, ReceiptData, Restarted
-from agent.reporting.topics import Draft, Priority
+from agent.reporting.topics import OutgoingMessage, Priority
 from tests.conftest import HeldClock
 
 
@@ -38,27 +38,27 @@ def outbox(tmp_path: Path, clock: HeldClock) -> Iterator[Outbox]:
         clock=clock,
         max_bytes=10_000_000,
         new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
-        faults=FaultBoard(clock.boottime_ns),
+        faults=FaultRegistry(clock.boottime_ns),
     )
     yield outbox
     outbox.close()
 
 
-def draft(number: int, priority: Priority) -> Draft:
-    return Draft(
+def draft(number: int, priority: Priority) -> OutgoingMessage:
+    return OutgoingMessage(
         topic="event/north/line", type="event", priority=priority, t_ns=1, data=b"%d" % number
     )
 
 
 def stored(outbox: Outbox) -> list[bytes]:
     outbox.put(draft(0, Priority.EMERGENCY)).wait(10)
-    rows = outbox.lend(1000)
-    outbox.take_back()
+    rows = outbox.fetch(1000)
+    outbox.requeue_in_flight()
     return sorted(row.data for row in rows if row.data != b"0")
 
 
 def test_events_that_a_full_disk_refused_are_stored_when_there_is_room(outbox: Outbox) -> None:
-    intake = Intake(outbox)
+    intake = MessageSubmitter(outbox)
     with a_full_disk():
         for number in (1, 2, 3):
             intake.put(draft(number, Priority.EVENT))
@@ -86,7 +86,7 @@ RESTARTED = Restarted(
 
 
 def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: Outbox) -> None:
-    intake = Intake(outbox)
+    intake = MessageSubmitter(outbox)
     lasting: list[ReceiptData] = [GAP, BROKEN, RESTARTED]
     passing = [
         topics.receipt_draft(CustodyHead(seq=7, sha256="0" * 64, time=TIME), 1),
@@ -106,7 +106,7 @@ def test_so_are_receipts_and_not_what_the_next_of_its_kind_says_better(outbox: O
 
 
 def test_what_the_disk_took_is_not_put_twice(outbox: Outbox) -> None:
-    intake = Intake(outbox)
+    intake = MessageSubmitter(outbox)
     for number in range(1, 50):
         intake.put(draft(number, Priority.EVENT))
     assert len(stored(outbox)) == 49

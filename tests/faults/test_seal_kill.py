@@ -19,7 +19,7 @@ import pytest
 
 from agent.recording.encryption.keys import KeyRing, make_private_key, read_private_key
 from agent.recording.encryption.seal import open_sidecar
-from agent.recording.export.clip import CannotCut, Source, cut
+from agent.recording.export.clip import CannotCut, ClipSource, write_clip
 from agent.recording.recovery import recover
 from agent.recording.segment_name import KEYS
 from tests.faults.test_record_kill import FRAMES, GOP, encode, pictures
@@ -117,12 +117,12 @@ def test_a_killed_box_loses_the_last_group_at_most_and_forgets_its_keys(tmp_path
         for name in new:
             path = north / str(name)
             shown += decrypted(path, open_sidecar(Path(f"{path}{KEYS}"), private_key).key)
-            sources.append(Source(path=path, begin_ns=name.begin_ms * 1_000_000))
+            sources.append(ClipSource(path=path, begin_ns=name.begin_ms * 1_000_000))
         assert len(shown) >= (taken - 1) // GOP * GOP
         assert shown == (one_loop * (len(shown) // FRAMES + 1))[: len(shown)]
         if sources:
             with pytest.raises(CannotCut, match="its key is not here"):
-                cut(sources, 0, 10**18, tmp_path / "clip.mp4", KeyRing(10).get)
+                write_clip(sources, 0, 10**18, tmp_path / "clip.mp4", KeyRing(10).get)
         known |= {str(name) for name in new}
     files = {path.name for path in north.iterdir() if path.is_file()}
     assert files == known | {name + KEYS for name in known}

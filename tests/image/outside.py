@@ -13,7 +13,7 @@ from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.stage import StageThread
-from centre.client import Heard, Watch
+from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto
 
@@ -106,11 +106,11 @@ class Outside:
         for name in ("broker", "shelf"):
             (folder / name).mkdir(parents=True)
         self._changed = threading.Condition()
-        self._heard: list[Heard] = []
+        self._heard: list[ReceivedMessage] = []
         self.broker = Mosquitto(folder / "broker")
         self.shelf = Shelf(folder / "shelf")
         self._store = CentreStore.open(folder / "centre.db")
-        watch = Watch(
+        watch = CentreClient(
             BrokerConfig(url=self.broker.url),
             self._hear,
             random.Random(7),
@@ -126,7 +126,9 @@ class Outside:
         """The ways out of a guest's network."""
         return {BROKER_AT: self.broker.port, SHELF_AT: self.shelf.port}
 
-    def hear(self, found: Callable[[Heard], bool], what: str, within_s: float) -> Heard:
+    def hear(
+        self, found: Callable[[ReceivedMessage], bool], what: str, within_s: float
+    ) -> ReceivedMessage:
         """The first such message, now or later."""
         with self._changed:
             came = self._changed.wait_for(lambda: any(map(found, self._heard)), within_s)
@@ -141,7 +143,7 @@ class Outside:
         self._store.close()
         self.broker.end(signal.SIGKILL)
 
-    def _hear(self, item: Heard) -> None:
+    def _hear(self, item: ReceivedMessage) -> None:
         with self._changed:
             self._heard.append(item)
             self._changed.notify_all()
@@ -157,7 +159,7 @@ def outside(folder: Path) -> Iterator[Outside]:
         made.close()
 
 
-def is_healthy_report(item: Heard, boot: str) -> bool:
+def is_healthy_report(item: ReceivedMessage, boot: str) -> bool:
     """A report of health of this boot, with a camera that is open."""
     if not isinstance(item.message, HealthMessage) or item.envelope is None:
         return False

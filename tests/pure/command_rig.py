@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandDone, CommandRefused, Reply
-from agent.commands.command import Verb
-from agent.commands.dispatcher import Arrival, Desk
-from agent.commands.idempotency_store import Ledger
-from agent.commands.requester import Asker
-from agent.faults.registry import FaultBoard
-from agent.ptz.lease import Authority
+from agent.commands.command import CommandHandler
+from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.idempotency_store import IdempotencyStore
+from agent.commands.requester import Requester
+from agent.faults.registry import FaultRegistry
+from agent.ptz.lease import LeaseArbiter
 from agent.ptz.presets import Preset, Presets
-from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import HeadState, Lease, Wish
 from drivers.contracts import Aux, Pose, PtzAbilities, PtzPosition, Range
 from tests.conftest import HeldClock
@@ -48,7 +48,7 @@ class Mast:
         self.waits = threading.Event()
         self._clock = clock
         self._token = 0
-        self._authority = Authority(name, 30.0, self._next_token)
+        self._authority = LeaseArbiter(name, 30.0, self._next_token)
         self._presets = Presets(name, folder / name / "presets.json")
         self._pose = Pose(pan_deg=0, tilt_deg=0)
         self.moving = False
@@ -67,7 +67,7 @@ class Mast:
         )
 
     def take(
-        self, asker: Asker, lease_s: float | None = None, *, token: int | None = None
+        self, asker: Requester, lease_s: float | None = None, *, token: int | None = None
     ) -> Lease:
         lease = self._authority.use(asker, token, self._clock.boottime_ns(), lease_s)
         self.waits.set()
@@ -75,7 +75,7 @@ class Mast:
         self.calls.append("take")
         return lease
 
-    def wish(self, wish: Wish, asker: Asker, token: int | None) -> Lease:
+    def wish(self, wish: Wish, asker: Requester, token: int | None) -> Lease:
         lease = self._authority.use(asker, token, self._clock.boottime_ns())
         self.waits.set()
         assert self.held.wait(WAIT_S)
@@ -83,18 +83,18 @@ class Mast:
         self.moving = True
         return lease
 
-    def stop(self, asker: Asker) -> None:
+    def stop(self, asker: Requester) -> None:
         self.calls.append("stop")
         self.moving = False
 
-    def check(self, asker: Asker, token: int | None) -> None:
+    def check(self, asker: Requester, token: int | None) -> None:
         self._authority.check(asker, token, self._clock.boottime_ns())
 
-    def release(self, asker: Asker, token: int) -> None:
+    def release(self, asker: Requester, token: int) -> None:
         self.calls.append("release")
         self._authority.release(asker, token, self._clock.boottime_ns())
 
-    def preset_set(self, name: str, asker: Asker, token: int | None) -> None:
+    def preset_set(self, name: str, asker: Requester, token: int | None) -> None:
         self._authority.use(asker, token, self._clock.boottime_ns())
         self.calls.append(f"preset_set {name}")
         self._presets.put(
@@ -108,7 +108,7 @@ class Mast:
     def presets(self) -> tuple[Preset, ...]:
         return self._presets.all()
 
-    def switch(self, aux: Aux, on: bool, asker: Asker, token: int | None) -> None:
+    def switch(self, aux: Aux, on: bool, asker: Requester, token: int | None) -> None:
         self.calls.append(f"switch {aux} {on}")
 
     def _next_token(self) -> int:
@@ -129,19 +129,19 @@ class Rig:
         self,
         folder: Path,
         clock: HeldClock,
-        *others: Verb,
+        *others: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
     ) -> None:
         self.folder = folder
         self.clock = clock
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self.masts = {name: Mast(folder, clock, name) for name in heads}
         self.mast = next(iter(self.masts.values()))
-        ptz = PtzVerb(
-            {name: Mounted(head=mast) for name, mast in self.masts.items()}, clock.boottime_ns
+        ptz = PtzCommandHandler(
+            {name: HeadAssembly(head=mast) for name, mast in self.masts.items()}, clock.boottime_ns
         )
-        self.ledger = Ledger(folder / "commands.db", clock, self.faults)
-        self.desk = Desk([ptz, *others], self.ledger, clock)
+        self.ledger = IdempotencyStore(folder / "commands.db", clock, self.faults)
+        self.desk = CommandDispatcher([ptz, *others], self.ledger, clock)
         self.replies: list[Reply] = []
         self.changed = threading.Condition()
         self._never = threading.Event()
@@ -161,8 +161,10 @@ class Rig:
 
     def give(self, payload: bytes, *, verb: str = "ptz", retained: bool = False) -> None:
         """Hand in a command as it is."""
-        self.desk.take(
-            Arrival(verb=verb, payload=payload, via="test", answer=self._answer, retained=retained)
+        self.desk.submit(
+            IncomingCommand(
+                verb=verb, payload=payload, via="test", answer=self._answer, retained=retained
+            )
         )
 
     def ask(self, args: dict[str, Any], ident: str = "one", **changes: Any) -> Reply:
@@ -213,7 +215,7 @@ def make_rig(tmp_path: Path, clock: HeldClock) -> Iterator[MakeRig]:
     """Makes desks on the same folder, and lets go of it after the test."""
     made: list[Rig] = []
 
-    def make(*verbs: Verb, heads: tuple[str, ...] = ("mast",)) -> Rig:
+    def make(*verbs: CommandHandler, heads: tuple[str, ...] = ("mast",)) -> Rig:
         made.append(Rig(tmp_path / "state", clock, *verbs, heads=heads))
         return made[-1]
 

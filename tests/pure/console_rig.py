@@ -23,29 +23,29 @@ from agent.capture.lens_aim import measure, small
 from agent.config.configuration import Config
 from agent.config.strict import into
 from agent.console.command_table import COMMANDS
-from agent.console.config_edit import Change, changed, keys_of
-from agent.console.login import Gate, code_of, read_challenge
+from agent.console.config_edit import KeyChange, changed, keys_of
+from agent.console.login import Authenticator, code_of, read_challenge
 from agent.console.results import (
-    CannotDo,
-    Eye,
+    AgentState,
+    CameraPreview,
+    CheckResult,
+    CommissioningItem,
+    ConsoleError,
     FaultText,
-    HoldTold,
-    Judged,
-    Life,
-    Part,
-    PinTold,
-    PortTold,
+    FootageSpan,
+    HoldInfo,
+    ItemVerdict,
+    PinInfo,
+    PortInfo,
+    PreviewPicture,
     Progress,
-    StepTold,
-    StretchTold,
-    Verdict,
-    View,
+    SelfTestStepInfo,
 )
-from agent.console.session import Session
+from agent.console.session import ConsoleSession
 from agent.console.terminal import HungUp, Terminal
-from agent.console.trial_status import TrialTold
+from agent.console.trial_status import PendingChange
 from agent.faults.registry import FAULTS
-from agent.update.request import Do, Told
+from agent.update.request import Do, UpdateProgress
 from tests.conftest import HeldClock
 
 SECRET = bytes(range(32))
@@ -167,12 +167,14 @@ class FakeEye:
         self.views = list(views)
         self.closed = False
 
-    def look(self, timeout_s: float) -> View | None:
+    def look(self, timeout_s: float) -> PreviewPicture | None:
         if not self.views:
             return None
         luma = self.views.pop(0) if len(self.views) > 1 else self.views[0]
         height, width = luma.shape
-        return View(luma=small(luma, 160, 90), width_px=width, height_px=height, aim=measure(luma))
+        return PreviewPicture(
+            luma=small(luma, 160, 90), width_px=width, height_px=height, aim=measure(luma)
+        )
 
     def close(self) -> None:
         self.closed = True
@@ -204,34 +206,34 @@ class FakeConfigDesk:
 
     def __init__(self) -> None:
         self.text = self.before = CONFIG_TEXT
-        self.trial: TrialTold | None = None
+        self.trial: PendingChange | None = None
         self.told: str | None = None
         self.watched = 0
 
     def keys(self) -> Sequence[tuple[str, str]]:
         return keys_of(self.text)
 
-    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Change]:
+    def propose(self, pairs: Sequence[tuple[str, str]]) -> Sequence[KeyChange]:
         return changed(self.text, pairs)
 
-    def begin(self, changes: Sequence[Change], by: str, minutes: float) -> bool:
+    def begin(self, changes: Sequence[KeyChange], by: str, minutes: float) -> bool:
         if self.trial is not None:
-            raise CannotDo("a change is on trial already")
+            raise ConsoleError("a change is on trial already")
         self.before, self.text = self.text, changes[-1].text
         what = ", ".join(change.key for change in changes)
-        self.trial = TrialTold(what=what, by=by, left_s=minutes * 60)
+        self.trial = PendingChange(what=what, by=by, left_s=minutes * 60)
         return True
 
-    def standing(self) -> TrialTold | None:
+    def standing(self) -> PendingChange | None:
         return self.trial
 
-    def confirm(self) -> TrialTold:
+    def confirm(self) -> PendingChange:
         trial, self.trial = self.trial, None
         if trial is None:
-            raise CannotDo("nothing is on trial")
+            raise ConsoleError("nothing is on trial")
         return trial
 
-    def undo(self) -> TrialTold:
+    def undo(self) -> PendingChange:
         self.text = self.before
         return self.confirm()
 
@@ -248,8 +250,8 @@ class FakeUpdateDesk:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Do, str, str | None]] = []
-        self.will_tell: list[Told] = []
-        self.standing: Told | None = None
+        self.will_tell: list[UpdateProgress] = []
+        self.standing: UpdateProgress | None = None
         self.on_sticks: tuple[str, ...] = ("/run/media/sda1/vigie-2.0.0.raucb",)
         self.has_slots = True
 
@@ -257,12 +259,12 @@ class FakeUpdateDesk:
         self._refuse_without_slots()
         return self.on_sticks
 
-    def ask(self, do: Do, by: str, bundle: str | None = None) -> str:
+    def submit_request(self, do: Do, by: str, bundle: str | None = None) -> str:
         self._refuse_without_slots()
         self.asked.append((do, by, bundle))
         return "mine"
 
-    def told(self) -> Told | None:
+    def read_status(self) -> UpdateProgress | None:
         if self.asked and self.will_tell:
             self.standing = self.will_tell.pop(0)
         return self.standing
@@ -275,7 +277,7 @@ class FakeUpdateDesk:
 
     def _refuse_without_slots(self) -> None:
         if not self.has_slots:
-            raise CannotDo("this system has no slots")
+            raise ConsoleError("this system has no slots")
 
 
 class FakeBox:
@@ -295,7 +297,7 @@ class FakeBox:
         self.eyes: list[FakeEye] = []
         self.pasted: list[str] = []
         self.released: list[tuple[str, str]] = []
-        self.judged: list[Judged] = []
+        self.judged: list[ItemVerdict] = []
         self.changes: list[tuple[str, str]] = []
         self.stick: tuple[Path, ...] = (Path("/media/stick"),)
         self.config_desk = FakeConfigDesk()
@@ -311,11 +313,11 @@ class FakeBox:
     def config_problem(self, *, deep: bool = False) -> str | None:
         return None
 
-    def life(self) -> Life:
+    def life(self) -> AgentState:
         if self.alive:
             told = report(self.faults, centre_listens=self.centre_listens)
-            return Life(state="runs", age_s=0.5, report=told)
-        return Life(state="dead", age_s=90.0, report=report(self.faults))
+            return AgentState(state="runs", age_s=0.5, report=told)
+        return AgentState(state="dead", age_s=90.0, report=report(self.faults))
 
     def fault_text(self, code: str) -> FaultText | None:
         if code not in FAULTS:
@@ -344,12 +346,12 @@ class FakeBox:
 
     def note(self, what: str) -> None:
         if not self.can_note:
-            raise CannotDo("the disk is gone")
+            raise ConsoleError("the disk is gone")
         self.notes.append((self.by, what))
 
     def ask(self, verb: str, args: object, timeout_s: float) -> Iterator[Reply]:
         if not self.alive:
-            raise CannotDo("the agent does not run: check 5 tells more")
+            raise ConsoleError("the agent does not run: check 5 tells more")
         self.orders.append((verb, args))
         if verb != "ptz":
             yield CommandRefused(command="1", verb=verb, kind="forbidden", why="nobody may")
@@ -367,62 +369,62 @@ class FakeBox:
         yield CommandAccepted(command="1", verb=verb)
         yield CommandDone(command="1", verb=verb, result=result)
 
-    def machine(self) -> tuple[Verdict, ...]:
-        return (Verdict(what="supply", good=True, said="good now"),)
+    def machine(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(what="supply", good=True, said="good now"),)
 
-    def disk(self) -> Verdict:
-        return Verdict(what="disk", good=True, said="can be written")
+    def disk(self) -> CheckResult:
+        return CheckResult(what="disk", good=True, said="can be written")
 
-    def chain(self) -> Verdict:
-        return Verdict(what="receipts", good=True, said="7")
+    def chain(self) -> CheckResult:
+        return CheckResult(what="receipts", good=True, said="7")
 
     def cameras(self) -> tuple[str, ...]:
         return ("north",)
 
-    def open_eye(self, camera: str) -> Eye:
+    def open_eye(self, camera: str) -> CameraPreview:
         eye = FakeEye(self.views)
         self.eyes.append(eye)
         return eye
 
-    def links(self) -> tuple[Verdict, ...]:
-        return (Verdict(what="eth0", good=True, said="up"),)
+    def links(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(what="eth0", good=True, said="up"),)
 
-    def modem(self) -> tuple[Verdict, ...]:
-        return (Verdict(what="modem", good=None, said="none"),)
+    def modem(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(what="modem", good=None, said="none"),)
 
-    def names(self) -> Verdict:
-        return Verdict(what="names", good=True, said="found")
+    def names(self) -> CheckResult:
+        return CheckResult(what="names", good=True, said="found")
 
-    def clock_sources(self) -> Verdict:
-        return Verdict(what="clock", good=True, said="ntp")
+    def clock_sources(self) -> CheckResult:
+        return CheckResult(what="clock", good=True, said="ntp")
 
-    def certificates(self) -> tuple[Verdict, ...]:
-        return (Verdict(what="certificate", good=True, said="good"),)
+    def certificates(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(what="certificate", good=True, said="good"),)
 
-    def reach_broker(self) -> tuple[Verdict, ...]:
-        return (Verdict(what="TCP", good=False, said="no answer", code="NET-01"),)
+    def reach_broker(self) -> tuple[CheckResult, ...]:
+        return (CheckResult(what="TCP", good=False, said="no answer", code="NET-01"),)
 
-    def ping_broker(self, times: int) -> Iterator[Verdict]:
+    def ping_broker(self, times: int) -> Iterator[CheckResult]:
         for number in range(times):
-            yield Verdict(what=f"ping {number + 1}", good=True, said="3.0 ms")
+            yield CheckResult(what=f"ping {number + 1}", good=True, said="3.0 ms")
 
-    def ports(self) -> tuple[PortTold, ...]:
-        return (PortTold(path="/dev/ttyUSB0", what="an adapter", state="free", used_by=None),)
+    def ports(self) -> tuple[PortInfo, ...]:
+        return (PortInfo(path="/dev/ttyUSB0", what="an adapter", state="free", used_by=None),)
 
-    def pins(self) -> tuple[PinTold, ...]:
-        return (PinTold(name="door", kind="door", pin=17, switchable=False, level=True),)
+    def pins(self) -> tuple[PinInfo, ...]:
+        return (PinInfo(name="door", kind="door", pin=17, switchable=False, level=True),)
 
-    def footage(self, camera: str | None) -> tuple[StretchTold, ...]:
+    def footage(self, camera: str | None) -> tuple[FootageSpan, ...]:
         begin = self.now() - timedelta(hours=1)
         return (
-            StretchTold(camera="north", begin=begin, end=None, size_bytes=10**9, remarks="plain"),
+            FootageSpan(camera="north", begin=begin, end=None, size_bytes=10**9, remarks="plain"),
         )
 
-    def holds(self) -> tuple[HoldTold, ...]:
+    def holds(self) -> tuple[HoldInfo, ...]:
         return ()
 
-    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldTold:
-        return HoldTold(
+    def hold(self, camera: str, begin: datetime, end: datetime, days: float, why: str) -> HoldInfo:
+        return HoldInfo(
             id="h1",
             camera=camera,
             begin_time=str(begin),
@@ -456,14 +458,16 @@ class FakeBox:
         self.pasted.append(pem)
         return ["Certificate of casa-0001."]
 
-    def selftest(self, progress: Progress) -> Sequence[StepTold]:
+    def selftest(self, progress: Progress) -> Sequence[SelfTestStepInfo]:
         progress("capture ...")
-        return [StepTold(name="capture", good=True, said="50 frames")]
+        return [SelfTestStepInfo(name="capture", good=True, said="50 frames")]
 
-    def commission(self, ask: Callable[[Part], Judged]) -> Sequence[str]:
+    def commission(self, ask: Callable[[CommissioningItem], ItemVerdict]) -> Sequence[str]:
         parts = [
-            Part(title="aim of north", found="exposure good", picture=small(street(), 480, 270)),
-            Part(title="clock", found="nobody sets it", picture=None),
+            CommissioningItem(
+                title="aim of north", found="exposure good", picture=small(street(), 480, 270)
+            ),
+            CommissioningItem(title="clock", found="nobody sets it", picture=None),
         ]
         self.judged = [ask(part) for part in parts]
         return ["Written and signed: /var/lib/vigie/commissioned/1"]
@@ -498,10 +502,14 @@ class Desk:
         self.secret = secret
         self.random = bytes(5)
 
-    def session(self, *, technicians: dict[str, str] | None = None, idle_s: float = 600) -> Session:
+    def session(
+        self, *, technicians: dict[str, str] | None = None, idle_s: float = 600
+    ) -> ConsoleSession:
         self.terminal = Terminal(self.wire, self.clock.boottime_ns)
-        gate = Gate(self.box.id, self.secret, technicians or {}, lambda count: self.random[:count])
-        return Session(self.terminal, self.box, gate, self.lockout, COMMANDS, idle_s)
+        gate = Authenticator(
+            self.box.id, self.secret, technicians or {}, lambda count: self.random[:count]
+        )
+        return ConsoleSession(self.terminal, self.box, gate, self.lockout, COMMANDS, idle_s)
 
     def type(self, *lines: str, silence_s: float = 0, keys: bytes = b"") -> str:
         """All of it, then the line hangs up. What the screen shows by then."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.commands.requester import Asker
+from agent.commands.requester import Requester
 from agent.config.heads import HeadConfig, Sector
-from agent.faults.registry import FaultBoard
-from agent.ptz.automation.mover import Mover
-from agent.ptz.head import Head
+from agent.faults.registry import FaultRegistry
+from agent.ptz.automation.mover import AutoMover
+from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.presets import Preset
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range
@@ -18,9 +18,9 @@ from drivers.errors import DriverError
 from drivers.ptz.fake import FakeHead, Options
 from tests.conftest import HeldClock
 
-ANNA, BRAHIM = Asker(id="anna", role="operator"), Asker(id="brahim", role="operator")
-INCIDENT = Asker(id="incident 7", role="incident")
-TOUR = Asker(id="tour", role="tour")
+ANNA, BRAHIM = Requester(id="anna", role="operator"), Requester(id="brahim", role="operator")
+INCIDENT = Requester(id="incident 7", role="incident")
+TOUR = Requester(id="tour", role="tour")
 TURN_S = 0.1
 BODY = Options(pan_deg=Range(low=-170, high=170))
 PLAIN = HeadConfig(name="mast", driver="fake", lease_s=30, longest_move_s=20, settle_s=1)
@@ -67,19 +67,19 @@ class Rig:
         *,
         body: Options = BODY,
         kind: type[FakeHead] = FakeHead,
-        movers: Sequence[Mover] = (),
+        movers: Sequence[AutoMover] = (),
         forbidden: Callable[[int], tuple[Sector, ...]] = lambda _t_ns: (),
         drawn: Mapping[str, str] | None = None,
     ) -> None:
         self.clock = HeldClock()
-        self.faults = FaultBoard(self.clock.boottime_ns)
+        self.faults = FaultRegistry(self.clock.boottime_ns)
         self.heads: list[FakeHead] = []
         self.refuse: DriverError | None = None
         self.rests: list[tuple[str | None, bool]] = []
         self.noise_bytes = 0
         self._body = body
         self._kind = kind
-        self.head = Head(
+        self.head = PtzHead(
             config,
             self._open,
             folder,

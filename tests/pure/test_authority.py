@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agent.commands.requester import ROLES, Asker, Refused, Role
-from agent.ptz.fencing_tokens import BLOCK, Tokens
-from agent.ptz.lease import Authority
+from agent.commands.requester import ROLES, CommandRejected, Requester, Role
+from agent.ptz.fencing_tokens import BLOCK, FencingTokens
+from agent.ptz.lease import LeaseArbiter
 from agent.ptz.requests import Lease
 
 TABLE: dict[Role, str] = {
@@ -20,26 +20,26 @@ TABLE: dict[Role, str] = {
     "tracking": "nnyy",
     "tour": "nnny",
 }
-ANNA, BRAHIM = Asker(id="anna", role="operator"), Asker(id="brahim", role="operator")
-TOUR = Asker(id="tour night", role="tour")
+ANNA, BRAHIM = Requester(id="anna", role="operator"), Requester(id="brahim", role="operator")
+TOUR = Requester(id="tour night", role="tour")
 
 
-def authority(lease_s: float = 30.0) -> Authority:
-    return Authority("mast", lease_s, count(1).__next__)
+def authority(lease_s: float = 30.0) -> LeaseArbiter:
+    return LeaseArbiter("mast", lease_s, count(1).__next__)
 
 
 @pytest.mark.parametrize("asks", ROLES)
 @pytest.mark.parametrize("holds", ROLES)
 def test_equal_or_stronger_takes_the_head(asks: Role, holds: Role) -> None:
     right = authority()
-    right.take(Asker(id="who holds", role=holds), 0)
-    asker = Asker(id="who asks", role=asks)
+    right.take(Requester(id="who holds", role=holds), 0)
+    asker = Requester(id="who asks", role=asks)
     allowed = TABLE[asks][ROLES.index(holds)] == "y"
     assert right.gives(asker, 1) == allowed
     if allowed:
         assert right.take(asker, 1).holder == asker
         return
-    with pytest.raises(Refused, match="'who holds'") as refused:
+    with pytest.raises(CommandRejected, match="'who holds'") as refused:
         right.take(asker, 1)
     assert refused.value.kind == "busy"
 
@@ -66,11 +66,11 @@ def test_who_comes_with_the_token_of_a_lease_that_is_over_is_fenced() -> None:
     old = right.take(ANNA, 0)
     new = right.take(BRAHIM, 1)
     for asker, token in ((ANNA, old.token), (ANNA, new.token), (BRAHIM, old.token)):
-        with pytest.raises(Refused, match="is over") as refused:
+        with pytest.raises(CommandRejected, match="is over") as refused:
             right.use(asker, token, 2)
         assert refused.value.kind == "fenced"
     assert right.use(BRAHIM, new.token, 2).token == new.token
-    with pytest.raises(Refused, match="nobody has it"):
+    with pytest.raises(CommandRejected, match="nobody has it"):
         right.use(BRAHIM, new.token, 40_000_000_000)
 
 
@@ -93,8 +93,10 @@ def test_only_the_present_lease_can_be_given_back() -> None:
 def test_only_its_holder_gives_a_lease_back_whatever_token_another_has_read(asks: Role) -> None:
     right = authority()
     lease = right.take(ANNA, 0)
-    with pytest.raises(Refused, match=r"'anna' \(operator\) has the lease with token 1") as refused:
-        right.release(Asker(id="who asks", role=asks), lease.token, 1)
+    with pytest.raises(
+        CommandRejected, match=r"'anna' \(operator\) has the lease with token 1"
+    ) as refused:
+        right.release(Requester(id="who asks", role=asks), lease.token, 1)
     assert refused.value.kind == "fenced"
     assert right.lease(1) == lease
     # Once it is over, it is nobody's.
@@ -118,10 +120,10 @@ class AnyAskers(RuleBasedStateMachine):
         who=st.sampled_from("abc"), role=st.sampled_from(ROLES), lease_s=st.sampled_from([1.0, 5.0])
     )
     def take(self, who: str, role: Role, lease_s: float) -> None:
-        asker, before = Asker(id=who, role=role), self.holder()
+        asker, before = Requester(id=who, role=role), self.holder()
         try:
             lease = self.right.take(asker, self.t_ns, lease_s)
-        except Refused:
+        except CommandRejected:
             assert before is not None
             assert ROLES.index(role) > ROLES.index(before.holder.role)
             return
@@ -142,7 +144,7 @@ class AnyAskers(RuleBasedStateMachine):
         if good:
             self.newest = self.right.use(lease.holder, lease.token, self.t_ns)
             return
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(CommandRejected) as refused:
             self.right.use(lease.holder, lease.token, self.t_ns)
         assert refused.value.kind == "fenced"
 
@@ -169,7 +171,7 @@ def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
     path = tmp_path / "mast" / "tokens.json"
     given: list[int] = []
     for _ in range(4):
-        tokens = Tokens(path)
+        tokens = FencingTokens(path)
         for _ in range(BLOCK * 2 + 7):
             given.append(tokens.take())
             tokens.reserve()
@@ -179,7 +181,7 @@ def test_tokens_count_up_over_restarts(tmp_path: Path) -> None:
 
 def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
-    tokens = Tokens(path)
+    tokens = FencingTokens(path)
     for _ in range(BLOCK * 3):
         tokens.reserve()
         assert tokens.take() < json.loads(path.read_text())["next"]
@@ -188,11 +190,11 @@ def test_a_number_is_given_away_only_after_it_is_reserved_on_the_disk(tmp_path: 
 def test_tokens_that_cannot_be_read_are_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     path.write_text('{"next": "soon"}')
-    assert Tokens(path).take() == 1
+    assert FencingTokens(path).take() == 1
     assert (tmp_path / "tokens.json.unreadable").exists()
 
 
 def test_without_a_disk_tokens_go_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    tokens = Tokens(tmp_path / "file" / "tokens.json")
+    tokens = FencingTokens(tmp_path / "file" / "tokens.json")
     assert [tokens.take(), tokens.take()] == [1, 2]

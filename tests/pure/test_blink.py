@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.base.health_model import Fault
 from agent.faults.registry import FAULTS
 from agent.gpio import status_led
-from agent.gpio.status_led import Blinker, Flash
+from agent.gpio.status_led import Flash, StatusLed
 
 CODES = sorted(FAULTS)
 
@@ -22,7 +22,7 @@ def fault(code: str, **more: Any) -> Fault:
 
 def lights(codes: list[str], span_s: float, late_s: float = 0.0) -> list[Flash]:
     """What the LED does in a span while these codes stand, looked at when it is due."""
-    blinker, t_ns, found = Blinker(), 0, []
+    blinker, t_ns, found = StatusLed(), 0, []
     while t_ns < span_s * 1e9:
         on = blinker.step(t_ns, codes)
         after_ns = max(blinker.due_ns, t_ns + 1) + round(late_s * 1e9)
@@ -112,7 +112,7 @@ def test_the_worst_fault_comes_first_and_each_code_once() -> None:
 
 
 def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() -> None:
-    blinker, t_ns, seen = Blinker(), 0, []
+    blinker, t_ns, seen = StatusLed(), 0, []
     codes = ["CAM-02", "SYS-01"]
     for _ in range(40):
         on = blinker.step(t_ns, codes)
@@ -123,7 +123,7 @@ def test_what_is_being_shown_is_shown_to_its_end_and_a_new_worst_comes_next() ->
 
 
 def test_a_fault_that_goes_gives_way_to_the_heartbeat() -> None:
-    blinker, t_ns = Blinker(), 0
+    blinker, t_ns = StatusLed(), 0
     blinker.step(t_ns, ["CAM-02"])
     flashes = []
     for _ in range(20):

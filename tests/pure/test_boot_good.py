@@ -13,7 +13,7 @@ from agent.base.health_model import CameraHealth, HealthReport, OutboxHealth, Vi
 from agent.health import health_file
 from agent.health.health_file import LiveHealth
 from agent.update import boot_check
-from agent.update.boot_check import Camera, Judge, Look, newest_footage
+from agent.update.boot_check import BootCheck, BootSample, CameraSample, newest_footage
 from tests.conftest import HeldClock
 
 S = 1_000_000_000
@@ -50,12 +50,14 @@ def live(t_s: float, cameras: Sequence[CameraHealth], *, connected: bool = True)
     return LiveHealth(time="2026-11-25T10:00:00Z", t_ns=int(t_s * S), boot="b", report=report)
 
 
-def judge(*names: str, record: bool = True) -> Judge:
-    return Judge([Camera(name=name, record=record) for name in names], 0)
+def judge(*names: str, record: bool = True) -> BootCheck:
+    return BootCheck([CameraSample(name=name, record=record) for name in names], 0)
 
 
-def missing(judged: Judge, t_s: float, said: LiveHealth | None, **newest: str) -> tuple[str, ...]:
-    return judged.missing(Look(t_ns=int(t_s * S), live=said, newest=newest))
+def missing(
+    judged: BootCheck, t_s: float, said: LiveHealth | None, **newest: str
+) -> tuple[str, ...]:
+    return judged.missing(BootSample(t_ns=int(t_s * S), live=said, newest=newest))
 
 
 def test_all_is_good_once_footage_has_grown_before_our_eyes() -> None:
@@ -109,7 +111,7 @@ def test_a_camera_that_stays_closed_is_named_and_not_waited_for() -> None:
     cameras = [camera("north"), camera("south", is_open=False, age_s=None)]
     assert missing(judged, 60, live(60, cameras)) == ("camera south: is not open yet",)
     assert missing(judged, 61, live(61, cameras)) == ()
-    look = Look(t_ns=61 * S, live=live(61, cameras), newest={})
+    look = BootSample(t_ns=61 * S, live=live(61, cameras), newest={})
     assert judged.closed(look) == ("south",)
 
 
@@ -141,9 +143,9 @@ class Passing(threading.Event):
 
 
 def test_it_waits_until_the_deadline_and_says_what_was_missing(clock: HeldClock) -> None:
-    def look() -> Look:
+    def look() -> BootSample:
         clock.pass_s(1)
-        return Look(t_ns=clock.now_ns, live=None, newest={})
+        return BootSample(t_ns=clock.now_ns, live=None, newest={})
 
     began_ns = clock.now_ns
     told = boot_check.wait(judge("north"), look, clock, 30, Passing())

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from agent.recording.retention.segment_age import Boots, Now
+from agent.recording.retention.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName
 
 DAY = datetime(2026, 11, 25, tzinfo=UTC)
@@ -25,9 +25,9 @@ def name(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> Segmen
     )
 
 
-def now(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> Now:
+def now(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> ClockReading:
     unix_ms = round((DAY + timedelta(hours=utc_h)).timestamp() * 1000)
-    return Now(boot=boot, ms=round(at_h * HOUR_MS), unix_ms=unix_ms, synced=synced)
+    return ClockReading(boot=boot, ms=round(at_h * HOUR_MS), unix_ms=unix_ms, synced=synced)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def now(boot: str, at_h: float, utc_h: float, *, synced: bool = True) -> Now:
         ),
     ],
 )
-def test_the_age_of_the_oldest(names: list[SegmentName], at: Now, age_h: float) -> None:
-    ages = Boots(names).ages(at)
-    assert ages.of(names[0]) == age_h * HOUR_MS
+def test_the_age_of_the_oldest(names: list[SegmentName], at: ClockReading, age_h: float) -> None:
+    ages = BootTimeline(names).ages(at)
+    assert ages.age_ms(names[0]) == age_h * HOUR_MS
 
 
 @given(
@@ -110,7 +110,7 @@ def test_no_segment_is_ever_told_older_than_it_is(
     last_start_h = start_h - here_h - lengths_h[-1][1]
     now_h = last_start_h + here_h
     at = now(f"boot{len(lengths_h) - 1}", here_h, now_h if now_synced else 99, synced=now_synced)
-    ages = [Boots(names).ages(at).of(each) for each in names]
+    ages = [BootTimeline(names).ages(at).age_ms(each) for each in names]
     assert ages == sorted(ages, reverse=True), "oldest first"
     for age_ms, begin_h, each in zip(ages, true_h, names, strict=True):
         true_ms = (now_h - begin_h) * HOUR_MS

@@ -8,7 +8,7 @@ import pytest
 
 from agent.base.model import BOX, Event
 from agent.config.pins import DoorPin, Input, PowerGoodPin, ShockPin, UpsLowPin
-from agent.gpio.contacts import Contact, Shocks, Standing, contact
+from agent.gpio.contacts import Contact, LevelContact, ShockSensor, contact
 
 DOOR = DoorPin(name="door", pin=17, debounce_s=0.1)
 SHOCK = ShockPin(name="blow", pin=18, quiet_s=2, fault_s=600)
@@ -89,7 +89,7 @@ def test_an_event_keeps_its_id_and_says_how_long_it_lasted(new_id: Callable[[int
 
 
 def test_it_is_unknown_until_it_has_stood(new_id: Callable[[int], str]) -> None:
-    known = Standing(DOOR, new_id)
+    known = LevelContact(DOOR, new_id)
     assert known.alarm is None
     known.feed(0, active=True)
     assert known.alarm is None
@@ -133,7 +133,7 @@ def test_a_blow_is_one_shock_however_it_rings(
 
 
 def test_the_fault_of_a_blow_goes_after_its_time(new_id: Callable[[int], str]) -> None:
-    known = Shocks(SHOCK, new_id)
+    known = ShockSensor(SHOCK, new_id)
     known.feed(0, active=False)
     assert known.due_ns is None
     known.feed(10**9, active=True)

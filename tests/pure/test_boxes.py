@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.recording.encryption.keys import SegmentKey
-from agent.recording.export.clip import CannotCut, Source, cut
+from agent.recording.export.clip import CannotCut, ClipSource, write_clip
 from agent.recording.export.mp4_boxes import (
     MAX_SAMPLES,
     DamagedFootage,
@@ -22,7 +22,7 @@ from agent.recording.export.mp4_boxes import (
     read_head,
     read_run,
 )
-from agent.recording.export.segment_reader import FootageFile, open_samples
+from agent.recording.export.segment_reader import SegmentReader, open_samples
 from agent.recording.muxer import Muxer
 from agent.recording.segment_name import PART
 from drivers.media import Packet, StreamInfo
@@ -139,7 +139,7 @@ def test_a_box_made_plain_has_its_length_and_says_nothing_of_sealing() -> None:
 def read_all(path: Path) -> int:
     """All that the reader can do with a file; how many samples it found."""
     count = 0
-    with FootageFile(path) as file:
+    with SegmentReader(path) as file:
         for fragment in file.fragments():
             data = file.read(fragment.data_at, fragment.data_end)
             if file.head.kid is not None:
@@ -147,8 +147,8 @@ def read_all(path: Path) -> int:
             plain_moof(fragment.moof)
             count += len(fragment.run.sizes)
         plain_moov(file.moov)
-    sources = [Source(path=path, begin_ns=begin_ns) for begin_ns in (0, 10**9)]
-    clip = cut(sources, -1, 10**40, path.with_name("clip.mp4"), lambda _: KEY)
+    sources = [ClipSource(path=path, begin_ns=begin_ns) for begin_ns in (0, 10**9)]
+    clip = write_clip(sources, -1, 10**40, path.with_name("clip.mp4"), lambda _: KEY)
     assert clip.pictures == 2 * count
     return count
 

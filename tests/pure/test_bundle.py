@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import redaction
-from agent.config.redaction import Scrubber
+from agent.config.redaction import Redactor
 from agent.config.shareable_config import LEFT_OUT, allowed, withheld
 from agent.diagnostics.support_bundle.format import (
     FILE_MOST_BYTES,
@@ -249,7 +249,7 @@ def test_a_secret_in_a_configuration_stays_wherever_it_was_put(text: str) -> Non
     assert "314159" not in shown
     assert LEFT_OUT in shown
     if SECRET in text:
-        assert SECRET not in Scrubber(withheld(tables)).text(f"x {SECRET} y")
+        assert SECRET not in Redactor(withheld(tables)).text(f"x {SECRET} y")
 
 
 def test_what_support_needs_of_a_configuration_is_shown() -> None:
@@ -291,12 +291,12 @@ def test_no_shape_of_a_configuration_shows_a_secret(tables: dict[str, Any]) -> N
     ],
 )
 def test_what_looks_like_a_secret_is_left_out_of_a_text_though_nobody_knows_it(text: str) -> None:
-    assert SECRET not in Scrubber(()).text(text)
+    assert SECRET not in Redactor(()).text(text)
 
 
 @given(before=st.text(max_size=20), after=st.text(max_size=20))
 def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) -> None:
-    scrubber = Scrubber([SECRET])
+    scrubber = Redactor([SECRET])
     assert SECRET not in scrubber.text(before + SECRET + after)
     assert SECRET not in str(scrubber.value({before: [{"x": (SECRET + after,)}]}))
     assert SECRET not in str(scrubber.value({before + SECRET: 1}))
@@ -304,6 +304,6 @@ def test_a_known_secret_is_left_out_wherever_it_stands(before: str, after: str) 
 
 def test_a_key_is_known_by_each_of_its_lines_and_a_name_that_is_shown_stays() -> None:
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n"
-    scrubber = Scrubber(["pole-17", *redaction.of_file(pem)], shown=["pole-17"])
+    scrubber = Redactor(["pole-17", *redaction.of_file(pem)], shown=["pole-17"])
     assert scrubber.text("pole-17 has MC4CAQAwBQYDK2VwBCIEIAAA") == f"pole-17 has {LEFT_OUT}"
     assert redaction.of_file(f"{SECRET}\n")[1] == SECRET

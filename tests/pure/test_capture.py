@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from agent.capture.capture_stage import Capture
+from agent.capture.capture_stage import CaptureStage
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import CameraReadings
 from drivers.errors import DriverError
@@ -43,7 +43,7 @@ def test_packets_and_frames_go_their_ways_and_a_camera_that_ended_is_opened_agai
     opened: list[StreamInfo] = []
     ended: list[bool] = []
     frames, packets = LatestFrame(), PacketQueue(100, lambda _begin, _end: None)
-    capture = Capture(
+    capture = CaptureStage(
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
@@ -86,7 +86,7 @@ class Held(Listed):
 
 def test_a_stuck_camera_is_told_of_and_never_opened_again(clock: HeldClock) -> None:
     cameras = [Held()]
-    capture = Capture(
+    capture = CaptureStage(
         "north",
         iter(cameras).__next__,
         clock.boottime_ns,
@@ -114,7 +114,7 @@ def test_a_camera_that_cannot_be_opened_because_it_is_stuck_is_told_of_too(
     def refuse() -> Listed:
         raise DriverError("stuck", "its process is still there")
 
-    capture = Capture(
+    capture = CaptureStage(
         "north", refuse, clock.boottime_ns, frames=None, packets=None, on_open=lambda _info: None
     )
     with pytest.raises(DriverError):
@@ -136,7 +136,7 @@ class Measured(Listed):
 def test_readings_are_those_of_the_open_camera(
     camera: Listed, readings: CameraReadings | None, clock: HeldClock
 ) -> None:
-    capture = Capture(
+    capture = CaptureStage(
         "north",
         lambda: camera,
         clock.boottime_ns,

@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt.certificate_expiry import (
     LOOK_AGAIN_S,
     LOOK_EVERY_S,
-    CertificateWatch,
+    CertificateExpiry,
     Which,
     validity_of,
 )
-from agent.reporting.topics import Stamp, rfc3339
+from agent.reporting.topics import EnvelopeFields, rfc3339
 from tests.conftest import HeldClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -54,8 +54,8 @@ class Watched:
     def __init__(self, file: Path | None, clock: HeldClock, ca: Path | None = None) -> None:
         clock.boot_utc = NOW - timedelta(microseconds=clock.now_ns // 1000)
         self.clock = clock
-        self.board = FaultBoard(clock.boottime_ns)
-        self.watch = CertificateWatch(broker(file, ca), self.board, self._stamp)
+        self.board = FaultRegistry(clock.boottime_ns)
+        self.watch = CertificateExpiry(broker(file, ca), self.board, self._stamp)
 
     def look(self) -> None:
         self.watch.look(self.clock.now_ns / 1e9)
@@ -67,9 +67,9 @@ class Watched:
         assert {fault.code for fault in self.board.active()} <= {"NET-05"}
         return [fault.detail for fault in self.board.active()]
 
-    def _stamp(self) -> Stamp:
+    def _stamp(self) -> EnvelopeFields:
         t_ns = self.clock.boottime_ns()
-        return Stamp(
+        return EnvelopeFields(
             id="",
             box="pole-17",
             epoch="",
@@ -200,7 +200,7 @@ def test_a_file_that_holds_none_is_named_and_stops_no_watch(
     if content is not None:
         file.write_bytes(content)
     own, ca = (file, None) if which == "certificate" else (None, file)
-    with pytest.raises(BadInput, match=said) as caught:
+    with pytest.raises(UserError, match=said) as caught:
         validity_of(broker(own, ca), which)
     assert "\n" not in str(caught.value)
     assert f"broker.{which} = '{file}'" in str(caught.value)

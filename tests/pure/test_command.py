@@ -9,31 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture import snapshot_command
-from agent.capture.snapshot_command import SnapshotVerb
+from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.commands.command import (
     LONGEST_EXPIRY_S,
     MOST_BYTES,
     Malformed,
+    check_expiry,
     command_type,
-    judge_expiry,
-    understood,
+    parse,
 )
 from agent.commands.idempotency_store import KEPT_H
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.gpio import gpio_command
-from agent.gpio.gpio_command import GpioVerb
+from agent.gpio.gpio_command import GpioCommandHandler
 from agent.ptz import ptz_command
-from agent.ptz.ptz_command import PtzVerb
+from agent.ptz.ptz_command import PtzCommandHandler
 from agent.reporting import topics
 from tests.pure.command_rig import command
 
-PTZ = PtzVerb({}, lambda: 0)
+PTZ = PtzCommandHandler({}, lambda: 0)
 PTZ_TYPE = command_type("ptz", ptz_command.Args)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def read(payload: bytes) -> Any:
-    return understood(PTZ, PTZ_TYPE, payload, 1)
+    return parse(PTZ, PTZ_TYPE, payload, 1)
 
 
 MOVE = {"do": "move", "head": "mast", "pan": 0.5}
@@ -117,11 +117,14 @@ JSON = st.recursive(
 def test_no_arguments_do_anything_but_be_refused_or_be_of_the_verb(args: Any) -> None:
     for module, verb in (
         (ptz_command, PTZ),
-        (gpio_command, GpioVerb(lambda *_: None)),
-        (snapshot_command, SnapshotVerb({}, lambda *_: b"", lambda *_: None, lambda *_: None)),
+        (gpio_command, GpioCommandHandler(lambda *_: None)),
+        (
+            snapshot_command,
+            SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None),
+        ),
     ):
         try:
-            order = understood(
+            order = parse(
                 verb,  # type: ignore[arg-type]
                 command_type(verb.name, module.Args),  # type: ignore[attr-defined]
                 command(args),
@@ -163,10 +166,10 @@ def test_a_command_is_good_until_it_expires_and_for_an_hour_at_the_most(
     expires = (NOW + timedelta(seconds=ahead_s)).isoformat()
     order = read(command(MOVE, expires=expires))
     if kind is None:
-        judge_expiry(order, NOW)
+        check_expiry(order, NOW)
         return
-    with pytest.raises(Refused) as said:
-        judge_expiry(order, NOW)
+    with pytest.raises(CommandRejected) as said:
+        check_expiry(order, NOW)
     assert said.value.kind == kind
 
 

@@ -10,7 +10,7 @@ import pytest
 from agent.base.model import CommandRefused
 from agent.commands import idempotency_store as ledger_module
 from agent.commands.dispatcher import NEWS_MOST, WAITING_MOST
-from agent.gpio.gpio_command import GpioVerb
+from agent.gpio.gpio_command import GpioCommandHandler
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
 from tests.pure.command_rig import (
@@ -167,14 +167,14 @@ def test_a_device_s_failure_is_refused_with_its_kind(
     def drive(*_: object) -> None:
         raise DriverError(driver, "the chip is gone")
 
-    rig = make_rig(GpioVerb(drive))
+    rig = make_rig(GpioCommandHandler(drive))
     reply = rig.ask({"pin": "siren", "active": True}, verb="gpio")
     assert refused(reply) == (kind, "the chip is gone")
 
 
 def test_a_pin_is_driven_for_whom_asks(make_rig: MakeRig) -> None:
     driven: list[object] = []
-    rig = make_rig(GpioVerb(lambda *given: driven.append(given)))
+    rig = make_rig(GpioCommandHandler(lambda *given: driven.append(given)))
     reply = rig.ask({"pin": "siren", "active": True, "for_s": 5}, verb="gpio")
     assert result(reply) == {"pin": "siren", "active": True}
     assert driven == [("siren", True, 5.0, "amina")]

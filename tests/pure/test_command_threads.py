@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandAccepted, CommandDone, CommandProgress
-from agent.commands.command import Course, Later, Order
-from agent.commands.dispatcher import Arrival
-from agent.commands.requester import Refused
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
+from agent.commands.dispatcher import IncomingCommand
+from agent.commands.requester import CommandRejected
 from agent.runtime.stage import StageThread
 from tests.pure.command_rig import (
     MOVE,
@@ -46,7 +46,7 @@ class Slow:
     args = Args
 
     def __init__(self) -> None:
-        self.courses: list[Course] = []
+        self.courses: list[CommandProgressSink] = []
 
     def subject(self, args: Args) -> str:
         return args.what
@@ -57,9 +57,9 @@ class Slow:
     def at_once(self, args: Args) -> str | None:
         return None
 
-    def run(self, order: Order, course: Course) -> Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
         self.courses.append(course)
-        return Later(within_s=60)
+        return Deferred(within_s=60)
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_what_takes_a_while_is_accepted_tells_how_far_it_is_and_ends(
 def test_a_repeat_of_what_runs_is_accepted_and_gets_the_end(slow_rig: Rig, slow: Slow) -> None:
     slow_rig.ask({}, verb="slow")
     other: list[object] = []
-    slow_rig.desk.take(
-        Arrival(verb="slow", payload=command({}), via="elsewhere", answer=other.append)
+    slow_rig.desk.submit(
+        IncomingCommand(verb="slow", payload=command({}), via="elsewhere", answer=other.append)
     )
     slow_rig.turn()
     slow.courses[0].finish(lambda: Slow.Result(done="all"))
@@ -120,7 +120,7 @@ def test_what_does_not_end_in_time_has_failed_and_its_end_comes_to_nothing(
 
 def test_an_end_may_be_a_refusal(slow_rig: Rig, slow: Slow) -> None:
     def fail() -> msgspec.Struct:
-        raise Refused("failed", "the picture cannot be made")
+        raise CommandRejected("failed", "the picture cannot be made")
 
     slow_rig.ask({}, verb="slow")
     slow.courses[0].finish(fail)
@@ -195,7 +195,7 @@ def test_a_stop_waits_for_no_disk_and_not_for_the_stop_of_another_head(make_rig:
     held, entered = threading.Event(), threading.Event()
     begin, stop = rig.ledger.begin, rig.masts["roof"].stop
 
-    def slow_disk(order: Order) -> None:
+    def slow_disk(order: ValidCommand) -> None:
         entered.set()
         assert held.wait(WAIT_S)
         begin(order)

@@ -18,10 +18,10 @@ from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
     BadRecord,
     CameraRecord,
-    Commissioned,
     HeadRecord,
+    InstallationRecord,
 )
-from agent.diagnostics.commissioning.drift import Drift, drifts
+from agent.diagnostics.commissioning.drift import ConfigurationDrift, drifts
 from drivers.media import Plane
 from drivers.street.picture import Look, Painter
 from drivers.street.planes import planes_of
@@ -85,7 +85,7 @@ def camera(focus: float | None = 30.0, **changes: Any) -> CameraRecord:
     return CameraRecord(**{**known, **changes})
 
 
-def record(*cameras: CameraRecord, **changes: Any) -> Commissioned:
+def record(*cameras: CameraRecord, **changes: Any) -> InstallationRecord:
     known: dict[str, Any] = {
         "box": "pole-17",
         "site": "A street",
@@ -103,10 +103,10 @@ def record(*cameras: CameraRecord, **changes: Any) -> Commissioned:
         "round_trip_ms": 20.0,
         "faults": (),
     }
-    return Commissioned(**{**known, **changes})
+    return InstallationRecord(**{**known, **changes})
 
 
-def whats(found: list[Drift]) -> list[str]:
+def whats(found: list[ConfigurationDrift]) -> list[str]:
     return [one.what for one in found]
 
 
@@ -180,7 +180,7 @@ SAME = {"north": seen(BEFORE)[0]}
     ],
 )
 def test_a_setting_that_was_changed_is_told(
-    then: Commissioned, now: Commissioned, what: list[str]
+    then: InstallationRecord, now: InstallationRecord, what: list[str]
 ) -> None:
     assert whats(list(drifts(then, now, SAME, SAME))) == what
 

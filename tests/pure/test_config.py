@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import configuration
 
 GOOD = """
@@ -148,7 +148,7 @@ def test_relative_paths_begin_at_the_files_own_folder(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
     file = written(tmp_path, GOOD.replace(*change, 1))
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         configuration.load(file)
     line = str(refused.value)
     assert said in line
@@ -158,7 +158,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: st
 
 def test_a_box_without_cameras_is_refused(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("[[camera]]")].replace("[box]", "camera = []\n[box]")
-    with pytest.raises(BadInput, match=r"camera: expected `array` of length >= 1"):
+    with pytest.raises(UserError, match=r"camera: expected `array` of length >= 1"):
         configuration.load(written(tmp_path, text))
 
 

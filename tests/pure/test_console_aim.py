@@ -4,7 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.capture.lens_aim import BAR_CHARS, FULL_SCORE, RAMP, Aim, bar, characters, measure, small
+from agent.capture.lens_aim import (
+    BAR_CHARS,
+    FULL_SCORE,
+    RAMP,
+    LensAim,
+    bar,
+    characters,
+    measure,
+    small,
+)
 from tests.pure.console_rig import street
 
 
@@ -123,4 +132,4 @@ def test_any_picture_is_judged() -> None:
     for _ in range(200):
         height, width = int(rng.integers(1, 300)), int(rng.integers(1, 300))
         luma = rng.integers(0, 256, (height, width)).astype(np.uint8)
-        assert isinstance(measure(luma), Aim)
+        assert isinstance(measure(luma), LensAim)

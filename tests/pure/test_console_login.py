@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.lockout import FREE_TRIES, LONGEST_WAIT_S, Lockout, wait_s
 from agent.console.login import (
-    Gate,
+    Authenticator,
     code_of,
     is_signed,
     new_challenge,
@@ -59,7 +59,7 @@ def test_letters_that_look_alike_are_the_same() -> None:
     "typed", ["", "casa-0001", "casa-0001 amina 7K2M", "casa-0001 amina 7K2M-9QXU", "a b\nc d e"]
 )
 def test_what_is_no_challenge_is_refused_in_a_line(typed: str) -> None:
-    with pytest.raises(BadInput, match="allowed: BOX NAME XXXX-XXXX"):
+    with pytest.raises(UserError, match="allowed: BOX NAME XXXX-XXXX"):
         read_challenge(typed)
 
 
@@ -69,9 +69,9 @@ def test_every_challenge_survives_being_read_out(random: bytes) -> None:
     assert read_challenge(challenge.text) == challenge
 
 
-def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = None) -> Gate:
+def gate(secret: bytes | None = SECRET, technicians: dict[str, str] | None = None) -> Authenticator:
     numbers = iter(range(1000))
-    return Gate(
+    return Authenticator(
         "casa-0001", secret, technicians or {}, lambda _n: bytes([0, 0, 0, 0, next(numbers)])
     )
 
@@ -151,7 +151,7 @@ def test_a_bad_secret_is_refused_without_being_told(
     file = tmp_path / "console.secret"
     file.write_bytes(content)
     file.chmod(mode)
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(UserError) as error:
         read_secret(file)
     assert why in str(error.value)
     assert content.decode() not in str(error.value)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.console import modem_checks
-from agent.console.results import Verdict
+from agent.console.results import CheckResult
 from agent.console.terminal import plain
 
 SIM = "/org/freedesktop/ModemManager1/SIM/0"
@@ -36,7 +36,7 @@ def told(generic: Mapping[str, Any] = {}, cell: Mapping[str, Any] = {}) -> bytes
     return json.dumps({"modem": inner}).encode()
 
 
-def shown(verdicts: list[Verdict]) -> list[tuple[str, bool | None, str]]:
+def shown(verdicts: list[CheckResult]) -> list[tuple[str, bool | None, str]]:
     return [(one.what.split()[0], one.good, one.said) for one in verdicts]
 
 

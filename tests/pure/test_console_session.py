@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.base.health_model import HealthReport
 from agent.console.checks import CHECKS
 from agent.console.command_table import COMMANDS
-from agent.console.results import Judged
+from agent.console.results import ItemVerdict
 from agent.console.session import split
 from agent.console.terminal import HungUp
 from tests.conftest import HeldClock
@@ -440,8 +440,8 @@ def test_a_box_is_commissioned_part_by_part(desk: Desk) -> None:
     assert "Allowed: y, n, or n and a few words." in screen
     assert "Written and signed: /var/lib/vigie/commissioned/1" in screen
     assert desk.box.judged == [
-        Judged(good=True, note=None),
-        Judged(good=False, note="no time server here"),
+        ItemVerdict(good=True, note=None),
+        ItemVerdict(good=False, note="no time server here"),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.config_edit import changed, keys_of
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "vigie.example.toml").read_text()
@@ -62,7 +62,7 @@ def test_a_key_inside_of_a_line_changes_there() -> None:
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "[" * 5_000 + "]" * 5_000])
 def test_a_file_that_is_too_much_for_a_reader_is_refused_in_a_line(value: str) -> None:
-    with pytest.raises(BadInput, match="the configuration: not valid TOML: a number or a nesting"):
+    with pytest.raises(UserError, match="the configuration: not valid TOML: a number or a nesting"):
         keys_of(f"a = {value}")
 
 
@@ -110,7 +110,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
     ],
 )
 def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> None:
-    with pytest.raises(BadInput, match=r"may not be set here; allowed: box\.site"):
+    with pytest.raises(UserError, match=r"may not be set here; allowed: box\.site"):
         changed(EXAMPLE, [(key, "x")])
 
 
@@ -127,27 +127,27 @@ def test_what_decides_over_footage_masks_or_trust_may_not_be_set(key: str) -> No
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(key: str, value: str, why: str) -> None:
-    with pytest.raises(BadInput, match=why):
+    with pytest.raises(UserError, match=why):
         changed(EXAMPLE, [(key, value)])
 
 
 def test_an_address_that_holds_a_password_is_left_to_the_centre() -> None:
     text = EXAMPLE.replace("rtsp://10.0.0.21/main", "rtsp://u:hunter2@10.0.0.21/main")
-    with pytest.raises(BadInput, match="the centre changes it") as refused:
+    with pytest.raises(UserError, match="the centre changes it") as refused:
         changed(text, [("camera.north.options.url", "rtsp://10.0.0.22/main")])
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["[box", "box = 3", "box = []", "box = ''"])
 def test_a_broken_file_gives_a_line_and_no_more(text: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         changed(text, [("box.site", "x")])
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "camera = [1]", "camera = 1", "[[camera]]\nname = []"])
 def test_a_camera_that_nobody_can_name_is_no_camera(text: str) -> None:
-    with pytest.raises(BadInput, match="no such camera"):
+    with pytest.raises(UserError, match="no such camera"):
         changed(text, [("camera.north.options.url", "x")])
 
 

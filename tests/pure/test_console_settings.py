@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.console.console_settings import Settings, gate_of, read
+from agent.console.console_settings import ConsoleSettings, gate_of, read
 from agent.console.login import Proof
 
 GOOD = """
@@ -23,7 +23,7 @@ AMINA, SAID, OMAR = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n
 """Tokens."""
 
 
-def settings(folder: Path, *technicians: tuple[str, Ed25519PrivateKey]) -> Settings:
+def settings(folder: Path, *technicians: tuple[str, Ed25519PrivateKey]) -> ConsoleSettings:
     text = GOOD
     for name, token in technicians:
         key = base64.b64encode(token.public_key().public_bytes_raw()).decode()
@@ -33,7 +33,7 @@ def settings(folder: Path, *technicians: tuple[str, Ed25519PrivateKey]) -> Setti
     return read(file, {})
 
 
-def proof(found: Settings, name: str, token: Ed25519PrivateKey) -> Proof | None:
+def proof(found: ConsoleSettings, name: str, token: Ed25519PrivateKey) -> Proof | None:
     gate, _ = gate_of(found)
     challenge = gate.challenge(name)
     return gate.judge(base64.b64encode(token.sign(challenge.message)).decode())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.keystrokes import LONGEST_SEQUENCE, Keys
+from agent.console.keystrokes import LONGEST_SEQUENCE, KeyDecoder
 from agent.console.terminal import COLUMNS, Cancelled, EndOfInput, Idle, Terminal, folded, plain
 from tests.conftest import HeldClock
 from tests.pure.console_rig import MemoryWire
@@ -32,14 +32,14 @@ NAMED = {"enter", "back", "kill", "cancel", "end", "up", "down", "left", "right"
     ],
 )
 def test_bytes_become_keys_and_what_is_no_key_is_dropped(typed: bytes, keys: list[str]) -> None:
-    assert Keys().feed(typed) == keys
-    piecewise = Keys()
+    assert KeyDecoder().feed(typed) == keys
+    piecewise = KeyDecoder()
     assert [key for byte in typed for key in piecewise.feed(bytes([byte]))] == keys
 
 
 @given(st.lists(st.binary(max_size=50)))
 def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
-    keys = Keys()
+    keys = KeyDecoder()
     for piece in pieces:
         found = keys.feed(piece)
         assert len(found) <= len(piece)
@@ -47,7 +47,7 @@ def test_whatever_comes_only_keys_come_out(pieces: list[bytes]) -> None:
 
 
 def test_a_sequence_without_an_end_swallows_no_more_than_its_share() -> None:
-    assert "enter" in Keys().feed(b"\x1b[" + b"1" * (LONGEST_SEQUENCE + 5) + b"\r")
+    assert "enter" in KeyDecoder().feed(b"\x1b[" + b"1" * (LONGEST_SEQUENCE + 5) + b"\r")
 
 
 @given(st.text(), st.integers(20, 100))
@@ -125,7 +125,7 @@ def test_who_presses_nothing_for_long_is_idle(clock: HeldClock) -> None:
 def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: HeldClock) -> None:
     seat, wire = terminal(clock, b" ", b"\r", b"q")
     with pytest.raises(Cancelled):
-        seat.say(*(f"line {number}" for number in range(100)))
+        seat.print(*(f"line {number}" for number in range(100)))
     shown = [line for line in wire.screen.replace("\r", "\n").splitlines() if "line" in line]
     assert [line for line in shown if line.startswith("line")][-1] == "line 46"
     assert sum(line.startswith("-- more") for line in shown) == 3
@@ -134,7 +134,7 @@ def test_long_output_stops_at_each_page_and_goes_on_by_page_or_line(clock: HeldC
 def test_nothing_stops_where_pages_are_off(clock: HeldClock) -> None:
     seat, wire = terminal(clock)
     seat.paging = False
-    seat.say(*(f"line {number}" for number in range(100)))
+    seat.print(*(f"line {number}" for number in range(100)))
     assert "more" not in wire.screen
     assert wire.screen.endswith("line 99\n")
 
@@ -152,7 +152,7 @@ def test_no_escape_sequence_is_ever_sent(clock: HeldClock) -> None:
     seat, wire = terminal(clock)
     seat.paging = False
     for _ in range(200):
-        seat.say(rng.randbytes(60).decode("latin-1"))
-        seat.rewrite(rng.randbytes(200).decode("latin-1"))
+        seat.print(rng.randbytes(60).decode("latin-1"))
+        seat.overwrite_line(rng.randbytes(200).decode("latin-1"))
     assert b"\x1b" not in wire.sent
     assert all(byte in b"\r\n" or 0x20 <= byte < 0x7F for byte in wire.sent)

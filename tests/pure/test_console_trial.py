@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.console.commit_confirm import MOST_STARTS, Trial
-from agent.console.results import CannotDo
+from agent.console.commit_confirm import MOST_STARTS, CommitConfirm
+from agent.console.results import ConsoleError
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
@@ -25,8 +25,8 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def begun(config: Path) -> Trial:
-    trial = Trial(config)
+def begun(config: Path) -> CommitConfirm:
+    trial = CommitConfirm(config)
     trial.begin(NEW, "box.site", "amina", BOOT, UNTIL_NS)
     return trial
 
@@ -41,9 +41,9 @@ def test_what_is_tried_stands_in_the_file_and_what_was_beside_it(config: Path) -
 
 def test_what_is_confirmed_stays_over_a_boot(config: Path) -> None:
     begun(config).confirm(UNTIL_NS - 1, BOOT)
-    assert Trial(config).undo_if_over(10 * UNTIL_NS, OTHER_BOOT) is None
+    assert CommitConfirm(config).undo_if_over(10 * UNTIL_NS, OTHER_BOOT) is None
     assert config.read_text() == NEW
-    assert Trial(config).standing() is None
+    assert CommitConfirm(config).standing() is None
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_it_is_undone_when_its_time_is_over_or_the_box_has_booted(
     config: Path, now_ns: int, boot: str, undone: bool
 ) -> None:
     begun(config)
-    standing = Trial(config).undo_if_over(now_ns, boot)
+    standing = CommitConfirm(config).undo_if_over(now_ns, boot)
     assert (standing is not None) is undone
     assert config.read_text() == (OLD if undone else NEW)
-    assert Trial(config).undo_if_over(now_ns, boot) is None
+    assert CommitConfirm(config).undo_if_over(now_ns, boot) is None
 
 
 def test_an_agent_that_does_not_stay_up_with_it_gets_the_one_before(config: Path) -> None:
@@ -83,15 +83,15 @@ def test_an_agent_that_starts_after_a_boot_gets_the_one_before(config: Path) -> 
 
 def test_too_late_is_too_late(config: Path) -> None:
     trial = begun(config)
-    with pytest.raises(CannotDo, match="too late"):
+    with pytest.raises(ConsoleError, match="too late"):
         trial.confirm(UNTIL_NS, BOOT)
-    with pytest.raises(CannotDo, match="too late"):
+    with pytest.raises(ConsoleError, match="too late"):
         trial.confirm(0, OTHER_BOOT)
 
 
 def test_one_is_on_trial_at_a_time(config: Path) -> None:
     trial = begun(config)
-    with pytest.raises(CannotDo, match="on trial already"):
+    with pytest.raises(ConsoleError, match="on trial already"):
         trial.begin("third = true\n", "box.site", "amina", BOOT, UNTIL_NS)
     assert config.with_name("vigie.toml.before").read_text() == OLD
 
@@ -127,7 +127,7 @@ def test_behind_a_link_the_file_itself_is_changed(config: Path, tmp_path: Path) 
     link.symlink_to(config)
     begun(link)
     assert link.is_symlink()
-    Trial(config).undo_if_over(0, OTHER_BOOT)
+    CommitConfirm(config).undo_if_over(0, OTHER_BOOT)
     assert link.read_text() == OLD
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import pytest
 
 from agent.console.commands.update import ANSWER_S
-from agent.console.results import CannotDo
-from agent.console.update_client import RealUpdateDesk
-from agent.update.request import Do, Told
+from agent.console.results import ConsoleError
+from agent.console.update_client import UpdateClient
+from agent.update.request import Do, UpdateProgress
 from tests.conftest import HeldClock
 from tests.pure.console_rig import Desk
 
@@ -27,8 +27,8 @@ def told(
     step: str = "",
     order: str = "mine",
     by: str = "amina",
-) -> Told:
-    return Told(id=order, do=do, by=by, state=state, step=step, lines=lines)
+) -> UpdateProgress:
+    return UpdateProgress(id=order, do=do, by=by, state=state, step=step, lines=lines)
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_a_firmware_may_write_bytes_of_any_kind_into_the_kernel_s_command_line(
     (tmp_path / "proc").mkdir()
     cmdline = tmp_path / "proc/cmdline"
     cmdline.write_bytes(b"console=tty1 name=Sal\xe9 rauc.slot=A\n")
-    assert RealUpdateDesk(tmp_path).bundles() == ()
+    assert UpdateClient(tmp_path).bundles() == ()
     cmdline.write_bytes(b"console=tty1 name=Sal\xe9\n")
-    with pytest.raises(CannotDo, match="without an image"):
-        RealUpdateDesk(tmp_path).bundles()
+    with pytest.raises(ConsoleError, match="without an image"):
+        UpdateClient(tmp_path).bundles()
 
 
 @pytest.mark.parametrize("typed", ["update", "update status", "up"])

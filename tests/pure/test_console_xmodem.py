@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.console import xmodem
-from agent.console.xmodem import ACK, CAN, EOT, NAK, SOH, STX, Broken, block, filled
+from agent.console.xmodem import ACK, CAN, EOT, NAK, SOH, STX, TransferFailed, block, filled
 from tests.conftest import HeldClock
 
 MOST = 100_000
@@ -208,7 +208,7 @@ def test_more_blocks_than_their_numbers_reach_go_over() -> None:
 def test_a_file_that_nobody_takes_is_given_up(typed: bytes, why: str) -> None:
     peer = Peer()
     peer.waiting += typed
-    with pytest.raises(Broken, match=why):
+    with pytest.raises(TransferFailed, match=why):
         xmodem.send(peer, bytes(5000), peer.clock.boottime_ns)
     assert peer.sent.endswith(xmodem.GIVE_UP)
 
@@ -236,7 +236,7 @@ BLOCK = block(1, bytes(128), with_crc=True)
 def test_a_file_that_does_not_come_is_given_up(came: bytes, why: str) -> None:
     peer = Peer()
     peer.waiting += came
-    with pytest.raises(Broken, match=why):
+    with pytest.raises(TransferFailed, match=why):
         xmodem.receive(peer, 4096, peer.clock.boottime_ns)
     assert peer.sent.endswith(xmodem.GIVE_UP)
 
@@ -251,6 +251,6 @@ def test_whatever_comes_it_ends_within_minutes_in_a_file_or_in_a_reason(came: li
         peer = Peer()
         begun_ns = peer.clock.boottime_ns()
         peer.waiting += b"".join(came)
-        with suppress(Broken):
+        with suppress(TransferFailed):
             run(peer)
         assert peer.clock.boottime_ns() < begun_ns + LONGEST_NS

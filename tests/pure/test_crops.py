@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.model import Box
-from agent.detection.crop_planner import Interest, clarity, plan
+from agent.base.model import BoundingBox
+from agent.detection.crop_planner import CropCandidate, clarity, plan
 from agent.detection.image import Region
 
 sizes = st.tuples(st.integers(64, 2000), st.integers(64, 2000))
 interests = st.lists(
     st.builds(
-        Interest,
+        CropCandidate,
         st.builds(
-            Box,
+            BoundingBox,
             st.floats(-0.1, 1),
             st.floats(-0.1, 1),
             st.floats(0.001, 0.9),
@@ -27,7 +27,7 @@ interests = st.lists(
 
 @given(interests, sizes, st.integers(0, 4))
 def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
-    wanted: list[Interest], size: tuple[int, int], most: int
+    wanted: list[CropCandidate], size: tuple[int, int], most: int
 ) -> None:
     regions = plan(wanted, *size, 300, most, 0.4)
     assert len(regions) <= most
@@ -41,54 +41,67 @@ def test_regions_are_even_lie_in_the_picture_and_keep_to_the_budget(
 
 @given(interests, sizes)
 def test_the_same_interests_give_the_same_regions(
-    wanted: list[Interest], size: tuple[int, int]
+    wanted: list[CropCandidate], size: tuple[int, int]
 ) -> None:
     assert plan(wanted, *size, 300, 3, 0.4) == plan(wanted, *size, 300, 3, 0.4)
 
 
 def test_nothing_to_look_at_is_no_region() -> None:
     assert plan([], 1920, 1080, 300, 3, 0.4) == ()
-    assert plan([Interest(Box(0.5, 0.5, 0.1, 0.1), 0.1)], 1920, 1080, 300, 3, 0.4) == ()
+    assert (
+        plan([CropCandidate(BoundingBox(0.5, 0.5, 0.1, 0.1), 0.1)], 1920, 1080, 300, 3, 0.4) == ()
+    )
 
 
 def test_a_small_object_is_looked_at_closely() -> None:
-    (region,) = plan([Interest(Box(0.5, 0.5, 0.02, 0.03), 1.0)], 1920, 1080, 300, 1, 0.4)
+    (region,) = plan(
+        [CropCandidate(BoundingBox(0.5, 0.5, 0.02, 0.03), 1.0)], 1920, 1080, 300, 1, 0.4
+    )
     assert region.w <= 300
     assert region.x < 0.5 * 1920 < 0.52 * 1920 < region.right
 
 
 def test_two_neighbours_share_one_region() -> None:
-    near = [Interest(Box(0.50, 0.5, 0.03, 0.05), 1.0), Interest(Box(0.54, 0.5, 0.03, 0.05), 1.0)]
+    near = [
+        CropCandidate(BoundingBox(0.50, 0.5, 0.03, 0.05), 1.0),
+        CropCandidate(BoundingBox(0.54, 0.5, 0.03, 0.05), 1.0),
+    ]
     assert len(plan(near, 1920, 1080, 300, 3, 0.4)) == 1
 
 
 def test_two_far_apart_get_one_each() -> None:
-    far = [Interest(Box(0.1, 0.1, 0.02, 0.03), 1.0), Interest(Box(0.9, 0.9, 0.02, 0.03), 1.0)]
+    far = [
+        CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
+        CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 1.0),
+    ]
     assert len(plan(far, 1920, 1080, 300, 3, 0.4)) == 2
 
 
 def test_the_more_urgent_comes_first() -> None:
-    far = [Interest(Box(0.1, 0.1, 0.02, 0.03), 1.0), Interest(Box(0.9, 0.9, 0.02, 0.03), 2.0)]
+    far = [
+        CropCandidate(BoundingBox(0.1, 0.1, 0.02, 0.03), 1.0),
+        CropCandidate(BoundingBox(0.9, 0.9, 0.02, 0.03), 2.0),
+    ]
     assert plan(far, 1920, 1080, 300, 1, 0.4)[0].x > 960
 
 
 def test_what_fills_the_picture_is_looked_at_whole() -> None:
-    (region,) = plan([Interest(Box(0.05, 0.05, 0.9, 0.9), 1.0)], 640, 480, 300, 2, 0.2)
+    (region,) = plan([CropCandidate(BoundingBox(0.05, 0.05, 0.9, 0.9), 1.0)], 640, 480, 300, 2, 0.2)
     assert region == Region(0, 0, 640, 480)
 
 
 @pytest.mark.parametrize(
     ("box", "how"),
     [
-        (Box(0.45, 0.45, 0.1, 0.1), 1.0),  # in the middle of the window
-        (Box(0.30, 0.45, 0.1, 0.1), 0.0),  # across its edge
-        (Box(0.05, 0.05, 0.1, 0.1), 0.0),  # outside
-        (Box(0.49, 0.49, 0.001, 0.001), 0.0),  # far too small
+        (BoundingBox(0.45, 0.45, 0.1, 0.1), 1.0),  # in the middle of the window
+        (BoundingBox(0.30, 0.45, 0.1, 0.1), 0.0),  # across its edge
+        (BoundingBox(0.05, 0.05, 0.1, 0.1), 0.0),  # outside
+        (BoundingBox(0.49, 0.49, 0.001, 0.001), 0.0),  # far too small
     ],
 )
-def test_how_well_a_window_shows_a_box(box: Box, how: float) -> None:
+def test_how_well_a_window_shows_a_box(box: BoundingBox, how: float) -> None:
     assert clarity([box], [Region(350, 350, 300, 300)], 1000, 1000)[0] == pytest.approx(how)
 
 
 def test_without_regions_nothing_is_shown() -> None:
-    assert clarity([Box(0, 0, 1, 1)], [], 100, 100).tolist() == [0.0]
+    assert clarity([BoundingBox(0, 0, 1, 1)], [], 100, 100).tolist() == [0.0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.model import Box, Detection
+from agent.base.model import BoundingBox, Detection
 from agent.detection.decoders import iou, nanodet, ssd, suppress
 from agent.detection.model_card import load_card
 
@@ -14,7 +14,7 @@ SSD = load_card("ssdlite_mobilenet_v2")
 NANODET = load_card("nanodet")
 
 boxes = st.builds(
-    Box, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.01, 0.5), st.floats(0.01, 0.5)
+    BoundingBox, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.01, 0.5), st.floats(0.01, 0.5)
 )
 detections = st.builds(
     Detection, label=st.sampled_from(["car", "person"]), score=st.floats(0, 1), box=boxes
@@ -82,7 +82,7 @@ def test_suppression_keeps_the_best_and_no_two_that_overlap(found: list[Detectio
 
 
 @given(boxes, boxes)
-def test_overlap_is_symmetric_and_whole_with_itself(a: Box, b: Box) -> None:
+def test_overlap_is_symmetric_and_whole_with_itself(a: BoundingBox, b: BoundingBox) -> None:
     assert iou(a, b) == pytest.approx(iou(b, a))
     assert 0 <= iou(a, b) <= 1 + 1e-9
     assert iou(a, a) == pytest.approx(1)

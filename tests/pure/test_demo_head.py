@@ -12,10 +12,10 @@ from rich.console import Console
 from agent.base.health_model import HeadHealth
 from agent.base.model import CommandAccepted, CommandDone, CommandRefused
 from agent.config.heads import FieldOfView, Sector
-from centre.demo.ptz_log import Chronicle, Held
+from centre.demo.ptz_log import Held, PtzLog
 from centre.demo.ptz_screen import PtzMoment, compass, ptz_screen, whose
 from centre.demo.ptz_script import AMINA, DESK, JONAS, SCRIPT, Cue, Prompter, Script, Step
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from centre.demo.turning_street import TurningStreet
 from drivers.contracts import Pose, Range, Wanted
 from drivers.errors import DriverError
@@ -125,12 +125,12 @@ def test_the_demo_s_own_script_says_each_thing_the_box_understands() -> None:
     assert {"take", "goto", "move", "stop", "release", "tour_start"} <= set(asked)
 
 
-def told(chronicle: Chronicle) -> list[str]:
+def told(chronicle: PtzLog) -> list[str]:
     return [line.text.strip() for line in chronicle.lines]
 
 
 def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     assert chronicle.looked(0.0, head(holder="tour", preset="square"))
     chronicle.asked(1.0, "a", step())
     assert not chronicle.replied(1.1, CommandAccepted(command="a", verb="ptz"))
@@ -157,7 +157,7 @@ def test_a_lease_runs_out_where_nobody_says_more_and_the_tour_resumes() -> None:
 
 
 def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     chronicle.asked(0.0, "a", step(who=JONAS))
     chronicle.replied(0.1, leased("a", 1, 8.0, by="jonas"))
     chronicle.looked(0.2, head(holder="operator"))
@@ -170,7 +170,7 @@ def test_a_head_that_was_given_back_has_no_lease_that_runs_out() -> None:
 
 
 def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     chronicle.asked(0.0, "a", step(who=DESK))
     refused = CommandRefused(command="a", verb="ptz", kind="busy", why="'amina' has it")
     assert chronicle.replied(0.1, refused)
@@ -179,7 +179,7 @@ def test_a_refusal_is_told_in_the_box_s_own_sentence() -> None:
 
 
 def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> None:
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     chronicle.asked(0.0, "a", step())
     assert chronicle.replied(0.1, leased("a", 1, 8.0))
     assert not chronicle.replied(0.2, leased("a", 1, 8.0))
@@ -188,10 +188,10 @@ def test_a_reply_that_comes_twice_or_to_somebody_else_counts_for_nothing() -> No
 
 
 def moment(**more: Any) -> PtzMoment:
-    tally = Tally()
+    tally = DemoStats()
     tally.saw(demo_moments.sight())
     tally.health_came(demo_moments.health())
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     for number in range(60):
         chronicle.asked(float(number), str(number), step())
     plain: dict[str, Any] = {
@@ -303,7 +303,7 @@ def test_planes_are_of_the_picture_s_own_brightness() -> None:
 
 
 def test_a_chronicle_names_the_files_that_came(tmp_path: Path) -> None:
-    chronicle = Chronicle()
+    chronicle = PtzLog()
     chronicle.pictured(1.0, tmp_path / "001-picture.jpg")
     chronicle.all_around(2.0, tmp_path / "panorama.jpg")
     assert str(tmp_path / "001-picture.jpg") in told(chronicle)[0]

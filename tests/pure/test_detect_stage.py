@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 
-from agent.base.model import Event, Flow, Sight
+from agent.base.model import Event, Flow, FrameResult
 from agent.detection.detect_stage import THUMBNAIL_BYTES, DetectStage
-from agent.detection.pipeline import Eyes
-from agent.detection.rule_engine import Judge
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from agent.runtime.queues import LatestFrame
 from drivers.media import Frame
@@ -21,14 +21,14 @@ class Office:
     """Takes what the stage gives, in the order in which it comes."""
 
     def __init__(self, *, snapshots: bool = True) -> None:
-        self.said: list[Event | Flow | Sight] = []
+        self.said: list[Event | Flow | FrameResult] = []
         self.jpegs: dict[str, bytes | None] = {}
         self.frames = LatestFrame()
         self.stage = DetectStage(
             "north",
             self.frames,
-            Eyes(None),
-            Judge("north", Scene(), new_id()),
+            DetectionPipeline(None),
+            RuleEngine("north", Scene(), new_id()),
             on_event=self._event,
             on_flow=self.said.append,
             on_sight=lambda _frame, sight: self.said.append(sight),
@@ -57,7 +57,7 @@ def test_a_frame_becomes_a_sight_and_then_its_events() -> None:
     (dark,) = office.events()
     assert (dark.kind, dark.phase) == ("view_dark", "begin")
     before = office.said[office.said.index(dark) - 1]
-    assert isinstance(before, Sight)
+    assert isinstance(before, FrameResult)
     assert before.t_ns == dark.t_ns
     assert office.stage.tracks == 0
 

@@ -12,9 +12,9 @@ import pytest
 
 from agent.config import pins as pins_config
 from agent.config.pins import GpioConfig, Input, Output, Pin
-from agent.faults.registry import FAULTS, FaultBoard
+from agent.faults.registry import FAULTS, FaultRegistry
 from agent.gpio import status_led
-from agent.gpio.pins import Pins
+from agent.gpio.pins import GpioStage
 from agent.gpio.timed_relay import PAUSE_S
 from drivers.catalog import drivers_of, gpio_module
 from drivers.contracts import Gpio, Line
@@ -57,11 +57,11 @@ def test_the_example_runs(clock: HeldClock) -> None:
         gpio.wake()  # so that the turn waits for nothing
         return gpio
 
-    stage = Pins(
+    stage = GpioStage(
         pins,
         open_gpio,
         clock.boottime_ns,
-        FaultBoard(clock.boottime_ns),
+        FaultRegistry(clock.boottime_ns),
         new_id=str,
         on_event=lambda _event: None,
         celsius=lambda: None,

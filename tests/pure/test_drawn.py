@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.model import Leeway, RefusalKind
-from agent.commands.requester import Refused
+from agent.base.model import RefusalKind, ShiftTolerance
+from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig
-from agent.detection.active_scene import Viewpoint
+from agent.detection.active_scene import ActiveScene
 from agent.detection.geometry import Point
-from agent.detection.scene import Mask, Scene
-from agent.ptz.masked_presets import REPEATS_DEG, SHARE, DrawnPresets, most_shifted
-from agent.ptz.requests import Drive, PointAt, Recall
+from agent.detection.scene import PrivacyMask, Scene
+from agent.ptz.masked_presets import REPEATS_DEG, SHARE, MaskedPresets, most_shifted
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset
 from drivers.contracts import Pose, PtzAbilities, PtzPosition
 from drivers.errors import DriverError
 from drivers.masking import WHOLE
@@ -45,7 +45,9 @@ class Street(Rig):
         body = msgspec.structs.replace(BODY, zoom_ratio=zoom_ratio)
         super().__init__(folder, config, kind=kind, body=body, drawn=DRAWN)
         self._folder = folder
-        self.viewpoint = Viewpoint({"gate": Scene(mask=(Mask(polygon=WINDOW),)), "road": Scene()})
+        self.viewpoint = ActiveScene(
+            {"gate": Scene(mask=(PrivacyMask(polygon=WINDOW),)), "road": Scene()}
+        )
         self.head._on_rest = self.viewpoint.rests
 
     @property
@@ -61,11 +63,13 @@ class Street(Rig):
         return self
 
     def recall(self, preset: str = "gate") -> None:
-        self.head.wish(Recall(preset=preset), ANNA)
+        self.head.move(GotoPreset(preset=preset), ANNA)
         self.pass_s(8)
 
     def point(self, pose: Pose) -> None:
-        self.head.wish(PointAt(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom), ANNA)
+        self.head.move(
+            AbsoluteMove(pan_deg=pose.pan_deg, tilt_deg=pose.tilt_deg, zoom=pose.zoom), ANNA
+        )
         self.pass_s(8)
 
     def next_agent(self, kind: type[FakeHead]) -> "Street":
@@ -91,7 +95,7 @@ def beside(pose: Pose, **by: float) -> Pose:
 
 
 def refused(kind: RefusalKind, said: str) -> object:
-    return pytest.raises(Refused, match=said, check=lambda error: error.kind == kind)
+    return pytest.raises(CommandRejected, match=said, check=lambda error: error.kind == kind)
 
 
 # Where the picture is uncovered
@@ -102,7 +106,7 @@ def test_a_head_that_was_sent_there_and_has_settled_is_there(tmp_path: Path, pos
     street = Street(tmp_path).started()
     street.store("gate", pose)
     assert street.hidden
-    street.head.wish(Recall(preset="gate"), ANNA)
+    street.head.move(GotoPreset(preset="gate"), ANNA)
     while street.head.state().moving:
         assert street.hidden
         street.pass_s(0.1)
@@ -116,7 +120,7 @@ def test_a_head_that_was_sent_there_and_has_settled_is_there(tmp_path: Path, pos
 def test_a_nudge_by_hand_hides_all_until_the_preset_is_recalled(tmp_path: Path, pose: Pose) -> None:
     street = Street(tmp_path).at(pose)
     # Less than a degree; of a narrow picture it is a fifth.
-    street.head.wish(Drive(pan=0.06, for_s=0.15), ANNA)
+    street.head.move(ContinuousMove(pan=0.06, for_s=0.15), ANNA)
     street.pass_s(8)
     assert 0.3 < street.pose.pan_deg - pose.pan_deg < 0.9
     assert street.hidden is (pose is TELE)
@@ -178,7 +182,7 @@ def test_an_error_counts_against_a_head_that_was_moved_by_hand(tmp_path: Path) -
 
 
 def test_a_head_that_says_that_it_moves_is_nowhere() -> None:
-    presets = DrawnPresets("mast", DRAWN, FOV)
+    presets = MaskedPresets("mast", DRAWN, FOV)
     still = PtzPosition(pose=WIDE, error_deg=0.0, moving=False, t_ns=0)
     moving = msgspec.structs.replace(still, moving=True)
     assert presets.is_at(WIDE, still, abilities(), "unmoved")
@@ -189,7 +193,7 @@ def test_a_head_that_says_that_it_moves_is_nowhere() -> None:
 def test_who_steers_away_and_back_by_hand_is_not_believed(tmp_path: Path) -> None:
     street = Street(tmp_path, kind=Coarse).at(TELE)
     for pan in (0.1, -0.1):
-        street.head.wish(Drive(pan=pan, for_s=0.3), ANNA)
+        street.head.move(ContinuousMove(pan=pan, for_s=0.3), ANNA)
         street.pass_s(8)
     assert street.pose.pan_deg == pytest.approx(TELE.pan_deg, abs=REPEATS_DEG / 2)
     assert street.hidden
@@ -300,7 +304,7 @@ def test_a_reckoned_head_is_there_by_its_own_memory_alone(tmp_path: Path) -> Non
     assert street.hidden
     street.recall()
     assert not street.hidden
-    street.head.wish(Drive(pan=0.06, for_s=0.2), ANNA)
+    street.head.move(ContinuousMove(pan=0.06, for_s=0.2), ANNA)
     street.pass_s(8)
     assert street.hidden
     street.recall()
@@ -348,7 +352,7 @@ def abilities(**keys: object) -> PtzAbilities:
 @pytest.mark.parametrize("tilt_deg", [0.0, -40.0, 60.0])
 def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg: float) -> None:
     drawn = Pose(pan_deg=170, tilt_deg=tilt_deg, zoom=zoom)
-    presets, able = DrawnPresets("mast", DRAWN, FOV), abilities()
+    presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
     leeway = presets.leeway(drawn, able)
     allowed = 0
     for pan in range(-15, 16):
@@ -370,13 +374,13 @@ def test_what_is_allowed_uncovers_no_place_of_the_picture(zoom: float, tilt_deg:
 
 
 def test_a_wide_picture_needs_little_and_a_narrow_one_what_gears_repeat() -> None:
-    presets, able = DrawnPresets("mast", DRAWN, FOV), abilities()
+    presets, able = MaskedPresets("mast", DRAWN, FOV), abilities()
     wide, tele = presets.leeway(WIDE, able), presets.leeway(TELE, able)
-    assert wide == Leeway(x=SHARE, y=SHARE * FOV.aspect)
+    assert wide == ShiftTolerance(x=SHARE, y=SHARE * FOV.aspect)
     assert tele.x == pytest.approx(REPEATS_DEG / 3.4, abs=0.01)
     # Nobody knows how far a reckoned head has zoomed in.
     assert presets.leeway(WIDE, abilities(absolute=False)) == presets.leeway(TELE, able)
-    unmeasured = DrawnPresets("mast", DRAWN, None)
+    unmeasured = MaskedPresets("mast", DRAWN, None)
     assert unmeasured.leeway(WIDE, able).x == pytest.approx(SHARE, abs=0.001)
     assert unmeasured.leeway(TELE, able).x > REPEATS_DEG / 5
 
@@ -448,7 +452,7 @@ def test_a_preset_that_the_head_does_not_take_changes_nothing(tmp_path: Path) ->
     rig = Rig(tmp_path, kind=Refusing).started()
     rig.head.preset_set("yard", ANNA)
     before = rig.head.presets()
-    rig.head.wish(PointAt(pan_deg=50, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=0), ANNA)
     rig.pass_s(8)
     rig.heads[0].broken = True  # type: ignore[attr-defined]
     for name in ("yard", "corner"):

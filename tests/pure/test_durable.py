@@ -27,20 +27,20 @@ def mode_of(path: Path) -> int:
 def test_the_mode_is_as_given_whatever_the_umask_unless_the_umask_is_wanted(
     tmp_path: Path, umask: int, mode: int
 ) -> None:
-    atomic_file.write_new(tmp_path / "exact", b"", mode)
-    atomic_file.write_new(tmp_path / "less", b"", mode, by_umask=True)
+    atomic_file.create_durably(tmp_path / "exact", b"", mode)
+    atomic_file.create_durably(tmp_path / "less", b"", mode, by_umask=True)
     assert mode_of(tmp_path / "exact") == mode
     assert mode_of(tmp_path / "less") == mode & ~umask
     for by_umask, wanted in ((False, mode), (True, mode & ~umask)):
-        atomic_file.replace(tmp_path / "file", b"", mode, by_umask=by_umask)
+        atomic_file.replace_atomically(tmp_path / "file", b"", mode, by_umask=by_umask)
         assert mode_of(tmp_path / "file") == wanted
 
 
 def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    atomic_file.write_new(path, b"first", 0o600)
+    atomic_file.create_durably(path, b"first", 0o600)
     with pytest.raises(FileExistsError):
-        atomic_file.write_new(path, b"second", 0o600)
+        atomic_file.create_durably(path, b"second", 0o600)
     assert path.read_bytes() == b"first"
 
 
@@ -48,7 +48,7 @@ def test_a_file_is_replaced_over_what_a_cut_has_left_aside(tmp_path: Path) -> No
     path = tmp_path / "book.json"
     path.write_bytes(b"old")
     (tmp_path / ".book.json.making").write_bytes(b"half of something that is long")
-    atomic_file.replace(path, b"new", 0o644)
+    atomic_file.replace_atomically(path, b"new", 0o644)
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -60,19 +60,19 @@ def test_the_old_file_stands_where_the_new_one_cannot_be_made_durable(
         raise OSError(errno.EIO, "input/output error")
 
     path = tmp_path / "book.json"
-    atomic_file.replace(path, b"old", 0o644)
+    atomic_file.replace_atomically(path, b"old", 0o644)
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", failing)
         with pytest.raises(OSError, match="input/output"):
-            atomic_file.replace(path, b"new", 0o644)
+            atomic_file.replace_atomically(path, b"new", 0o644)
     assert path.read_bytes() == b"old"
-    atomic_file.replace(path, b"new", 0o644)
+    atomic_file.replace_atomically(path, b"new", 0o644)
     assert path.read_bytes() == b"new"
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        atomic_file.replace(tmp_path / "away" / "book.json", b"", 0o644)
+        atomic_file.replace_atomically(tmp_path / "away" / "book.json", b"", 0o644)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,10 +80,10 @@ def test_a_file_of_the_same_length_is_written_in_place_and_any_other_is_replaced
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "grubenv"
-    atomic_file.overwrite(path, b"one")
+    atomic_file.overwrite_in_place(path, b"one")
     number = path.stat().st_ino
-    atomic_file.overwrite(path, b"two")
+    atomic_file.overwrite_in_place(path, b"two")
     assert (path.read_bytes(), path.stat().st_ino) == (b"two", number)
-    atomic_file.overwrite(path, b"three")
+    atomic_file.overwrite_in_place(path, b"three")
     assert (path.read_bytes(), path.stat().st_ino == number) == (b"three", False)
     assert [file.name for file in tmp_path.iterdir()] == ["grubenv"]

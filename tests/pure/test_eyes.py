@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box, Detection, Sight
+from agent.base.model import BoundingBox, Detection, FrameResult
 from agent.detection.geometry import Point
 from agent.detection.model_card import load_card
-from agent.detection.pipeline import Eyes, EyesSettings
+from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import open_detector
 from drivers.media import Frame
 
@@ -33,7 +33,7 @@ class BrightCars:
         h, w = bright.shape
         left, right = columns.min() / w, (columns.max() + 1) / w
         top, bottom = rows.min() / h, (rows.max() + 1) / h
-        box = Box(float(left), float(top), float(right - left), float(bottom - top))
+        box = BoundingBox(float(left), float(top), float(right - left), float(bottom - top))
         return (Detection(label="car", score=0.9, box=box),)
 
 
@@ -55,12 +55,12 @@ def _drive(step_px: int = 12) -> Iterator[Frame]:
         yield _frame(10 + i, x)
 
 
-def _watch(eyes: Eyes, frames: Iterator[Frame]) -> list[Sight]:
-    return [eyes.look(frame) for frame in frames]
+def _watch(eyes: DetectionPipeline, frames: Iterator[Frame]) -> list[FrameResult]:
+    return [eyes.process(frame) for frame in frames]
 
 
 def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
-    sights = _watch(Eyes(BrightCars()), _drive())
+    sights = _watch(DetectionPipeline(BrightCars()), _drive())
     assert {t.id for s in sights for t in s.tracks} == {1}
     (last,) = sights[-1].tracks
     x = -50 + 12 * (len(sights) - 11)
@@ -70,14 +70,14 @@ def test_a_car_that_drives_through_is_one_track_near_where_it_is() -> None:
 
 def test_a_still_picture_is_only_surveyed() -> None:
     detector = BrightCars()
-    sights = _watch(Eyes(detector), (_frame(seq) for seq in range(101)))
+    sights = _watch(DetectionPipeline(detector), (_frame(seq) for seq in range(101)))
     assert detector.passes == sum(s.passes for s in sights) == 6  # at 0 s, then every 2 s
     assert all(s.moving == 0 for s in sights)
 
 
 def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
     detector = BrightCars()
-    sights = _watch(Eyes(detector), (_frame(seq, 300) for seq in range(150)))
+    sights = _watch(DetectionPipeline(detector), (_frame(seq, 300) for seq in range(150)))
     assert detector.passes <= 12  # three to know it, then every 2 s
     assert {t.id for s in sights[60:] for t in s.tracks} == {1}
     assert all(len(s.tracks) == 1 for s in sights[60:])
@@ -85,13 +85,13 @@ def test_a_parked_car_stays_known_without_being_looked_at_each_frame() -> None:
 
 def test_passes_keep_to_the_budget() -> None:
     detector = BrightCars()
-    sights = _watch(Eyes(detector, EyesSettings(passes_per_s=3)), _drive(4))
+    sights = _watch(DetectionPipeline(detector, PipelineSettings(passes_per_s=3)), _drive(4))
     seconds = len(sights) * STEP_NS / 1e9
     assert 1 <= sum(s.passes for s in sights) <= 3 * seconds + 1
 
 
 def test_without_a_detector_the_gate_still_tells_motion() -> None:
-    sights = _watch(Eyes(None), _drive())
+    sights = _watch(DetectionPipeline(None), _drive())
     assert sights[5].moving == 0
     assert sights[25].moving > 0.005
     assert all(s.tracks == () and s.passes == 0 for s in sights)
@@ -100,14 +100,14 @@ def test_without_a_detector_the_gate_still_tells_motion() -> None:
 
 def test_nothing_is_seen_in_a_mask() -> None:
     half = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
-    sights = _watch(Eyes(BrightCars(), masks=(half,)), _drive())
+    sights = _watch(DetectionPipeline(BrightCars(), masks=(half,)), _drive())
     boxes = [t.box for s in sights for t in s.tracks]
     assert boxes
     assert all(box.x + box.w / 2 > 0.48 for box in boxes)
 
 
 def test_two_runs_see_the_same() -> None:
-    first, second = (_watch(Eyes(BrightCars()), _drive()) for _ in range(2))
+    first, second = (_watch(DetectionPipeline(BrightCars()), _drive()) for _ in range(2))
     assert [(s.tracks, s.moving, s.passes) for s in first] == [
         (s.tracks, s.moving, s.passes) for s in second
     ]
@@ -115,7 +115,7 @@ def test_two_runs_see_the_same() -> None:
 
 def test_the_real_detector_runs_on_frames_and_counts_its_passes() -> None:
     detector = open_detector("ssdlite_mobilenet_v2")
-    sights = _watch(Eyes(detector), _drive(40))
+    sights = _watch(DetectionPipeline(detector), _drive(40))
     assert detector.passes == sum(s.passes for s in sights) > 0
     assert detector.cpu_ns > 0
 
@@ -129,7 +129,7 @@ def test_every_shipped_model_takes_pictures_of_any_size() -> None:
 
 
 def test_a_camera_that_changes_its_size_is_watched_on() -> None:
-    eyes = Eyes(BrightCars(), masks=((Point(0, 0), Point(0.2, 0), Point(0.2, 0.2)),))
+    eyes = DetectionPipeline(BrightCars(), masks=((Point(0, 0), Point(0.2, 0), Point(0.2, 0.2)),))
 
     def halved(frame: Frame) -> Frame:
         return Frame(
@@ -141,6 +141,6 @@ def test_a_camera_that_changes_its_size_is_watched_on() -> None:
         )
 
     frames = list(_drive())
-    sights = [eyes.look(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
+    sights = [eyes.process(f if i < 30 else halved(f)) for i, f in enumerate(frames)]
     assert sights[29].tracks
     assert {t.id for s in sights[40:] for t in s.tracks} == {sights[29].tracks[0].id}

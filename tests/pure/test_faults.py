@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 import agent
-from agent.faults.registry import FAULTS, FaultBoard, FaultCode, Severity
+from agent.faults.registry import FAULTS, FaultCode, FaultRegistry, Severity
 from agent.gpio import status_led
-from agent.health.camera_watchdog import SYNC_WITHIN_S, Rounds
+from agent.health.camera_watchdog import SYNC_WITHIN_S, CameraWatchdog
 from tests.conftest import HeldClock
 from tests.fault_witness import Witness
 
@@ -88,7 +88,7 @@ def test_no_fault_is_raised_without_a_code_of_the_table() -> None:
 
 
 def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: HeldClock) -> None:
-    board = FaultBoard(clock.boottime_ns)
+    board = FaultRegistry(clock.boottime_ns)
     with pytest.raises(KeyError):
         board.raise_fault("CAM-99", "north", "x")  # type: ignore[arg-type]
     assert board.active() == ()
@@ -96,18 +96,18 @@ def test_a_code_that_the_table_does_not_have_cannot_be_raised(clock: HeldClock) 
 
 def test_the_witness_believes_the_agent_and_not_a_test(clock: HeldClock) -> None:
     witness = Witness()
-    board = FaultBoard(clock.boottime_ns)
-    rounds = Rounds([], board, clock, lambda: None, 30)
+    board = FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([], board, clock, lambda: None, 30)
     clock.synced = False
     clock.pass_s(SYNC_WITHIN_S)
     with witness.watching():
         board.raise_fault("CAM-01", "north", "by hand")
         assert witness.seen() == set()
-        rounds.look()
+        rounds.check()
         assert witness.seen() == {"SYS-01"}
         witness.begin()
         assert witness.seen() == set()
-    rounds.look()
+    rounds.check()
     assert witness.seen() == set()
 
 
@@ -147,7 +147,7 @@ def test_by_the_agent(clock):
 
 
 def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: HeldClock) -> None:
-    board = FaultBoard(clock.boottime_ns)
+    board = FaultRegistry(clock.boottime_ns)
     board.raise_fault("CAM-01", "north", "no route")
     began_ns = clock.now_ns
     clock.pass_s(5)
@@ -158,7 +158,7 @@ def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: HeldClock) ->
 
 
 def test_only_a_fault_that_comes_or_goes_is_a_change(clock: HeldClock) -> None:
-    board = FaultBoard(clock.boottime_ns)
+    board = FaultRegistry(clock.boottime_ns)
     board.clear("CAM-01", "north")
     assert not board.changed.is_set()
     board.raise_fault("CAM-01", "north", "x")
@@ -172,7 +172,7 @@ def test_only_a_fault_that_comes_or_goes_is_a_change(clock: HeldClock) -> None:
 
 
 def test_the_same_code_on_two_cameras_is_two_faults(clock: HeldClock) -> None:
-    board = FaultBoard(clock.boottime_ns)
+    board = FaultRegistry(clock.boottime_ns)
     board.raise_fault("CAM-02", "north", "x")
     clock.pass_s(1)
     board.raise_fault("CAM-02", "south", "x")

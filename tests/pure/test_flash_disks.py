@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health.vitals.procfs import Tree
-from centre.flash.disks import Disk, Use, disk, disks, size_words
+from agent.health.vitals.procfs import ProcFs
+from centre.flash.disks import BlockDevice, DiskUser, disk, disks, size_words
 from centre.flash.safety_checks import LEAST_FOOTAGE_BYTES, NOT_REMOVABLE, SMALL, refusals
 
 IMAGE_BYTES = 3_000_000_000
@@ -54,8 +54,8 @@ class Machine:
         self.mounts.append(f"30 1 {number} / {point} rw,relatime shared:1 - ext4 {source} rw\n")
         self.set("proc/self/mountinfo", "".join(self.mounts))
 
-    def found(self, name: str) -> Disk:
-        there = disk(name, Tree(self.root))
+    def found(self, name: str) -> BlockDevice:
+        there = disk(name, ProcFs(self.root))
         assert there is not None
         return there
 
@@ -293,7 +293,7 @@ def test_whole_disks_that_hold_something_are_listed(machine: Machine) -> None:
         of(machine)
     machine.part("sdb", "sdb1", "8:17")
     machine.add("virtual/block/loop0", "7:0", 0)
-    assert [one.name for one in disks(Tree(machine.root))] == ["mmcblk0", "nvme0n1", "sdb"]
+    assert [one.name for one in disks(ProcFs(machine.root))] == ["mmcblk0", "nvme0n1", "sdb"]
 
 
 @given(
@@ -319,7 +319,7 @@ def test_whatever_stands_in_those_files_it_is_a_disk_in_one_line_or_none(
     machine.set("sys/class/block/sdb/ro", flag)
     machine.set("proc/self/mountinfo", mounts)
     machine.set("proc/swaps", swaps)
-    found = disk("sdb", Tree(machine.root))
+    found = disk("sdb", ProcFs(machine.root))
     if found is None:
         assert not size.strip().isdigit() or len(size.strip()) > 18
         return
@@ -333,8 +333,8 @@ mount_points = st.sampled_from(["/", "/mnt", "/home", "/media/x y"])
 
 @given(points=st.lists(mount_points, max_size=3), how=st.sampled_from(["swap", "held"]))
 def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> None:
-    uses = [Use(node="sdb1", how="mounted", where=point) for point in points]
-    found = Disk(
+    uses = [DiskUser(node="sdb1", how="mounted", where=point) for point in points]
+    found = BlockDevice(
         name="sdb",
         size_bytes=100 * GB,
         model="",
@@ -342,7 +342,7 @@ def test_a_disk_with_any_use_is_never_written(points: list[str], how: str) -> No
         removable=True,
         read_only=False,
         part_of=None,
-        uses=(*uses, Use(node="sdb2", how=how, where="md0")),
+        uses=(*uses, DiskUser(node="sdb2", how=how, where="md0")),
     )
     assert refusals(found, IMAGE_BYTES)[0].flag is None
 

@@ -16,7 +16,7 @@ def is_found(image_bytes: int, disk_bytes: int, real_bytes: int) -> bool:
     """Whether on a disk that begins again at its real end a mark is gone: it lies where the image, or
     what is written behind it, or another mark does.
     """
-    written_end = write_verify.behind(image_bytes, disk_bytes)[0][1]
+    written_end = write_verify.zero_regions(image_bytes, disk_bytes)[0][1]
     seen: set[int] = set()
     for place in capacity_probe.places(image_bytes, disk_bytes):
         at = place % real_bytes
@@ -61,6 +61,6 @@ def test_marks_are_few_and_lie_upon_nothing_that_is_written_before_they_are_read
     assert found == tuple(sorted(set(found)))
     assert all(place % PAGE == 0 for place in found)
     if found:
-        (_, begin), (last, end) = write_verify.behind(image_bytes, disk_bytes)
+        (_, begin), (last, end) = write_verify.zero_regions(image_bytes, disk_bytes)
         assert all(begin <= place and place + PAGE <= end for place in found)
         assert {place for place in found if place >= last} == {last, (end - PAGE) // PAGE * PAGE}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from centre.flash import gpt, write_verify
 from centre.flash.image import CHUNK_BYTES
-from centre.flash.target import FileId, Target
-from centre.flash.write_verify import NotAsWritten, Piece, Written
+from centre.flash.target import FileId, WriteTarget
+from centre.flash.write_verify import Piece, VerifyFailed, Written
 
 UNIT = 4096
 
@@ -20,7 +20,7 @@ def told(_done: int, _total: int) -> None:
     """Nobody looks on."""
 
 
-class Watched(Target):
+class Watched(WriteTarget):
     """A card that remembers what was done to it, with how much of its begin was then set."""
 
     done: list[tuple[str, int, bool]]
@@ -49,7 +49,7 @@ def card(tmp_path: Path) -> Iterator[Watched]:
         file.write(b"\xff" * CHUNK_BYTES)
         file.truncate(6 * CHUNK_BYTES)
     judged = FileId.of(path.stat())
-    opened = Target.open_file(path, 6 * CHUNK_BYTES, judged=judged, even_if_not_empty=True)
+    opened = WriteTarget.open_file(path, 6 * CHUNK_BYTES, judged=judged, even_if_not_empty=True)
     opened.close()
     handle = path.open("r+b")
     with handle:
@@ -128,7 +128,7 @@ def test_zeros_are_not_written_where_zeros_are(card: Watched) -> None:
 def test_a_flipped_bit_anywhere_is_found_and_its_place_is_told(card: Watched, at: int) -> None:
     card.flips = at
     begin = at // CHUNK_BYTES * CHUNK_BYTES
-    with pytest.raises(NotAsWritten, match=f"byte {begin} and {begin + CHUNK_BYTES}"):
+    with pytest.raises(VerifyFailed, match=f"byte {begin} and {begin + CHUNK_BYTES}"):
         flashed(card)
 
 

@@ -12,8 +12,8 @@ from agent.base.health_model import FlightSample
 from agent.health import flight_page, restart_report
 from agent.health.flight_page import PAGE_BYTES, Mark, Page
 from agent.health.flight_recorder import FLUSH_NS, NAME, PAGES, FlightRecorder, read_pages
-from agent.health.restart_cause import Evidence, judge
-from agent.health.vitals.procfs import Tree
+from agent.health.restart_cause import Evidence, classify
+from agent.health.vitals.procfs import ProcFs
 from tests.conftest import HeldClock
 
 S = 1_000_000_000
@@ -82,11 +82,11 @@ def test_what_has_changed_is_written_at_once_and_not_too_often(
     tmp_path: Path, clock: HeldClock
 ) -> None:
     flown = Flown(tmp_path, clock)
-    flown.recorder.hurry()
+    flown.recorder.flush_soon()
     flown.fly(1)
     assert read_pages(tmp_path / NAME)[-1].samples == (sample(clock.now_ns // S),)
     for _ in range(59):
-        flown.recorder.hurry()
+        flown.recorder.flush_soon()
         flown.fly(1)
     # The first page of a run, one in a hurry, and three in their time.
     assert flown.recorder.pages_written == 1 + 1 + 3
@@ -191,7 +191,7 @@ def test_a_page_takes_what_fits_and_the_newest_second_always(clock: HeldClock) -
 def test_the_cause_of_a_restart_is_what_the_run_and_the_board_have_left(
     last: Page, evidence: Evidence, cause: str, new_boot: bool
 ) -> None:
-    ended = judge(last, evidence)
+    ended = classify(last, evidence)
     assert (ended.cause, ended.new_boot) == (cause, new_boot)
     assert ended.detail
 
@@ -256,7 +256,7 @@ def test_the_report_after_a_restart_says_what_the_unit_wrote_down_at_its_end(
     before = FlightRecorder(tmp_path, clock, BOOT, "run-2").before
     assert before is not None
     (tmp_path / restart_report.SERVICE_RESULT).write_bytes(written.encode("latin-1"))
-    evidence = restart_report.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+    evidence = restart_report.collect_evidence(before, BOOT, tmp_path, ProcFs(tmp_path / "none"))
     told = restart_report.restarted(before, evidence)
     assert (told.cause, told.new_boot) == (cause, False)
     assert detail in told.detail
@@ -272,7 +272,9 @@ def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_alone(
     told = []
     for kills in (1, 1, 2, 2, 1, 1, 0):
         (tmp_path / restart_report.SERVICE_RESULT).write_text(f"signal\noom_kill {kills}\n")
-        evidence = restart_report.gather(before, BOOT, tmp_path, Tree(tmp_path / "none"))
+        evidence = restart_report.collect_evidence(
+            before, BOOT, tmp_path, ProcFs(tmp_path / "none")
+        )
         told.append(evidence.service_result)
     killed, signalled = "oom-kill", "signal"
     assert told == [killed, signalled, killed, signalled, killed, signalled, signalled]
@@ -287,18 +289,21 @@ def test_what_systemd_and_the_kernel_have_left_is_gathered_once(
     runtime, root = tmp_path / "run", tmp_path / "root"
     for folder in (runtime, root / restart_report.PSTORE, root / restart_report.PSTORE_KEPT / "7"):
         folder.mkdir(parents=True)
-    nothing = restart_report.gather(before, BOOT, runtime, Tree(root / "none"))
+    nothing = restart_report.collect_evidence(before, BOOT, runtime, ProcFs(root / "none"))
     assert nothing == Evidence(boot=BOOT)
     (runtime / restart_report.SERVICE_RESULT).write_text("watchdog\n")
     (root / restart_report.PSTORE / "dmesg-ramoops-0").touch()
     (root / restart_report.RESET_REGISTER).parent.mkdir(parents=True)
     (root / restart_report.RESET_REGISTER).write_bytes(b"\0\0\x10\0")
     os.utime(root / restart_report.PSTORE_KEPT / "7", (0, 0))
-    found = restart_report.gather(before, NEXT_BOOT, runtime, Tree(root))
+    found = restart_report.collect_evidence(before, NEXT_BOOT, runtime, ProcFs(root))
     assert found == Evidence(
         boot=NEXT_BOOT,
         service_result="watchdog",
         reset="power",
         crash_records=("dmesg-ramoops-0",),
     )
-    assert restart_report.gather(before, NEXT_BOOT, runtime, Tree(root)).service_result is None
+    assert (
+        restart_report.collect_evidence(before, NEXT_BOOT, runtime, ProcFs(root)).service_result
+        is None
+    )

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.base.model import Box
-from agent.detection.optical_flow import Drift, drifts
+from agent.base.model import BoundingBox
+from agent.detection.optical_flow import FlowShift, track_boxes
 
-NOWHERE = Drift(0.0, 0.0)
-CAR = Box(0.3, 0.4, 0.2, 0.2)
+NOWHERE = FlowShift(0.0, 0.0)
+CAR = BoundingBox(0.3, 0.4, 0.2, 0.2)
 
 
 def _street() -> np.ndarray:
@@ -30,29 +30,29 @@ def _with_car(x: float, y: float) -> np.ndarray:
 @pytest.mark.parametrize("way", [(2.0, 0.0), (-3.0, 1.5), (0.0, 5.0), (8.0, -6.0)])
 def test_a_car_is_followed_to_a_part_of_a_pixel(way: tuple[float, float]) -> None:
     before, now = _with_car(96, 72), _with_car(96 + way[0], 72 + way[1])
-    (drift,) = drifts(before, now, [CAR], [NOWHERE])
+    (drift,) = track_boxes(before, now, [CAR], [NOWHERE])
     assert drift is not None
     assert (drift.dx * 320, drift.dy * 180) == pytest.approx(way, abs=0.4)
 
 
 def test_a_fast_car_is_followed_from_where_it_is_expected() -> None:
     before, now = _with_car(96, 72), _with_car(136, 72)
-    (drift,) = drifts(before, now, [CAR], [Drift(38 / 320, 0)])
+    (drift,) = track_boxes(before, now, [CAR], [FlowShift(38 / 320, 0)])
     assert drift is not None
     assert drift.dx * 320 == pytest.approx(40, abs=0.5)
 
 
 def test_a_street_that_stands_still_does_not_drift() -> None:
-    (drift,) = drifts(_street(), _street(), [CAR], [NOWHERE])
+    (drift,) = track_boxes(_street(), _street(), [CAR], [NOWHERE])
     assert drift is not None
     assert (drift.dx, drift.dy) == pytest.approx((0, 0), abs=1e-4)
 
 
 def test_a_bare_wall_gives_nothing() -> None:
     wall = np.full((180, 320), 90, np.uint8)
-    assert drifts(wall, wall, [CAR], [NOWHERE]) == [None]
+    assert track_boxes(wall, wall, [CAR], [NOWHERE]) == [None]
 
 
 def test_pictures_of_two_sizes_and_no_boxes_give_nothing() -> None:
-    assert drifts(_street(), _street()[:90], [CAR], [NOWHERE]) == [None]
-    assert drifts(_street(), _street(), [], []) == []
+    assert track_boxes(_street(), _street()[:90], [CAR], [NOWHERE]) == [None]
+    assert track_boxes(_street(), _street(), [], []) == []

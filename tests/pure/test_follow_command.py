@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.base.model import Box, Sight, Track
-from agent.capture.snapshot_command import Shown
-from agent.commands.command import Later, Order
-from agent.commands.requester import Asker, Refused
+from agent.base.model import BoundingBox, FrameResult, Track
+from agent.capture.snapshot_command import CameraAccess
+from agent.commands.command import Deferred, ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, TrackingConfig
 from agent.ptz import messages as words
-from agent.ptz.automation.auto_tracking import Tracker
-from agent.ptz.automation.panorama_scan import RoundLook
-from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.automation.auto_tracking import AutoTracker
+from agent.ptz.automation.panorama_scan import PanoramaScan
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from drivers.ptz.fake import Options
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
 
@@ -26,10 +26,10 @@ FOLLOW = words.Follow(head="mast", track=7)
 class NoPictures:
     """No round comes to its end here."""
 
-    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+    def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         raise AssertionError
 
-    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+    def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         raise AssertionError
 
 
@@ -40,12 +40,14 @@ class Corner:
         config = msgspec.structs.replace(PLAIN, fov_deg=FOV)
         self.rig = Rig(folder, config, body=Options(pan_deg=None)).started()
         head = self.rig.head
-        self.tracker = Tracker(TrackingConfig(enabled=True), FOV, lambda: head.abilities)
+        self.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: head.abilities)
         head.add(self.tracker)
         clock_ns = self.rig.clock.boottime_ns
-        self.sweep = RoundLook(head, "street", Shown(), FOV, NoPictures(), clock_ns, hidden=False)
-        mounted = Mounted(head=head, camera="street", sweep=self.sweep, tracker=self.tracker)
-        self.verb = PtzVerb({"mast": mounted}, clock_ns)
+        self.sweep = PanoramaScan(
+            head, "street", CameraAccess(), FOV, NoPictures(), clock_ns, hidden=False
+        )
+        mounted = HeadAssembly(head=head, camera="street", sweep=self.sweep, tracker=self.tracker)
+        self.verb = PtzCommandHandler({"mast": mounted}, clock_ns)
         self.course = Heard()
         self.number = 0
         self.see()
@@ -53,22 +55,22 @@ class Corner:
     def see(self) -> None:
         t_ns = self.rig.clock.now_ns
         track = Track(
-            id=7, label="person", score=0.9, box=Box(0.9, 0.4, 0.05, 0.2), vx=0, vy=0, begin_ns=0,
+            id=7, label="person", score=0.9, box=BoundingBox(0.9, 0.4, 0.05, 0.2), vx=0, vy=0, begin_ns=0,
             seen_ns=t_ns,
         )  # fmt: skip
         self.tracker.look(
-            Sight(seq=0, t_ns=t_ns, gate=np.zeros((1, 1), np.uint8), moving=0.1, tracks=(track,),
+            FrameResult(seq=0, t_ns=t_ns, gate=np.zeros((1, 1), np.uint8), moving=0.1, tracks=(track,),
                   passes=1)
         )  # fmt: skip
 
-    def ask(self, args: Any, asker: Asker = ANNA) -> words.PtzResult:
+    def ask(self, args: Any, asker: Requester = ANNA) -> words.PtzResult:
         made = self.begin(args, asker)
         assert isinstance(made, words.PtzResult)
         return made
 
-    def begin(self, args: Any, asker: Asker = ANNA) -> words.PtzResult | Later:
+    def begin(self, args: Any, asker: Requester = ANNA) -> words.PtzResult | Deferred:
         self.number += 1
-        order = Order(number=self.number, verb="ptz", id=str(self.number), asker=asker,
+        order = ValidCommand(number=self.number, verb="ptz", id=str(self.number), asker=asker,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
         return self.verb.run(order, self.course)
 
@@ -95,7 +97,7 @@ def test_an_operator_gives_the_head_to_the_tracking(corner: Corner) -> None:
 
 
 def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
-    with pytest.raises(Refused, match="no track 8 is in the picture now") as caught:
+    with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as caught:
         corner.ask(msgspec.structs.replace(FOLLOW, track=8))
     assert caught.value.kind == "unknown"
     assert corner.tracker.following is None
@@ -103,7 +105,7 @@ def test_nobody_is_followed_who_is_not_in_the_picture(corner: Corner) -> None:
 
 def test_who_is_weaker_than_the_holder_has_nobody_followed(corner: Corner) -> None:
     corner.ask(words.Take(head="mast"))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(CommandRejected) as caught:
         corner.ask(FOLLOW, INCIDENT)
     assert caught.value.kind == "busy"
     assert corner.tracker.following is None
@@ -130,10 +132,10 @@ def test_it_ends_with_a_word(corner: Corner, args: Any) -> None:
 
 def test_a_head_without_tracking_says_what_is_missing(tmp_path: Path) -> None:
     rig = Rig(tmp_path).started()
-    verb = PtzVerb({"mast": Mounted(head=rig.head)}, rig.clock.boottime_ns)
-    order = Order(number=1, verb="ptz", id="1", asker=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
+    verb = PtzCommandHandler({"mast": HeadAssembly(head=rig.head)}, rig.clock.boottime_ns)
+    order = ValidCommand(number=1, verb="ptz", id="1", asker=ANNA, expires=rig.clock.utc(0), args=FOLLOW,
                   digest=b"")  # fmt: skip
-    with pytest.raises(Refused, match=r"head\.tracking\.enabled") as caught:
+    with pytest.raises(CommandRejected, match=r"head\.tracking\.enabled") as caught:
         verb.run(order, Heard())
     assert caught.value.kind == "unsupported"
 
@@ -165,13 +167,13 @@ def test_who_began_it_may_take_the_head_and_give_it_back_to_it(corner: Corner) -
 
 
 @pytest.mark.parametrize("asker", [ANNA, BRAHIM], ids=lambda asker: asker.id)
-def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Asker) -> None:
+def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Requester) -> None:
     corner.ask(FOLLOW)
     corner.pass_s(1)
     corner.begin(words.Sweep(head="mast"), asker)
     corner.ask(FOLLOW, asker)
     (end,) = corner.course.ends
-    with pytest.raises(Refused, match="has somebody followed"):
+    with pytest.raises(CommandRejected, match="has somebody followed"):
         end()
     corner.begin(words.Sweep(head="mast"), asker)
     corner.pass_s(1)
@@ -187,7 +189,7 @@ def test_a_round_ends_it_and_it_ends_a_round(corner: Corner, asker: Asker) -> No
 def test_who_may_not_have_the_head_ends_nothing(corner: Corner, args: Any) -> None:
     corner.ask(FOLLOW)
     corner.rig.head.take(ANNA)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(CommandRejected) as caught:
         corner.ask(args, INCIDENT)
     assert caught.value.kind == "busy"
     corner.pass_s(PLAIN.lease_s + 1)

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.model import Event
-from agent.capture.onvif_events import MOST_A_MINUTE, MOST_OPEN, ForeignEvents, Reported, is_wanted
+from agent.capture.onvif_events import (
+    MOST_A_MINUTE,
+    MOST_OPEN,
+    OnvifEventStage,
+    OnvifEventTracker,
+    is_wanted,
+)
 from drivers.errors import DriverError
 from drivers.onvif.events import Notification
 from tests.conftest import HeldClock
@@ -24,9 +30,9 @@ def said(
     return Notification(topic=topic, state=state, source=source, t_ns=round(at_s * 1e9))
 
 
-def reported(*wanted: str) -> Reported:
+def reported(*wanted: str) -> OnvifEventTracker:
     ids = iter(range(10_000))
-    return Reported("tram", wanted, lambda _t_ns: f"id-{next(ids)}")
+    return OnvifEventTracker("tram", wanted, lambda _t_ns: f"id-{next(ids)}")
 
 
 def told(events: Sequence[Event | None]) -> list[str]:
@@ -160,7 +166,7 @@ class Listening:
         self.camera = Camera(self.clock)
         self.events: list[Event] = []
         ids = iter(range(100))
-        self.stage = ForeignEvents(
+        self.stage = OnvifEventStage(
             "tram",
             ["Motion"],
             self.camera.open,

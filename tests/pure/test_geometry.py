@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from agent.detection import geometry
 from agent.detection.geometry import Point
 
@@ -13,7 +13,7 @@ WIDE = 16 / 9
 shares = st.floats(0, 1)
 points = st.builds(Point, shares, shares)
 boxes = st.builds(
-    Box, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.01, 0.5), st.floats(0.01, 0.5)
+    BoundingBox, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.01, 0.5), st.floats(0.01, 0.5)
 )
 
 SQUARE = (Point(0.2, 0.2), Point(0.8, 0.2), Point(0.8, 0.8), Point(0.2, 0.8))
@@ -115,14 +115,14 @@ def test_polygons_that_cross_themselves(polygon: tuple[Point, ...], *, crossing:
 
 
 @given(boxes, boxes)
-def test_likeness_is_symmetric_and_of_itself_one(a: Box, b: Box) -> None:
+def test_likeness_is_symmetric_and_of_itself_one(a: BoundingBox, b: BoundingBox) -> None:
     assert geometry.likeness(a, a) == pytest.approx(1)
     assert geometry.likeness(a, b) == pytest.approx(geometry.likeness(b, a))
     assert 0 <= geometry.likeness(a, b) <= 1 + 1e-9
 
 
 @given(st.lists(boxes, min_size=1, max_size=5))
-def test_a_hull_holds_every_box_and_no_more(many: list[Box]) -> None:
+def test_a_hull_holds_every_box_and_no_more(many: list[BoundingBox]) -> None:
     hull = geometry.hull(many)
     for box in many:
         assert geometry.overlap(hull, box) == pytest.approx(box.w * box.h)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.recording.gop import LONGEST_NS, MOST_BYTES, Groups
+from agent.recording.gop import LONGEST_NS, MOST_BYTES, GopTracker
 from drivers.media import Packet
 
 BODY = bytes(MOST_BYTES)
@@ -13,9 +13,9 @@ def packet(t_ns: int, *, is_key: bool = False, size_bytes: int = 1) -> Packet:
     return Packet(t_ns=t_ns, pts_ns=t_ns, dts_ns=t_ns, is_key=is_key, data=data)  # type: ignore[arg-type]
 
 
-def groups(*taken: Packet) -> Groups:
+def groups(*taken: Packet) -> GopTracker:
     """Of a file that has grown by a hundred bytes with each packet."""
-    made = Groups()
+    made = GopTracker()
     for number, each in enumerate(taken, start=1):
         made.add(each, 100 * number)
     return made
@@ -57,4 +57,4 @@ def test_the_last_group_is_whole_once_the_file_has_its_end() -> None:
 
 
 def test_a_file_without_a_packet_has_lost_none() -> None:
-    assert Groups().lost_since_ns(0) is None
+    assert GopTracker().lost_since_ns(0) is None

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.model import Leeway
+from agent.base.model import ShiftTolerance
 from agent.detection.geometry import Point, crosses_itself
-from agent.detection.mask_margin import grown
+from agent.detection.mask_margin import expand_polygons
 from drivers.masking import LUMA, SMALLEST_AREA, MaskPainter
 from drivers.media import Corner, Plane, Polygon
 
-LEEWAY = Leeway(x=0.02, y=0.035)
+LEEWAY = ShiftTolerance(x=0.02, y=0.035)
 SIZE_PX = (320, 180)
 SQUARE = ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))
 HOOK = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.6, 0.8), (0.6, 0.4), (0.2, 0.4))
@@ -37,7 +37,7 @@ def hidden(masks: tuple[Polygon, ...]) -> Plane:
 
 def uncovered(mask: Polygon, across: float, down: float) -> int:
     """How many pixels of what was masked show, when the picture has shifted."""
-    drawn, painted = hidden((mask,)), hidden(grown([mask], LEEWAY))
+    drawn, painted = hidden((mask,)), hidden(expand_polygons([mask], LEEWAY))
     height, width = drawn.shape
     x, y = round(across * width), round(down * height)
     shifted = np.zeros_like(drawn)
@@ -56,7 +56,7 @@ def test_a_shift_within_the_leeway_uncovers_nothing(
 
 
 def test_it_hides_no_more_than_that() -> None:
-    painted = hidden(grown([polygon(HOOK)], LEEWAY))
+    painted = hidden(expand_polygons([polygon(HOOK)], LEEWAY))
     height, width = painted.shape
     # The notch of the hook stays open.
     assert not painted[int(0.6 * height), int(0.4 * width)]
@@ -87,11 +87,11 @@ def test_what_is_grown_can_always_be_painted(
     area = abs(math.fsum(a.x * b.y - b.x * a.y for a, b in pairs)) / 2
     if crosses_itself(corners) or area < SMALLEST_AREA:
         return
-    for leeway in (LEEWAY, Leeway(x=0.001, y=0.001), Leeway(x=1.0, y=1.0)):
-        MaskPainter(grown([mask], leeway), "a test")
-    assert hidden(grown([mask], Leeway(x=1.0, y=1.0))).all()
+    for leeway in (LEEWAY, ShiftTolerance(x=0.001, y=0.001), ShiftTolerance(x=1.0, y=1.0)):
+        MaskPainter(expand_polygons([mask], leeway), "a test")
+    assert hidden(expand_polygons([mask], ShiftTolerance(x=1.0, y=1.0))).all()
 
 
 def test_without_a_leeway_masks_are_as_they_were_drawn() -> None:
     mask = polygon(HOOK)
-    assert grown([mask], Leeway(x=0.0, y=0.0)) == (mask,)
+    assert expand_polygons([mask], ShiftTolerance(x=0.0, y=0.0)) == (mask,)

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from agent.base.model import RefusalKind
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, Promise, Sector
 from agent.ptz.head_stage import ESCAPE_AFTER_S
-from agent.ptz.requests import Drive, HeadState, PointAt, Recall, Wish
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, Wish
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.ptz.fake import FakeHead
@@ -28,7 +28,7 @@ from tests.pure.head_rig import (
 
 STOPPING_S = 0.25 + 0.04 + 2 * TURN_S
 """The body's ramp and lag, and the turns in which the stage finds that something is over."""
-RIGHT = Drive(pan=1.0, for_s=5.0)
+RIGHT = ContinuousMove(pan=1.0, for_s=5.0)
 
 
 def changed(**keys: object) -> object:
@@ -41,14 +41,14 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def refused(kind: RefusalKind, said: str | None = None) -> object:
-    return pytest.raises(Refused, match=said, check=lambda error: error.kind == kind)
+    return pytest.raises(CommandRejected, match=said, check=lambda error: error.kind == kind)
 
 
 # Motion and its right
 
 
 def test_a_move_ends_after_its_time(rig: Rig) -> None:
-    rig.head.wish(Drive(pan=0.5, for_s=2.0), ANNA)
+    rig.head.move(ContinuousMove(pan=0.5, for_s=2.0), ANNA)
     rig.pass_s(1.9)
     assert rig.speed == pytest.approx(30)
     rig.pass_s(STOPPING_S)
@@ -58,14 +58,14 @@ def test_a_move_ends_after_its_time(rig: Rig) -> None:
 
 def test_a_move_ends_after_the_longest_move_whatever_was_asked(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(longest_move_s=1.0)).started()
-    rig.head.wish(Drive(pan=0.2, for_s=60), ANNA)
+    rig.head.move(ContinuousMove(pan=0.2, for_s=60), ANNA)
     rig.pass_s(1.0 + STOPPING_S)
     assert rig.speed == 0
 
 
 def test_a_move_ends_with_its_holders_lease(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(lease_s=2.0)).started()
-    rig.head.wish(Drive(pan=0.2, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=0.2, for_s=15), ANNA)
     rig.pass_s(1.9)
     assert rig.speed > 0
     rig.pass_s(STOPPING_S)
@@ -75,7 +75,7 @@ def test_a_move_ends_with_its_holders_lease(tmp_path: Path) -> None:
 
 def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(lease_s=2.0)).started()
-    rig.head.wish(Drive(pan=0.1, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=0.1, for_s=15), ANNA)
     for _ in range(5):
         rig.pass_s(1.0)
         rig.head.take(ANNA)
@@ -83,7 +83,7 @@ def test_who_prolongs_his_lease_keeps_moving(tmp_path: Path) -> None:
 
 
 def test_giving_the_head_back_ends_the_move(rig: Rig) -> None:
-    lease = rig.head.wish(RIGHT, ANNA)
+    lease = rig.head.move(RIGHT, ANNA)
     rig.pass_s(1)
     rig.head.release(ANNA, lease.token)
     rig.pass_s(STOPPING_S)
@@ -91,36 +91,36 @@ def test_giving_the_head_back_ends_the_move(rig: Rig) -> None:
 
 
 def test_who_takes_the_head_ends_what_a_weaker_one_does(rig: Rig) -> None:
-    rig.head.wish(PointAt(pan_deg=160, tilt_deg=0), TOUR)
+    rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), TOUR)
     rig.pass_s(1)
     assert rig.speed > 0
     rig.head.take(INCIDENT)
     rig.pass_s(STOPPING_S)
     assert rig.speed == 0
     with refused("busy", "'incident 7' \\(incident\\) has it"):
-        rig.head.wish(RIGHT, TOUR)
+        rig.head.move(RIGHT, TOUR)
 
 
 def test_a_stop_passes_from_anybody_at_once_and_ends_no_lease(rig: Rig) -> None:
-    lease = rig.head.wish(RIGHT, ANNA)
+    lease = rig.head.move(RIGHT, ANNA)
     rig.pass_s(1)
     rig.head.stop(TOUR)
     rig.clock.pass_s(0.3)
     assert rig.speed == 0
     assert rig.head.state().lease == lease
-    rig.head.wish(RIGHT, ANNA, lease.token)
+    rig.head.move(RIGHT, ANNA, lease.token)
     rig.pass_s(0.5)
     assert rig.speed > 0
 
 
 def test_the_stop_comes_at_once_when_the_agent_stops(rig: Rig) -> None:
-    rig.head.wish(RIGHT, ANNA)
+    rig.head.move(RIGHT, ANNA)
     rig.pass_s(1)
     rig.stage.close()
     rig.clock.pass_s(0.3)
     assert rig.speed == 0
     with refused("absent"):
-        rig.head.wish(RIGHT, ANNA)
+        rig.head.move(RIGHT, ANNA)
 
 
 def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
@@ -134,12 +134,12 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
                 raise RuntimeError("a bug")
             return None
 
-        def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+        def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
             raise AssertionError
 
     mover = Broken()
     rig = Rig(tmp_path, movers=[mover]).started()
-    rig.head.wish(RIGHT, TOUR)
+    rig.head.move(RIGHT, TOUR)
     rig.pass_s(1)
     mover.breaks = True
     with pytest.raises(RuntimeError, match="a bug"):
@@ -147,16 +147,16 @@ def test_a_turn_that_fails_stops_the_head_and_nothing_begins_before_the_next(
     rig.clock.pass_s(0.3)
     assert rig.speed == 0
     with refused("failed", "nobody is there to stop it"):
-        rig.head.wish(RIGHT, TOUR)
+        rig.head.move(RIGHT, TOUR)
     mover.breaks = False
     rig.turn()
-    rig.head.wish(RIGHT, TOUR)
+    rig.head.move(RIGHT, TOUR)
 
 
 def test_nothing_begins_while_the_stage_hangs(rig: Rig) -> None:
     rig.clock.pass_s(11)
     with refused("failed", "nobody is there to stop it"):
-        rig.head.wish(RIGHT, ANNA)
+        rig.head.move(RIGHT, ANNA)
 
 
 def test_a_head_is_stopped_when_it_is_opened(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     assert rig.active() == {"PTZ-01"}
     assert rig.head.abilities is None
     assert rig.head.state().error == "/dev/ttyUSB0: not there"
-    for ask in (lambda: rig.head.wish(RIGHT, ANNA), lambda: rig.head.stop(ANNA)):
+    for ask in (lambda: rig.head.move(RIGHT, ANNA), lambda: rig.head.stop(ANNA)):
         with refused("absent", "/dev/ttyUSB0: not there"):
             ask()
     rig.pass_s(60)
@@ -189,11 +189,11 @@ def test_a_head_that_cannot_be_opened_is_a_fault_and_tried_again(
     rig.pass_s(5.2)
     assert rig.active() == set()
     assert rig.head.abilities is not None
-    rig.head.wish(RIGHT, ANNA)
+    rig.head.move(RIGHT, ANNA)
 
 
 def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(rig: Rig) -> None:
-    rig.head.wish(Drive(pan=-0.5, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=-0.5, for_s=15), ANNA)
     rig.pass_s(0.5)
     body = rig.heads[0].motion
     # What is pulled has gone without a stop.
@@ -213,7 +213,7 @@ def test_a_line_that_is_cut_while_it_moves_is_opened_anew_and_the_head_stopped(r
 
 @pytest.mark.raises_fault("PTZ-03")
 def test_a_head_that_stops_answering_is_stopped_as_soon_as_it_hears(rig: Rig) -> None:
-    rig.head.wish(Drive(pan=0.2, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=0.2, for_s=15), ANNA)
     rig.pass_s(0.5)
     body = rig.heads[0].motion
     body.misbehave(rig.clock.now_ns, Misbehaviour(silent=True))
@@ -251,7 +251,7 @@ def test_it_goes_where_it_is_sent(
     tmp_path: Path, kind: type[RecklessHead] | None, target: tuple[float, float]
 ) -> None:
     rig = Rig(tmp_path, **({"kind": kind} if kind else {})).started()
-    rig.head.wish(PointAt(pan_deg=target[0], tilt_deg=target[1]), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=target[0], tilt_deg=target[1]), ANNA)
     assert rig.head.state().moving
     rig.pass_s(8)
     assert (rig.pose.pan_deg, rig.pose.tilt_deg) == pytest.approx(target, abs=0.5)
@@ -263,14 +263,14 @@ def test_it_goes_where_it_is_sent(
 
 
 def test_a_place_out_of_its_range_is_as_far_as_it_can(rig: Rig) -> None:
-    rig.head.wish(PointAt(pan_deg=-180, tilt_deg=-90), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=-180, tilt_deg=-90), ANNA)
     rig.pass_s(8)
     assert (rig.pose.pan_deg, rig.pose.tilt_deg) == (-170, -30)
     assert rig.active() == set()
 
 
 def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: Rig) -> None:
-    rig.head.wish(PointAt(pan_deg=160, tilt_deg=0, speed=0.05), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0, speed=0.05), ANNA)
     rig.pass_s(19)
     assert rig.pose.pan_deg == pytest.approx(160)
 
@@ -278,19 +278,19 @@ def test_what_is_too_slow_to_arrive_in_time_goes_faster(rig: Rig) -> None:
 def test_what_cannot_arrive_in_time_is_refused(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(longest_move_s=3.0)).started()
     with refused("unsupported", "longest_move_s = 3"):
-        rig.head.wish(PointAt(pan_deg=160, tilt_deg=0), ANNA)
+        rig.head.move(AbsoluteMove(pan_deg=160, tilt_deg=0), ANNA)
     assert rig.head.state().lease is None
 
 
 @pytest.mark.raises_fault("PTZ-04")
 def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
     rig = Rig(tmp_path, body=msgspec.structs.replace(BODY, stuck=("pan",))).started()
-    rig.head.wish(PointAt(pan_deg=60, tilt_deg=10), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=60, tilt_deg=10), ANNA)
     rig.pass_s(6)
     assert rig.active() == {"PTZ-04"}
     assert "sent to pan 60.0 tilt 10.0 and found at pan 0.0" in (rig.head.state().error or "")
     rig.heads[0].motion.misbehave(rig.clock.now_ns, SOUND)
-    rig.head.wish(PointAt(pan_deg=60, tilt_deg=10), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=60, tilt_deg=10), ANNA)
     rig.pass_s(6)
     assert rig.active() == set()
     assert rig.head.state().error is None
@@ -298,17 +298,17 @@ def test_a_head_that_is_stuck_does_not_arrive(tmp_path: Path) -> None:
 
 def test_a_place_where_it_is_already_costs_no_start(rig: Rig) -> None:
     before = rig.heads[0].motion.orders
-    rig.head.wish(PointAt(pan_deg=0.2, tilt_deg=0.1), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=0.2, tilt_deg=0.1), ANNA)
     rig.pass_s(1)
     assert rig.heads[0].motion.orders == before
 
 
 def test_shares_in_the_dead_zone_move_nothing(rig: Rig) -> None:
     before = rig.heads[0].motion.orders
-    rig.head.wish(Drive(pan=0.05, tilt=-0.04), ANNA)
+    rig.head.move(ContinuousMove(pan=0.05, tilt=-0.04), ANNA)
     rig.pass_s(1)
     assert rig.heads[0].motion.orders == before
-    rig.head.wish(Drive(pan=0.06, tilt=-0.04), ANNA)
+    rig.head.move(ContinuousMove(pan=0.06, tilt=-0.04), ANNA)
     rig.pass_s(1)
     state = rig.heads[0].motion.state(rig.clock.now_ns)
     assert state.pan_deg > 0
@@ -317,10 +317,10 @@ def test_shares_in_the_dead_zone_move_nothing(rig: Rig) -> None:
 
 def test_what_it_has_not_cannot_be_moved(tmp_path: Path) -> None:
     rig = Rig(tmp_path, body=msgspec.structs.replace(BODY, zoom_ratio=1, focus=False)).started()
-    for wish in (Drive(zoom=1.0), Drive(focus=-1.0)):
+    for wish in (ContinuousMove(zoom=1.0), ContinuousMove(focus=-1.0)):
         with refused("unsupported"):
-            rig.head.wish(wish, ANNA)
-    rig.head.wish(PointAt(pan_deg=10, tilt_deg=0, zoom=0.5), ANNA)
+            rig.head.move(wish, ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0, zoom=0.5), ANNA)
     with refused("unsupported", "has no wiper"):
         Rig(tmp_path / "2", body=msgspec.structs.replace(BODY, aux=())).started().head.switch(
             "wiper", True, ANNA, None
@@ -341,16 +341,16 @@ def test_switching_takes_the_head_from_nobody(rig: Rig) -> None:
 
 
 def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: Rig) -> None:
-    rig.head.wish(PointAt(pan_deg=50, tilt_deg=-10, zoom=0.5), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10, zoom=0.5), ANNA)
     with refused("failed", "a preset is of a place where it stands"):
         rig.head.preset_set("gate", ANNA, None)
     rig.pass_s(8)
     rig.head.preset_set("gate", ANNA, None)
     assert rig.head.state().preset == "gate"
-    rig.head.wish(PointAt(pan_deg=0, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), ANNA)
     rig.pass_s(8)
     assert rig.head.state().preset is None
-    rig.head.wish(Recall(preset="gate"), ANNA)
+    rig.head.move(GotoPreset(preset="gate"), ANNA)
     rig.pass_s(8)
     assert rig.head.state().preset == "gate"
     (preset,) = rig.head.presets()
@@ -358,17 +358,17 @@ def test_a_preset_is_where_it_stands_and_where_it_comes_back_to(rig: Rig) -> Non
     rig.head.preset_delete("gate")
     assert rig.head.state().preset is None
     with refused("unknown", "it has: none yet"):
-        rig.head.wish(Recall(preset="gate"), ANNA)
+        rig.head.move(GotoPreset(preset="gate"), ANNA)
 
 
 def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
     rig = Rig(tmp_path, kind=RecklessHead).started()
-    rig.head.wish(PointAt(pan_deg=50, tilt_deg=-10), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=-10), ANNA)
     rig.pass_s(8)
     rig.head.preset_set("gate", ANNA, None)
     assert rig.head.presets()[0].number == 1
     assert rig.heads[0].motion.presets == {1}
-    rig.head.wish(PointAt(pan_deg=-50, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=-50, tilt_deg=0), ANNA)
     rig.pass_s(8)
     # Wherever it believes to be, its memory is where it was.
     RecklessHead.error_deg, before = 180.0, RecklessHead.error_deg
@@ -376,9 +376,9 @@ def test_a_head_that_reckons_uses_its_own_memory(tmp_path: Path) -> None:
         with refused("failed", "nobody knows where it looks"):
             rig.clock.pass_s(1)
             rig.turn()
-            rig.head.helm.look()
-            rig.head.wish(PointAt(pan_deg=0, tilt_deg=0), ANNA)
-        rig.head.wish(Recall(preset="gate"), ANNA)
+            rig.head.helm.query_position()
+            rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), ANNA)
+        rig.head.move(GotoPreset(preset="gate"), ANNA)
         rig.pass_s(8)
     finally:
         RecklessHead.error_deg = before
@@ -394,7 +394,7 @@ def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: Rig) ->
     rig.head._on_rest = lambda preset, settled, _leeway: (  # type: ignore[assignment,func-returns-value]
         seen.append(rig.heads[0].motion.orders) or rig.rests.append((preset, settled))
     )
-    rig.head.wish(Recall(preset="gate"), ANNA)
+    rig.head.move(GotoPreset(preset="gate"), ANNA)
     assert seen == [orders]
     assert rig.rests[-1] == (None, False)
     rig.pass_s(8)
@@ -404,7 +404,7 @@ def test_who_watches_the_picture_hears_of_a_motion_before_it_begins(rig: Rig) ->
 def test_it_goes_home_when_nobody_wants_anything_of_it(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(home="gate", home_after_s=60)).started()
     rig.store("gate", Pose(pan_deg=-30, tilt_deg=5))
-    rig.head.wish(PointAt(pan_deg=30, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=30, tilt_deg=0), ANNA)
     rig.pass_s(55)
     assert rig.head.state().preset is None
     rig.pass_s(10)
@@ -420,12 +420,12 @@ class Once:
     asker, tour = ANNA, None
 
     def __init__(self) -> None:
-        self.wishes: list[Wish] = [PointAt(pan_deg=20, tilt_deg=0)]
+        self.wishes: list[Wish] = [AbsoluteMove(pan_deg=20, tilt_deg=0)]
 
     def step(self, t_ns: int, state: HeadState) -> Wish | None:
         return self.wishes.pop() if self.wishes else None
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         raise AssertionError
 
 
@@ -435,7 +435,7 @@ def test_a_mover_may_come_and_go(rig: Rig) -> None:
     rig.pass_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
     rig.head.remove(mover)
-    mover.wishes.append(PointAt(pan_deg=0, tilt_deg=0))
+    mover.wishes.append(AbsoluteMove(pan_deg=0, tilt_deg=0))
     rig.pass_s(3)
     assert rig.pose.pan_deg == pytest.approx(20)
 
@@ -443,7 +443,7 @@ def test_a_mover_may_come_and_go(rig: Rig) -> None:
 class Pendulum:
     """A mover that swings between two places."""
 
-    asker, tour = Asker(id="tour swing", role="tour"), "swing"
+    asker, tour = Requester(id="tour swing", role="tour"), "swing"
 
     def __init__(self) -> None:
         self.refusals: list[str] = []
@@ -453,9 +453,9 @@ class Pendulum:
         if state.moving:
             return None
         self.way = -self.way
-        return PointAt(pan_deg=self.way, tilt_deg=0)
+        return AbsoluteMove(pan_deg=self.way, tilt_deg=0)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         self.refusals.append(refusal.kind)
 
 
@@ -464,7 +464,7 @@ def test_a_mover_moves_while_nobody_stronger_has_the_head(tmp_path: Path) -> Non
     rig = Rig(tmp_path, changed(lease_s=5.0), movers=[mover]).started()
     assert rig.head.state().tour == "swing"
     assert rig.head.state().moving
-    rig.head.wish(Drive(tilt=0.5, for_s=1.0), ANNA)
+    rig.head.move(ContinuousMove(tilt=0.5, for_s=1.0), ANNA)
     rig.pass_s(4.8)
     assert not rig.head.state().moving
     rig.pass_s(0.4)
@@ -506,7 +506,7 @@ def test_a_drive_stops_before_a_sector_comes_into_the_picture(
 ) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
     rig = Rig(tmp_path, config, **({"kind": kind} if kind else {})).started()
-    rig.head.wish(Drive(pan=share, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=share, for_s=15), ANNA)
     for _ in range(160):
         rig.pass_s(0.1)
         assert seen_pan_deg(rig) < 60
@@ -514,8 +514,8 @@ def test_a_drive_stops_before_a_sector_comes_into_the_picture(
     assert rig.speed == 0
     assert "sector 'windows' is in the way" in (rig.head.state().error or "")
     with refused("forbidden", "'windows'"):
-        rig.head.wish(Drive(pan=1.0), ANNA)
-    rig.head.wish(Drive(pan=-1.0, tilt=0.2), ANNA)
+        rig.head.move(ContinuousMove(pan=1.0), ANNA)
+    rig.head.move(ContinuousMove(pan=-1.0, tilt=0.2), ANNA)
 
 
 def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
@@ -524,22 +524,22 @@ def test_a_place_in_a_sector_is_refused_and_the_refused_does_not_get_the_head(
     rig = Rig(tmp_path, changed(forbidden=(WINDOWS,), fov_deg=FOV)).started()
     rig.store("window", Pose(pan_deg=45, tilt_deg=0))
     for wish in (
-        PointAt(pan_deg=80, tilt_deg=0),
-        PointAt(pan_deg=41, tilt_deg=0),
-        Recall(preset="window"),
+        AbsoluteMove(pan_deg=80, tilt_deg=0),
+        AbsoluteMove(pan_deg=41, tilt_deg=0),
+        GotoPreset(preset="window"),
     ):
         with refused("forbidden", "sector 'windows'"):
-            rig.head.wish(wish, ANNA)
+            rig.head.move(wish, ANNA)
     assert rig.head.state().lease is None
     # Narrow, it may look closer.
-    rig.head.wish(PointAt(pan_deg=41, tilt_deg=0, zoom=1.0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=41, tilt_deg=0, zoom=1.0), ANNA)
 
 
 @pytest.mark.parametrize("kind", [None, RecklessHead])
 def test_the_way_leads_around_a_sector(tmp_path: Path, kind: type[RecklessHead] | None) -> None:
     config = changed(forbidden=(WINDOWS,), fov_deg=FOV)
     rig = Rig(tmp_path, config, **({"kind": kind} if kind else {})).started()
-    rig.head.wish(PointAt(pan_deg=150, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=150, tilt_deg=0), ANNA)
     for _ in range(150):
         rig.pass_s(0.1)
         beside = -20 - 12 < rig.pose.tilt_deg < 30 + 12
@@ -560,7 +560,7 @@ def test_a_way_that_was_found_free_is_gone_though_it_leads_close_by(tmp_path: Pa
     # A picture 40 degrees wide reaches 11.6 degrees up.
     above = Sector(name="above", pan_deg=(10.0, 60.0), tilt_deg=(12.5, 60.0))
     rig = Rig(tmp_path, changed(forbidden=(above,), fov_deg=FOV), kind=TellsLate).started()
-    rig.head.wish(PointAt(pan_deg=100, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=100, tilt_deg=0), ANNA)
     rig.pass_s(5)
     assert rig.pose.pan_deg == pytest.approx(100)
     assert rig.heads[0].motion.orders < 5
@@ -572,12 +572,12 @@ def test_a_head_is_not_sent_into_the_sun_and_stays_where_the_sun_comes_by(tmp_pa
     rig = Rig(tmp_path, changed(fov_deg=FOV), forbidden=lambda _t_ns: tuple(sun)).started()
     sun.append(Sector(name="sun", pan_deg=(15.0, 25.0), tilt_deg=(0.0, 10.0), cross=True))
     with refused("forbidden", "'sun'"):
-        rig.head.wish(PointAt(pan_deg=10, tilt_deg=0), ANNA)
+        rig.head.move(AbsoluteMove(pan_deg=10, tilt_deg=0), ANNA)
     orders = rig.heads[0].motion.orders
     rig.pass_s(20)
     assert rig.heads[0].motion.orders == orders
     # It may be passed over.
-    rig.head.wish(PointAt(pan_deg=80, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=80, tilt_deg=0), ANNA)
     rig.pass_s(5)
     assert rig.pose.pan_deg == pytest.approx(80)
 
@@ -602,8 +602,8 @@ def test_within_a_sector_only_the_way_out_is_open(tmp_path: Path) -> None:
     rig = Rig(tmp_path, changed(forbidden=(here,)))
     rig.turn()
     with refused("forbidden", "'here'"):
-        rig.head.wish(Drive(pan=-0.5), ANNA)
-    rig.head.wish(Drive(pan=0.5, for_s=5), ANNA)
+        rig.head.move(ContinuousMove(pan=-0.5), ANNA)
+    rig.head.move(ContinuousMove(pan=0.5, for_s=5), ANNA)
     rig.pass_s(6)
     assert rig.pose.pan_deg > 10
 
@@ -613,9 +613,9 @@ def test_nothing_is_driven_towards_sectors_from_nobody_knows_where(tmp_path: Pat
         error_deg = 170.0
 
     rig = Rig(tmp_path, changed(forbidden=(WINDOWS,)), kind=Lost).started()
-    for wish in (Drive(pan=0.5), PointAt(pan_deg=0, tilt_deg=0)):
+    for wish in (ContinuousMove(pan=0.5), AbsoluteMove(pan_deg=0, tilt_deg=0)):
         with refused("failed", "nobody knows where it looks"):
-            rig.head.wish(wish, ANNA)
+            rig.head.move(wish, ANNA)
     with refused("failed", "nobody knows where it looks"):
         rig.head.preset_set("gate", ANNA, None)
 
@@ -628,7 +628,7 @@ def test_wear_counts_over_restarts_and_is_a_fault_above_the_promise(tmp_path: Pa
     config = changed(promise=Promise(degrees=300.0))
     rig = Rig(tmp_path, config).started()
     for pan in (90, -90, 90):
-        rig.head.wish(PointAt(pan_deg=pan, tilt_deg=0), ANNA)
+        rig.head.move(AbsoluteMove(pan_deg=pan, tilt_deg=0), ANNA)
         rig.pass_s(8)
     assert rig.active() == {"PTZ-05"}
     rig.stage.close()

@@ -3,7 +3,7 @@ import itertools
 import msgspec
 
 from agent.base.model import Event
-from agent.detection.rule_engine import Judge
+from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
 from tests.pure.rules.street import S, Walker, judged, line, new_id, path, shaky, sights, told, zone
 
@@ -32,18 +32,18 @@ def test_the_same_sights_give_the_same_events() -> None:
 
 
 def test_the_end_of_the_clip_ends_what_is_open() -> None:
-    judge = Judge("north", BUSY, new_id())
+    judge = RuleEngine("north", BUSY, new_id())
     events: list[Event] = []
     for sight in sights(walkers(), 12):
-        events.extend(judge.judge(sight))
-    last = judge.finish(12 * S)
+        events.extend(judge.evaluate(sight))
+    last = judge.flush(12 * S)
     assert last
     assert {event.phase for event in last} == {"end"}
     for _, revisions in itertools.groupby(
         sorted([*events, *last], key=lambda e: (e.event, e.rev)), key=lambda e: e.event
     ):
         assert list(revisions)[-1].phase in ("end", "moment")
-    assert judge.finish(13 * S) == ()
+    assert judge.flush(13 * S) == ()
 
 
 def test_an_empty_scene_judges_the_picture_alone() -> None:

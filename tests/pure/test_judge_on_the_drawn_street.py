@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.base.model import Box, Event, Sight, Track
+from agent.base.model import BoundingBox, Event, FrameResult, Track
 from agent.detection import scene as scenes
-from agent.detection.rule_engine import Judge
+from agent.detection.rule_engine import RuleEngine
 from drivers.street.view import TruthBox, View, truth
 from tests.pure.rules.street import S, new_id
 
@@ -16,7 +16,7 @@ SCENE = Path(__file__).parents[2] / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 58
 
 
-def sights(seed: int) -> Iterator[Sight]:
+def sights(seed: int) -> Iterator[FrameResult]:
     view = View(640, 360)
     pictures = np.random.default_rng(1).integers(60, 200, (3, 90, 160), dtype=np.uint8)
     begun_ns: dict[int, int] = {}
@@ -28,7 +28,9 @@ def sights(seed: int) -> Iterator[Sight]:
             if who.hidden < 0.6
         )
         # The picture is noise: nothing is said of the view in this test.
-        yield Sight(seq=seq, t_ns=t_ns, gate=pictures[seq % 3], moving=0.0, tracks=tracks, passes=0)
+        yield FrameResult(
+            seq=seq, t_ns=t_ns, gate=pictures[seq % 3], moving=0.0, tracks=tracks, passes=0
+        )
 
 
 def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
@@ -36,7 +38,7 @@ def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
         id=who.id,
         label=who.label,
         score=0.9,
-        box=Box(who.x, who.y, who.w, who.h),
+        box=BoundingBox(who.x, who.y, who.w, who.h),
         vx=0.0,
         vy=0.0,
         begin_ns=begin_ns,
@@ -46,9 +48,9 @@ def track(who: TruthBox, t_ns: int, begin_ns: int) -> Track:
 
 @pytest.fixture(scope="module", params=[1, 2])
 def events(request: pytest.FixtureRequest) -> list[Event]:
-    judge = Judge("drawn", scenes.load(SCENE), new_id())
-    judged = [event for sight in sights(request.param) for event in judge.judge(sight)]
-    return [*judged, *judge.finish(LENGTH_S * S)]
+    judge = RuleEngine("drawn", scenes.load(SCENE), new_id())
+    judged = [event for sight in sights(request.param) for event in judge.evaluate(sight)]
+    return [*judged, *judge.flush(LENGTH_S * S)]
 
 
 def begun(events: list[Event], kind: str) -> list[Event]:

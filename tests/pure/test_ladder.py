@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.health_model import LEVELS, DiskHealth, Level, Vitals
-from agent.health.degradation import CALM_S, RUNGS, Ladder
-from agent.health.hysteresis import Latch
-from agent.health.load_shedding import Allowance
-from agent.health.strain import Strain, strain
+from agent.health.degradation import CALM_S, RUNGS, DegradationPolicy
+from agent.health.hysteresis import Hysteresis
+from agent.health.load_shedding import CameraDuty
+from agent.health.strain import ResourceLoad, strain
 from drivers.contracts import Wanted
 
 S = 1_000_000_000
-WELL = Strain(
+WELL = ResourceLoad(
     celsius=50.0,
     under_voltage=False,
     throttled=False,
@@ -32,17 +32,19 @@ class Day:
 
     def __init__(self) -> None:
         self.t_ns = 0
-        self.ladder = Ladder(0)
+        self.ladder = DegradationPolicy(0)
 
-    def pass_s(self, seconds: float, strained: Strain) -> Level:
+    def pass_s(self, seconds: float, strained: ResourceLoad) -> Level:
         for _ in range(int(seconds)):
             self.t_ns += S
-            self.ladder.step(self.t_ns, strained)
+            self.ladder.update(self.t_ns, strained)
         return self.ladder.now.level
 
 
-def of(**strained: Any) -> Strain:
-    return Strain(**{**{name: getattr(WELL, name) for name in WELL.__struct_fields__}, **strained})
+def of(**strained: Any) -> ResourceLoad:
+    return ResourceLoad(
+        **{**{name: getattr(WELL, name) for name in WELL.__struct_fields__}, **strained}
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,9 +121,9 @@ def test_the_time_and_the_reason_are_of_when_the_level_was_taken() -> None:
 
 def test_what_is_unknown_strains_nobody_and_holds_nobody_down() -> None:
     day = Day()
-    assert day.pass_s(1000, Strain()) == "full"
+    assert day.pass_s(1000, ResourceLoad()) == "full"
     day.pass_s(60, of(celsius=99.0))
-    assert day.pass_s(CALM_S + 2, Strain()) == "full"
+    assert day.pass_s(CALM_S + 2, ResourceLoad()) == "full"
 
 
 @given(
@@ -146,7 +148,7 @@ def test_every_level_below_full_has_a_reason_that_leads_to_it() -> None:
 def test_no_rung_is_good_where_it_is_bad() -> None:
     for rung in RUNGS:
         for value in (0.0, 0.01, 0.1, 0.3, 0.7, 1.5, 4.0, 20.0, 78.0, 84.0, 99.0, 3000.0, 9000.0):
-            strained = Strain(
+            strained = ResourceLoad(
                 celsius=value,
                 memory_free=value,
                 memory_pressure=value,
@@ -155,13 +157,15 @@ def test_no_rung_is_good_where_it_is_bad() -> None:
                 write_ms=value,
                 under_voltage=value > 1,
             )
-            assert not (rung.bad(strained) and rung.good(strained))
+            assert not (rung.is_over(strained) and rung.good(strained))
 
 
 def test_between_its_marks_a_latch_stays_as_it_is() -> None:
-    latch = Latch(for_s=2, calm_s=3)
+    latch = Hysteresis(for_s=2, calm_s=3)
     steps = [(True, False)] * 3 + [(False, False)] * 9 + [(False, True)] * 4
-    told = [latch.step(second * S, bad=bad, good=good) for second, (bad, good) in enumerate(steps)]
+    told = [
+        latch.update(second * S, bad=bad, good=good) for second, (bad, good) in enumerate(steps)
+    ]
     assert told == [False, False] + [True] * 13 + [False]
 
 
@@ -186,7 +190,7 @@ ONLY_FRAMES = Wanted(packets=False, frames_fps=10.0)
 
 
 def test_a_level_takes_frames_first_and_packets_last() -> None:
-    allowance = Allowance()
+    allowance = CameraDuty()
     assert (allowance.of(MAIN), allowance.of(ONLY_FRAMES)) == (MAIN, ONLY_FRAMES)
     for level in ("no_detection", "record_only"):
         allowance.shed(level, 0)
@@ -198,7 +202,7 @@ def test_a_level_takes_frames_first_and_packets_last() -> None:
 
 
 def test_what_was_not_recorded_is_told_once_recording_goes_on() -> None:
-    allowance = Allowance()
+    allowance = CameraDuty()
     assert allowance.shed("no_detection", 1) is None
     assert allowance.shed("heartbeat", 2) is None
     assert allowance.shed("heartbeat", 3) is None

@@ -7,7 +7,7 @@ import pytest
 from agent.base.model import Detection
 from agent.detection import headlights
 from agent.detection.model_card import load_card
-from agent.detection.pipeline import Eyes
+from agent.detection.pipeline import DetectionPipeline
 from drivers.media import Frame, Plane
 
 WIDTH, HEIGHT = 320, 240
@@ -22,7 +22,7 @@ def night(*spots: tuple[int, int], luma: int = 250, radius: int = 2, ground: int
 
 
 def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
-    (front,) = headlights.fronts(night((100, 120), (114, 120)))
+    (front,) = headlights.headlight_pairs(night((100, 120), (114, 120)))
     assert front.x * WIDTH < 100
     assert (front.x + front.w) * WIDTH > 115
     assert front.y * HEIGHT < 112
@@ -42,11 +42,11 @@ def test_two_lamps_are_one_vehicle_around_and_above_them() -> None:
     ],
 )
 def test_nothing_else_is_a_vehicle(what: str, picture: Plane) -> None:
-    assert headlights.fronts(picture) == [], what
+    assert headlights.headlight_pairs(picture) == [], what
 
 
 def test_of_three_lamps_in_a_row_the_nearest_two_are_of_one_vehicle() -> None:
-    (front,) = headlights.fronts(night((100, 120), (120, 120), (132, 120)))
+    (front,) = headlights.headlight_pairs(night((100, 120), (120, 120), (132, 120)))
     assert 115 < front.x * WIDTH < 120
 
 
@@ -68,7 +68,7 @@ class _Blind:
 
 def _seen(step_px: int) -> set[str]:
     """The labels of the tracks where two lamps come nearer by so much in each frame."""
-    eyes = Eyes(_Blind())
+    eyes = DetectionPipeline(_Blind())
     grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
     labels: set[str] = set()
     for seq in range(40):
@@ -76,7 +76,7 @@ def _seen(step_px: int) -> set[str]:
         frame = Frame(
             seq=seq, t_ns=seq * 40_000_000, y=night((150, y), (166, y), radius=2), u=grey, v=grey
         )
-        labels |= {track.label for track in eyes.look(frame).tracks}
+        labels |= {track.label for track in eyes.process(frame).tracks}
     return labels
 
 

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.reporting.payloads import Ack, SeqRange
-from centre.deduplicator import RANGES_IN_AN_ACK, Ledger, SeqSet
+from centre.deduplicator import RANGES_IN_AN_ACK, Deduplicator, SeqSet
 
 
 def test_numbers_in_order_move_the_acknowledgement_on() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     assert ledger.ack() == Ack(epoch="e", upto=0)
     for seq in (1, 2, 3):
         assert ledger.take(seq)
@@ -16,7 +16,7 @@ def test_numbers_in_order_move_the_acknowledgement_on() -> None:
 
 
 def test_a_hole_holds_it_and_what_is_above_is_told_beside_it() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     for seq in (1, 2, 5, 6, 9):
         ledger.take(seq)
     assert ledger.ack() == Ack(epoch="e", upto=2, also=(SeqRange(5, 6), SeqRange(9, 9)))
@@ -24,7 +24,7 @@ def test_a_hole_holds_it_and_what_is_above_is_told_beside_it() -> None:
 
 
 def test_a_receipt_for_lost_messages_closes_the_hole() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     for seq in (1, 2, 5):
         ledger.take(seq)
     ledger.never_come((SeqRange(3, 4),))
@@ -33,27 +33,27 @@ def test_a_receipt_for_lost_messages_closes_the_hole() -> None:
 
 
 def test_a_birth_tells_from_where_to_count() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     ledger.take(101)
     ledger.floor(100)
     assert ledger.ack() == Ack(epoch="e", upto=101)
 
 
 def test_what_the_floor_covers_is_new_all_the_same_where_it_comes_late() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     ledger.floor(100)
     assert ledger.take(50)
     assert not ledger.take(50)
 
 
 def test_a_repeat_is_not_taken_twice() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     assert ledger.take(1)
     assert not ledger.take(1)
 
 
 def test_an_acknowledgement_is_of_a_bounded_size_and_names_the_newest() -> None:
-    ledger = Ledger("e")
+    ledger = Deduplicator("e")
     for seq in range(2, 2000, 2):
         ledger.take(seq)
     also = ledger.ack().also
@@ -78,7 +78,7 @@ def test_a_set_of_ranges_is_a_set_of_numbers(spans: list[tuple[int, int]]) -> No
 
 @given(st.lists(st.tuples(st.sampled_from("tlf"), st.integers(1, 25)), max_size=40))
 def test_an_acknowledgement_never_covers_what_may_still_come(steps: list[tuple[str, int]]) -> None:
-    ledger, seen, gone = Ledger("e"), set[int](), set[int]()
+    ledger, seen, gone = Deduplicator("e"), set[int](), set[int]()
     for what, seq in steps:
         if what == "t":
             assert ledger.take(seq) == (seq not in seen)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agent.base.health_model import CameraHealth, Degradation, DiskHealth, Level
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import Strain
+from agent.health.strain import ResourceLoad
 from tests.conftest import HeldClock
 
 FULL = Degradation(level="full", why="", since_ns=0)
@@ -18,13 +18,13 @@ class Watched:
 
     def __init__(self, clock: HeldClock) -> None:
         self.clock = clock
-        self.board = FaultBoard(clock.boottime_ns)
+        self.board = FaultRegistry(clock.boottime_ns)
         self._faults = MachineFaults(self.board)
 
     def codes(
         self,
         seconds: int,
-        strained: Strain = Strain(),  # noqa: B008 - frozen
+        strained: ResourceLoad = ResourceLoad(),  # noqa: B008 - frozen
         disk: DiskHealth = DiskHealth(),  # noqa: B008 - frozen
         cameras: tuple[CameraHealth, ...] = (),
         degradation: Degradation = FULL,
@@ -38,14 +38,14 @@ class Watched:
 def comes_and_goes(clock: HeldClock, code: str, bad: Any, between: Any, good: Any) -> None:
     """With `bad` it comes, and only after a while; with `between` it stays; with `good` it goes."""
     watched = Watched(clock)
-    assert watched.codes(600, Strain(**good)) == []
+    assert watched.codes(600, ResourceLoad(**good)) == []
     if between is not None:
-        assert watched.codes(600, Strain(**between)) == []
-    assert watched.codes(130, Strain(**bad)) == [code]
+        assert watched.codes(600, ResourceLoad(**between)) == []
+    assert watched.codes(130, ResourceLoad(**bad)) == [code]
     if between is not None:
-        assert watched.codes(600, Strain(**between)) == [code]
-    assert watched.codes(20, Strain(**good)) == [code]
-    assert watched.codes(60, Strain(**good)) == []
+        assert watched.codes(600, ResourceLoad(**between)) == [code]
+    assert watched.codes(20, ResourceLoad(**good)) == [code]
+    assert watched.codes(60, ResourceLoad(**good)) == []
 
 
 @pytest.mark.raises_fault("SYS-02")
@@ -56,7 +56,7 @@ def test_a_hot_board_is_a_fault_until_it_has_cooled(clock: HeldClock) -> None:
 @pytest.mark.raises_fault("SYS-03")
 @pytest.mark.parametrize("sign", ["under_voltage", "throttled"])
 def test_a_low_supply_and_a_slowed_board_are_a_fault_at_once(clock: HeldClock, sign: str) -> None:
-    assert Watched(clock).codes(1, Strain(**{sign: True})) == ["SYS-03"]
+    assert Watched(clock).codes(1, ResourceLoad(**{sign: True})) == ["SYS-03"]
     comes_and_goes(clock, "SYS-03", {sign: True}, None, {sign: False})
 
 

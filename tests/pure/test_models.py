@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import LABELS
 from agent.detection.model_card import FOLDER, ModelRefused, load_card, names, verify
 
@@ -27,12 +27,12 @@ def test_every_model_that_is_shipped_is_the_one_its_card_describes(name: str) ->
 
 
 def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(BadInput, match=r"'yolo'.*allowed: nanodet, ssdlite_mobilenet_v2$"):
+    with pytest.raises(UserError, match=r"'yolo'.*allowed: nanodet, ssdlite_mobilenet_v2$"):
         load_card("yolo")
 
 
 def test_a_name_that_climbs_out_of_the_folder_is_unknown() -> None:
-    with pytest.raises(BadInput, match="unknown"):
+    with pytest.raises(UserError, match="unknown"):
         load_card("../models/nanodet")
 
 

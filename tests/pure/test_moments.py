@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.errors import BadInput
-from agent.base.time_argument import moment
+from agent.base.errors import UserError
+from agent.base.time_argument import parse_time
 
 NOW = datetime(2026, 11, 25, 14, 5, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 25, 14, 5, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_what_was_meant(text: str, meant: datetime) -> None:
-    assert moment(text, NOW, "--from") == meant
+    assert parse_time(text, NOW, "--from") == meant
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def test_a_moment_is_what_was_meant(text: str, meant: datetime) -> None:
     ],
 )  # fmt: skip
 def test_what_could_be_meant_in_two_ways_is_refused_by_name(text: str) -> None:
-    with pytest.raises(BadInput, match="--from") as refused:
-        moment(text, NOW, "--from")
+    with pytest.raises(UserError, match="--from") as refused:
+        parse_time(text, NOW, "--from")
     assert "\n" not in str(refused.value)
 
 
 @given(st.text())
 def test_no_text_brings_it_down(text: str) -> None:
-    with contextlib.suppress(BadInput):
-        assert moment(text, NOW, "--to").tzinfo is UTC
+    with contextlib.suppress(UserError):
+        assert parse_time(text, NOW, "--to").tzinfo is UTC
 
 
 @given(
@@ -60,4 +60,4 @@ def test_no_text_brings_it_down(text: str) -> None:
 )
 def test_what_is_printed_in_any_zone_is_read_back(when: datetime, offset_min: int) -> None:
     there = when.replace(tzinfo=timezone(timedelta(minutes=offset_min)))
-    assert moment(there.isoformat(), NOW, "--to") == there
+    assert parse_time(there.isoformat(), NOW, "--to") == there

@@ -4,7 +4,13 @@ from contextlib import suppress
 
 import pytest
 
-from agent.ptz.motion.overshoot import LONGEST_ANSWER_S, TURN_S, Ahead, Fading, Momentum
+from agent.ptz.motion.overshoot import (
+    LONGEST_ANSWER_S,
+    TURN_S,
+    CoastingAxis,
+    Overshoot,
+    OvershootModel,
+)
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.errors import DriverError
 from tests.conftest import HeldClock
@@ -26,19 +32,19 @@ class Told:
 
     def __init__(self) -> None:
         self.clock = HeldClock()
-        self.momentum = Momentum(BRAKE_S, self.clock.boottime_ns)
+        self.momentum = OvershootModel(BRAKE_S, self.clock.boottime_ns)
 
     def told(self, goal: Velocity | Pose | None, takes_s: float = 0.0) -> None:
-        with self.momentum.telling(goal):
+        with self.momentum.timed_order(goal):
             self.clock.pass_s(takes_s)
 
     def looked(self, takes_s: float = 0.0) -> None:
-        with self.momentum.looking():
+        with self.momentum.timed_query():
             self.clock.pass_s(takes_s)
 
-    def ahead(self) -> Ahead:
+    def ahead(self) -> Overshoot:
         found = PtzPosition(pose=HERE, error_deg=0, moving=True, t_ns=self.clock.now_ns)
-        return self.momentum.ahead(self.clock.now_ns, found, ABLE)
+        return self.momentum.overshoot(self.clock.now_ns, found, ABLE)
 
     def right_deg(self, velocity: Velocity = REST) -> float:
         """How far to the right it may come."""
@@ -92,7 +98,7 @@ def test_a_stop_is_done_when_the_brakes_have_held(head: Told) -> None:
 
 
 def test_an_order_that_a_stop_has_passed_may_be_heard_after_it(head: Told) -> None:
-    with head.momentum.telling(RIGHT):
+    with head.momentum.timed_order(RIGHT):
         head.told(REST)
         head.clock.pass_s(2)
         assert head.right_deg() > 0
@@ -105,7 +111,7 @@ def test_an_order_that_a_stop_has_passed_may_be_heard_after_it(head: Told) -> No
 def test_what_failed_may_have_been_heard_or_not(head: Told) -> None:
     head.told(RIGHT)
     for goal in (REST, Velocity(pan_deg_s=-60)):
-        with suppress(DriverError), head.momentum.telling(goal):
+        with suppress(DriverError), head.momentum.timed_order(goal):
             raise DriverError("timeout", "no answer")
         head.clock.pass_s(5)
         assert head.right_deg() > 0
@@ -125,10 +131,10 @@ def test_on_its_way_to_a_place_it_goes_no_further_than_there(head: Told) -> None
 
 
 def test_what_it_was_told_before_and_what_it_is_told_now_add_up() -> None:
-    ahead = Ahead(
+    ahead = Overshoot(
         until_s=2.0,
         late_s=0.0,
-        pan=(Fading(speed=60, until_s=0.5), Fading(speed=-10, until_s=1.0)),
+        pan=(CoastingAxis(speed=60, until_s=0.5), CoastingAxis(speed=-10, until_s=1.0)),
     )
     area = ahead.area(HERE, Velocity(pan_deg_s=20))
     assert area.pan_from_deg == pytest.approx(-10)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.detection.motion_gate import Motion, MotionGate
+from agent.detection.motion_gate import MotionGate, MotionResult
 
 HEIGHT, WIDTH = 180, 320
 STEP_NS = 100_000_000
@@ -26,8 +26,8 @@ def _shown(picture: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray
     return np.clip(picture + random.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
 
 
-def _watch(gate: MotionGate, pictures: list[np.ndarray], begin: int = 0) -> Motion:
-    motion = Motion(0, (), upset=False)
+def _watch(gate: MotionGate, pictures: list[np.ndarray], begin: int = 0) -> MotionResult:
+    motion = MotionResult(0, (), upset=False)
     for i, picture in enumerate(pictures, begin):
         motion = gate.look(picture, i * STEP_NS)
     return motion

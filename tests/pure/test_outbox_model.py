@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.in_flight import LoanBook
-from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, State, Stored
+from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.schema import ROW_OVERHEAD_BYTES, OutboxRow, State
 from agent.reporting.outbox.store import Store, joined
 from agent.reporting.payloads import MessageType, SeqRange
 from agent.reporting.topics import Priority
@@ -26,8 +26,8 @@ TYPES: dict[Priority, MessageType] = {
 CAP = 10 * ROW_OVERHEAD_BYTES
 
 
-def message(priority: Priority, data: bytes = b"", seq: int = 0) -> Stored:
-    return Stored(
+def message(priority: Priority, data: bytes = b"", seq: int = 0) -> OutboxRow:
+    return OutboxRow(
         seq=seq,
         id="i",
         type=TYPES[priority],
@@ -43,7 +43,7 @@ def message(priority: Priority, data: bytes = b"", seq: int = 0) -> Stored:
     )
 
 
-def new_store(cap: int, book: LoanBook) -> tuple[sqlite3.Connection, Store]:
+def new_store(cap: int, book: InFlightMessages) -> tuple[sqlite3.Connection, Store]:
     connection = schema.connect(":memory:")  # type: ignore[arg-type]
     state = State(epoch="e", last_seq=0, session=0, centre_known=False, lost=0)
     schema.create(connection, state)
@@ -56,9 +56,9 @@ class OutboxModel(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.book = LoanBook()
+        self.book = InFlightMessages()
         self.connection, self.store = new_store(CAP, self.book)
-        self.waiting: dict[int, Stored] = {}
+        self.waiting: dict[int, OutboxRow] = {}
         self.settled: set[int] = set()
         self.gone: set[int] = set()
         self.told: set[int] = set()
@@ -73,7 +73,7 @@ class OutboxModel(RuleBasedStateMachine):
     def size(self) -> int:
         return sum(ROW_OVERHEAD_BYTES + len(row.data) for row in self.waiting.values())
 
-    def expect(self, new: Stored) -> int | None:
+    def expect(self, new: OutboxRow) -> int | None:
         """What the drop rule, written as a person would say it, does with a new message."""
         wanted = self.size() + ROW_OVERHEAD_BYTES + len(new.data) - CAP
         for priority in (Priority.SNAPSHOT, Priority.HEALTH, Priority.FLOW):
@@ -105,12 +105,12 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def lend(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(self.waiting)))
-        assert self.book.lend(seq, urgent=False) == (seq not in self.loans)
+        assert self.book.fetch(seq, urgent=False) == (seq not in self.loans)
         self.loans.add(seq)
 
     @rule()
     def take_back(self) -> None:
-        self.book.take_back()
+        self.book.requeue_in_flight()
         self.loans.clear()
 
     @precondition(lambda self: self.waiting)
@@ -118,9 +118,9 @@ class OutboxModel(RuleBasedStateMachine):
     def arrive(self, data: st.DataObject) -> None:
         first = data.draw(st.sampled_from(sorted(self.waiting)))
         span = SeqRange(first, first + data.draw(st.integers(0, 3)))
-        self.book.settle((span,))
+        self.book.acknowledge((span,))
         self.store.begin()
-        self.store.settle((span,))
+        self.store.acknowledge((span,))
         self.store.commit()
         self.book.deleted((span,))
         here = {seq for seq in self.waiting if span.first <= seq <= span.last}
@@ -132,7 +132,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule()
     def report(self) -> None:
         self.store.begin()
-        lost = self.store.take_losses()
+        lost = self.store.pop_losses()
         self.store.commit()
         if lost is None:
             assert self.told == self.gone
@@ -146,7 +146,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        self.book.take_back()
+        self.book.requeue_in_flight()
         self.loans.clear()
         self.store = Store(self.connection, CAP, self.book)
 
@@ -173,7 +173,7 @@ TestOutboxModel.settings = settings(max_examples=60, stateful_step_count=40, dea
 
 
 def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
-    book = LoanBook()
+    book = InFlightMessages()
     connection, store = new_store(CAP, book)
     store.begin()
     first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
@@ -188,26 +188,26 @@ def test_a_newer_report_takes_the_place_of_one_that_was_never_lent() -> None:
 
 
 def test_a_report_that_was_lent_once_keeps_its_number_for_itself() -> None:
-    book = LoanBook()
+    book = InFlightMessages()
     _, store = new_store(CAP, book)
     store.begin()
     first = store.add(message(Priority.HEALTH, b"old"), newest_only=True)
     store.commit()
     book.end_claims()
     assert first is not None
-    assert book.lend(first, urgent=False)
-    book.pass_over(first)
-    book.take_back()
+    assert book.fetch(first, urgent=False)
+    book.advance_cursor(first)
+    book.requeue_in_flight()
     store.begin()
     assert store.add(message(Priority.HEALTH, b"new"), newest_only=True) == first + 1
     store.close()
 
 
 def test_what_settles_while_it_is_being_deleted_is_not_lent_again() -> None:
-    book = LoanBook()
-    assert book.lend(5, urgent=False)
-    book.settle((SeqRange(1, 5),))
-    assert not book.lend(5, urgent=False)
+    book = InFlightMessages()
+    assert book.fetch(5, urgent=False)
+    book.acknowledge((SeqRange(1, 5),))
+    assert not book.fetch(5, urgent=False)
     book.deleted((SeqRange(1, 5),))
     assert book.busy == 0
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, Sector
 from agent.ptz.head_stage import ESCAPE_AFTER_S, ESCAPE_AGAIN_S
-from agent.ptz.requests import Drive, HeadState, PointAt, Wish
+from agent.ptz.requests import AbsoluteMove, ContinuousMove, HeadState, Wish
 from drivers.contracts import Pose
 from tests.pure.head_rig import ANNA, BRAHIM, PLAIN, TOUR, Rig
 
 LEASE_S = 5.0
 CALM = msgspec.structs.replace(PLAIN, lease_s=LEASE_S)
-TRACKING = Asker(id="tracking", role="tracking")
+TRACKING = Requester(id="tracking", role="tracking")
 
 
 class Meanwhile:
@@ -37,7 +37,7 @@ class Wanderer:
 
     tour = None
 
-    def __init__(self, asker: Asker, meanwhile: Meanwhile) -> None:
+    def __init__(self, asker: Requester, meanwhile: Meanwhile) -> None:
         self.asker = asker
         self.happens: list[Callable[[], object]] = []
         self.refusals: list[str] = []
@@ -45,13 +45,13 @@ class Wanderer:
 
     def step(self, t_ns: int, state: HeadState) -> Wish | None:
         self._meanwhile.happens, self.happens = self.happens, []
-        return None if state.moving else PointAt(pan_deg=90, tilt_deg=0)
+        return None if state.moving else AbsoluteMove(pan_deg=90, tilt_deg=0)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         self.refusals.append(refusal.kind)
 
 
-def wanders(folder: Path, asker: Asker) -> tuple[Rig, Wanderer]:
+def wanders(folder: Path, asker: Requester) -> tuple[Rig, Wanderer]:
     """A head at rest, and a mover that is asked at its next turn."""
     meanwhile = Meanwhile()
     rig = Rig(folder, CALM, forbidden=meanwhile).started()
@@ -69,7 +69,7 @@ def stands_s(rig: Rig, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize("asker", [TOUR, TRACKING, ANNA], ids=lambda asker: asker.role)
-def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker: Asker) -> None:
+def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker: Requester) -> None:
     rig, mover = wanders(tmp_path, asker)
     orders = rig.heads[0].motion.orders
     mover.happens = [lambda: rig.head.stop(BRAHIM)]
@@ -77,7 +77,7 @@ def test_a_stop_passes_what_a_mover_has_planned_before_it(tmp_path: Path, asker:
     rig.turn()
     assert mover.refusals == ["expired"]
     assert rig.heads[0].motion.orders == orders + 1  # the stop, and nothing after it
-    assert rig.head.keeps_still(rig.clock.now_ns)
+    assert rig.head.is_held_after_stop(rig.clock.now_ns)
     assert stands_s(rig, LEASE_S - 0.1)
     rig.pass_s(4)
     assert rig.pose.pan_deg == pytest.approx(90)
@@ -88,7 +88,7 @@ def test_a_stop_passes_the_way_home(tmp_path: Path, caplog: pytest.LogCaptureFix
     config = msgspec.structs.replace(CALM, home="gate", home_after_s=8.0)
     rig = Rig(tmp_path, config, forbidden=meanwhile).started()
     rig.store("gate", Pose(pan_deg=-30, tilt_deg=5))
-    rig.pass_s(8.0 - 0.1 - (rig.clock.now_ns - rig.head.wished_ns) / 1e9)
+    rig.pass_s(8.0 - 0.1 - (rig.clock.now_ns - rig.head.last_request_ns) / 1e9)
     # Before it goes home it looks whether it rests where it may not.
     meanwhile.happens = [lambda: None, lambda: rig.head.stop(ANNA)]
     rig.pass_s(0.1)
@@ -132,7 +132,7 @@ def test_who_moves_the_head_while_his_own_mover_is_at_it_has_his_motion(tmp_path
 
     def left() -> None:
         rig.head.remove(mover)
-        rig.head.wish(Drive(pan=-0.5, for_s=1.0), ANNA)
+        rig.head.move(ContinuousMove(pan=-0.5, for_s=1.0), ANNA)
 
     mover.happens = [left]
     rig.head.add(mover)

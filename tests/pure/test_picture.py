@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from agent.base.model import Box
+from agent.base.model import BoundingBox
 from agent.detection.image import Region, crop_rgb, gate_luma, thumbnail, whole
 from drivers.media import Frame
 
@@ -47,7 +47,7 @@ def test_planes_with_a_stride_are_read_right_and_never_written() -> None:
     assert np.array_equal(
         crop_rgb(view, whole(view), (64, 64)), crop_rgb(compact, whole(compact), (64, 64))
     )
-    thumbnail(view, 64, 20_000, Box(0.1, 0.1, 0.5, 0.5))
+    thumbnail(view, 64, 20_000, BoundingBox(0.1, 0.1, 0.5, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_thumbnail_is_never_larger_than_the_frame() -> None:
 def test_the_box_is_drawn_where_it_is() -> None:
     plain = simplejpeg.decode_jpeg(thumbnail(_frame(320, 240), 320, 60_000))
     drawn = simplejpeg.decode_jpeg(
-        thumbnail(_frame(320, 240), 320, 60_000, Box(0.25, 0.25, 0.5, 0.5))
+        thumbnail(_frame(320, 240), 320, 60_000, BoundingBox(0.25, 0.25, 0.5, 0.5))
     )
     changed = np.argwhere(np.abs(plain.astype(int) - drawn).max(axis=2) > 60)
     assert changed.min(axis=0).tolist() == pytest.approx([60, 80], abs=4)

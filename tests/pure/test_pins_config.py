@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import configuration
 from agent.config.pins import lines, outputs, switchable
 from drivers.contracts import Line
@@ -117,7 +117,7 @@ def test_pins_become_lines(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, pins: str, said: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         loaded(tmp_path, pins)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.ptz.presets import MOST_PRESETS, Preset, Presets
 from drivers.contracts import Pose
 
@@ -31,18 +31,18 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
 
 def test_an_unknown_preset_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
     presets = Presets("mast", tmp_path / "presets.json")
-    with pytest.raises(Refused, match="it has: none yet"):
+    with pytest.raises(CommandRejected, match="it has: none yet"):
         presets.get("gate")
     presets.put(preset("crossing"))
     for ask in (presets.get, presets.delete):
-        with pytest.raises(Refused, match="no preset 'gate'; it has: crossing") as refused:
+        with pytest.raises(CommandRejected, match="no preset 'gate'; it has: crossing") as refused:
             ask("gate")
         assert refused.value.kind == "unknown"
 
 
 @pytest.mark.parametrize("name", ["", "Gate", "../gate", "a" * 64])
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRejected) as refused:
         Presets("mast", tmp_path / "presets.json").put(preset(name))
     assert refused.value.kind == "malformed"
 
@@ -63,7 +63,7 @@ def test_there_is_a_bound(tmp_path: Path) -> None:
     for number in range(MOST_PRESETS):
         presets.put(preset(f"p{number}"))
     presets.put(preset("p0", pan_deg=1.0))
-    with pytest.raises(Refused, match="delete one first"):
+    with pytest.raises(CommandRejected, match="delete one first"):
         presets.put(preset("one-more"))
 
 
@@ -81,7 +81,7 @@ def test_what_the_disk_refuses_is_not_listed(tmp_path: Path) -> None:
     path.parent.rename(tmp_path / "away")
     (tmp_path / "heads").write_text("in the way")
     for change in (lambda: presets.put(preset("yard")), lambda: presets.delete("gate")):
-        with pytest.raises(Refused, match="cannot be kept") as refused:
+        with pytest.raises(CommandRejected, match="cannot be kept") as refused:
             change()
         assert refused.value.kind == "failed"
     assert presets.all() == (preset("gate"),)

@@ -7,7 +7,7 @@ from typing import get_args
 
 from agent.cli import probe
 from agent.diagnostics.probe.config_snippet import snippet
-from agent.diagnostics.probe.results import Probed, Section
+from agent.diagnostics.probe.results import ProbeResult, Section
 from drivers import head_search, rtsp_search
 from drivers.csi.camera_modules import TIMEOUT_S
 from drivers.head_probe_codec import HeadAnswer
@@ -55,4 +55,4 @@ def test_the_snippet_is_what_is_written() -> None:
     head = FoundHead(port=PORT, baud=2400, answer=answer)
     line = PortSearch(port=PORT, state="free", heads=(head,))
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert snippet(Probed(heads=Section(found=(line,)))) == shown
+    assert snippet(ProbeResult(heads=Section(found=(line,)))) == shown

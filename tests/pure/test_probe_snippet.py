@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.capture import camera_source
 from agent.config import strict
 from agent.config.configuration import Config
 from agent.diagnostics.probe.config_snippet import snippet
-from agent.diagnostics.probe.results import FoundOnvif, FoundPins, Probed, Section
+from agent.diagnostics.probe.results import FoundOnvif, FoundPins, ProbeResult, Section
 from drivers.catalog import ptz_module
 from drivers.csi.camera_modules import CameraModule
 from drivers.gpio_chips import PinFactory
@@ -64,7 +64,7 @@ def answer(driver: Any, address: int, *, tells_place: bool = True) -> HeadAnswer
     return HeadAnswer(driver=driver, address=address, tells_place=tells_place)
 
 
-ALL = Probed(
+ALL = ProbeResult(
     modules=Section(
         found=(
             CameraModule(number=0, id="/base/soc/i2c0mux/i2c@1/imx708@1a", model="imx708"),
@@ -165,12 +165,12 @@ def test_it_is_good_once_it_is_filled_in(tmp_path: Path) -> None:
 def test_what_only_a_person_knows_is_not_guessed(
     kept: dict[str, Any], missing: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match=missing):
-        checked(snippet(Probed(**kept)), tmp_path)
+    with pytest.raises(UserError, match=missing):
+        checked(snippet(ProbeResult(**kept)), tmp_path)
 
 
 def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> None:
-    text = snippet(Probed(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
+    text = snippet(ProbeResult(onvif=ALL.onvif), "vigie", "/etc/vigie/tram.password")
     config = checked(text, tmp_path)
     (tram,) = config.camera
     assert tram.options["username"] == "vigie"
@@ -180,13 +180,13 @@ def test_the_user_that_opened_the_cameras_is_written_down(tmp_path: Path) -> Non
 
 
 def test_pins_are_told_of_and_left_to_a_person() -> None:
-    text = snippet(Probed(pins=ALL.pins))
+    text = snippet(ProbeResult(pins=ALL.pins))
     assert "Raspberry Pi 4B rev 1.4, through lgpio" in text
     assert tomllib.loads(text) == {}
 
 
 def test_nothing_is_nothing() -> None:
-    assert tomllib.loads(snippet(Probed())) == {}
+    assert tomllib.loads(snippet(ProbeResult())) == {}
 
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -199,7 +199,7 @@ def test_whatever_a_device_calls_itself_it_stays_toml(
     adopted = msgspec.structs.replace(
         ADOPTED, name=name, model=model, stream_url=f"rtsp://h/{path}", topics=(topic,)
     )
-    probed = Probed(
+    probed = ProbeResult(
         modules=Section(found=(CameraModule(number=0, id=f"/{path}", model=model),)),
         devices=Section(
             found=(VideoDevice(path="/dev/video0", name=name, camera=True, others=(model,)),)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.commands.command import Order
-from agent.commands.requester import Asker, Refused
+from agent.commands.command import ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStop
 from agent.ptz import messages as words
-from agent.ptz.automation.guard_tours import Tours
-from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.ptz.requests import Lease
 from drivers.contracts import Pose
 from tests.pure.head_rig import ANNA, BRAHIM, INCIDENT, PLAIN, Heard, Rig
@@ -25,7 +25,7 @@ STOP = words.Stop(head="mast")
 LEASE_S = 5.0
 
 
-class Interrupted(Tours):
+class Interrupted(GuardTours):
     """Something else happens while a tour is started, such as a stop in its own thread."""
 
     happens: Callable[[], object] | None = None
@@ -49,12 +49,12 @@ class Post:
         self.rig = Rig(folder, config, movers=[self.tours]).started()
         self.rig.store("gate", Pose(pan_deg=60, tilt_deg=0))
         self.head = self.rig.head
-        self.verb = PtzVerb(
-            {"mast": Mounted(head=self.head, tours=self.tours)}, self.rig.clock.boottime_ns
+        self.verb = PtzCommandHandler(
+            {"mast": HeadAssembly(head=self.head, tours=self.tours)}, self.rig.clock.boottime_ns
         )
 
-    def do(self, number: int, args: Any, asker: Asker = ANNA) -> words.PtzResult:
-        order = Order(number=number, verb="ptz", id=str(number), asker=asker,
+    def do(self, number: int, args: Any, asker: Requester = ANNA) -> words.PtzResult:
+        order = ValidCommand(number=number, verb="ptz", id=str(number), asker=asker,
                       expires=self.rig.clock.utc(0), args=args, digest=b"")  # fmt: skip
         made = self.verb.run(order, Heard())
         assert isinstance(made, words.PtzResult)
@@ -79,12 +79,12 @@ def post(tmp_path: Path) -> Post:
 @pytest.mark.parametrize("args", [TOUR_START, TAKE, MOVE], ids=lambda args: type(args).__name__)
 def test_what_came_in_before_a_stop_is_not_done_after_it(post: Post, args: Any) -> None:
     post.do(2, STOP, BRAHIM)
-    with pytest.raises(Refused, match="was told to stop after this came in") as refused:
+    with pytest.raises(CommandRejected, match="was told to stop after this came in") as refused:
         post.do(1, args)
     assert refused.value.kind == "expired"
     assert post.lease() is None
     assert post.tours.tour is None
-    assert post.head.keeps_still(post.rig.clock.now_ns)
+    assert post.head.is_held_after_stop(post.rig.clock.now_ns)
     assert post.stands_s(LEASE_S + 1)
 
 
@@ -104,12 +104,12 @@ def test_a_tour_that_is_started_after_a_stop_waits_for_nothing(post: Post) -> No
 
 
 @pytest.mark.parametrize("asker", [INCIDENT, BRAHIM], ids=lambda asker: asker.role)
-def test_nobody_gives_back_what_another_has(post: Post, asker: Asker) -> None:
+def test_nobody_gives_back_what_another_has(post: Post, asker: Requester) -> None:
     post.do(1, MOVE)
     (head,) = post.do(2, words.Where(head="mast"), asker).heads or ()
     assert head.lease is not None
     release = words.Release(head="mast", token=head.lease.token)
-    with pytest.raises(Refused, match=r"'anna' .* nobody else gives it back") as refused:
+    with pytest.raises(CommandRejected, match=r"'anna' .* nobody else gives it back") as refused:
         post.do(3, release, asker)
     assert refused.value.kind == "fenced"
     post.rig.pass_s(1)

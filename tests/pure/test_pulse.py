@@ -14,12 +14,12 @@ from agent.base.health_model import (
     StageHealth,
     Vitals,
 )
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health import health_file
 from agent.health.flight_recorder import NAME, FlightRecorder, read_pages
-from agent.health.monitor import RESTART_TOLD_NS, Condition
-from agent.health.reporting import LIVE_SPAN, Reporting
-from agent.reporting.health_report import CameraCounts, Parts
+from agent.health.monitor import RESTART_TOLD_NS, HealthMonitor
+from agent.health.reporting import LIVE_SPAN, HealthReporter
+from agent.reporting.health_report import CameraCounts, HealthInputs
 from tests.conftest import HeldClock
 from tests.machine_tree import MachineTree
 
@@ -39,9 +39,9 @@ class Box:
         self.state.mkdir(exist_ok=True)
         self.machine = MachineTree(folder / f"machine-{run}", self.state)
         self.clock = clock
-        self.board = FaultBoard(clock.boottime_ns)
+        self.board = FaultRegistry(clock.boottime_ns)
         self.levels: list[Level] = []
-        self.condition = Condition(
+        self.condition = HealthMonitor(
             self.state,
             clock,
             self.board,
@@ -56,7 +56,7 @@ class Box:
     def pass_s(self, seconds: int) -> None:
         for _ in range(seconds):
             self.clock.pass_s(1)
-            self.pulse.look()
+            self.pulse.check()
             self.flight.look()
 
     def codes(self) -> set[str]:
@@ -187,11 +187,11 @@ def test_the_pulse_keeps_its_seconds_and_leaves_out_a_long_halt(
     assert [when - begin for when in looked] == [0, 10, 20, 95, 105]
 
 
-def parts(t_ns: int, media: int) -> Parts:
+def parts(t_ns: int, media: int) -> HealthInputs:
     counts: dict[str, Any] = dict.fromkeys(CameraCounts.__struct_fields__, 0)
     counts |= {"name": "north", "open": True, "media": media, "last_ns": t_ns}
     counts |= {"last_error": None, "model": None, "readings": None, "watched": False}
-    return Parts(
+    return HealthInputs(
         t_ns=t_ns,
         began_ns=0,
         version="1",
@@ -215,14 +215,14 @@ def test_the_boxes_own_report_has_rates_of_the_last_seconds_and_the_centres_of_i
     None
 ):
     now, media = 0, 0
-    reporting = Reporting(lambda: parts(now * S, media))
+    reporting = HealthReporter(lambda: parts(now * S, media))
     for now in range(1, 61):
         media += 10 if now <= 30 else 2
-        live = reporting.live()
+        live = reporting.live_report()
     assert live.cameras[0].fps == 2.0
-    assert reporting.since_last().cameras[0].fps == 6.0
+    assert reporting.report_since_last().cameras[0].fps == 6.0
     now, media = now + LIVE_SPAN, media + 20
-    assert reporting.since_last().cameras[0].fps == 2.0
+    assert reporting.report_since_last().cameras[0].fps == 2.0
 
 
 def test_faults_of_a_sample_are_bounded(tmp_path: Path, clock: HeldClock) -> None:

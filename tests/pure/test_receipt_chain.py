@@ -14,9 +14,9 @@ from agent.recording.custody.receipts import (
     FIRST_PREV,
     BadReceipt,
     Gap,
-    Line,
     Opened,
     Receipt,
+    ReceiptLine,
     Started,
     encode,
     read_line,
@@ -76,7 +76,7 @@ def test_the_bytes_of_a_line_are_these() -> None:
 def test_a_line_is_read_back_as_it_was_written() -> None:
     text = encode(receipt(1, FIRST_PREV))
     line = read_line(signed(text))
-    assert line == Line(signature=KEY.sign(text), json=text, receipt=receipt(1, FIRST_PREV))
+    assert line == ReceiptLine(signature=KEY.sign(text), json=text, receipt=receipt(1, FIRST_PREV))
     assert line.sha256 == receipt_hash(text)
 
 

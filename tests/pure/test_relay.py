@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.gpio.timed_relay import PAUSE_S, Relay
+from agent.gpio.timed_relay import PAUSE_S, TimedRelay
 
 LONGEST_S = 60.0
 
@@ -16,7 +16,7 @@ def ns(seconds: float) -> int:
 
 
 def test_it_is_off_until_it_is_asked_for() -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     assert not relay.is_on(0)
     assert relay.due_ns(0) is None
     relay.switch_off(0)
@@ -24,7 +24,7 @@ def test_it_is_off_until_it_is_asked_for() -> None:
 
 
 def test_it_is_on_for_as_long_as_was_asked() -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     assert relay.switch_on(ns(100), 10) is None
     assert relay.is_on(ns(100))
     assert relay.due_ns(ns(100)) == ns(110)
@@ -39,21 +39,21 @@ def test_it_is_on_for_as_long_as_was_asked() -> None:
 def test_the_latest_request_counts_within_the_longest_time(
     at_s: float, for_s: float, ends_s: float
 ) -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, 60)
     assert relay.switch_on(ns(at_s), for_s) is None
     assert relay.due_ns(ns(at_s)) == ns(ends_s)
 
 
 def test_off_is_off_at_once() -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, 60)
     relay.switch_off(ns(3))
     assert not relay.is_on(ns(3))
 
 
 def test_after_its_longest_time_it_needs_a_pause() -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, LONGEST_S)
     free_ns = relay.switch_on(ns(60), 1)
     assert free_ns == ns(60 + PAUSE_S)
@@ -63,7 +63,7 @@ def test_after_its_longest_time_it_needs_a_pause() -> None:
 
 
 def test_off_and_on_again_is_no_pause() -> None:
-    relay = Relay(LONGEST_S)
+    relay = TimedRelay(LONGEST_S)
     relay.switch_on(0, 59)
     relay.switch_off(ns(58))
     assert relay.switch_on(ns(59), 60) is None
@@ -83,7 +83,7 @@ requests = st.lists(
 def test_whatever_is_asked_it_is_never_on_for_longer_than_it_may(
     asked: list[tuple[float, float | None]], longest_s: float
 ) -> None:
-    relay = Relay(longest_s)
+    relay = TimedRelay(longest_s)
     longest_ns, pause_ns = round(longest_s * 1e9), round(PAUSE_S * 1e9)
     t_ns, spans = 0, []
     for after_s, for_s in asked:

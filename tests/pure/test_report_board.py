@@ -9,9 +9,9 @@ from agent.base.clock import ClockTrust
 from agent.base.model import Event
 from agent.reporting import topics
 from agent.reporting.payloads import EventMessage, Lost, Message, Online, StatusMessage, Stopped
-from centre.fleet_view import Board
+from centre.fleet_view import FleetView
 
-STAMP = topics.Stamp(
+STAMP = topics.EnvelopeFields(
     id="i",
     box="pole-17",
     epoch="e",
@@ -55,7 +55,7 @@ def status(state: str, session: int, epoch: str = "e") -> Message:
 def test_a_will_counts_where_it_is_of_the_newest_birth(
     messages: list[tuple[str, int, str]], state: str
 ) -> None:
-    board = Board()
+    board = FleetView()
     for each in messages:
         board.take(status(*each))
     (view,) = board.views()
@@ -63,7 +63,7 @@ def test_a_will_counts_where_it_is_of_the_newest_birth(
 
 
 def test_an_older_revision_does_not_undo_a_newer_one() -> None:
-    board = Board()
+    board = FleetView()
     for rev, phase in ((1, "begin"), (3, "end"), (2, "update")):
         made = Event(
             event="x",

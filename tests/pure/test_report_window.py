@@ -12,7 +12,7 @@ from agent.reporting.mqtt.send_window import (
     NO_PUBACK_S,
     OPEN_MOST,
     RESEND_AFTER_S,
-    Window,
+    SendWindow,
 )
 from agent.reporting.mqtt.settlement import GRACE_S, mode
 from agent.reporting.payloads import CentreState, SeqRange
@@ -22,11 +22,11 @@ from agent.reporting.payloads import CentreState, SeqRange
 def test_the_window_is_the_smaller_of_twenty_and_what_the_server_takes(
     maximum: int, room: int
 ) -> None:
-    assert Window(maximum).room() == room
+    assert SendWindow(maximum).room() == room
 
 
 def test_births_count_against_the_server_s_limit_too() -> None:
-    window = Window(1)
+    window = SendWindow(1)
     window.sent(1, None, 100, 0.0)
     assert window.room() == 0
     assert window.puback(1, 0, 0.1) is None
@@ -34,7 +34,7 @@ def test_births_count_against_the_server_s_limit_too() -> None:
 
 
 def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     window.sent(1, 1, IN_FLIGHT_BYTES_MOST, 0.0)
     assert window.room() == 0
     window.puback(1, 0, 0.1)
@@ -42,7 +42,7 @@ def test_the_bytes_in_flight_are_limited_so_that_an_emergency_is_not_held_up() -
 
 
 def test_what_waits_for_the_centre_is_limited() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     for seq in range(1, OPEN_MOST + 1):
         window.sent(seq, seq, 1, 0.0)
         window.puback(seq, 0, 0.0)
@@ -52,7 +52,7 @@ def test_what_waits_for_the_centre_is_limited() -> None:
 
 
 def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     window.sent(1, 1, 10, 0.0)
     window.sent(2, 2, 10, 0.0)
     window.puback(1, 0x10, 1.0)
@@ -64,7 +64,7 @@ def test_a_message_is_due_again_when_nobody_has_settled_it() -> None:
 
 
 def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     window.sent(1, 1, 200_000, 0.0)
     assert not window.waits_for_centre
     window.puback(1, 0, 80.0)
@@ -74,7 +74,7 @@ def test_a_message_that_took_long_to_leave_is_not_due_again_when_it_has() -> Non
 
 
 def test_the_broker_s_word_counts_below_0x80() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     for seq, code in enumerate((0x00, 0x10, 0x80, 0x87, 0x97), start=1):
         window.sent(seq, seq, 10, 0.0)
         window.puback(seq, code, 0.1)
@@ -82,7 +82,7 @@ def test_the_broker_s_word_counts_below_0x80() -> None:
 
 
 def test_a_broker_that_answers_nothing_is_gone() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     assert not window.is_stuck(1000.0)
     window.sent(1, 1, 10, 1000.0)
     assert not window.is_stuck(1000.0 + NO_PUBACK_S - 1)
@@ -134,7 +134,7 @@ PICTURE_LEAVES: list[Step] = [(at, "moved", 2500 * at) for at in range(1, 80)]
 def test_a_broker_is_given_up_when_nothing_moves_and_not_before(
     why: str, steps: list[Step], stuck_from_s: float
 ) -> None:
-    window = Window(20)
+    window = SendWindow(20)
     for now_s, what, number in steps:
         assert not window.is_stuck(now_s), why
         match what:
@@ -149,7 +149,7 @@ def test_a_broker_is_given_up_when_nothing_moves_and_not_before(
 
 
 def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     window.left(100, 0.0, all_of_it=True)
     assert not window.is_stuck(1000.0)
 
@@ -162,7 +162,7 @@ def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
     ),
 )
 def test_whatever_happens_the_limits_hold(maximum: int, steps: list[tuple[str, int]]) -> None:
-    window = Window(maximum)
+    window = SendWindow(maximum)
     seq = mid = 0
     now_s = 0.0
     flying: list[int] = []

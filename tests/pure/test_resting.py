@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agent.capture.capture_stage import Capture, CaptureCounts
-from agent.capture.snapshot_command import Shown
-from agent.commands.requester import Asker, Refused
+from agent.capture.capture_stage import CaptureCounts, CaptureStage
+from agent.capture.snapshot_command import CameraAccess
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStop
-from agent.faults.registry import FaultBoard
-from agent.health.camera_watchdog import LOST_AFTER_S, Rounds, Watched
-from agent.ptz.automation.guard_tours import Tours
-from agent.ptz.requests import HeadState, Recall
-from agent.reporting.mqtt.send_window import Window
+from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
+from agent.ptz.automation.guard_tours import GuardTours
+from agent.ptz.requests import GotoPreset, HeadState
+from agent.reporting.mqtt.send_window import SendWindow
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import Pose, PtzPosition, Wanted
 from drivers.media import Frame, Packet, StreamInfo
@@ -55,7 +55,7 @@ class Open:
         self.cameras: list[Camera] = []
         self.packets = PacketQueue(10_000, lambda _begin, _end: None)
         self.stopping = threading.Event()
-        self.capture = Capture(
+        self.capture = CaptureStage(
             "north",
             self._open,
             clock.boottime_ns,
@@ -109,14 +109,14 @@ class Rested:
         self.rests = True
         self.last_ns = clock.now_ns
         self.looked = 0
-        self.faults = FaultBoard(clock.boottime_ns)
-        watched = Watched(
+        self.faults = FaultRegistry(clock.boottime_ns)
+        watched = WatchedCamera(
             name="north",
             counts=self._counts,
             on_look=lambda _t_ns, _last_ns: self._look(),
             rests=lambda: self.rests,
         )
-        self.rounds = Rounds([watched], self.faults, clock, lambda: None, 30)
+        self.rounds = CameraWatchdog([watched], self.faults, clock, lambda: None, 30)
 
     def _look(self) -> None:
         self.looked += 1
@@ -136,21 +136,21 @@ class Rested:
 def test_a_camera_that_rests_is_not_lost(clock: HeldClock) -> None:
     it = Rested(clock)
     clock.pass_s(10 * LOST_AFTER_S)
-    it.rounds.look()
+    it.rounds.check()
     assert it.faults.active() == ()
     assert it.looked == 0
     it.rests = False
-    it.rounds.look()
+    it.rounds.check()
     assert [fault.code for fault in it.faults.active()] == ["CAM-02"]
     it.rests = True
-    it.rounds.look()
+    it.rounds.check()
     assert it.faults.active() == ()
 
 
 def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
     rests = True
     config = TourConfig(name="round", stop=(TourStop(preset="gate", dwell_s=10),))
-    tours = Tours([config], "UTC", lambda _: None, random.Random(1), print, lambda: rests)
+    tours = GuardTours([config], "UTC", lambda _: None, random.Random(1), print, lambda: rests)
     tours.start("round")
     position = PtzPosition(pose=Pose(pan_deg=0, tilt_deg=0), error_deg=0, moving=False, t_ns=0)
     state = HeadState(
@@ -165,14 +165,14 @@ def test_no_tour_turns_a_head_of_a_box_that_rests() -> None:
     )
     assert tours.step(0, state) is None
     rests = False
-    assert tours.step(1, state) == Recall(preset="gate", speed=config.stop[0].speed)
+    assert tours.step(1, state) == GotoPreset(preset="gate", speed=config.stop[0].speed)
 
 
 def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
     rests = True
-    shown = Shown(rests=lambda: rests)
-    amina = Asker(id="amina", role="operator")
-    with pytest.raises(Refused, match="under strain") as refused:
+    shown = CameraAccess(rests=lambda: rests)
+    amina = Requester(id="amina", role="operator")
+    with pytest.raises(CommandRejected, match="under strain") as refused:
         shown.check("north", amina)
     assert refused.value.kind == "failed"
     rests = False
@@ -180,7 +180,7 @@ def test_no_picture_is_promised_of_a_camera_that_decodes_none() -> None:
 
 
 def test_the_round_trip_is_that_of_a_message_that_went_alone() -> None:
-    window = Window(20)
+    window = SendWindow(20)
     assert window.round_trip_s is None
     window.sent(1, 1, 100, 10.0)
     window.sent(2, 2, 100, 10.5)

@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given
 
 from agent.recording.recovery import StoredSegment
-from agent.recording.retention.eviction_plan import Limits, Plan, Shelf, held_bytes, plan
+from agent.recording.retention.eviction_plan import (
+    CameraStorage,
+    EvictionPlan,
+    Limits,
+    held_bytes,
+    plan,
+)
 from agent.recording.retention.hold import Hold, Kind
-from agent.recording.retention.quarantine import AsideFile
-from agent.recording.retention.segment_age import Boots, Now
+from agent.recording.retention.quarantine import QuarantinedFile
+from agent.recording.retention.segment_age import BootTimeline, ClockReading
 from agent.recording.segment_name import SegmentName, rfc3339
 
 BOOT_UTC = datetime(2026, 11, 25, tzinfo=UTC)
@@ -33,14 +39,16 @@ def segment(number: int, size_bytes: int = 100, boot: str = "aaaaaaaa") -> Store
     return StoredSegment(name=name, size_bytes=size_bytes)
 
 
-def shelf(segments: Sequence[StoredSegment], open_bytes: int = 0, now_s: float = 1000) -> Shelf:
+def shelf(
+    segments: Sequence[StoredSegment], open_bytes: int = 0, now_s: float = 1000
+) -> CameraStorage:
     unix_ms = round((BOOT_UTC.timestamp() + now_s) * 1000)
-    now = Now(boot="aaaaaaaa", ms=round(now_s * 1000), unix_ms=unix_ms, synced=True)
-    return Shelf(
+    now = ClockReading(boot="aaaaaaaa", ms=round(now_s * 1000), unix_ms=unix_ms, synced=True)
+    return CameraStorage(
         segments=deque(segments),
         closed_bytes=sum(each.size_bytes for each in segments),
         open_bytes=open_bytes,
-        ages=Boots(each.name for each in segments).ages(now),
+        ages=BootTimeline(each.name for each in segments).ages(now),
     )
 
 
@@ -76,11 +84,11 @@ def hold(
     return msgspec.structs.replace(given_hold, **more)
 
 
-def gone(made: Plan, camera: str = "north") -> list[int]:
+def gone(made: EvictionPlan, camera: str = "north") -> list[int]:
     return [each.segment.name.counter - 1 for each in made.evict if each.camera == camera]
 
 
-def broken(made: Plan) -> list[int]:
+def broken(made: EvictionPlan) -> list[int]:
     return [int(each.id[-12:]) for each in made.broken]
 
 
@@ -211,9 +219,9 @@ def test_files_that_the_disk_must_still_take_are_made_room_for_however_small_the
     assert {each.why for each in made.evict} == {"space"}
 
 
-def aside(name: str, moved_s: float, size_bytes: int = 100) -> AsideFile:
+def aside(name: str, moved_s: float, size_bytes: int = 100) -> QuarantinedFile:
     """Something that was moved, and first seen, so many seconds after the boot."""
-    return AsideFile(
+    return QuarantinedFile(
         name=name,
         size_bytes=size_bytes,
         segment=None,
@@ -222,17 +230,17 @@ def aside(name: str, moved_s: float, size_bytes: int = 100) -> AsideFile:
     )
 
 
-def torn(number: int, size_bytes: int = 100) -> AsideFile:
+def torn(number: int, size_bytes: int = 100) -> QuarantinedFile:
     """What is left of the segment that begins `number * 10` seconds after the boot; just found."""
     name = segment(number).name
     return msgspec.structs.replace(aside(f"{name}.part", 100, size_bytes), segment=name)
 
 
-def with_aside(of: Shelf, *files: AsideFile) -> Shelf:
+def with_aside(of: CameraStorage, *files: QuarantinedFile) -> CameraStorage:
     return msgspec.structs.replace(of, aside=files)
 
 
-def discarded(made: Plan) -> list[tuple[str, str]]:
+def discarded(made: EvictionPlan) -> list[tuple[str, str]]:
     return [(each.file.name[:10], each.why) for each in made.discard]
 
 
@@ -255,9 +263,9 @@ def test_a_stranger_is_as_old_as_the_clock_or_the_time_with_power_surely_says(
     *, moved_s: float, seen_s: float, synced: bool, age_s: float
 ) -> None:
     unix_ms = round((BOOT_UTC.timestamp() + 100) * 1000)
-    now = Now(boot="aaaaaaaa", ms=100_000, unix_ms=unix_ms, synced=synced)
+    now = ClockReading(boot="aaaaaaaa", ms=100_000, unix_ms=unix_ms, synced=synced)
     file = msgspec.structs.replace(aside("notes.txt", moved_s), seen_ms=round(seen_s * 1000))
-    assert file.age_ms(Boots().ages(now)) == age_s * 1000
+    assert file.age_ms(BootTimeline().ages(now)) == age_s * 1000
 
 
 def test_what_was_set_aside_counts_and_goes_before_any_footage() -> None:
@@ -317,9 +325,9 @@ def test_a_hold_s_term_is_counted_like_the_age_of_footage(
 ) -> None:
     at_ms = round(now_h * 3_600_000) if boot == "aaaaaaaa" else 1000
     unix_ms = round(BOOT_UTC.timestamp() * 1000) + round(now_h * 3_600_000)
-    now = Now(boot=boot, ms=at_ms, unix_ms=unix_ms, synced=now_synced)
+    now = ClockReading(boot=boot, ms=at_ms, unix_ms=unix_ms, synced=now_synced)
     each = hold(0, 0, 9, made_synced=made_synced)
-    assert each.is_expired(Boots().ages(now)) is over
+    assert each.is_expired(BootTimeline().ages(now)) is over
 
 
 @given(
@@ -383,5 +391,5 @@ def test_whatever_the_ring_holds_every_limit_is_kept_and_no_promise_broken_unnam
             assert apart, f"{begin_s} s is held by {promise}"
     for camera, of in left.items():
         for each in of:
-            old = shelves[camera].ages.of(each.name) >= max_age_s * 1000
+            old = shelves[camera].ages.age_ms(each.name) >= max_age_s * 1000
             assert not old or held_bytes(shelf([each]), kept_holds, 20_000), "old and not held"

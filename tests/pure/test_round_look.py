@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import RefusalKind
-from agent.capture.snapshot_command import Shown
-from agent.commands.command import Order
-from agent.commands.requester import Asker, Refused
+from agent.capture.snapshot_command import CameraAccess
+from agent.commands.command import ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig, SweepConfig
-from agent.ptz.automation.panorama_scan import RoundLook, check
-from agent.ptz.messages import Panorama, PtzResult, Take
-from agent.ptz.ptz_command import Mounted, PtzVerb
-from agent.ptz.requests import PointAt
+from agent.ptz.automation.panorama_scan import PanoramaScan, check
+from agent.ptz.messages import PanoramaResult, PtzResult, Take
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
+from agent.ptz.requests import AbsoluteMove
 from drivers.media import Frame
 from drivers.ptz.fake import Options
 from drivers.street.surround import Around
@@ -38,25 +38,27 @@ class Shelf:
         self.pictures: list[bytes] = []
         self.broken = False
 
-    def snapshot_viewed(self, camera: str, by: str, t_ns: int) -> None:
+    def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         if self.broken:
             raise OSError(28, "No space left on device")
         self.looked.append(by)
 
-    def snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
+    def publish_snapshot(self, camera: str, jpeg: bytes, t_ns: int) -> None:
         self.pictures.append(jpeg)
 
 
 class Mast:
     """A head in the rendered avenue, with a camera that gives ten pictures a second."""
 
-    def __init__(self, folder: Path, *, shown: Shown | None = None, hidden: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, shown: CameraAccess | None = None, hidden: bool = False
+    ) -> None:
         self.rig = Rig(folder, TURNS, body=Options(pan_deg=None)).started()
         self.shelf = Shelf()
-        self.look = RoundLook(
+        self.look = PanoramaScan(
             self.rig.head,
             "street",
-            Shown() if shown is None else shown,
+            CameraAccess() if shown is None else shown,
             FOV,
             self.shelf,
             self.rig.clock.boottime_ns,
@@ -64,12 +66,12 @@ class Mast:
         )
         self.street = Around(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
         self.told: list[float] = []
-        self.work: Callable[[], Panorama] | None = None
+        self.work: Callable[[], PanoramaResult] | None = None
 
-    def begin(self, asker: Asker = ANNA, token: int | None = None) -> float:
+    def begin(self, asker: Requester = ANNA, token: int | None = None) -> float:
         return self.look.begin(asker, token, lambda share, _: self.told.append(share), self.finish)
 
-    def finish(self, work: Callable[[], Panorama]) -> None:
+    def finish(self, work: Callable[[], PanoramaResult]) -> None:
         assert self.work is None
         self.work = work
 
@@ -88,7 +90,7 @@ class Mast:
         u, v = (part.reshape(half) for part in np.split(rest, 2))
         return Frame(seq=0, t_ns=self.rig.clock.now_ns, y=y, u=u, v=v)
 
-    def result(self) -> Panorama:
+    def result(self) -> PanoramaResult:
         assert self.work is not None
         return self.work()
 
@@ -99,7 +101,7 @@ def mast(tmp_path: Path) -> Mast:
 
 
 def refusal(of: Callable[[], object]) -> tuple[RefusalKind, str]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(CommandRejected) as caught:
         of()
     return caught.value.kind, str(caught.value)
 
@@ -133,13 +135,13 @@ def test_only_one_at_a_time_and_the_next_when_it_is_over(mast: Mast) -> None:
 @pytest.mark.parametrize(
     ("shown", "hidden", "kind", "words"),
     [
-        (Shown(viewers=("nadia",)), False, "forbidden", "'anna' is not among its viewers"),
-        (Shown(watched=False), False, "unsupported", "detection is off"),
-        (Shown(), True, "forbidden", "hide all but the presets"),
+        (CameraAccess(viewers=("nadia",)), False, "forbidden", "'anna' is not among its viewers"),
+        (CameraAccess(watched=False), False, "unsupported", "detection is off"),
+        (CameraAccess(), True, "forbidden", "hide all but the presets"),
     ],
 )
 def test_who_may_not_see_gets_no_round(
-    tmp_path: Path, shown: Shown, hidden: bool, kind: str, words: str
+    tmp_path: Path, shown: CameraAccess, hidden: bool, kind: str, words: str
 ) -> None:
     mast = Mast(tmp_path, shown=shown, hidden=hidden)
     said = refusal(mast.begin)
@@ -164,7 +166,7 @@ def test_a_token_of_a_lease_that_is_over_begins_nothing(mast: Mast) -> None:
 def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
     mast.begin()
     mast.pass_s(3)
-    mast.rig.head.wish(PointAt(pan_deg=0, tilt_deg=0), BRAHIM)
+    mast.rig.head.move(AbsoluteMove(pan_deg=0, tilt_deg=0), BRAHIM)
     mast.rig.pass_s(5)
     assert refusal(mast.result) == ("failed", "'brahim' has taken the head")
     assert mast.rig.pose.pan_deg == pytest.approx(0)
@@ -172,7 +174,7 @@ def test_a_round_ends_where_another_takes_the_head(mast: Mast) -> None:
 
 
 def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast: Mast) -> None:
-    ended: list[Callable[[], Panorama]] = []
+    ended: list[Callable[[], PanoramaResult]] = []
     mast.look.begin(INCIDENT, None, lambda _share, _detail: None, ended.append)
     mast.rig.pass_s(3)
     mast.begin(ANNA)
@@ -189,14 +191,14 @@ def test_a_round_of_a_stronger_one_ends_a_weaker_ones_and_comes_to_its_end(mast:
     [(INCIDENT, ANNA, False), (ANNA, BRAHIM, False), (ANNA, ANNA, True)],
 )
 def test_a_round_goes_on_where_who_began_it_takes_the_head_and_after_nobody_else(
-    mast: Mast, begun_by: Asker, taken_by: Asker, goes_on: bool
+    mast: Mast, begun_by: Requester, taken_by: Requester, goes_on: bool
 ) -> None:
     mast.begin(begun_by)
     mast.pass_s(3)
-    take = Order(number=1, verb="ptz", id="1", asker=taken_by, expires=mast.rig.clock.utc(0),
+    take = ValidCommand(number=1, verb="ptz", id="1", asker=taken_by, expires=mast.rig.clock.utc(0),
                  args=Take(head="mast"), digest=b"")  # fmt: skip
-    mounted = Mounted(head=mast.rig.head, camera="street", sweep=mast.look)
-    made = PtzVerb({"mast": mounted}, mast.rig.clock.boottime_ns).run(take, Heard())
+    mounted = HeadAssembly(head=mast.rig.head, camera="street", sweep=mast.look)
+    made = PtzCommandHandler({"mast": mounted}, mast.rig.clock.boottime_ns).run(take, Heard())
     assert isinstance(made, PtzResult)
     assert made.lease is not None
     mast.rig.head.release(taken_by, made.lease.token)
@@ -227,7 +229,7 @@ def test_a_camera_that_gives_nothing_ends_in_a_sentence(mast: Mast) -> None:
 def test_a_round_of_too_many_pictures_is_refused_where_it_is_configured() -> None:
     zoomed = msgspec.structs.replace(TURNS, sweep=SweepConfig(zoom=1.0))
     with pytest.raises(
-        BadInput, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a round would take"
+        UserError, match=r"box\.toml: head\[0\]\.sweep\.zoom = 1: a round would take"
     ):
         check(zoomed, "box.toml: head[0]")
     check(TURNS, "box.toml: head[0]")

@@ -3,8 +3,8 @@
 import pytest
 
 from agent.capture.capture_stage import CaptureCounts
-from agent.faults.registry import FaultBoard
-from agent.health.camera_watchdog import LOST_AFTER_S, SYNC_WITHIN_S, Rounds, Watched
+from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import LOST_AFTER_S, SYNC_WITHIN_S, CameraWatchdog, WatchedCamera
 from tests.conftest import HeldClock
 
 
@@ -28,8 +28,8 @@ class Camera:
             stuck=self.stuck,
         )
 
-    def watched(self) -> Watched:
-        return Watched(
+    def watched(self) -> WatchedCamera:
+        return WatchedCamera(
             name="north",
             counts=self.counts,
             on_look=lambda t_ns, last_ns: self.told.append((t_ns, last_ns)),
@@ -38,54 +38,54 @@ class Camera:
 
 @pytest.mark.raises_fault("CAM-02")
 def test_a_silent_camera_is_one_fault_until_it_speaks_again(clock: HeldClock) -> None:
-    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
-    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
     camera.last_ns = clock.now_ns
-    rounds.look()
+    rounds.check()
     clock.pass_s(LOST_AFTER_S - 0.1)
-    rounds.look()
+    rounds.check()
     assert faults.active() == ()
     clock.pass_s(0.1)
-    rounds.look()
+    rounds.check()
     assert [fault.code for fault in faults.active()] == ["CAM-02"]
     camera.open = False
-    rounds.look()
+    rounds.check()
     (fault,) = faults.active()
     assert (fault.code, fault.detail) == ("CAM-02", "refused")
     camera.open, camera.last_ns = True, clock.now_ns
-    rounds.look()
+    rounds.check()
     assert faults.active() == ()
     assert camera.told[-1] == (clock.now_ns, clock.now_ns)
 
 
 @pytest.mark.raises_fault("CAM-01")
 def test_a_camera_that_never_opened_is_told_apart(clock: HeldClock) -> None:
-    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open = False
-    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
     clock.pass_s(LOST_AFTER_S)
-    rounds.look()
+    rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
 
 
 @pytest.mark.raises_fault("CAM-03")
 def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: HeldClock) -> None:
-    camera, faults = Camera(), FaultBoard(clock.boottime_ns)
+    camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
-    rounds = Rounds([camera.watched()], faults, clock, lambda: None, 30)
-    rounds.look()
+    rounds = CameraWatchdog([camera.watched()], faults, clock, lambda: None, 30)
+    rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
 
 
 def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: HeldClock) -> None:
     sent: list[int] = []
-    faults = FaultBoard(clock.boottime_ns)
-    rounds = Rounds([], faults, clock, lambda: sent.append(clock.now_ns), 30)
+    faults = FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([], faults, clock, lambda: sent.append(clock.now_ns), 30)
     begin_ns = clock.now_ns
     for second in range(62):
         if second == 40:
             faults.raise_fault("SYS-01", "clock", "no time server answers")
-        rounds.look()
+        rounds.check()
         clock.pass_s(1)
     assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
 
@@ -93,14 +93,14 @@ def test_health_goes_out_at_first_then_when_due_and_at_once_on_a_change(clock: H
 @pytest.mark.raises_fault("SYS-01")
 def test_a_clock_that_nobody_sets_is_a_fault_after_a_while(clock: HeldClock) -> None:
     clock.synced = False
-    faults = FaultBoard(clock.boottime_ns)
-    rounds = Rounds([], faults, clock, lambda: None, 30)
+    faults = FaultRegistry(clock.boottime_ns)
+    rounds = CameraWatchdog([], faults, clock, lambda: None, 30)
     clock.pass_s(SYNC_WITHIN_S - 1)
-    rounds.look()
+    rounds.check()
     assert faults.active() == ()
     clock.pass_s(1)
-    rounds.look()
+    rounds.check()
     assert [fault.code for fault in faults.active()] == ["SYS-01"]
     clock.synced = True
-    rounds.look()
+    rounds.check()
     assert faults.active() == ()

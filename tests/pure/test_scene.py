@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import LABELS
 from agent.detection import scene
 
@@ -87,7 +87,7 @@ def test_what_is_left_out_has_a_sensible_default(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(UserError) as caught:
         loaded(tmp_path, text)
     message = str(caught.value)
     assert says in message
@@ -97,12 +97,12 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, says: str
 
 @pytest.mark.parametrize("name", ["nowhere.toml", ""])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(str(tmp_path / name))):
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
         scene.load(tmp_path / name)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "scene.toml"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="not UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8"):
         scene.load(file)

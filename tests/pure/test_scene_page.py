@@ -7,7 +7,7 @@ import pytest
 
 from agent.base.model import CameraEventKind
 from agent.detection import scene
-from agent.detection.scene import Ignore, Line, Mask, Scene, Zone
+from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scene.md").read_text(encoding="utf-8")
 KINDS = get_args(CameraEventKind)
@@ -21,7 +21,7 @@ def test_every_example_is_a_good_scene(block: str, tmp_path: Path) -> None:
     assert scene.load(file) != Scene()
 
 
-@pytest.mark.parametrize("kind", [Line, Zone, Mask, Ignore])
+@pytest.mark.parametrize("kind", [SceneLine, Zone, PrivacyMask, IgnoreZone])
 def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
     for field in msgspec.structs.fields(kind):
         assert re.search(rf"^{field.encode_name} = ", "".join(BLOCKS), re.MULTILINE)
@@ -31,7 +31,7 @@ def test_every_key_is_shown_and_explained(kind: type[msgspec.Struct]) -> None:
 def test_the_page_names_no_key_that_does_not_exist() -> None:
     keys = {
         field.encode_name
-        for kind in (Line, Zone, Mask, Ignore)
+        for kind in (SceneLine, Zone, PrivacyMask, IgnoreZone)
         for field in msgspec.structs.fields(kind)
     }
     for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|", PAGE, re.MULTILINE):

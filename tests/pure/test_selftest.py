@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from agent.app import selftest_result
-from agent.app.selftest_command import ARRIVES_WITHIN_S, SelfTestTold, SelfTestVerb, Tell
+from agent.app.selftest_command import ARRIVES_WITHIN_S, SelfTestCommandHandler, SelfTestTold, Tell
 from agent.app.selftest_command import Echo as EchoArgs
 from agent.app.selftest_result import SelfTestReport
-from agent.base.model import Box, Label, SelfTestStep, Track
-from agent.commands.command import Later, Order
-from agent.commands.requester import Asker, Refused
+from agent.base.model import BoundingBox, Label, SelfTestStep, Track
+from agent.commands.command import Deferred, ValidCommand
+from agent.commands.requester import CommandRejected, Requester
 from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import Look
+from agent.diagnostics.selftest.test_pattern import FrameFinding
 from drivers.street.view import TruthBox, View, truth
 
 VIEW = View(test_pattern.WIDTH_PX, test_pattern.HEIGHT_PX)
@@ -30,7 +30,7 @@ def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Trac
         id=box.id + 1,
         label=label or box.label,
         score=0.9,
-        box=Box(box.x + shift, box.y, box.w, box.h),
+        box=BoundingBox(box.x + shift, box.y, box.w, box.h),
         vx=0,
         vy=0,
         begin_ns=0,
@@ -38,10 +38,10 @@ def track(box: TruthBox, shift: float = 0.0, label: Label | None = None) -> Trac
     )
 
 
-def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[Look]:
+def looks(seen: Callable[[TruthBox], list[Track]], every: int = 1) -> list[FrameFinding]:
     """Eyes that make of each one who is there what `seen` says."""
     return [
-        Look(
+        FrameFinding(
             t_s=test_pattern.second_of(seq),
             tracks=tuple(
                 one
@@ -141,16 +141,16 @@ class Outbox:
 
     def send(self, _command: str, on_arrived: Callable[[], None]) -> None:
         if self.full:
-            raise Refused("failed", "the disk is full")
+            raise CommandRejected("failed", "the disk is full")
         self.awaited.append(on_arrived)
 
 
-def order(args: EchoArgs | Tell) -> Order:
-    return Order(
+def order(args: EchoArgs | Tell) -> ValidCommand:
+    return ValidCommand(
         number=1,
         verb="selftest",
         id="one",
-        asker=Asker(id="vigie", role="operator"),
+        asker=Requester(id="vigie", role="operator"),
         expires=datetime(2099, 1, 1, tzinfo=UTC),
         args=args,
         digest=b"",
@@ -160,28 +160,28 @@ def order(args: EchoArgs | Tell) -> Order:
 def test_a_message_is_one_at_a_time_and_its_arrival_is_timed() -> None:
     now_ns = [0]
     outbox, course = Outbox(), Course()
-    verb = SelfTestVerb(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
-    assert verb.run(order(EchoArgs()), course) == Later(within_s=ARRIVES_WITHIN_S)
-    with pytest.raises(Refused, match="already"):
+    verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
+    assert verb.run(order(EchoArgs()), course) == Deferred(within_s=ARRIVES_WITHIN_S)
+    with pytest.raises(CommandRejected, match="already"):
         verb.run(order(EchoArgs()), course)
     now_ns[0] = 1_500_000_000
     outbox.awaited[0]()
     assert course.ends == [SelfTestTold(arrived_ms=1500.0)]
-    assert isinstance(verb.run(order(EchoArgs()), course), Later)
+    assert isinstance(verb.run(order(EchoArgs()), course), Deferred)
 
 
 def test_one_that_never_arrives_or_is_never_taken_does_not_stand_in_the_way_for_ever() -> None:
     now_ns = [0]
     outbox = Outbox()
-    verb = SelfTestVerb(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
+    verb = SelfTestCommandHandler(outbox.send, lambda _steps: "an-event", lambda: now_ns[0])
     outbox.full = True
     for _ in range(2):
-        with pytest.raises(Refused, match="disk is full"):
+        with pytest.raises(CommandRejected, match="disk is full"):
             verb.run(order(EchoArgs()), Course())
     outbox.full = False
     verb.run(order(EchoArgs()), Course())
     now_ns[0] = int(ARRIVES_WITHIN_S * 1e9)
-    assert isinstance(verb.run(order(EchoArgs()), Course()), Later)
+    assert isinstance(verb.run(order(EchoArgs()), Course()), Deferred)
 
 
 def test_a_result_gets_the_id_of_its_event() -> None:
@@ -191,6 +191,6 @@ def test_a_result_gets_the_id_of_its_event() -> None:
         told.append(steps)
         return "an-event"
 
-    verb = SelfTestVerb(Outbox().send, tell, lambda: 0)
+    verb = SelfTestCommandHandler(Outbox().send, tell, lambda: 0)
     assert verb.run(order(Tell(steps=(GOOD, BAD))), Course()) == SelfTestTold(event="an-event")
     assert told == [(GOOD, BAD)]

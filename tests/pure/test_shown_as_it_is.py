@@ -11,18 +11,18 @@ from rich.console import Console, RenderableType
 
 from agent.base.clock import ClockTrust
 from agent.cli import probe_tables
-from agent.diagnostics.probe.results import FoundOnvif, Probed, Section
+from agent.diagnostics.probe.results import FoundOnvif, ProbeResult, Section
 from agent.reporting.payloads import Online, StatusMessage
 from centre.cli import watch
 from centre.demo.files import DemoFiles
 from centre.demo.film import Film
-from centre.demo.ptz_log import Chronicle
+from centre.demo.ptz_log import PtzLog
 from centre.demo.ptz_summary import PtzSummary, tell_ptz
 from centre.demo.screen import Moment, screen
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from centre.demo.summary import Summary, program_name, tell
 from centre.demo.view import PlainView
-from centre.fleet_view import Board
+from centre.fleet_view import FleetView
 
 WRITTEN = ["Avenue [north]", "Depot [/b2]", "fe80:ab:cd:1", "[bold]", "\\[x]"]
 """What a person or a machine may write. Rich takes some of it for markup, which is left out or is an
@@ -69,7 +69,7 @@ def birth(box: str, site: str) -> StatusMessage:
 
 @pytest.mark.parametrize("site", WRITTEN)
 def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
-    board = Board()
+    board = FleetView()
     board.take(birth("pole-1", site))
     board.take(birth("pole-2", "corner"))
     table = shown(watch._table(board, "mqtt://[fe80::ab:cd]:1883", "connected"))
@@ -78,7 +78,7 @@ def test_the_site_of_one_box_hides_no_other_box(site: str) -> None:
 
 
 def test_a_box_moves_nobodys_cursor() -> None:
-    board = Board()
+    board = FleetView()
     board.take(birth("pole-1", "Depot\x1b[2J\r\n\x9b2J\a الرباط"))
     table = shown(watch._table(board, "mqtt://h", "connected"))
     assert r"Depot\x1b[2J\r\n\x9b2J\x07 الرباط" in table
@@ -89,7 +89,7 @@ def test_a_box_moves_nobodys_cursor() -> None:
 def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
     console = paper()
     found = FoundOnvif(url="http://[fe80::ab:cd:1]", name=words, hardware=words)
-    probe_tables.show(Probed(board=words, onvif=Section(found=(found,))), console)
+    probe_tables.show(ProbeResult(board=words, onvif=Section(found=(found,))), console)
     assert f"board: {words}" in read(console)
     assert read(console).count(words) == 3
     assert "http://[fe80::ab:cd:1]" in read(console)
@@ -97,7 +97,7 @@ def test_what_a_device_says_of_itself_is_shown(words: str) -> None:
 
 def summary_of(film: Path, out: Path) -> Summary:
     return Summary(
-        view=Tally().view(),
+        view=DemoStats().view(),
         footage=None,
         proof=None,
         faults=(),
@@ -136,9 +136,9 @@ def test_the_demo_of_a_head_names_a_configuration_that_can_be_typed(tmp_path: Pa
     files.config.touch()
     console = paper(1000)
     summary = PtzSummary(
-        milestones=Chronicle().so_far,
+        milestones=PtzLog().so_far,
         lasted_s=1.0,
-        view=Tally().view(),
+        view=DemoStats().view(),
         footage=None,
         faults=(),
         waiting=0,
@@ -161,7 +161,7 @@ def test_the_program_can_be_typed_where_its_folder_has_a_space(tmp_path: Path) -
 
 @pytest.mark.parametrize("title", WRITTEN)
 def test_the_screen_of_the_demo_has_the_films_title(title: str) -> None:
-    moment = Moment(view=Tally().view(), film=title, length_s=80, broker="mqtt://127.0.0.1:1")
+    moment = Moment(view=DemoStats().view(), film=title, length_s=80, broker="mqtt://127.0.0.1:1")
     assert f"Vigie demo: {title}, 0:00 of 1:20" in shown(screen(moment, 80, 40))
 
 

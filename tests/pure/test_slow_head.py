@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.config.heads import Sector
-from agent.ptz.requests import Drive, PointAt
+from agent.ptz.requests import AbsoluteMove, ContinuousMove
 from drivers.commanded_speed import ToldSpeed, error_deg
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.ptz.fake import FakeHead, Options
@@ -148,7 +148,7 @@ def test_a_move_by_hand_ends_before_the_sector_however_late_it_answers(
     tmp_path: Path, look_s: float, at: float, pan_deg: float
 ) -> None:
     rig = slow(tmp_path, look_s, at, pan_deg=pan_deg)
-    rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+    rig.head.move(ContinuousMove(pan=1.0, for_s=20), ANNA)
     rig.goes_on(26)
     assert rig.speed == 0
     assert pan_deg < rig.furthest_deg < EDGE_DEG
@@ -163,7 +163,7 @@ def test_nor_whether_it_says_where_it_was_or_where_it_is_by_now(
     for at in (0.0, 0.5, 1.0):
         made = SlowRig(tmp_path / f"{at}", repeat(look_s), 0.0, repeat(at), kind=AsOfAnswer)
         rig = made.placed(-75)
-        rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+        rig.head.move(ContinuousMove(pan=1.0, for_s=20), ANNA)
         rig.goes_on(26)
         assert rig.speed == 0
         assert -75 < rig.furthest_deg < EDGE_DEG
@@ -174,7 +174,7 @@ def test_nor_whether_it_says_where_it_was_or_where_it_is_by_now(
 def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float) -> None:
     for at in (0.0, 1.0):
         rig = slow(tmp_path / f"{at}", look_s, at, order_s=order_s, pan_deg=-60)
-        rig.head.wish(Drive(pan=1.0, for_s=20), ANNA)
+        rig.head.move(ContinuousMove(pan=1.0, for_s=20), ANNA)
         rig.goes_on(30)
         assert rig.speed == 0
         assert -60 < rig.furthest_deg < EDGE_DEG
@@ -183,16 +183,16 @@ def test_and_however_late_it_hears(tmp_path: Path, look_s: float, order_s: float
 def test_what_could_not_end_before_the_sector_does_not_begin(tmp_path: Path) -> None:
     rig = slow(tmp_path, 2.0, pan_deg=50)
     orders = rig.heads[-1].motion.orders
-    with pytest.raises(Refused, match="sector 'windows' is in the way"):
-        rig.head.wish(Drive(pan=1.0), ANNA)
+    with pytest.raises(CommandRejected, match="sector 'windows' is in the way"):
+        rig.head.move(ContinuousMove(pan=1.0), ANNA)
     assert rig.heads[-1].motion.orders == orders
-    rig.head.wish(Drive(pan=-1.0, for_s=1.0), ANNA)
+    rig.head.move(ContinuousMove(pan=-1.0, for_s=1.0), ANNA)
     assert rig.heads[-1].motion.orders == orders + 1
 
 
 def test_what_would_not_end_in_time_begins_slowly(tmp_path: Path) -> None:
     rig = slow(tmp_path, 1.0, pan_deg=0)
-    rig.head.wish(Drive(pan=1.0, for_s=10), ANNA)
+    rig.head.move(ContinuousMove(pan=1.0, for_s=10), ANNA)
     rig.passes(1.0)
     assert 0 < rig.speed <= 15
 
@@ -201,7 +201,7 @@ def test_a_time_that_is_shorter_than_an_answer_begins_when_it_is_known_where_it_
     tmp_path: Path,
 ) -> None:
     rig = slow(tmp_path, 1.5, pan_deg=-150)
-    rig.head.wish(Drive(pan=0.5, for_s=1.0), ANNA)
+    rig.head.move(ContinuousMove(pan=0.5, for_s=1.0), ANNA)
     rig.goes_on(6)
     assert rig.furthest_deg > -150 + 10
     assert rig.speed == 0
@@ -213,10 +213,10 @@ def test_who_steers_a_head_that_is_on_its_way_does_not_steer_it_on_into_the_sect
     tmp_path: Path, share: float, after_s: float
 ) -> None:
     rig = slow(tmp_path, 0.4, 1.0, order_s=1.0, pan_deg=-75)
-    rig.head.wish(PointAt(pan_deg=59, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=59, tilt_deg=0), ANNA)
     rig.goes_on(after_s)
-    with suppress(Refused):
-        rig.head.wish(Drive(pan=share, for_s=10), ANNA)
+    with suppress(CommandRejected):
+        rig.head.move(ContinuousMove(pan=share, for_s=10), ANNA)
     rig.goes_on(15)
     assert rig.furthest_deg < EDGE_DEG
 
@@ -224,7 +224,7 @@ def test_who_steers_a_head_that_is_on_its_way_does_not_steer_it_on_into_the_sect
 def sent_by_its_speed_alone(folder: Path, look_s: float, target_deg: float) -> SlowRig:
     made = SlowRig(folder, repeat(look_s), 0.0, repeat(0.5), kind=Reckoned)
     rig = made.placed(-75)
-    rig.head.wish(PointAt(pan_deg=target_deg, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=target_deg, tilt_deg=0), ANNA)
     rig.goes_on(25)
     assert rig.speed == 0
     return rig
@@ -248,7 +248,7 @@ def test_where_it_is_too_slow_to_arrive_it_comes_into_no_sector_either(tmp_path:
 
 def test_a_short_way_is_no_fault_where_the_answer_takes_longer_than_the_way(tmp_path: Path) -> None:
     rig = slow(tmp_path, 1.5, order_s=1.5)
-    rig.head.wish(PointAt(pan_deg=5, tilt_deg=0), ANNA)
+    rig.head.move(AbsoluteMove(pan_deg=5, tilt_deg=0), ANNA)
     rig.goes_on(12)
     assert rig.pose.pan_deg == pytest.approx(5)
     assert rig.active() == set()
@@ -258,7 +258,7 @@ def test_the_way_out_of_a_sector_ends_before_the_next_one(tmp_path: Path) -> Non
     here = Sector(name="here", pan_deg=(-30.0, 10.0))
     rig = SlowRig(tmp_path, repeat(1.0), 0.0, repeat(0.5), forbidden=(here, WINDOWS))
     rig.turn()
-    rig.head.wish(Drive(pan=1.0, for_s=15), ANNA)
+    rig.head.move(ContinuousMove(pan=1.0, for_s=15), ANNA)
     rig.goes_on(20)
     assert 10 < rig.furthest_deg < EDGE_DEG
 
@@ -266,9 +266,11 @@ def test_the_way_out_of_a_sector_ends_before_the_next_one(tmp_path: Path) -> Non
 LATE_S = st.sampled_from((0.02, 0.1, 0.26, 0.5, 1.0, 2.0))
 WORD = st.one_of(
     st.builds(
-        Drive, pan=st.sampled_from((-1.0, -0.4, 0.1, 0.3, 0.6, 1.0)), for_s=st.floats(0.2, 8)
+        ContinuousMove,
+        pan=st.sampled_from((-1.0, -0.4, 0.1, 0.3, 0.6, 1.0)),
+        for_s=st.floats(0.2, 8),
     ),
-    st.builds(PointAt, pan_deg=st.floats(-160, 59), tilt_deg=st.just(0.0)),
+    st.builds(AbsoluteMove, pan_deg=st.floats(-160, 59), tilt_deg=st.just(0.0)),
     st.none(),
 )
 
@@ -289,18 +291,18 @@ def test_whatever_is_wished_and_however_its_answers_vary(
     shares: list[float],
     order_s: float,
     at: list[float],
-    words: list[tuple[Drive | PointAt | None, float]],
+    words: list[tuple[ContinuousMove | AbsoluteMove | None, float]],
     pan_deg: float,
 ) -> None:
     with TemporaryDirectory() as folder:
         look_s = cycle([slowest_s, *(slowest_s * share for share in shares)])
         rig = SlowRig(Path(folder), look_s, order_s, cycle(at), kind=kind).placed(pan_deg)
         for word, wait_s in words:
-            with suppress(Refused):
+            with suppress(CommandRejected):
                 if word is None:
                     rig.head.stop(ANNA)
                 else:
-                    rig.head.wish(word, ANNA)
+                    rig.head.move(word, ANNA)
             rig.goes_on(wait_s)
             assert rig.furthest_deg < EDGE_DEG
         rig.goes_on(12)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config import strict
 
 
@@ -69,7 +69,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def test_a_mistake_is_one_line_with_path_value_and_what_is_allowed(
     tables: object, line: str
 ) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         strict.into(tables, Cart, "cart.toml")
     assert str(refused.value) == f"cart.toml: {line}"
 
@@ -80,10 +80,10 @@ def test_what_fits_becomes_the_struct() -> None:
 
 
 def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         strict.into({"size": 1}, Wheel, "cart.toml", under="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].size: unknown key; allowed: radius_m, kind"
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         strict.into({"radius_m": 0}, Wheel, "cart.toml", under="wheel[2]")
     assert str(refused.value) == "cart.toml: wheel[2].radius_m = 0: expected `float` > 0.0"
 
@@ -103,7 +103,7 @@ def test_a_mistake_below_a_table_is_named_from_the_top_of_the_file() -> None:
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "cart.toml"
     file.write_bytes(content)
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         strict.read_toml(file, "cart")
     assert str(refused.value) == f"cart {str(file)!r}: {said}"
 
@@ -120,6 +120,6 @@ def test_a_file_that_is_not_there_or_cannot_be_is_named(
     tmp_path: Path, name: str, said: str
 ) -> None:
     file = tmp_path / name
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         strict.read_toml(file, "cart")
     assert str(refused.value) == f"cart {str(file)!r}: {said}"

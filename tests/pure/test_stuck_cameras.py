@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from agent.capture.capture_stage import CaptureCounts
 from agent.cli import boot_good
-from agent.faults.registry import FaultBoard
-from agent.health.camera_watchdog import LOST_AFTER_S, Rounds, Watched
+from agent.faults.registry import FaultRegistry
+from agent.health.camera_watchdog import LOST_AFTER_S, CameraWatchdog, WatchedCamera
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.restart_report import gather, restarted
+from agent.health.restart_report import collect_evidence, restarted
 from agent.health.stuck_cameras import (
     AWAY_S,
     BOOT_AT_LEAST_S,
@@ -27,7 +27,7 @@ from agent.health.stuck_cameras import (
     RUNS_MOST,
     StuckCameras,
 )
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.procfs import ProcFs
 from agent.runtime.sd_notify import Notifier
 from agent.runtime.supervisor import Supervisor
 from tests.conftest import HeldClock
@@ -51,10 +51,14 @@ class Pole:
     def start(self) -> None:
         """A new run of the agent."""
         self.last_ns = None
-        self.faults = FaultBoard(self.clock.boottime_ns)
+        self.faults = FaultRegistry(self.clock.boottime_ns)
         self.cameras = StuckCameras(self.state, self.runtime, self.clock, f"boot-{self.boot}")
-        self.rounds = Rounds(
-            [Watched(name="north", counts=self._counts, on_look=lambda _t_ns, _last_ns: None)],
+        self.rounds = CameraWatchdog(
+            [
+                WatchedCamera(
+                    name="north", counts=self._counts, on_look=lambda _t_ns, _last_ns: None
+                )
+            ],
             self.faults,
             self.clock,
             lambda: None,
@@ -66,7 +70,7 @@ class Pole:
         """Rounds go on."""
         for _ in range(int(seconds / step_s)):
             self.clock.pass_s(step_s)
-            self.rounds.look()
+            self.rounds.check()
 
     def reboot(self, off_s: float = OFF_S) -> None:
         self.clock.boot_utc = self.clock.utc(self.clock.now_ns) + timedelta(seconds=off_s)
@@ -233,7 +237,9 @@ def test_the_next_boot_tells_why_however_the_last_one_ended(pole: Pole, tmp_path
         assert before is not None
         after = StuckCameras(pole.state, pole.runtime, pole.clock, "boot-2")
         asked = after.reboot_before(before.last.boot, before.last.time)
-        evidence = gather(before, "boot-2", pole.runtime, Tree(tmp_path / "none"), asked)
+        evidence = collect_evidence(
+            before, "boot-2", pole.runtime, ProcFs(tmp_path / "none"), asked
+        )
         told = restarted(before, evidence)
         assert (told.cause, told.new_boot) == ("camera_stuck", True)
         assert told.detail == "the agent asked for a reboot: the kernel held camera north"

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
 from agent.ptz.automation.sweep import Image, Sweep, bgr, plan
 from agent.ptz.motion.field_of_view import Direction, place_of
-from agent.ptz.requests import HeadState, PointAt
+from agent.ptz.requests import AbsoluteMove, HeadState
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Frame
 from drivers.simulated.motion import HeadMotion, Mechanics
 
 FOV = FieldOfView(wide=60.0, tele=3.0)
-OPERATOR = Asker(id="amina", role="operator")
+OPERATOR = Requester(id="amina", role="operator")
 NS = 1_000_000_000
 
 
@@ -80,7 +80,7 @@ class Pole:
         self.blind = False
         self.deaf = False
         self.forbidden: set[int] = set()
-        self.wishes: list[PointAt] = []
+        self.wishes: list[AbsoluteMove] = []
         self.sweep = Sweep(poses, OPERATOR, self.take, speed=1.0, deadline_ns=int(deadline_s * NS))
 
     @property
@@ -115,10 +115,10 @@ class Pole:
         end_s = self.now_s + seconds
         while self.now_s < end_s and self.sweep.outcome == "running":
             wish = self.sweep.step(self.t_ns, self.state())
-            if isinstance(wish, PointAt):
+            if isinstance(wish, AbsoluteMove):
                 self.wishes.append(wish)
                 if round(wish.pan_deg) in self.forbidden:
-                    self.sweep.refused(self.t_ns, wish, Refused("forbidden", "windows"))
+                    self.sweep.refused(self.t_ns, wish, CommandRejected("forbidden", "windows"))
                 elif not self.deaf:
                     self.motion.goto(self.t_ns, wish.pose, wish.speed)
             self.now_s += 0.25
@@ -208,7 +208,7 @@ def test_who_is_stronger_costs_no_pose() -> None:
     pole = Pole(ROUND[:2])
     wish = pole.sweep.step(0, pole.state())
     assert wish is not None
-    pole.sweep.refused(0, wish, Refused("busy", "an incident has it"))
+    pole.sweep.refused(0, wish, CommandRejected("busy", "an incident has it"))
     pole.run()
     assert pole.sweep.outcome == "done"
     assert pole.sweep.missing == ()

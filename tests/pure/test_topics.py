@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import ClockTrust
-from agent.base.model import Box, Event, Flow, LineFlow
+from agent.base.model import BoundingBox, Event, Flow, LineFlow
 from agent.reporting import payloads, topics
 
 CLOCK = ClockTrust(synced=True, source="ntp", error_s=0.012)
-STAMP = topics.Stamp(
+STAMP = topics.EnvelopeFields(
     id="0193a8e0-7d3c-7000-8000-000000000001",
     box="pole-17",
     epoch="5a0c6f7e-7f1f-4c0f-9d0b-2f3a4b5c6d7e",
@@ -34,7 +34,7 @@ CROSSING = Event(
     label="car",
     track=7,
     score=0.81,
-    box=Box(0.1, 0.2, 0.3, 0.4),
+    box=BoundingBox(0.1, 0.2, 0.3, 0.4),
     direction="towards centre",
     position=0.4,
 )

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.errors import BadInput
-from agent.commands.requester import Refused
+from agent.base.errors import UserError
+from agent.commands.requester import CommandRejected
 from agent.config.heads import EVERY_DAY, Day, HeadConfig, TourConfig, TourStop
 from agent.ptz.automation import schedule
-from agent.ptz.automation.guard_tours import PAUSE_S, Tours
+from agent.ptz.automation.guard_tours import PAUSE_S, GuardTours
 from agent.ptz.automation.schedule import Schedule
-from agent.ptz.requests import HeadState, Recall
+from agent.ptz.requests import GotoPreset, HeadState
 from drivers.contracts import Pose, PtzPosition
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -35,7 +35,7 @@ class Street:
 
     def __init__(self, *tours: TourConfig, time_zone: str = "UTC", seed: int = 1) -> None:
         self.told: list[str] = []
-        self.tours = Tours(
+        self.tours = GuardTours(
             tours, time_zone, lambda _: self.utc, random.Random(seed), self.told.append
         )
         self.presets = {"a", "b", "c", "d", "home"}
@@ -77,12 +77,14 @@ class Street:
         wish = self.tours.step(self.t_ns, self.state())
         if wish is None:
             return
-        assert isinstance(wish, Recall)
+        assert isinstance(wish, GotoPreset)
         self.sent.append(wish.preset)
         if wish.preset not in self.presets:
-            self.tours.refused(self.t_ns, wish, Refused("unknown", f"no preset {wish.preset!r}"))
+            self.tours.refused(
+                self.t_ns, wish, CommandRejected("unknown", f"no preset {wish.preset!r}")
+            )
         elif wish.preset in self.forbidden:
-            self.tours.refused(self.t_ns, wish, Refused("forbidden", "windows are there"))
+            self.tours.refused(self.t_ns, wish, CommandRejected("forbidden", "windows are there"))
         elif not self.stuck:
             self.turn(wish.preset)
 
@@ -110,7 +112,7 @@ def test_each_stop_has_its_own_time_and_speed() -> None:
     street = Street(TourConfig(name="round", stop=stops))
     street.tours.start("round")
     first = street.tours.step(0, street.state())
-    assert first == Recall(preset="a", speed=1.0)
+    assert first == GotoPreset(preset="a", speed=1.0)
     street.turn("a")
     assert street.run(33) == []
     assert street.run(2) == ["b"]
@@ -217,7 +219,7 @@ def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
     street.tours.start("round")
     wish = street.tours.step(0, street.state())
     assert wish is not None
-    street.tours.refused(0, wish, Refused("busy", "somebody has it"))
+    street.tours.refused(0, wish, CommandRejected("busy", "somebody has it"))
     assert street.run(4) == []
     assert street.run(14) == ["a"]
     assert street.told == []
@@ -225,7 +227,7 @@ def test_a_head_that_is_busy_or_silent_loses_no_stop() -> None:
 
 def test_a_tour_that_is_not_there_cannot_be_started() -> None:
     street = Street(tour("round", "a"))
-    with pytest.raises(Refused, match="no tour 'night'; there are: round") as refused:
+    with pytest.raises(CommandRejected, match="no tour 'night'; there are: round") as refused:
         street.tours.start("night")
     assert refused.value.kind == "unknown"
 
@@ -378,7 +380,7 @@ def test_what_cannot_be_followed_is_refused_with_one_line(
     tours: tuple[TourConfig, ...], zone: str, line: str
 ) -> None:
     head = HeadConfig(name="mast", driver="fake", tour=tours, time_zone=zone)
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(UserError) as refused:
         schedule.check(head, "box.toml: head[0]")
     assert str(refused.value) == line
 

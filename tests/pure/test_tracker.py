@@ -4,25 +4,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.base.model import Box, Detection, Label, Track
+from agent.base.model import BoundingBox, Detection, Label, Track
 from agent.detection.model_card import load_card
-from agent.detection.nms import merge
-from agent.detection.optical_flow import Drift
-from agent.detection.tracker import Tracker
+from agent.detection.nms import merge_detections
+from agent.detection.optical_flow import FlowShift
+from agent.detection.tracker import ObjectTracker
 
 THRESHOLDS = load_card("ssdlite_mobilenet_v2").thresholds
 STEP_NS = 100_000_000
 
 
 def _seen(x: float, y: float = 0.5, label: Label = "car", score: float = 0.8) -> Detection:
-    return Detection(label=label, score=score, box=Box(x, y, 0.1, 0.08))
+    return Detection(label=label, score=score, box=BoundingBox(x, y, 0.1, 0.08))
 
 
 class Film:
     """Feeds a tracker frame after frame, ten a second."""
 
     def __init__(self) -> None:
-        self.tracker = Tracker(THRESHOLDS)
+        self.tracker = ObjectTracker(THRESHOLDS)
         self.now = 0
 
     def show(
@@ -30,7 +30,7 @@ class Film:
         *found: Detection,
         searched: float = 1.0,
         moves: bool = True,
-        bulks: tuple[Box, ...] = (),
+        bulks: tuple[BoundingBox, ...] = (),
     ) -> tuple[Track, ...]:
         self.now += STEP_NS
         self.tracker.predict(self.now)
@@ -134,9 +134,9 @@ def test_a_lorry_whose_front_is_also_called_a_car_is_one_track() -> None:
     film = Film()
     for i in range(15):
         x = 0.1 + 0.02 * i
-        lorry = Detection(label="truck", score=0.6, box=Box(x, 0.4, 0.2, 0.2))
-        front = Detection(label="car", score=0.7, box=Box(x + 0.1, 0.45, 0.09, 0.14))
-        tracks = film.show(*merge([lorry, front]))
+        lorry = Detection(label="truck", score=0.6, box=BoundingBox(x, 0.4, 0.2, 0.2))
+        front = Detection(label="car", score=0.7, box=BoundingBox(x + 0.1, 0.45, 0.09, 0.14))
+        tracks = film.show(*merge_detections([lorry, front]))
     assert len(tracks) == 1
 
 
@@ -145,7 +145,7 @@ def test_flow_carries_a_track_between_detections_and_counts_as_seen() -> None:
     for i in range(6):
         film.show(_seen(0.1 + 0.02 * i))
     film.now += STEP_NS
-    film.tracker.predict(film.now, [Drift(0.05, 0.01)])
+    film.tracker.predict(film.now, [FlowShift(0.05, 0.01)])
     (track,) = film.tracker.update((), (), [0.0])
     assert track.box.x == pytest.approx(0.25, abs=0.01)
     assert track.box.y == pytest.approx(0.51, abs=0.005)
@@ -158,7 +158,7 @@ def test_flow_alone_does_not_keep_a_track_for_long() -> None:
         film.show(_seen(0.1))
     for _ in range(15):
         film.now += STEP_NS
-        film.tracker.predict(film.now, [Drift(0.01, 0.0)] * len(film.tracker.living))
+        film.tracker.predict(film.now, [FlowShift(0.01, 0.0)] * len(film.tracker.living))
         tracks = film.tracker.update((), (), [1.0] * len(film.tracker.living))
     assert all(t.seen_ns < film.now for t in tracks)
 
@@ -166,18 +166,18 @@ def test_flow_alone_does_not_keep_a_track_for_long() -> None:
 def test_a_large_shape_that_travels_is_a_car_and_one_that_stays_is_not() -> None:
     film = Film()
     for i in range(12):
-        tracks = film.show(bulks=(Box(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
+        tracks = film.show(bulks=(BoundingBox(0.3, 0.05 + 0.03 * i, 0.3, 0.4),))
     assert [t.label for t in tracks] == ["car"]
     still = Film()
-    assert all(still.show(bulks=(Box(0.3, 0.3, 0.3, 0.4),)) == () for _ in range(30))
+    assert all(still.show(bulks=(BoundingBox(0.3, 0.3, 0.3, 0.4),)) == () for _ in range(30))
 
 
 def test_a_large_shape_around_a_person_is_no_car() -> None:
     film = Film()
     for i in range(20):
         x = 0.1 + 0.03 * i
-        person = Detection(label="person", score=0.9, box=Box(x, 0.2, 0.15, 0.6))
-        tracks = film.show(person, bulks=(Box(x - 0.02, 0.15, 0.2, 0.7),))
+        person = Detection(label="person", score=0.9, box=BoundingBox(x, 0.2, 0.15, 0.6))
+        tracks = film.show(person, bulks=(BoundingBox(x - 0.02, 0.15, 0.2, 0.7),))
     assert [t.label for t in tracks] == ["person"]
 
 
@@ -199,7 +199,9 @@ def test_a_large_shape_around_a_person_is_no_car() -> None:
 def test_one_object_is_one_detection(
     found: list[tuple[Label, float, tuple[float, float, float, float]]], left: list[Label]
 ) -> None:
-    merged = merge([Detection(label=n, score=s, box=Box(*b)) for n, s, b in found])
+    merged = merge_detections(
+        [Detection(label=n, score=s, box=BoundingBox(*b)) for n, s, b in found]
+    )
     assert [d.label for d in merged] == left
 
 
@@ -209,7 +211,11 @@ detections = st.builds(
     label=labels,
     score=st.floats(0, 1),
     box=st.builds(
-        Box, st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.001, 0.6), st.floats(0.001, 0.6)
+        BoundingBox,
+        st.floats(0, 0.9),
+        st.floats(0, 0.9),
+        st.floats(0.001, 0.6),
+        st.floats(0.001, 0.6),
     ),
 )
 
@@ -221,7 +227,7 @@ def test_whatever_is_seen_ids_are_unique_rise_and_the_run_can_be_repeated(
 ) -> None:
     def run() -> list[tuple[Track, ...]]:
         film = Film()
-        return [film.show(*merge(found)) for found in frames]
+        return [film.show(*merge_detections(found)) for found in frames]
 
     first = run()
     assert first == run()

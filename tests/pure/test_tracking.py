@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from agent.base.model import Box, Sight, Track
-from agent.commands.requester import Refused
+from agent.base.model import BoundingBox, FrameResult, Track
+from agent.commands.requester import CommandRejected
 from agent.config.heads import FieldOfView, HeadConfig, TrackingConfig
-from agent.ptz.automation.auto_tracking import LOST_S, Tracker
+from agent.ptz.automation.auto_tracking import LOST_S, AutoTracker
 from agent.ptz.motion.field_of_view import Direction, place_of
-from agent.ptz.requests import Drive, HeadState
+from agent.ptz.requests import ContinuousMove, HeadState
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Range, Velocity
 from drivers.simulated.motion import HeadMotion, Mechanics
 from tests.pure.head_rig import ANNA
@@ -67,7 +67,7 @@ class Corner:
     ) -> None:
         self.path = path
         self.height = height
-        self.tracker = Tracker(config or TrackingConfig(enabled=True), FOV, lambda: ABILITIES)
+        self.tracker = AutoTracker(config or TrackingConfig(enabled=True), FOV, lambda: ABILITIES)
         self.motion = HeadMotion(MECHANICS, 0)
         self.motion.goto(0, Pose(pan_deg=-20, tilt_deg=-10))
         self.now_s = 5.0
@@ -76,7 +76,7 @@ class Corner:
         self.seq = 0
         self.offs: list[tuple[float, float]] = []
         self.speeds: list[float] = []
-        self.wishes: list[Drive | None] = []
+        self.wishes: list[ContinuousMove | None] = []
         self.zooms: list[float] = []
         self.others: list[Track] = []
         self.drive_until_s = math.inf
@@ -94,7 +94,7 @@ class Corner:
             lease=None, tour=None, error=None,
         )  # fmt: skip
 
-    def picture(self) -> Sight:
+    def picture(self) -> FrameResult:
         """What a picture of a quarter of a second ago shows."""
         self.seq += 1
         taken_s = self.now_s - PICTURE_AGE_S
@@ -105,7 +105,7 @@ class Corner:
         if place is not None and 0 < place.x < 1 and 0 < place.y < 1:
             x, y = (p + self.rng.gauss(0, 0.006) for p in (place.x, place.y))
             tracks.append(self.track(self.numbers(taken_s - 5.0), x, y, int(taken_s * NS)))
-        return Sight(
+        return FrameResult(
             seq=self.seq,
             t_ns=int(taken_s * NS),
             gate=np.zeros((1, 1), np.uint8),
@@ -117,7 +117,7 @@ class Corner:
     def track(self, number: int, x: float, y: float, t_ns: int, label: str = "person") -> Track:
         h = self.height
         return Track(
-            id=number, label=label, score=0.9, box=Box(x - h / 8, y - h / 2, h / 4, h), vx=0, vy=0,
+            id=number, label=label, score=0.9, box=BoundingBox(x - h / 8, y - h / 2, h / 4, h), vx=0, vy=0,
             begin_ns=0, seen_ns=t_ns,
         )  # type: ignore[arg-type]  # fmt: skip
 
@@ -133,7 +133,7 @@ class Corner:
             if follow is not None and count == PICTURE_EVERY * 4:
                 self.tracker.follow(follow, ANNA)
             wish = self.tracker.step(self.t_ns, state)
-            assert wish is None or isinstance(wish, Drive)
+            assert wish is None or isinstance(wish, ContinuousMove)
             self.wishes.append(wish)
             self.obey(wish)
             there = self.path(self.now_s - 5.0)
@@ -144,7 +144,7 @@ class Corner:
             self.now_s += STEP_S
             count += 1
 
-    def obey(self, wish: Drive | None) -> None:
+    def obey(self, wish: ContinuousMove | None) -> None:
         """As the head does: shares of the top speed, the smallest left out, as long as was said."""
         if wish is not None:
             self.drive_until_s = self.now_s + wish.for_s
@@ -232,7 +232,7 @@ def test_without_a_chosen_one_it_wants_nothing() -> None:
 def test_who_is_not_in_the_picture_cannot_be_followed() -> None:
     corner = Corner(walking(5))
     corner.run(1, follow=None)
-    with pytest.raises(Refused, match="no track 8 is in the picture now") as refused:
+    with pytest.raises(CommandRejected, match="no track 8 is in the picture now") as refused:
         corner.tracker.follow(8, ANNA)
     assert refused.value.kind == "unknown"
 
@@ -325,7 +325,7 @@ def test_a_head_without_a_zoom_is_not_asked_to() -> None:
         absolute=True, pan_deg=None, tilt_deg=Range(low=-30, high=90), pan_max_deg_s=60,
         tilt_max_deg_s=40,
     )  # fmt: skip
-    corner.tracker = Tracker(TrackingConfig(enabled=True), FOV, lambda: plain)
+    corner.tracker = AutoTracker(TrackingConfig(enabled=True), FOV, lambda: plain)
     corner.run(3)
     assert all(wish is None or wish.zoom == 0 for wish in corner.wishes)
 
@@ -333,9 +333,11 @@ def test_a_head_without_a_zoom_is_not_asked_to() -> None:
 def test_a_sector_in_the_way_is_waited_out_and_a_broken_head_given_up() -> None:
     corner = Corner(walking(4))
     corner.run(2)
-    corner.tracker.refused(corner.t_ns, Drive(), Refused("forbidden", "windows"))
-    corner.tracker.refused(corner.t_ns, Drive(), Refused("expired", "somebody has taken it"))
+    corner.tracker.refused(corner.t_ns, ContinuousMove(), CommandRejected("forbidden", "windows"))
+    corner.tracker.refused(
+        corner.t_ns, ContinuousMove(), CommandRejected("expired", "somebody has taken it")
+    )
     assert corner.tracker.following == 7
-    corner.tracker.refused(corner.t_ns, Drive(), Refused("absent", "no answer"))
+    corner.tracker.refused(corner.t_ns, ContinuousMove(), CommandRejected("absent", "no answer"))
     assert corner.tracker.following is None
     assert corner.tracker.ended == "refused"

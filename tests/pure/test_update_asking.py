@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.update import request_file, usb_bundle
 from agent.update.feed import BUNDLE_MOST_BYTES
-from agent.update.request import Told
-from agent.update.request_file import Asked
+from agent.update.request import UpdateProgress
+from agent.update.request_file import UpdateRequest
 
 ME = (os.geteuid(),)
 GOOD = b'{"v":1,"id":"0123456789abcdef","do":"good","by":"amina"}'
@@ -22,26 +22,26 @@ BUNDLE = "/run/media/sda1/new.raucb"
 
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:
-    order = request_file.ask(tmp_path, "install", "amina", BUNDLE)
+    order = request_file.submit_request(tmp_path, "install", "amina", BUNDLE)
     taken = request_file.take(tmp_path, ME)
-    assert taken == Asked(id=order, do="install", by="amina", bundle=BUNDLE)
+    assert taken == UpdateRequest(id=order, do="install", by="amina", bundle=BUNDLE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
         request_file.take(tmp_path, ME)
 
 
 def test_a_request_that_waits_is_not_replaced_by_a_second_one(tmp_path: Path) -> None:
-    first = request_file.ask(tmp_path, "status", "amina")
+    first = request_file.submit_request(tmp_path, "status", "amina")
     with pytest.raises(FileExistsError):
-        request_file.ask(tmp_path, "rollback", "omar")
+        request_file.submit_request(tmp_path, "rollback", "omar")
     assert [path.name for path in tmp_path.iterdir()] == ["asked"]
     assert request_file.take(tmp_path, ME).id == first
 
 
 def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> None:
-    first = request_file.ask(tmp_path, "good", "amina")
+    first = request_file.submit_request(tmp_path, "good", "amina")
     request_file.take(tmp_path, ME)
-    second = request_file.ask(tmp_path, "rollback", "omar")
+    second = request_file.submit_request(tmp_path, "rollback", "omar")
     assert not request_file.withdraw(tmp_path, first)
     assert (tmp_path / "asked").exists()
     assert request_file.withdraw(tmp_path, second)
@@ -68,14 +68,14 @@ def test_one_takes_back_ones_own_request_as_long_as_it_waits(tmp_path: Path) -> 
 )
 def test_what_is_no_request_is_refused_and_does_not_stay(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "asked").write_bytes(data)
-    with pytest.raises(BadInput, match=r"^request: "):
+    with pytest.raises(UserError, match=r"^request: "):
         request_file.take(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
 
 
 @given(st.binary(max_size=200))
 def test_whatever_stands_there_is_a_request_or_bad_input(data: bytes) -> None:
-    with suppress(BadInput):
+    with suppress(UserError):
         request_file.decode(data)
 
 
@@ -94,35 +94,37 @@ def test_what_is_no_file_of_its_own_is_refused_and_does_not_stay(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     make(tmp_path / "asked")
-    with pytest.raises(BadInput, match=r"^request: "):
+    with pytest.raises(UserError, match=r"^request: "):
         request_file.take(tmp_path, ME)
     assert not (tmp_path / "asked").exists()
     assert not (tmp_path / "asked").is_symlink()
 
 
 def test_a_request_of_somebody_else_is_refused_and_does_not_stay(tmp_path: Path) -> None:
-    request_file.ask(tmp_path, "good", "amina")
-    with pytest.raises(BadInput, match=f"made by user {os.geteuid()}, who may not ask"):
+    request_file.submit_request(tmp_path, "good", "amina")
+    with pytest.raises(UserError, match=f"made by user {os.geteuid()}, who may not ask"):
         request_file.take(tmp_path, (os.geteuid() + 1,))
     assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize("bundle", ["/run/media/\udcff.raucb", f"/run/media/{'x' * 2000}.raucb"])
 def test_a_name_that_cannot_be_asked_for_is_told_at_once(tmp_path: Path, bundle: str) -> None:
-    with pytest.raises(BadInput):
-        request_file.ask(tmp_path, "install", "amina", bundle)
+    with pytest.raises(UserError):
+        request_file.submit_request(tmp_path, "install", "amina", bundle)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_told_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    assert request_file.told(tmp_path) is None
+    assert request_file.read_status(tmp_path) is None
     for state in ("doing", "done"):
-        said = Told(id="1", do="status", by="amina", state=state, lines=("version 1.0.0",))
-        request_file.tell(tmp_path, said)
-        assert request_file.told(tmp_path) == said
+        said = UpdateProgress(
+            id="1", do="status", by="amina", state=state, lines=("version 1.0.0",)
+        )
+        request_file.write_status(tmp_path, said)
+        assert request_file.read_status(tmp_path) == said
     assert [path.name for path in tmp_path.iterdir()] == ["told"]
     (tmp_path / "told").write_bytes(msgspec.json.encode(said)[:-5])
-    assert request_file.told(tmp_path) is None
+    assert request_file.read_status(tmp_path) is None
 
 
 def plugged_in(root: Path, name: str, data: bytes = b"a bundle") -> str:
@@ -153,7 +155,7 @@ def test_a_bundle_is_copied_and_takes_the_place_of_the_one_before(tmp_path: Path
     bundle = plugged_in(tmp_path, "run/media/sda1/new.raucb", data)
     folder = tmp_path / "data/update"
     for _ in range(2):
-        made = usb_bundle.copied(tmp_path, bundle, folder, lambda *step: steps.append(step))
+        made = usb_bundle.copy_to_box(tmp_path, bundle, folder, lambda *step: steps.append(step))
         assert made.read_bytes() == data
     assert list(folder.iterdir()) == [made]
     assert made.stat().st_mode & 0o777 == 0o600
@@ -208,6 +210,6 @@ def test_what_is_no_file_on_a_stick_is_not_copied(
 ) -> None:
     (tmp_path / "mnt2").mkdir()
     bundle = make(tmp_path)
-    with pytest.raises(BadInput, match="allowed: "):
-        usb_bundle.copied(tmp_path, bundle, tmp_path / "data", nobody_watches)
+    with pytest.raises(UserError, match="allowed: "):
+        usb_bundle.copy_to_box(tmp_path, bundle, tmp_path / "data", nobody_watches)
     assert not list((tmp_path / "data").glob("*"))

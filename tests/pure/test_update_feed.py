@@ -12,7 +12,7 @@ from hypothesis import given
 
 from agent.config.update import UpdateConfig
 from agent.update import feed, pre_install, versions
-from agent.update.feed import BadFeed, Feed, Release, Situation
+from agent.update.feed import BadFeed, Feed, Release, UpdateContext
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"x")
@@ -61,10 +61,10 @@ def test_a_version_goes_back_only_where_it_was_signed_to(
     now: str | None, to: str, *, downgrade: bool, may: bool
 ) -> None:
     if may:
-        pre_install.permits(now, to, downgrade=downgrade)
+        pre_install.check_permitted(now, to, downgrade=downgrade)
     else:
-        with pytest.raises(pre_install.Held, match="downgrade=yes"):
-            pre_install.permits(now, to, downgrade=downgrade)
+        with pytest.raises(pre_install.InstallRefused, match="downgrade=yes"):
+            pre_install.check_permitted(now, to, downgrade=downgrade)
 
 
 def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> Release:
@@ -77,14 +77,14 @@ def release(version: str = "2.0.0", share_percent: float = 100, **more: Any) -> 
     return Release(version=version, share_percent=share_percent, **given | more)
 
 
-def situation(box: str = "casa-0001", **more: Any) -> Situation:
+def situation(box: str = "casa-0001", **more: Any) -> UpdateContext:
     given: dict[str, Any] = {
         "compatible": "vigie-pi-arm64",
         "version": "1.0.0",
         "refused": (),
         "now": NOW,
     }
-    return Situation(box=box, **given | more)
+    return UpdateContext(box=box, **given | more)
 
 
 def listed(*releases: Release) -> Feed:
@@ -146,9 +146,9 @@ def test_not_always_the_same_boxes_go_first() -> None:
     ],
 )
 def test_the_newest_that_is_for_the_box_is_chosen_and_never_an_older_one(
-    offered: list[Release], box: Situation, version: str | None, why: str
+    offered: list[Release], box: UpdateContext, version: str | None, why: str
 ) -> None:
-    verdict = feed.choose(listed(*offered), box)
+    verdict = feed.select_release(listed(*offered), box)
     assert (verdict.release.version if verdict.release else None) == version
     assert why in verdict.why
 

@@ -157,6 +157,6 @@ def test_a_poweroff_is_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert not (root / "run/systemd/reboot-param").exists()
     assert rauc_backend.open_slots(root).choice().pending == "B"
     assert not rauc_backend.open_slots(root).choice().tried
-    assert rauc_backend.open_slots(root).leave()
+    assert rauc_backend.open_slots(root).abandon_trial()
     assert (root / "run/systemd/reboot-param").read_text() == "0 tryboot\n"
     assert rauc_backend.open_slots(root).choice().tried

@@ -9,7 +9,7 @@ from tests.pure.test_update_slots import KINDS, NOW, Board, installed
 def rolled_back(tmp_path: Path, kind: str) -> Board:
     """2.0.0 has proved itself, and somebody has gone back from it; the reboot is still to come."""
     board = installed(tmp_path, kind)
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
     board.slots.settle("2.0.0", NOW)
     board.slots.set_state("B", good=True)
@@ -25,7 +25,7 @@ def test_a_version_that_was_rolled_back_stays_refused_when_the_one_before_proves
     board = rolled_back(tmp_path, kind)
     # The check after a boot that ends only now.
     board.slots.set_state("B", good=True)
-    board.slots.leave()
+    board.slots.abandon_trial()
     assert board.boot(orderly=True) == "A"
     board.slots.settle("1.0.0", NOW)
     board.slots.set_state("A", good=True)
@@ -39,7 +39,7 @@ def test_a_version_that_was_rolled_back_is_refused_no_more_when_the_one_before_f
     tmp_path: Path, kind: str
 ) -> None:
     board = rolled_back(tmp_path, kind)
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
     board.slots.settle("1.0.0", NOW)
     assert board.boot(orderly=True) == "B"

@@ -6,10 +6,10 @@ from hypothesis import given
 
 from agent.base.health_model import DiskHealth, Vitals
 from agent.config.configuration import LEAST_RESERVE_BYTES, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.health.degradation import CALM_S, Ladder
+from agent.faults.registry import FaultRegistry
+from agent.health.degradation import CALM_S, DegradationPolicy
 from agent.health.machine_faults import MachineFaults
-from agent.health.strain import Strain, strain
+from agent.health.strain import ResourceLoad, strain
 from agent.recording.retention.reserve import reserve_bytes
 from agent.update.download import RESERVE_BYTES
 
@@ -61,10 +61,10 @@ def test_a_full_ring_is_no_full_disk(wanted_bytes: int, total_bytes: int) -> Non
         disk_total_bytes=total_bytes,
     )
     ringful = strain(vitals, DiskHealth())
-    board, ladder = FaultBoard(lambda: 0), Ladder(0)
+    board, ladder = FaultRegistry(lambda: 0), DegradationPolicy(0)
     faults = MachineFaults(board)
-    for second, now in enumerate([Strain(room=0.0)] * 20 + [ringful] * int(CALM_S + 2)):
-        level = ladder.step(second * 10**9, now)
+    for second, now in enumerate([ResourceLoad(room=0.0)] * 20 + [ringful] * int(CALM_S + 2)):
+        level = ladder.update(second * 10**9, now)
         faults.look(second * 10**9, now, DiskHealth(), (), level)
     assert (ladder.now.level, board.active()) == ("full", ())
 

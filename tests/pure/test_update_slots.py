@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.base import atomic_file
 from agent.update import autoboot, bootloader, grubenv, slot_state
-from agent.update.bootloader import Choice, Firmware, Grub, RaspberryPi, other
-from agent.update.slot_state import Book, Slot
-from agent.update.slots import Refused, Slots
+from agent.update.bootloader import Bootloader, Choice, Grub, RaspberryPi, other
+from agent.update.slot_state import Slot, SlotState
+from agent.update.slots import SlotRefused, Slots
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - thousands of small writes
 NOW = "2026-11-25T02:00:00Z"
@@ -53,14 +53,14 @@ class Board:
 
     def _put(self, path: Path, data: bytes) -> None:
         self._count()
-        atomic_file.overwrite(path, data)
+        atomic_file.overwrite_in_place(path, data)
 
-    def _write(self, folder: Path, kept: Book) -> None:
+    def _write(self, folder: Path, kept: SlotState) -> None:
         self._count()
         slot_state.write(folder, kept)
 
     def _slots(self) -> Slots:
-        way: Firmware
+        way: Bootloader
         if self.kind == "grub":
             way = Grub(self.select, self._put)
         else:
@@ -150,7 +150,7 @@ class Life(RuleBasedStateMachine):
             self.board.write_slot(target, "2")
             self.installs += 1
             slots.set_primary(target)
-        except Refused:
+        except SlotRefused:
             assert target in self.committed
             self.board.writes_left = None
         except Cut:
@@ -180,7 +180,7 @@ class Life(RuleBasedStateMachine):
     def reboot(self, cut: int | None) -> None:
         self.board.writes_left = cut
         try:
-            self.board.slots.leave()
+            self.board.slots.abandon_trial()
         except Cut:
             self.boot()
             return
@@ -291,7 +291,7 @@ def test_what_is_installed_is_tried_once_and_kept_when_it_is_good(
     board = installed(tmp_path, kind)
     assert board.slots.primary() == "B"
     assert not board.slots.on_trial()
-    assert board.slots.leave()
+    assert board.slots.abandon_trial()
     assert board.boot(orderly=True) == "B"
     board.slots.settle("2.0.0", NOW)
     assert board.slots.on_trial()
@@ -318,7 +318,7 @@ def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
     tmp_path: Path, kind: str, why: str, *, came_up: bool
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
     if came_up:
         board.slots.settle("2.0.0", NOW)
@@ -333,7 +333,7 @@ def test_what_did_not_prove_itself_is_left_named_and_not_tried_again(
     assert board.slots.settle("1.0.0", NOW) is None
     board.slots.set_state("A", good=True)
     assert board.slots.book().fell_back == found, "that the old one works does not mend the new one"
-    board.slots.accept()
+    board.slots.accept_version()
     assert (board.slots.book().fell_back, board.slots.book().refused) == (None, ())
 
 
@@ -343,7 +343,7 @@ def test_a_version_that_fell_back_and_then_proves_itself_is_refused_no_more(
 ) -> None:
     board = installed(tmp_path, kind)
     for good in (False, True):
-        board.slots.leave()
+        board.slots.abandon_trial()
         assert board.boot(orderly=True) == "B"
         board.slots.settle("2.0.0", NOW)
         if good:
@@ -366,7 +366,7 @@ def test_a_power_cut_before_the_reboot_loses_no_trial_or_loses_only_the_trial(
     assert booted == ("B" if kind == "grub" else "A")
     if kind != "grub":
         assert board.slots.settle("1.0.0", NOW) is None
-        board.slots.leave()
+        board.slots.abandon_trial()
         assert board.boot(orderly=True) == "B"
 
 
@@ -375,9 +375,9 @@ def test_the_default_is_not_to_be_written_over_while_another_is_on_trial(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
-    with pytest.raises(Refused, match="slot A is the default"):
+    with pytest.raises(SlotRefused, match="slot A is the default"):
         board.slots.set_state("A", good=False)
 
 
@@ -386,7 +386,7 @@ def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
     tmp_path: Path, kind: str
 ) -> None:
     board = installed(tmp_path, kind)
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
     board.slots.settle("2.0.0", NOW)
     board.slots.set_state("B", good=False)
@@ -401,7 +401,7 @@ def test_who_marks_what_is_on_trial_as_bad_leaves_it_on_trial_to_be_left(
 def test_what_waits_can_be_taken_back(tmp_path: Path, kind: str) -> None:
     board = installed(tmp_path, kind)
     board.slots.set_primary("A")
-    board.slots.leave()
+    board.slots.abandon_trial()
     assert board.boot(orderly=True) == "A"
     assert board.slots.settle("1.0.0", NOW) is None
 
@@ -421,14 +421,14 @@ def test_a_firmware_file_that_is_damaged_is_mended_with_what_runs(
 @pytest.mark.parametrize("kept", [b"", b"{", b'{"v":2}', b"\xff", b"[]"])
 def test_a_book_that_cannot_be_read_is_an_empty_one(tmp_path: Path, kept: bytes) -> None:
     (tmp_path / slot_state.NAME).write_bytes(kept)
-    assert slot_state.read(tmp_path) == Book()
+    assert slot_state.read(tmp_path) == SlotState()
 
 
 def test_a_raspberry_pi_that_lost_its_book_knows_a_trial_by_the_firmwares_own_word(
     tmp_path: Path,
 ) -> None:
     board = installed(tmp_path, "raspberry pi")
-    board.slots.leave()
+    board.slots.abandon_trial()
     board.boot(orderly=True)
     (board.state / slot_state.NAME).unlink()
     assert not board.slots.on_trial()

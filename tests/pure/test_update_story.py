@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.update import update_log
-from agent.update.pre_install import Held, bundle_version, read_through
+from agent.update.pre_install import InstallRefused, bundle_version, read_through
 
 
 def test_what_is_added_is_read_in_order_and_by_everybody(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_has_not_been_told_is_what_comes_after(tmp_path: Path) -> None:
 def test_a_bundle_whose_version_cannot_be_read_is_held(tmp_path: Path, text: bytes | None) -> None:
     if text is not None:
         (tmp_path / "manifest.raucm").write_bytes(text)
-    with pytest.raises(Held, match="no version"):
+    with pytest.raises(InstallRefused, match="no version"):
         bundle_version(tmp_path)
 
 
@@ -69,5 +69,5 @@ def test_a_payload_that_the_disk_does_not_give_is_held(tmp_path: Path) -> None:
     (tmp_path / "nowhere").symlink_to("absent")
     read_through(tmp_path)
     # The kernel gives no byte at address 0 of a process: an error in the midst of a read.
-    with pytest.raises(Held, match="the payload is damaged: "):
+    with pytest.raises(InstallRefused, match="the payload is damaged: "):
         read_through(Path("/proc/self/task"))

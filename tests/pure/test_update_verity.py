@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.update import verity
-from agent.update.verity import BLOCK, Damaged, Signed
+from agent.update.verity import BLOCK, BundleCorrupt, Signed
 
 SALT = bytes(range(32))
 CMS = b"a signed manifest"
@@ -74,7 +74,7 @@ def test_one_bit_anywhere_in_payload_or_tree_is_found(tmp_path: Path, seed: int)
     at = random.Random(seed).randrange(200 * BLOCK + signed.tree_bytes)
     data[at] ^= 1 << seed % 8
     path.write_bytes(data)
-    with pytest.raises(Damaged):
+    with pytest.raises(BundleCorrupt):
         verity.check(path, signed, nothing)
 
 
@@ -93,7 +93,7 @@ def test_a_bundle_that_was_cut_or_added_to_is_found(tmp_path: Path, change: obje
     path, signed = bundle(tmp_path, 10)
     assert callable(change)
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(Damaged):
+    with pytest.raises(BundleCorrupt):
         verity.check(path, signed, nothing)
 
 
@@ -101,5 +101,5 @@ def test_another_root_and_another_salt_are_other_payloads(tmp_path: Path) -> Non
     path, signed = bundle(tmp_path, 10)
     for root, salt in ((signed.root, "00" * 32), ("00" * 32, signed.salt)):
         other = Signed(root=root, salt=salt, tree_bytes=signed.tree_bytes)
-        with pytest.raises(Damaged, match="not the one that was signed"):
+        with pytest.raises(BundleCorrupt, match="not the one that was signed"):
             verity.check(path, other, nothing)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults.registry import FaultBoard
-from agent.health.update_fault import BOOK, LOOK_NS, UpdateWatch
+from agent.faults.registry import FaultRegistry
+from agent.health.update_fault import BOOK, LOOK_NS, UpdateFault
 from agent.update import grubenv, rauc_backend
 from agent.update.bootloader import Grub
 from agent.update.slots import Slots
@@ -18,24 +18,24 @@ def test_the_book_is_where_root_writes_it() -> None:
 
 @pytest.mark.raises_fault("SYS-08")
 def test_a_fall_back_is_a_fault_until_somebody_accepts_it(tmp_path: Path, clock: HeldClock) -> None:
-    faults = FaultBoard(clock.boottime_ns)
-    watch = UpdateWatch(tmp_path, faults)
-    watch.look(0)
+    faults = FaultRegistry(clock.boottime_ns)
+    watch = UpdateFault(tmp_path, faults)
+    watch.check(0)
     assert faults.active() == ()
     path = tmp_path / "grubenv"
     path.write_bytes(grubenv.encode({"default": "A", "pending": "B"}))
     slots = Slots(Grub(tmp_path), tmp_path / "state/rauc", "A")
     slots.settle("1.0.0", "2026-11-25T02:00:00Z")
-    watch.look(LOOK_NS - 1)
+    watch.check(LOOK_NS - 1)
     assert faults.active() == ()
-    watch.look(LOOK_NS)
+    watch.check(LOOK_NS)
     (fault,) = faults.active()
     assert (fault.code, fault.subject) == ("SYS-08", "update")
     assert fault.detail == (
         "version (unknown): it did not come up, or the power was cut (2026-11-25T02:00:00Z)"
     )
-    slots.accept()
-    watch.look(2 * LOOK_NS)
+    slots.accept_version()
+    watch.check(2 * LOOK_NS)
     assert faults.active() == ()
 
 
@@ -45,6 +45,6 @@ def test_a_book_that_cannot_be_read_is_no_fault(
 ) -> None:
     (tmp_path / BOOK).parent.mkdir(parents=True)
     (tmp_path / BOOK).write_bytes(kept)
-    faults = FaultBoard(clock.boottime_ns)
-    UpdateWatch(tmp_path, faults).look(0)
+    faults = FaultRegistry(clock.boottime_ns)
+    UpdateFault(tmp_path, faults).check(0)
     assert faults.active() == ()

@@ -5,23 +5,23 @@ import threading
 import numpy as np
 import pytest
 
-from agent.base.model import Event, Leeway
-from agent.detection.active_scene import Viewpoint
+from agent.base.model import Event, ShiftTolerance
+from agent.detection.active_scene import ActiveScene
 from agent.detection.detect_stage import DetectStage
 from agent.detection.geometry import Point
-from agent.detection.pipeline import Eyes
-from agent.detection.ptz_detect_stage import TurningStage
-from agent.detection.rule_engine import Judge
-from agent.detection.scene import Line, Mask, Scene
+from agent.detection.pipeline import DetectionPipeline
+from agent.detection.ptz_detect_stage import PtzDetectStage
+from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene import PrivacyMask, Scene, SceneLine
 from agent.runtime.queues import LatestFrame
 from drivers.masking import WHOLE
 from drivers.media import Frame
 from tests.pure.rules.street import S, new_id
 
 CORNER = (Point(0, 0), Point(0.2, 0), Point(0.2, 0.2))
-NONE = Leeway(x=0.0, y=0.0)
-GATE = Scene(mask=(Mask(polygon=CORNER),))
-ROAD = Scene(line=(Line(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5)),))
+NONE = ShiftTolerance(x=0.0, y=0.0)
+GATE = Scene(mask=(PrivacyMask(polygon=CORNER),))
+ROAD = Scene(line=(SceneLine(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5)),))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ ROAD = Scene(line=(Line(name="stop line", start=Point(0, 0.5), to=Point(1, 0.5))
 def test_what_holds_and_what_is_hidden(
     preset: str | None, settled: bool, scene: Scene | None, masks: object
 ) -> None:
-    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
     viewpoint.rests("road", settled=True, leeway=NONE)
     viewpoint.rests(preset, settled, NONE)
     assert viewpoint.stay().scene == scene
@@ -46,13 +46,13 @@ def test_what_holds_and_what_is_hidden(
 
 
 def test_before_the_head_has_spoken_it_counts_as_on_the_way() -> None:
-    viewpoint = Viewpoint({"gate": GATE})
+    viewpoint = ActiveScene({"gate": GATE})
     assert viewpoint.stay().scene is None
     assert viewpoint.masks() is WHOLE
 
 
 def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewhere() -> None:
-    viewpoint = Viewpoint({"road": ROAD})
+    viewpoint = ActiveScene({"road": ROAD})
     assert viewpoint.masks() == ()
     viewpoint.rests("sky", settled=True, leeway=NONE)
     assert (viewpoint.stay().scene, viewpoint.masks()) == (Scene(), ())
@@ -60,8 +60,8 @@ def test_where_no_scene_hides_anything_nothing_is_hidden_on_the_way_and_elsewher
 
 
 def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
-    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
-    viewpoint.rests("gate", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
+    viewpoint.rests("gate", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
     (mask,) = masks = viewpoint.masks()
     assert {(round(corner.x, 6), round(corner.y, 6)) for corner in mask} == {
         (0.0, 0.0),
@@ -71,26 +71,26 @@ def test_masks_are_larger_by_how_far_the_picture_may_have_shifted() -> None:
         (0.22, 0.0),
     }
     viewpoint.rests(None, settled=False, leeway=NONE)
-    viewpoint.rests("gate", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    viewpoint.rests("gate", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
     # The same object: painters draw anew what is another.
     assert viewpoint.masks() is masks
-    viewpoint.rests("road", settled=True, leeway=Leeway(x=0.02, y=0.04))
+    viewpoint.rests("road", settled=True, leeway=ShiftTolerance(x=0.02, y=0.04))
     assert viewpoint.masks() == ()
 
 
 def test_a_head_that_only_says_that_it_is_near_uncovers_nothing() -> None:
-    viewpoint = Viewpoint({"gate": GATE, "road": ROAD})
+    viewpoint = ActiveScene({"gate": GATE, "road": ROAD})
     for preset in ("gate", "road"):
         viewpoint.rests(preset, settled=True, leeway=None)
         assert viewpoint.masks() is WHOLE
     # Where there is nothing to hide, near is enough.
-    unmasked = Viewpoint({"road": ROAD})
+    unmasked = ActiveScene({"road": ROAD})
     unmasked.rests("road", settled=True, leeway=None)
     assert (unmasked.stay().scene, unmasked.masks()) == (ROAD, ())
 
 
 def test_a_stay_is_numbered_anew_only_when_it_changes() -> None:
-    viewpoint = Viewpoint({"road": ROAD, "gate": GATE})
+    viewpoint = ActiveScene({"road": ROAD, "gate": GATE})
     numbers = []
     for preset, settled in (("road", True), ("road", True), (None, False), ("road", True)):
         viewpoint.rests(preset, settled, NONE)
@@ -103,18 +103,18 @@ class Watched:
 
     def __init__(self) -> None:
         self.frames = LatestFrame()
-        self.viewpoint = Viewpoint({"road": ROAD})
+        self.viewpoint = ActiveScene({"road": ROAD})
         self.events: list[Event] = []
         self.watches: list[Scene | None] = []
-        self.stage = TurningStage("north", self.frames, self.viewpoint, self._watch)
+        self.stage = PtzDetectStage("north", self.frames, self.viewpoint, self._watch)
 
     def _watch(self, scene: Scene | None) -> DetectStage:
         self.watches.append(scene)
         return DetectStage(
             "north",
             self.frames,
-            Eyes(None),
-            None if scene is None else Judge("north", scene, new_id()),
+            DetectionPipeline(None),
+            None if scene is None else RuleEngine("north", scene, new_id()),
             on_event=lambda event, _jpeg: self.events.append(event),
             on_flow=lambda _flow: None,
             snapshots=False,

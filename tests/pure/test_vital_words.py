@@ -92,7 +92,7 @@ def test_what_was_since_the_boot_need_not_be_so_now() -> None:
 
 
 READERS: list[Callable[[bytes | None], Any]] = [
-    parse.text,
+    parse.decode,
     parse.count,
     parse.celsius,
     parse.alarm,

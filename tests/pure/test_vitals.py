@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.health_model import DiskHealth, LinkHealth
-from agent.health.vitals.disk_wear import S_PER_DAY, Book, Count, Seen, outlook
-from agent.health.vitals.machine import Machine, soc_celsius
-from agent.health.vitals.polled_command import EVERY_NS, TIMEOUT_NS, Tool
+from agent.health.vitals.disk_wear import S_PER_DAY, Count, Seen, WearRecord, forecast
+from agent.health.vitals.machine import MachineMonitor, soc_celsius
+from agent.health.vitals.polled_command import EVERY_NS, TIMEOUT_NS, PolledCommand
 from tests.machine_tree import MachineTree
 
 S = 1_000_000_000
@@ -32,8 +32,8 @@ def tree(tmp_path: Path, state: Path) -> MachineTree:
 def test_each_source_is_read(tree: MachineTree, state: Path) -> None:
     tree.set("sys/class/thermal/thermal_zone1/temp", "51000")
     tree.set("sys/devices/platform/soc/soc:firmware/get_throttled", "50000")
-    machine = Machine(state, tree.root, NOWHERE)
-    read = machine.look(0)
+    machine = MachineMonitor(state, tree.root, NOWHERE)
+    read = machine.read(0)
     assert read.load_1min == 0.4
     assert read.cores == 4
     assert read.memory_available_bytes == 2_000_000 * 1024
@@ -55,8 +55,8 @@ def test_each_source_is_read(tree: MachineTree, state: Path) -> None:
 
 
 def test_what_is_not_there_is_unknown_and_never_zero(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "none", tmp_path, NOWHERE)
-    read = machine.look(0)
+    machine = MachineMonitor(tmp_path / "none", tmp_path, NOWHERE)
+    read = machine.read(0)
     assert {getattr(read, name) for name in read.__struct_fields__} == {None}
     assert (machine.disk, machine.link) == (DiskHealth(), LinkHealth())
 
@@ -66,7 +66,7 @@ def test_the_alarm_of_the_supply_stands_in_where_the_firmware_tells_nothing(
 ) -> None:
     tree.remove("sys/devices/platform/soc/soc:firmware/get_throttled")
     tree.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1")
-    read = Machine(state, tree.root, NOWHERE).look(0)
+    read = MachineMonitor(state, tree.root, NOWHERE).read(0)
     assert (read.under_voltage, read.throttled, read.throttled_since_boot) == (True, None, None)
 
 
@@ -78,36 +78,36 @@ def program(folder: Path, name: str, script: str) -> str:
     return str(folder)
 
 
-def said(tool: Tool, begin_ns: int = 0) -> bytes | None:
+def said(tool: PolledCommand, begin_ns: int = 0) -> bytes | None:
     """What it says once it has ended."""
-    tool.look(begin_ns)
+    tool.read(begin_ns)
     process = tool._process
     assert process is not None
     process.wait(30)
-    return tool.look(begin_ns + S)
+    return tool.read(begin_ns + S)
 
 
 def test_a_program_is_asked_and_never_waited_for(tmp_path: Path) -> None:
     path = program(tmp_path, "vcgencmd", "echo throttled=0x50005; cat /dev/null")
-    tool = Tool(["vcgencmd", "get_throttled"], path)
-    assert tool.look(0) is None
+    tool = PolledCommand(["vcgencmd", "get_throttled"], path)
+    assert tool.read(0) is None
     tool.close()
-    assert said(Tool(["vcgencmd"], path)) == b"throttled=0x50005\n"
+    assert said(PolledCommand(["vcgencmd"], path)) == b"throttled=0x50005\n"
 
 
 def test_a_program_that_fails_hangs_or_is_not_there_says_nothing(tmp_path: Path) -> None:
-    assert said(Tool(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
-    assert Tool(["nobody"], str(tmp_path)).look(0) is None
-    hangs = Tool(["hangs"], program(tmp_path, "hangs", "exec sleep 1000"))
-    hangs.look(0)
+    assert said(PolledCommand(["fails"], program(tmp_path, "fails", "echo 1; exit 3"))) is None
+    assert PolledCommand(["nobody"], str(tmp_path)).read(0) is None
+    hangs = PolledCommand(["hangs"], program(tmp_path, "hangs", "exec sleep 1000"))
+    hangs.read(0)
     process = hangs._process
     assert process is not None
-    assert hangs.look(TIMEOUT_NS - 1) is None
+    assert hangs.read(TIMEOUT_NS - 1) is None
     assert process.poll() is None
-    hangs.look(TIMEOUT_NS)
+    hangs.read(TIMEOUT_NS)
     assert process.wait(30) != 0
-    assert hangs.look(TIMEOUT_NS + S) is None
-    hangs.look(EVERY_NS)
+    assert hangs.read(TIMEOUT_NS + S) is None
+    hangs.read(EVERY_NS)
     assert hangs._process not in (None, process)
     hangs.close()
 
@@ -121,39 +121,39 @@ def test_what_a_disk_has_taken_is_counted_on_over_restarts_and_boots() -> None:
     book = after_boot.look(Seen(disk="a", t_ns=40 * S, boot_written_bytes=170, used=0.1))
     assert (book.written_bytes, book.counted_s) == (4100, 100.0)
     other = after_boot.look(Seen(disk="b", t_ns=50 * S, boot_written_bytes=900, used=None))
-    assert other == Book(disk="b")
+    assert other == WearRecord(disk="b")
 
 
 def test_the_days_left_are_those_of_the_register_where_it_has_moved() -> None:
-    year = Book(disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, used=0.1)
-    ahead = outlook(year, 0.3, 32 * 10**9)
+    year = WearRecord(disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, used=0.1)
+    ahead = forecast(year, 0.3, 32 * 10**9)
     assert ahead.days_left_by == "register"
     assert ahead.days_left == pytest.approx(365 * 0.7 / 0.2)
-    still = outlook(year, 0.1, 32 * 10**9)
+    still = forecast(year, 0.1, 32 * 10**9)
     assert still.days_left_by == "capacity"
     assert still.days_left == pytest.approx((32 * 10**12 - 10**12) * 0.9 / (10**12 / 365))
-    without = outlook(year, None, None)
+    without = forecast(year, None, None)
     assert (without.days_left, without.days_left_by) == (None, None)
     assert without.written_bytes_per_day == pytest.approx(10**12 / 365)
 
 
 def test_a_rate_of_less_than_a_day_says_nothing_of_the_days_to_come() -> None:
-    hour = Book(disk="a", written_bytes=10**9, counted_s=3600.0, used=0.1)
-    assert outlook(hour, 0.9, 10**9).days_left is None
+    hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, used=0.1)
+    assert forecast(hour, 0.9, 10**9).days_left is None
 
 
 def test_a_disk_keeps_its_book_where_a_restart_finds_it(tree: MachineTree, state: Path) -> None:
-    machine = Machine(state, tree.root, NOWHERE)
-    machine.look(0)
+    machine = MachineMonitor(state, tree.root, NOWHERE)
+    machine.read(0)
     tree.written(2000)
-    machine.look(10 * S)
+    machine.read(10 * S)
     assert machine.disk.written_bytes == 2000 * 512
     machine.close()
     tree.written(100)  # Another boot.
-    again = Machine(state, tree.root, NOWHERE)
-    again.look(0)
+    again = MachineMonitor(state, tree.root, NOWHERE)
+    again.read(0)
     tree.written(150)
-    again.look(10 * S)
+    again.read(10 * S)
     assert again.disk.written_bytes == 2050 * 512
 
 
@@ -182,6 +182,6 @@ def test_garbage_in_all_sources_is_unknown_or_a_number_and_no_crash(
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    read = Machine(folder / "state", folder, NOWHERE).look(0)
+    read = MachineMonitor(folder / "state", folder, NOWHERE).read(0)
     for value in (read.load_1min, read.memory_available_bytes, read.soc_celsius, read.cores):
         assert value is None or isinstance(value, float | int)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.console.results import CannotDo
-from agent.console.update_client import RealUpdateDesk
+from agent.console.results import ConsoleError
+from agent.console.update_client import UpdateClient
 from agent.update import request_file, request_service, update_log
 from agent.update.rauc import Rauc
-from agent.update.request import Do, Told
+from agent.update.request import Do, UpdateProgress
 from agent.update.updater import Updater
 from tests.updates.conftest import COMPATIBLE, Authority, Box
 from tests.updates.test_rauc import tamper
@@ -23,11 +23,11 @@ STICK = "run/media/sda1"
 
 
 @pytest.fixture
-def desk(box: Box) -> RealUpdateDesk:
+def desk(box: Box) -> UpdateClient:
     """The console's side of the door."""
     (box.root / FOLDER).mkdir()
     (box.root / STICK).mkdir(parents=True)
-    return RealUpdateDesk(box.root)
+    return UpdateClient(box.root)
 
 
 def unit(box: Box, *words: str) -> int:
@@ -36,12 +36,12 @@ def unit(box: Box, *words: str) -> int:
     return subprocess.run(order, env=box.environ, check=False).returncode
 
 
-def done(box: Box, desk: RealUpdateDesk, do: Do, bundle: str | None = None) -> Told:
+def done(box: Box, desk: UpdateClient, do: Do, bundle: str | None = None) -> UpdateProgress:
     """An order of amina's, and how it ended."""
-    order = desk.ask(do, "amina", bundle)
+    order = desk.submit_request(do, "amina", bundle)
     assert unit(box) == 0
     assert unit(box, "ended") == 0
-    told = desk.told()
+    told = desk.read_status()
     assert told is not None
     assert (told.id, told.do, told.by) == (order, do, "amina")
     assert [path.name for path in (box.root / FOLDER).iterdir()] == ["told"]
@@ -52,7 +52,7 @@ def story_of(box: Box) -> list[tuple[str, str]]:
     return [(entry.by, entry.what) for entry in update_log.read(box.root / "state/rauc")]
 
 
-def test_the_slots_are_told(box: Box, desk: RealUpdateDesk) -> None:
+def test_the_slots_are_told(box: Box, desk: UpdateClient) -> None:
     box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
     told = done(box, desk, "status")
     assert (told.state, told.lines) == (
@@ -67,7 +67,7 @@ def test_the_slots_are_told(box: Box, desk: RealUpdateDesk) -> None:
 
 
 def test_a_bundle_on_a_stick_is_installed(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
     (bundle,) = desk.bundles()
@@ -113,7 +113,7 @@ def strangers(_authority: Authority, path: Path) -> None:
 )
 def test_the_console_can_install_nothing_that_root_could_not(
     box: Box,
-    desk: RealUpdateDesk,
+    desk: UpdateClient,
     authority: Authority,
     make: Callable[[Authority, Path], None],
     why: str,
@@ -128,7 +128,7 @@ def test_the_console_can_install_nothing_that_root_could_not(
 
 
 def test_a_file_elsewhere_is_not_installed(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     authority.bundle(box.root / "data.raucb", "2.0.0")
     told = done(box, desk, "install", "/data.raucb")
@@ -136,7 +136,7 @@ def test_a_file_elsewhere_is_not_installed(
     assert "allowed: a file *.raucb below /media, /run/media, /mnt" in told.lines[0]
 
 
-def test_what_waits_is_taken_back(box: Box, desk: RealUpdateDesk) -> None:
+def test_what_waits_is_taken_back(box: Box, desk: UpdateClient) -> None:
     installed(box)
     told = done(box, desk, "rollback")
     assert (told.state, told.lines) == ("done", ("slot B is not tried; slot A stays",))
@@ -145,7 +145,7 @@ def test_what_waits_is_taken_back(box: Box, desk: RealUpdateDesk) -> None:
 
 
 def test_what_is_on_trial_is_told_and_marked_good(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
@@ -158,7 +158,7 @@ def test_what_is_on_trial_is_told_and_marked_good(
 
 
 def test_what_fell_back_needs_the_word_good_first(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     installed(box)
     box.reboot("2.0.0")
@@ -173,7 +173,7 @@ def test_what_fell_back_needs_the_word_good_first(
 
 
 def test_what_was_rolled_back_needs_the_word_good_first(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     box.slots.settle("1.0.0", "2026-11-25T02:00:00Z")
     installed(box)
@@ -189,47 +189,47 @@ def test_what_was_rolled_back_needs_the_word_good_first(
     assert "rolled back" not in done(box, desk, "install", f"/{STICK}/new.raucb").lines[0]
 
 
-def test_another_update_that_is_under_way_is_told(box: Box, desk: RealUpdateDesk) -> None:
+def test_another_update_that_is_under_way_is_told(box: Box, desk: UpdateClient) -> None:
     with Updater(box.root, Rauc()).alone():
         told = done(box, desk, "rollback")
     assert told.lines == ("another update is under way; wait for its end",)
 
 
-def test_a_second_request_waits_until_it_is_its_turn(box: Box, desk: RealUpdateDesk) -> None:
-    first = desk.ask("status", "amina")
-    with pytest.raises(CannotDo, match="another order waits already"):
-        desk.ask("good", "omar")
-    request_file.take(box.root / FOLDER, request_service.may_ask())
-    second = desk.ask("status", "omar")
+def test_a_second_request_waits_until_it_is_its_turn(box: Box, desk: UpdateClient) -> None:
+    first = desk.submit_request("status", "amina")
+    with pytest.raises(ConsoleError, match="another order waits already"):
+        desk.submit_request("good", "omar")
+    request_file.take(box.root / FOLDER, request_service.allowed_uids())
+    second = desk.submit_request("status", "omar")
     assert not desk.withdraw(first)
     assert unit(box) == 0
-    told = desk.told()
+    told = desk.read_status()
     assert told is not None
     assert (told.id, told.by) == (second, "omar")
 
 
-def test_what_is_no_request_is_dropped_and_nothing_is_done(box: Box, desk: RealUpdateDesk) -> None:
+def test_what_is_no_request_is_dropped_and_nothing_is_done(box: Box, desk: UpdateClient) -> None:
     (box.root / FOLDER / "asked").write_text('{"do": "rollback", "by": "amina"}')
     assert unit(box) == 1
     assert unit(box) == 0, "nothing is asked for"
-    assert desk.told() is None
+    assert desk.read_status() is None
     assert list((box.root / FOLDER).iterdir()) == []
 
 
 def test_a_request_that_was_killed_has_failed(
-    box: Box, desk: RealUpdateDesk, authority: Authority
+    box: Box, desk: UpdateClient, authority: Authority
 ) -> None:
     authority.bundle(box.root / STICK / "new.raucb", "2.0.0")
-    desk.ask("install", "amina", f"/{STICK}/new.raucb")
+    desk.submit_request("install", "amina", f"/{STICK}/new.raucb")
     order = [sys.executable, "-P", "-m", "agent.update.request_service", "--root", str(box.root)]
     environ = {**box.environ, "PATH": f"{dying(box)}:{box.environ['PATH']}"}
     ended = subprocess.run(order, env=environ, check=False)
     assert ended.returncode == -signal.SIGKILL
-    told = desk.told()
+    told = desk.read_status()
     assert told is not None
     assert told.state == "doing"
     assert unit(box, "ended") == 0
-    told = desk.told()
+    told = desk.read_status()
     assert told is not None
     assert (told.state, told.lines) == ("failed", (request_service.BROKE_OFF,))
 
@@ -243,21 +243,21 @@ def dying(box: Box) -> Path:
     return folder
 
 
-def test_a_machine_without_slots_is_told_so_by_both_sides(box: Box, desk: RealUpdateDesk) -> None:
-    desk.ask("status", "amina")
+def test_a_machine_without_slots_is_told_so_by_both_sides(box: Box, desk: UpdateClient) -> None:
+    desk.submit_request("status", "amina")
     (box.root / "proc/cmdline").write_text("quiet root=/dev/vda4\n")
-    for refused in (desk.bundles, lambda: desk.ask("status", "amina")):
-        with pytest.raises(CannotDo, match="was set up without an image: it has no slots"):
+    for refused in (desk.bundles, lambda: desk.submit_request("status", "amina")):
+        with pytest.raises(ConsoleError, match="was set up without an image: it has no slots"):
             refused()
     assert unit(box) == 0
-    told = desk.told()
+    told = desk.read_status()
     assert told is not None
     assert told.state == "failed"
     assert "rauc.slot" in told.lines[0]
 
 
-def test_a_door_that_is_not_there_is_an_error_of_the_system(box: Box, desk: RealUpdateDesk) -> None:
+def test_a_door_that_is_not_there_is_an_error_of_the_system(box: Box, desk: UpdateClient) -> None:
     (box.root / FOLDER).rmdir()
     with pytest.raises(FileNotFoundError):
-        desk.ask("status", "amina")
-    assert desk.told() is None
+        desk.submit_request("status", "amina")
+    assert desk.read_status() is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.update import download, https_get
-from agent.update.download import Download, Gone, Wanted
+from agent.update.download import Download, DownloadGone, DownloadSpec
 from agent.update.https_get import WebError
 from tests.updates.file_server import FileServer
 
@@ -34,7 +34,7 @@ class Waits:
         return len(self.seconds) >= self._stop_after
 
 
-def fetch(wanted: Wanted, folder: Path, waits: Waits | None = None) -> bytes:
+def fetch(wanted: DownloadSpec, folder: Path, waits: Waits | None = None) -> bytes:
     steps: list[tuple[int, int]] = []
     path = Download(wanted, folder, https_get.context(None)).fetch(
         lambda done, total: steps.append((done, total)), waits or Waits()
@@ -47,7 +47,7 @@ def fetch(wanted: Wanted, folder: Path, waits: Waits | None = None) -> bytes:
 def test_a_whole_file_comes_in_one_go_and_is_not_fetched_twice(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    wanted = Wanted(url=file, sha256=SHA256, size_bytes=len(DATA))
+    wanted = DownloadSpec(url=file, sha256=SHA256, size_bytes=len(DATA))
     assert fetch(wanted, tmp_path) == DATA
     assert [path.name for path in tmp_path.iterdir()] == [wanted.name]
     assert fetch(wanted, tmp_path) == DATA
@@ -59,7 +59,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
 ) -> None:
     server.cuts = [100_000, 250_000, 10]
     waits = Waits()
-    assert fetch(Wanted(url=file), tmp_path, waits) == DATA
+    assert fetch(DownloadSpec(url=file), tmp_path, waits) == DATA
     assert server.ranges == [None, "bytes=100000-", "bytes=350000-", "bytes=350010-"]
     assert server.sent_bytes == len(DATA)
     assert waits.seconds == [1.0, 1.0, 1.0]
@@ -70,8 +70,8 @@ def test_what_has_come_is_kept_over_a_restart(
 ) -> None:
     server.cuts = [300_000]
     with pytest.raises(WebError, match="400000 bytes are missing"):
-        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
-    assert fetch(Wanted(url=file), tmp_path) == DATA
+        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
+    assert fetch(DownloadSpec(url=file), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
 
 
@@ -83,13 +83,13 @@ def test_it_begins_anew_where_it_cannot_be_sure(
     if how == "no tag":
         server.tags.clear()
     with pytest.raises(WebError):
-        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
     fresh = DATA
     if how == "another file":
         fresh = DATA[::-1]
         server.files["/a.raucb"], server.tags["/a.raucb"] = fresh, '"two"'
     server.knows_ranges = how != "no ranges"
-    assert fetch(Wanted(url=file), tmp_path) == fresh
+    assert fetch(DownloadSpec(url=file), tmp_path) == fresh
 
 
 def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
@@ -97,7 +97,7 @@ def test_a_file_whose_hash_is_known_is_taken_up_without_a_tag(
 ) -> None:
     server.tags.clear()
     server.cuts = [300_000]
-    assert fetch(Wanted(url=file, sha256=SHA256), tmp_path) == DATA
+    assert fetch(DownloadSpec(url=file, sha256=SHA256), tmp_path) == DATA
     assert server.ranges == [None, "bytes=300000-"]
 
 
@@ -107,7 +107,7 @@ def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
     server.status = [503] * 20
     waits = Waits()
     with pytest.raises(WebError, match="503"):
-        fetch(Wanted(url=file), tmp_path, waits)
+        fetch(DownloadSpec(url=file), tmp_path, waits)
     assert waits.seconds == [1.0, 4.0, 16.0, 60.0, 60.0]
     assert len(server.ranges) == download.TRIES
 
@@ -115,16 +115,16 @@ def test_a_server_that_stays_away_is_asked_later_and_later_and_then_no_more(
 def test_another_file_than_the_feeds_is_thrown_away_and_not_fetched_again_the_same_day(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
-    wanted = Wanted(url=file, sha256="0" * 64)
-    with pytest.raises(Gone, match="its SHA-256 is another"):
+    wanted = DownloadSpec(url=file, sha256="0" * 64)
+    with pytest.raises(DownloadGone, match="its SHA-256 is another"):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.glob("*.raucb"))
-    with pytest.raises(Gone, match="less than a day ago"):
+    with pytest.raises(DownloadGone, match="less than a day ago"):
         fetch(wanted, tmp_path)
     assert len(server.ranges) == 1
     made_s = (tmp_path / f"{wanted.name}.wrong").stat().st_mtime
     tomorrow = Download(wanted, tmp_path, https_get.context(None), lambda: made_s + 86_401)
-    with pytest.raises(Gone, match="its SHA-256 is another"):
+    with pytest.raises(DownloadGone, match="its SHA-256 is another"):
         tomorrow.fetch(lambda _done, _total: None, Waits())
     assert len(server.ranges) == 2
 
@@ -152,8 +152,8 @@ def test_what_cannot_be_is_not_begun(
         monkeypatch.setattr(download, "RESERVE_BYTES", 1 << 60)
     size = change.get("size_bytes")
     url = server.url(str(change.get("path", "/a.raucb")))
-    wanted = Wanted(url=url, size_bytes=size if isinstance(size, int) else None)
-    with pytest.raises(Gone, match=said):
+    wanted = DownloadSpec(url=url, size_bytes=size if isinstance(size, int) else None)
+    with pytest.raises(DownloadGone, match=said):
         fetch(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
     assert file
@@ -163,13 +163,13 @@ def test_a_redirect_is_followed_but_not_for_ever(
     server: FileServer, file: str, tmp_path: Path
 ) -> None:
     server.moved["/moved"] = file
-    assert fetch(Wanted(url=server.url("/moved")), tmp_path) == DATA
+    assert fetch(DownloadSpec(url=server.url("/moved")), tmp_path) == DATA
     server.moved["/round"] = server.url("/round")
     with pytest.raises(WebError, match="more than 3 times"):
-        fetch(Wanted(url=server.url("/round")), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(url=server.url("/round")), tmp_path, Waits(stop_after=1))
     server.moved["/file"] = "file:///etc/passwd"
     with pytest.raises(WebError, match="not an address"):
-        fetch(Wanted(url=server.url("/file")), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(url=server.url("/file")), tmp_path, Waits(stop_after=1))
 
 
 @pytest.mark.parametrize("to", ["http://[::1", "http://127.0.0.1:99999/x", "http://a\x01b/"])
@@ -179,7 +179,7 @@ def test_a_redirect_to_what_is_no_address_is_told(
     server.moved["/moved"] = to
     url = server.url("/moved")
     with pytest.raises(WebError) as caught:
-        fetch(Wanted(url=url), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(url=url), tmp_path, Waits(stop_after=1))
     assert str(caught.value).startswith(f"{url}: sent on to {to!r}: not an address; allowed: ")
 
 
@@ -201,10 +201,10 @@ def test_a_part_that_is_longer_than_the_file_is_begun_anew(
 ) -> None:
     server.cuts = [300_000]
     with pytest.raises(WebError):
-        fetch(Wanted(url=file), tmp_path, Waits(stop_after=1))
+        fetch(DownloadSpec(url=file), tmp_path, Waits(stop_after=1))
     (part,) = tmp_path.glob("*.part")
     part.write_bytes(bytes(len(DATA) + 1))
-    assert fetch(Wanted(url=file), tmp_path) == DATA
+    assert fetch(DownloadSpec(url=file), tmp_path) == DATA
 
 
 def test_a_small_file_has_a_bound(server: FileServer) -> None:

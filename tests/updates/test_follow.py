@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from agent.base.clock import SystemClock
 from agent.config import configuration
 from agent.update import operations
-from agent.update.feed_poller import Means, follow
+from agent.update.feed_poller import PollerDeps, poll_feed
 from agent.update.https_get import WebError
 from agent.update.rauc import Rauc
 from agent.update.updater import FellBackBefore, Steps, Updater
@@ -170,8 +170,10 @@ def looks(
             moments.append(after)
 
     steps = msgspec.structs.replace(STEPS, fetched=fetched)
-    means = Means(now=lambda: moments[-1], steps=steps, wait=lambda _seconds: True, reboot=reboots)
-    return follow(
+    means = PollerDeps(
+        now=lambda: moments[-1], steps=steps, wait=lambda _seconds: True, reboot=reboots
+    )
+    return poll_feed(
         Updater(box.root, Rauc(("-c", str(box.conf)))), configuration.load(centre.config), means
     )
 
@@ -215,10 +217,12 @@ def test_the_window_is_looked_at_again_before_the_reboot(
     installed(box)
     reboots = Reboots()
     moments = iter([NIGHT, DAY])
-    told = follow(
+    told = poll_feed(
         Updater(box.root, Rauc(("-c", str(box.conf)))),
         configuration.load(centre.config),
-        Means(now=lambda: next(moments), steps=STEPS, wait=lambda _seconds: True, reboot=reboots),
+        PollerDeps(
+            now=lambda: next(moments), steps=STEPS, wait=lambda _seconds: True, reboot=reboots
+        ),
     )
     assert told == "version 2.0.0 is installed; the reboot waits for the window"
     assert reboots.asked == 0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.device_identity import Identity
-from agent.recording.custody.chain import Head
+from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody.chain import ChainHead
 from tests.vectors import tampering
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
@@ -36,7 +36,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     known_key: str
-    known_head: Head
+    known_head: ChainHead
     good: Vector
     masked: Vector
     busy: Vector
@@ -65,7 +65,7 @@ def make(folder: Path) -> Vectors:
     other = StreetBox(folder / "other", "casa-0002")
     other.record("north", 2, 10)
     other.export("north", 1, 6, folder / "of-another-box")
-    thief = Identity.load_or_make(folder / "thief")
+    thief = DeviceIdentity.load_or_make(folder / "thief")
     vectors = []
     for kind in tampering.ALL:
         copy = folder / "tampered" / kind.name

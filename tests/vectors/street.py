@@ -8,8 +8,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from agent.base.clock import ClockTrust
-from agent.base.device_identity import Identity
-from agent.recording.custody.custody_log import Custody
+from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import (
     Attested,
     Closed,
@@ -21,10 +21,10 @@ from agent.recording.custody.receipts import (
 )
 from agent.recording.encryption.keys import KeyRing
 from agent.recording.encryption.seal import Sealer
-from agent.recording.export.exporter import Exporter, Made, listed
-from agent.recording.export.html_pages import Wish
+from agent.recording.export.exporter import Exporter, ExportResult, listed
+from agent.recording.export.html_pages import ExportPageText
 from agent.recording.mask_store import MASKS, keep
-from agent.recording.open_segment import Part
+from agent.recording.open_segment import OpenSegment
 from agent.recording.recovery import remove_segment
 from agent.recording.segment_name import SegmentName, parse_segment_name, rfc3339
 from drivers.camera.fake import FakeCamera, Options, open_camera
@@ -66,8 +66,8 @@ class StreetBox:
         self.state = state
         self.box = box
         self.clock = StreetClock()
-        self.identity = Identity.load_or_make(state / "identity")
-        self.custody = Custody.open(state / "custody", box, BOOT, self.clock, self.identity)
+        self.identity = DeviceIdentity.load_or_make(state / "identity")
+        self.custody = CustodyLog.open(state / "custody", box, BOOT, self.clock, self.identity)
         self.public_key = base64.b64encode(self.identity.public_key_raw).decode()
         self.masks: tuple[Polygon, ...] = ()
         """Masks that footage is recorded without."""
@@ -84,7 +84,7 @@ class StreetBox:
         folder = self.state / "footage" / camera
         folder.mkdir(parents=True, exist_ok=True)
         base_ns = self.clock.now_ns
-        part: Part | None = None
+        part: OpenSegment | None = None
         sealer = None
         if self._recipients:
             sealer = Sealer(self._recipients, box=self.box, camera=camera, keys=KeyRing(1))
@@ -95,7 +95,9 @@ class StreetBox:
                 self._close(camera, part)
                 part = None
             if part is None:
-                part = Part(folder, self._name(moved.t_ns), street.info, self.clock, 0.0, sealer)
+                part = OpenSegment(
+                    folder, self._name(moved.t_ns), street.info, self.clock, 0.0, sealer
+                )
                 self.say(Opened(camera=camera, segment=str(part.name)))
             part.add(moved)
         assert part is not None
@@ -116,7 +118,7 @@ class StreetBox:
         end_s: float,
         out: Path,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> Made:
+    ) -> ExportResult:
         """The footage between two moments of the box's time. What `progress` does, the box does
         while the export is made.
         """
@@ -130,7 +132,7 @@ class StreetBox:
             key_for=lambda _kid: None,
             masks=self.state / MASKS,
         )
-        wish = Wish(
+        wish = ExportPageText(
             camera=camera,
             begin=begin,
             end=end,
@@ -164,7 +166,7 @@ class StreetBox:
             synced=self.clock.synced,
         )
 
-    def _close(self, camera: str, part: Part) -> None:
+    def _close(self, camera: str, part: OpenSegment) -> None:
         sealed = part.finish()
         self.say(
             Closed(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 
 APART = ("manifest.json", "receipts.chain", "SHA256SUMS")
 Change = Callable[[dict[str, Any]], None]
@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], None]
 class Workbench:
     """One copy of an export, to be tampered with. `own` is the key of the box that made it."""
 
-    def __init__(self, folder: Path, own: Identity, thief: Identity) -> None:
+    def __init__(self, folder: Path, own: DeviceIdentity, thief: DeviceIdentity) -> None:
         self.folder = folder
         self.own = own
         self.thief = thief
@@ -90,7 +90,7 @@ class Workbench:
 
     def resign(
         self,
-        key: Identity,
+        key: DeviceIdentity,
         change: Callable[[list[dict[str, Any]]], None] = lambda _: None,
         *,
         relink: bool = True,
@@ -117,7 +117,7 @@ class Workbench:
 
     def forge(
         self,
-        key: Identity,
+        key: DeviceIdentity,
         receipts: Callable[[list[dict[str, Any]]], None] = lambda _: None,
         manifest: Change = lambda _: None,
     ) -> None:

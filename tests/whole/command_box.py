@@ -9,21 +9,21 @@ from typing import Any, Self
 import msgspec
 
 from agent.base.model import CommandAccepted, CommandProgress, Reply
-from agent.commands.command import Verb
-from agent.commands.dispatcher import Arrival, Desk
-from agent.commands.idempotency_store import Ledger
-from agent.commands.socket_server import LocalDesk
+from agent.commands.command import CommandHandler
+from agent.commands.dispatcher import CommandDispatcher, IncomingCommand
+from agent.commands.idempotency_store import IdempotencyStore
+from agent.commands.socket_server import CommandSocketServer
 from agent.config.configuration import BrokerConfig
 from agent.config.heads import HeadConfig
-from agent.faults.registry import FaultBoard
-from agent.ptz.head import Head
+from agent.faults.registry import FaultRegistry
+from agent.ptz.head import PtzHead
 from agent.ptz.head_stage import HeadStage
-from agent.ptz.ptz_command import Mounted, PtzVerb
+from agent.ptz.ptz_command import HeadAssembly, PtzCommandHandler
 from agent.reporting import topics
 from agent.reporting.mqtt.connection import CommandReceived
 from agent.reporting.mqtt.paho_transport import Received, Subscribed
-from agent.reporting.mqtt.session import Session
-from agent.reporting.outbox.submit import Intake
+from agent.reporting.mqtt.session import MqttSession
+from agent.reporting.outbox.submit import MessageSubmitter
 from agent.reporting.payloads import ReplyMessage
 from agent.runtime.stage import Stage, StageThread
 from drivers.ptz import fake
@@ -44,14 +44,14 @@ class CommandBox:
         self,
         folder: Path,
         broker: BrokerConfig | None,
-        *verbs: Verb,
+        *verbs: CommandHandler,
         heads: tuple[str, ...] = ("mast",),
     ) -> None:
-        self.faults = FaultBoard(CLOCK.boottime_ns)
+        self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox = open_outbox(folder / "outbox", box=BOX)
-        intake = Intake(self.outbox)
+        intake = MessageSubmitter(self.outbox)
         self.heads = {
-            name: Head(
+            name: PtzHead(
                 HeadConfig(name=name, driver="fake"),
                 lambda name=name: fake.open_ptz(name, fake.Options(), CLOCK.boottime_ns),  # type: ignore[misc]
                 folder / name,
@@ -60,12 +60,12 @@ class CommandBox:
             )
             for name in heads
         }
-        ptz = PtzVerb(
-            {name: Mounted(head=head, camera="north") for name, head in self.heads.items()},
+        ptz = PtzCommandHandler(
+            {name: HeadAssembly(head=head, camera="north") for name, head in self.heads.items()},
             CLOCK.boottime_ns,
         )
-        ledger = Ledger(folder / "commands.db", CLOCK, self.faults)
-        self.desk = Desk([ptz, *verbs], ledger, CLOCK)
+        ledger = IdempotencyStore(folder / "commands.db", CLOCK, self.faults)
+        self.desk = CommandDispatcher([ptz, *verbs], ledger, CLOCK)
 
         def on_command(received: CommandReceived) -> None:
             def answer(reply: Reply) -> None:
@@ -77,23 +77,23 @@ class CommandBox:
                 )
                 intake.put(draft)
 
-            arrival = Arrival(
+            arrival = IncomingCommand(
                 verb=received.verb,
                 payload=received.payload,
                 via="MQTT",
                 answer=answer,
                 retained=received.retained,
             )
-            self.desk.take(arrival)
+            self.desk.submit(arrival)
 
         stages: list[Stage] = [
             *(HeadStage(head, CLOCK, self.faults) for head in self.heads.values()),
             *self.desk.stages,
-            LocalDesk(folder, self.desk.take, CLOCK, lambda _t_ns: str(uuid.uuid4())),
+            CommandSocketServer(folder, self.desk.submit, CLOCK, lambda _t_ns: str(uuid.uuid4())),
         ]
-        self.session: Session | None = None
+        self.session: MqttSession | None = None
         if broker is not None:
-            self.session = Session(
+            self.session = MqttSession(
                 broker,
                 self.outbox,
                 self.faults,

@@ -18,7 +18,7 @@ from agent.base.health_model import (
     OutboxHealth,
     Vitals,
 )
-from agent.base.model import Box, Event, EventKind, EventPhase, Sight, Track
+from agent.base.model import BoundingBox, Event, EventKind, EventPhase, FrameResult, Track
 from drivers.media import Frame
 
 
@@ -41,12 +41,12 @@ def every_event() -> Iterator[Event]:
             )
 
 
-def sight() -> Sight:
+def sight() -> FrameResult:
     track = Track(
         id=1,
         label="person",
         score=0.9,
-        box=Box(0.4, 0.4, 0.1, 0.3),
+        box=BoundingBox(0.4, 0.4, 0.1, 0.3),
         vx=0.0,
         vy=0.0,
         begin_ns=0,
@@ -56,14 +56,14 @@ def sight() -> Sight:
         id=2,
         label="bus",
         score=0.9,
-        box=Box(0.95, 0.9, 0.2, 0.3),
+        box=BoundingBox(0.95, 0.9, 0.2, 0.3),
         vx=0.0,
         vy=0.0,
         begin_ns=0,
         seen_ns=0,
     )
     gate = np.full((180, 320), 90, np.uint8)
-    return Sight(seq=0, t_ns=0, gate=gate, moving=0.1, tracks=(track, edge), passes=1)
+    return FrameResult(seq=0, t_ns=0, gate=gate, moving=0.1, tracks=(track, edge), passes=1)
 
 
 def health() -> HealthReport:

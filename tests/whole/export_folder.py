@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.base.device_identity import Identity
-from agent.recording.custody.custody_log import Custody
+from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Body, Closed, Exported, Gap, Opened, Started
 from agent.recording.export.manifest import (
     CHAIN,
@@ -34,11 +34,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def public_key(identity: Identity) -> str:
+def public_key(identity: DeviceIdentity) -> str:
     return base64.b64encode(identity.public_key_raw).decode()
 
 
-def started(identity: Identity) -> Started:
+def started(identity: DeviceIdentity) -> Started:
     return Started(public_key=public_key(identity), versions={"vigie": "0.1.0"}, recipients=())
 
 
@@ -74,7 +74,7 @@ class ExportFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.identity = Identity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_make(folder / "identity")
 
     def chain(self) -> list[Body]:
         bodies: list[Body] = [started(self.identity)]
@@ -94,7 +94,7 @@ class ExportFolder:
     ) -> Path:
         clock = HeldClock()
         folder = self._folder / name
-        custody = Custody.open(folder.with_suffix(".custody"), BOX, BOOT, clock, self.identity)
+        custody = CustodyLog.open(folder.with_suffix(".custody"), BOX, BOOT, clock, self.identity)
         for body in self.chain() if bodies is None else bodies:
             clock.pass_s(1)
             custody.append(body, clock.now_ns)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.provisioning import first_boot, full_check, tls_credentials
-from agent.provisioning.first_boot import Given
+from agent.provisioning.first_boot import BootPaths
 from drivers.camera import rtsp
 from tests.whole.provision_tree import USER, Tree
 
@@ -60,7 +60,7 @@ def boot(tree: Tree, after: int = NEVER) -> tuple[bool, int]:
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
-        given = Given(
+        given = BootPaths(
             card=tree.card, folder=tree.config, state=tree.state, user=USER, root=tree.root
         )
         countdown.watch()

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
 from agent.runtime.stage import StageThread
-from centre.client import Heard, Watch
+from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
 
 WAIT_S = 60.0
@@ -121,9 +121,9 @@ class Centre:
 
     def __init__(self, url: str, file: Path) -> None:
         self._changed = threading.Condition()
-        self._heard: list[Heard] = []
+        self._heard: list[ReceivedMessage] = []
         self.store = CentreStore.open(file)
-        self._watch = Watch(
+        self._watch = CentreClient(
             BrokerConfig(url=url),
             self._hear,
             random.Random(7),
@@ -134,7 +134,9 @@ class Centre:
         self._thread.start()
         assert self._watch.online.wait(WAIT_S)
 
-    def wait_for(self, found: Callable[[list[Heard]], bool], what: str) -> list[Heard]:
+    def wait_for(
+        self, found: Callable[[list[ReceivedMessage]], bool], what: str
+    ) -> list[ReceivedMessage]:
         """All that was heard, once `found` says so of it."""
         with self._changed:
             assert self._changed.wait_for(lambda: found(self._heard), WAIT_S), f"no {what}"
@@ -145,7 +147,7 @@ class Centre:
         assert self._thread.join(WAIT_S)
         self.store.close()
 
-    def _hear(self, item: Heard) -> None:
+    def _hear(self, item: ReceivedMessage) -> None:
         with self._changed:
             self._heard.append(item)
             self._changed.notify_all()

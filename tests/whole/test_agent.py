@@ -15,16 +15,16 @@ from agent.reporting.payloads import (
     Stopped,
 )
 from agent.reporting.topics import sha256_hex
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import Box, Centre, drawn
 
 
-def statuses(heard: list[Heard]) -> list[object]:
+def statuses(heard: list[ReceivedMessage]) -> list[object]:
     return [h.message.data for h in heard if isinstance(h.message, StatusMessage)]
 
 
-def events(heard: list[Heard]) -> list[EventMessage]:
+def events(heard: list[ReceivedMessage]) -> list[EventMessage]:
     return [h.message for h in heard if isinstance(h.message, EventMessage)]
 
 

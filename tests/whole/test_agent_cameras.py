@@ -7,7 +7,7 @@ import av
 import pytest
 
 from agent.reporting.payloads import EventMessage, HealthMessage
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.contracts.conftest import RtspServer, _why_no_rtsp
 from tests.whole.drawn_clip import write_clip
 from tests.whole.report.broker import Mosquitto
@@ -24,11 +24,11 @@ def street_camera() -> Iterator[RtspServer]:
     server.kill()
 
 
-def healths(heard: list[Heard]) -> list[HealthMessage]:
+def healths(heard: list[ReceivedMessage]) -> list[HealthMessage]:
     return [h.message for h in heard if isinstance(h.message, HealthMessage)]
 
 
-def kinds(heard: list[Heard]) -> list[tuple[str, str]]:
+def kinds(heard: list[ReceivedMessage]) -> list[tuple[str, str]]:
     events = (h.message.data for h in heard if isinstance(h.message, EventMessage))
     return [(event.kind, event.phase) for event in events]
 

@@ -7,22 +7,22 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.recording.custody.chain import Head, check
-from agent.recording.custody.receipts import Line, Started
+from agent.recording.custody.chain import ChainHead, check
+from agent.recording.custody.receipts import ReceiptLine, Started
 from agent.reporting.payloads import CustodyHead, Online, ReceiptMessage, StatusMessage
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.whole.rig import Box, Centre
 
 
-def heads(heard: list[Heard]) -> list[Head]:
+def heads(heard: list[ReceivedMessage]) -> list[ChainHead]:
     return [
-        Head(seq=m.data.seq, sha256=m.data.sha256, time=m.data.time)
+        ChainHead(seq=m.data.seq, sha256=m.data.sha256, time=m.data.time)
         for m in (h.message for h in heard)
         if isinstance(m, ReceiptMessage) and isinstance(m.data, CustodyHead)
     ]
 
 
-def births(heard: list[Heard]) -> list[Online]:
+def births(heard: list[ReceivedMessage]) -> list[Online]:
     return [
         h.message.data
         for h in heard
@@ -35,14 +35,15 @@ def public_key(state: Path) -> str:
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()  # type: ignore[union-attr]
 
 
-def shown(lines: list[Line]) -> list[Head]:
+def shown(lines: list[ReceiptLine]) -> list[ChainHead]:
     """Every receipt as the head that it once was."""
     return [
-        Head(seq=line.receipt.seq, sha256=line.sha256, time=line.receipt.time) for line in lines
+        ChainHead(seq=line.receipt.seq, sha256=line.sha256, time=line.receipt.time)
+        for line in lines
     ]
 
 
-def chain(state: Path, key: str) -> list[Line]:
+def chain(state: Path, key: str) -> list[ReceiptLine]:
     text = b"".join(path.read_bytes() for path in sorted((state / "custody").glob("*.chain")))
     return list(check(text.splitlines(), "casa-0001", key, first_seq=1))
 

@@ -11,11 +11,11 @@ from agent.app.agent import Agent
 from agent.base.device_identity import STATE_LOST
 from agent.base.lockout import FREE_TRIES, Lockout
 from agent.capture import camera_source
-from agent.capture.preview_server import ServiceDesk
+from agent.capture.preview_server import PreviewServer
 from agent.detection import model_card
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
-from agent.health.monitor import Condition
+from agent.health.monitor import HealthMonitor
 from agent.health.vitals.procfs import ROOT
 from agent.runtime.sd_notify import Notifier
 from tests.conftest import HeldClock
@@ -35,7 +35,7 @@ def built(folder: Path, machine: Path = ROOT) -> Agent:
 
 
 def told(agent: Agent) -> dict[str, str]:
-    return {fault.code: fault.detail for fault in agent.faults.registry.active()}
+    return {fault.code: fault.detail for fault in agent.faults.active()}
 
 
 @pytest.mark.raises_fault("CUS-02")
@@ -82,10 +82,10 @@ def test_a_model_that_is_not_what_its_card_says_is_not_loaded_and_the_box_record
 def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
     tmp_path: Path, clock: HeldClock
 ) -> None:
-    faults = FaultBoard(clock.boottime_ns)
+    faults = FaultRegistry(clock.boottime_ns)
 
-    def started(run: str) -> Condition:
-        return Condition(
+    def started(run: str) -> HealthMonitor:
+        return HealthMonitor(
             tmp_path,
             clock,
             faults,
@@ -107,8 +107,8 @@ def test_a_run_that_ended_without_being_asked_to_is_told_by_the_next(
 def test_a_console_that_is_locked_is_told_until_somebody_answers_rightly(
     tmp_path: Path, clock: HeldClock
 ) -> None:
-    faults = FaultBoard(clock.boottime_ns)
-    desk = ServiceDesk(tmp_path, {}, clock, "boot-1", faults)
+    faults = FaultRegistry(clock.boottime_ns)
+    desk = PreviewServer(tmp_path, {}, clock, "boot-1", faults)
     console = Lockout(tmp_path, clock, "boot-1")
     for _ in range(FREE_TRIES):
         desk.run_once(threading.Event())
@@ -130,8 +130,8 @@ def test_a_lock_from_before_a_reboot_is_told_until_its_wait_is_over(
     for _ in range(FREE_TRIES):
         console.count()
     clock.now_ns = 20_000_000_000
-    faults = FaultBoard(clock.boottime_ns)
-    desk = ServiceDesk(tmp_path, {}, clock, "boot-2", faults)
+    faults = FaultRegistry(clock.boottime_ns)
+    desk = PreviewServer(tmp_path, {}, clock, "boot-2", faults)
     desk.run_once(threading.Event())
     (fault,) = faults.active()
     assert fault.detail == "3 wrong answers in a row, 10 s to wait"

@@ -10,7 +10,7 @@ import pytest
 from agent.recording.custody.receipts import Body, Closed, Held, Opened, read_line
 from agent.recording.retention.hold import Hold
 from agent.reporting.payloads import EventMessage, HealthMessage
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import Box, Centre
 
@@ -34,7 +34,7 @@ def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Box]:
     box.abandon()
 
 
-def lines(heard: list[Heard]) -> list[EventMessage]:
+def lines(heard: list[ReceivedMessage]) -> list[EventMessage]:
     return [
         h.message
         for h in heard

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.device_identity import Identity
-from agent.faults.registry import FaultBoard
+from agent.base.device_identity import DeviceIdentity
+from agent.faults.registry import FaultRegistry
 from agent.recording.custody import head_publisher as attest_module
-from agent.recording.custody.chain import Head
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.head_publisher import Attest
+from agent.recording.custody.chain import ChainHead
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.head_publisher import ChainHeadPublisher
 from agent.recording.custody.receipts import Exported, Gap, Opened, Started, read_line
 from tests.conftest import HeldClock
 
@@ -21,11 +21,11 @@ class Rig:
     def __init__(self, folder: Path, clock: HeldClock) -> None:
         self.clock = clock
         self.folder = folder / "custody"
-        self.identity = Identity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_make(folder / "identity")
         self.custody = self.open()
-        self.faults = FaultBoard(clock.boottime_ns)
-        self.sent: list[Head] = []
-        self.attest = Attest(
+        self.faults = FaultRegistry(clock.boottime_ns)
+        self.sent: list[ChainHead] = []
+        self.attest = ChainHeadPublisher(
             self.custody,
             clock,
             self.faults,
@@ -33,13 +33,13 @@ class Rig:
             is_there=lambda camera, name: (folder / camera / name).exists(),
         )
 
-    def open(self) -> Custody:
-        return Custody.open(self.folder, "pole-17", "boot", self.clock, self.identity)
+    def open(self) -> CustodyLog:
+        return CustodyLog.open(self.folder, "pole-17", "boot", self.clock, self.identity)
 
     def look_after_s(self, seconds: float) -> list[int]:
         """The numbers of the heads that went out, after a look."""
         self.clock.pass_s(seconds)
-        self.attest.look()
+        self.attest.flush()
         return [head.seq for head in self.sent]
 
     def codes(self) -> list[str]:
@@ -75,7 +75,7 @@ def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_h
     rig: Rig,
 ) -> None:
     key = base64.b64encode(rig.identity.public_key_raw).decode()
-    rig.attest.put(Started(public_key=key, versions={}, recipients=()), 1)
+    rig.attest.enqueue(Started(public_key=key, versions={}, recipients=()), 1)
     assert rig.look_after_s(1) == [1]
     rig.custody.append(OPENED, 2)
     assert rig.look_after_s(59) == [1]
@@ -85,7 +85,7 @@ def test_the_head_goes_out_at_once_then_once_a_minute_and_the_same_one_once_an_h
 
 
 def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) -> None:
-    rig.attest.put(GAP, 1)
+    rig.attest.enqueue(GAP, 1)
     assert rig.look_after_s(1) == [1]
     rig.open().append(EXPORTED, 2)
     assert rig.look_after_s(1) == [1, 2]
@@ -93,9 +93,9 @@ def test_an_export_sends_the_head_at_once_even_from_another_process(rig: Rig) ->
 
 
 def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
-    rig.attest.put(GAP, 1)
+    rig.attest.enqueue(GAP, 1)
     assert rig.look_after_s(1) == [1]
-    rig.attest.put(GAP, 2)
+    rig.attest.enqueue(GAP, 2)
     rig.attest.close()
     rig.attest.close()
     assert [head.seq for head in rig.sent] == [1, 2]
@@ -103,11 +103,11 @@ def test_at_the_end_the_last_head_goes_out_once(rig: Rig) -> None:
 
 @pytest.mark.raises_fault("CUS-01")
 def test_a_receipt_waits_for_a_disk_that_takes_none(rig: Rig) -> None:
-    rig.attest.put(OPENED, 1)
+    rig.attest.enqueue(OPENED, 1)
     rig.look_after_s(1)
     away = rig.folder.rename(rig.folder.with_name("away"))
     rig.folder.write_text("no folder")
-    rig.attest.put(GAP, 2)
+    rig.attest.enqueue(GAP, 2)
     rig.look_after_s(1)
     assert rig.codes() == ["CUS-01"]
     rig.folder.unlink()
@@ -122,6 +122,6 @@ def test_what_waits_has_a_bound_and_the_oldest_goes(
 ) -> None:
     monkeypatch.setattr(attest_module, "WAITING_MOST", 2)
     for body in (OPENED, GAP, EXPORTED):
-        rig.attest.put(body, 1)
+        rig.attest.enqueue(body, 1)
     rig.look_after_s(1)
     assert rig.kinds() == [Gap, Exported]

@@ -15,13 +15,13 @@ from agent.__main__ import main
 from agent.app import selftest_result
 from agent.app.selftest_result import SelfTestReport
 from agent.base.clock import boot_id
-from agent.base.device_identity import Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.model import SelfTestStep
 from agent.diagnostics.support_bundle import make
 from agent.diagnostics.support_bundle.format import MOST_BYTES, unpack
 from agent.health import health_file
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Serviced
 from tests.whole.report.broker import Mosquitto, in_an_old_alphabet
 from tests.whole.report.conftest import CLOCK
@@ -97,8 +97,8 @@ def test_no_secret_of_a_running_box_is_in_its_bundle_wherever_it_was_planted(
                 told=f"refused: {FILE}",
             ),
         )
-        identity = Identity.load_or_make(state / "identity")
-        custody = Custody.open(state / "custody", "casa-0001", boot_id(), CLOCK, identity)
+        identity = DeviceIdentity.load_or_make(state / "identity")
+        custody = CustodyLog.open(state / "custody", "casa-0001", boot_id(), CLOCK, identity)
         custody.append(Serviced(by="amina", what="looked around"), CLOCK.boottime_ns())
         custody.append(Serviced(by="amina", what=f"typed {FILE}"), CLOCK.boottime_ns())
         text = (folder / "vigie.toml").read_text()
@@ -154,7 +154,7 @@ def test_the_bundle_of_a_box_that_has_run_is_signed_and_verified_by_the_command_
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = written(tmp_path / "box")
-    Identity.load_or_make(tmp_path / "box" / "state" / "identity")
+    DeviceIdentity.load_or_make(tmp_path / "box" / "state" / "identity")
     assert main(["bundle", "--config", str(config), "--out", str(tmp_path), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     key = made["signed_by"]
@@ -227,6 +227,6 @@ def test_what_the_disk_does_not_give_is_told_and_never_a_traceback(tmp_path: Pat
 def test_a_folder_that_takes_no_file_is_named_in_one_line(tmp_path: Path) -> None:
     config = written(tmp_path / "box")
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(BadInput, match="--out"):
+    with pytest.raises(UserError, match="--out"):
         make.make(config, tmp_path / "out", CLOCK, root=tmp_path, read_journal=lambda: b"")
     assert main(["bundle"]) == 2

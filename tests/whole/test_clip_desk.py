@@ -22,7 +22,7 @@ from agent.__main__ import main
 from agent.recording.encryption.keys import KeyFor, make_private_key
 from agent.recording.export.clip import CannotCut, utc_ns
 from agent.recording.export.clip_request import MOST_LINE_BYTES, MOST_SEGMENTS, ClipRequest
-from agent.recording.export.clip_server import SOCKET, ClipDesk, ask
+from agent.recording.export.clip_server import SOCKET, ClipServer, ask
 from agent.recording.export.verify import verify_export
 from tests.conftest import HeldClock
 from tests.whole.rig import Box
@@ -164,7 +164,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("state") / ("long" * 30)
     state.mkdir()
     keys: dict[str, KeyFor] = {"north": lambda _kid: None}
-    stage = ClipDesk(
+    stage = ClipServer(
         state, state / "footage", keys, HeldClock().boottime_ns, lambda _asked, _by: None
     )
     stopping, is_open = threading.Event(), threading.Event()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent.base.model import CommandAccepted, CommandProgress
-from agent.commands.command import Course, Later, Order
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.config.configuration import BrokerConfig
 from agent.reporting import topics
 from tests.pure.command_rig import refused, result
@@ -140,7 +140,7 @@ class Errand:
     args = Args
 
     def __init__(self) -> None:
-        self.course: Course | None = None
+        self.course: CommandProgressSink | None = None
 
     def subject(self, args: Args) -> str:
         return "run"
@@ -151,9 +151,9 @@ class Errand:
     def at_once(self, args: Args) -> str | None:
         return None
 
-    def run(self, order: Order, course: Course) -> Later:
+    def run(self, order: ValidCommand, course: CommandProgressSink) -> Deferred:
         self.course = course
-        return Later(within_s=60)
+        return Deferred(within_s=60)
 
 
 def test_a_reply_outlives_the_broker(

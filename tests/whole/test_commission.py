@@ -17,13 +17,13 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.clock import boot_id
-from agent.base.device_identity import Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.health_model import HealthReport, OutboxHealth, Vitals
-from agent.capture.preview_server import ServiceDesk
-from agent.capture.snapshot_command import Shown
+from agent.capture.preview_server import PreviewServer
+from agent.capture.snapshot_command import CameraAccess
 from agent.diagnostics.commissioning import certificate
-from agent.diagnostics.commissioning.inspection import COLUMNS, ROWS, Site
+from agent.diagnostics.commissioning.inspection import COLUMNS, ROWS, CommissioningSession
 from agent.diagnostics.selftest import test_pattern
 from agent.health import health_file
 from agent.recording.custody.receipts import Serviced, Viewed, read_line
@@ -93,12 +93,16 @@ class Agent:
         self.folder = folder
         (folder / "vigie.toml").write_text(CONFIG)
         (folder / "north.scene.toml").write_text(SCENE)
-        Identity.load_or_make(folder / "identity")
+        DeviceIdentity.load_or_make(folder / "identity")
         self.lens: Callable[[Frame], Frame] = lambda frame: frame
         self.connected = True
         self.box = CommandBox(folder, None)
-        self.desk = ServiceDesk(
-            folder, {"north": Shown(), "tram": Shown()}, CLOCK, boot_id(), self.box.faults
+        self.desk = PreviewServer(
+            folder,
+            {"north": CameraAccess(), "tram": CameraAccess()},
+            CLOCK,
+            boot_id(),
+            self.box.faults,
         )
         self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._stopping = threading.Event()
@@ -160,7 +164,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "certificate"
-    assert agent.app.agent("--by", "omar", "--yes", "--out", str(out)) == 1
+    assert agent.run("--by", "omar", "--yes", "--out", str(out)) == 1
     said = capsys.readouterr().out
     # The second camera gives nothing, and that is told.
     assert "NOT GOOD: aim of tram: no picture: camera 'tram'" in said
@@ -174,7 +178,7 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
     assert record.heads[0].presets == {}
     assert main(["commission", "verify", str(out), "--public-key", record.public_key]) == 0
     capsys.readouterr()
-    assert agent.app.agent("--by", "omar", "--compare", "--json") == 0
+    assert agent.run("--by", "omar", "--compare", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert {one["what"] for one in told["drifts"]} <= {"not compared"}
 
@@ -182,13 +186,13 @@ def test_a_box_is_commissioned_its_record_is_signed_and_nothing_has_changed_then
 def test_what_is_done_to_a_box_afterwards_is_told(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert agent.app.agent("--by", "omar", "--yes") == 1
+    assert agent.run("--by", "omar", "--yes") == 1
     agent.lens = luma(lambda y: np.roll(y, 64, axis=1))
     agent.connected = False
     (agent.folder / "north.scene.toml").write_text(SCENE * 2)
     capsys.readouterr()
     wait_until(lambda: not _live(agent).outbox.connected)
-    assert agent.app.agent("--by", "omar", "--compare") == 1
+    assert agent.run("--by", "omar", "--compare") == 1
     said = capsys.readouterr().out
     assert "moved north: the view has moved by +5.0% of its width" in said
     assert "masks north: 1 then, 2 now" in said
@@ -205,17 +209,17 @@ def _live(agent: Agent) -> HealthReport:
 def test_a_lens_that_has_lost_its_focus_is_told(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.app.agent("--by", "omar", "--yes")
+    agent.run("--by", "omar", "--yes")
     agent.lens = luma(lambda y: cv2.GaussianBlur(y, (0, 0), 6.0))
     capsys.readouterr()
-    assert agent.app.agent("--by", "omar", "--compare") == 1
+    assert agent.run("--by", "omar", "--compare") == 1
     assert "blurred north" in capsys.readouterr().out
 
 
 def test_who_looks_is_in_the_chain_and_a_lent_camera_is_shown_to_its_viewers_alone(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.app.agent("--by", "amina", "--yes")
+    agent.run("--by", "amina", "--yes")
     assert "it is lent by The tram, who does not name amina" in capsys.readouterr().out
     chain = (agent.folder / "custody" / "0000000001.chain").read_bytes().splitlines()
     bodies = [read_line(line).receipt.body for line in chain]
@@ -284,20 +288,22 @@ def test_who_ends_the_terminals_input_is_told_that_no_record_was_written(agent: 
 def test_without_an_agent_a_terminal_or_a_record_it_is_said_in_one_line(
     agent: Agent, tmp_path: Path
 ) -> None:
-    site = Site(agent.folder / "vigie.toml", CLOCK, "omar")
-    with pytest.raises(BadInput, match="never commissioned"):
+    site = CommissioningSession(agent.folder / "vigie.toml", CLOCK, "omar")
+    with pytest.raises(UserError, match="never commissioned"):
         site.compare()
-    with pytest.raises(BadInput, match="--out"):
+    with pytest.raises(UserError, match="--out"):
         site.commission(lambda answer, _picture: answer, tmp_path)
-    assert agent.app.agent("--by", "omar") == 2
+    assert agent.run("--by", "omar") == 2
     assert main(["commission"]) == 2
     assert main(["commission", "verify", str(tmp_path)]) == 1
     other = tmp_path / "other"
     other.mkdir()
     (other / "vigie.toml").write_text(CONFIG)
     (other / "north.scene.toml").write_text(SCENE)
-    with pytest.raises(BadInput, match="no agent has run here"):
-        Site(other / "vigie.toml", CLOCK, "omar")
-    Identity.load_or_make(other / "identity")
-    with pytest.raises(BadInput, match="the agent does not run"):
-        Site(other / "vigie.toml", CLOCK, "omar").commission(lambda answer, _picture: answer, None)
+    with pytest.raises(UserError, match="no agent has run here"):
+        CommissioningSession(other / "vigie.toml", CLOCK, "omar")
+    DeviceIdentity.load_or_make(other / "identity")
+    with pytest.raises(UserError, match="the agent does not run"):
+        CommissioningSession(other / "vigie.toml", CLOCK, "omar").commission(
+            lambda answer, _picture: answer, None
+        )

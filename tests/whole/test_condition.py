@@ -19,7 +19,7 @@ from agent.health.flight_page import PAGE_BYTES
 from agent.health.flight_recorder import NAME, PAGES, read_pages
 from agent.reporting.payloads import Gap, HealthMessage, ReceiptMessage, Restarted
 from agent.runtime.sd_notify import Notifier
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.machine_tree import MachineTree
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import CONFIG, SCENE, Box, Centre, drawn
@@ -82,7 +82,7 @@ def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Pole]:
     assert pole.agent.stop()
 
 
-def healths(heard: list[Heard]) -> list[HealthReport]:
+def healths(heard: list[ReceivedMessage]) -> list[HealthReport]:
     return [h.message.data for h in heard if isinstance(h.message, HealthMessage)]
 
 
@@ -195,11 +195,11 @@ def test_a_box_that_burns_says_how_it_is_and_nothing_else_until_it_has_cooled(
     assert pole.footage_bytes() > footage
 
 
-def receipts(heard: list[Heard]) -> list[object]:
+def receipts(heard: list[ReceivedMessage]) -> list[object]:
     return [h.message.data for h in heard if isinstance(h.message, ReceiptMessage)]
 
 
-def restarts(heard: list[Heard]) -> list[Restarted]:
+def restarts(heard: list[ReceivedMessage]) -> list[Restarted]:
     return [data for data in receipts(heard) if isinstance(data, Restarted)]
 
 
@@ -207,7 +207,7 @@ def has_flown(box: Box, centre: Centre) -> None:
     """Wait until seconds of the running agent are on the disk, in which its camera gave frames."""
     file = box.folder / "state" / NAME
 
-    def has_frames(_heard: list[Heard]) -> bool:
+    def has_frames(_heard: list[ReceivedMessage]) -> bool:
         pages = read_pages(file)
         return any(
             sample.fps.get("north", 0) > 0

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.console.commit_confirm import MOST_STARTS, Standing, Trial
+from agent.console.commit_confirm import MOST_STARTS, CommitConfirm, PendingCommit
 from agent.recording.custody.receipts import Serviced, read_line
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.whole.rig import WAIT_S, Box, Centre
 from tests.whole.technician import Technician, give_secret, make_box
 
@@ -87,7 +87,7 @@ def power_was_cut(folder: Path) -> None:
 
 def _change(folder: Path, **fields: object) -> None:
     file = folder / "vigie.toml.trial"
-    standing = msgspec.json.decode(file.read_bytes(), type=Standing)
+    standing = msgspec.json.decode(file.read_bytes(), type=PendingCommit)
     aside = file.with_name("aside")
     aside.write_bytes(msgspec.json.encode(msgspec.structs.replace(standing, **fields)))
     aside.replace(file)
@@ -114,7 +114,7 @@ def test_a_change_is_checked_tried_confirmed_and_written_down(dead: Path, sit: S
     assert "ON TRIAL by amina: box.site." in sit(dead).do("config")
     seat.answer("brahim")
     assert "Kept: box.site." in seat.do("config confirm")
-    assert Trial(dead / "vigie.toml").standing() is None
+    assert CommitConfirm(dead / "vigie.toml").standing() is None
     assert (dead / "vigie.toml.before").read_text() == DEAD
     done = serviced(dead)
     assert "amina: config set box.site Place Maarif" in done
@@ -176,7 +176,7 @@ def test_a_wrong_broker_is_undone_by_the_agent_though_the_console_is_killed(
     assert "amina: config set broker.url: undone, nobody has confirmed it" in serviced(alive.folder)
 
 
-def _lives(heard: list[Heard]) -> bool:
+def _lives(heard: list[ReceivedMessage]) -> bool:
     return any("health" in str(item) for item in heard)
 
 

@@ -8,8 +8,8 @@ import pytest
 from agent.__main__ import main
 from agent.base.clock import SystemClock
 from agent.console import usb_export
-from agent.console.results import CannotDo
-from agent.recording.archive import Footage
+from agent.console.results import ConsoleError
+from agent.recording.archive import FootageArchive
 from agent.recording.custody.receipts import Exported, read_line
 from tests.vectors.street import BOOT_UTC, StreetBox
 
@@ -17,17 +17,17 @@ CLOCK = SystemClock()
 
 
 @pytest.fixture
-def footage(tmp_path: Path) -> Footage:
+def footage(tmp_path: Path) -> FootageArchive:
     StreetBox(tmp_path / "state", "casa-0001").record("north", 1, 14)
-    return Footage.of_state(tmp_path / "state", CLOCK)
+    return FootageArchive.of_state(tmp_path / "state", CLOCK)
 
 
-def exported(footage: Footage, to: Path, begin_s: float, end_s: float) -> list[str]:
+def exported(footage: FootageArchive, to: Path, begin_s: float, end_s: float) -> list[str]:
     span = ("north", *(BOOT_UTC + timedelta(seconds=s) for s in (begin_s, end_s)))
     return usb_export.export(footage, span, "amina", "for the police", to, lambda _said: None)
 
 
-def test_an_export_is_good_and_says_who_took_it(footage: Footage, tmp_path: Path) -> None:
+def test_an_export_is_good_and_says_who_took_it(footage: FootageArchive, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     told = exported(footage, stick, 5, 11)
@@ -42,19 +42,19 @@ def test_an_export_is_good_and_says_who_took_it(footage: Footage, tmp_path: Path
 
 
 def test_a_second_export_of_the_same_span_has_a_folder_of_its_own(
-    footage: Footage, tmp_path: Path
+    footage: FootageArchive, tmp_path: Path
 ) -> None:
     for _ in range(2):
         exported(footage, tmp_path, 5, 11)
     assert (tmp_path / "vigie-north-20261125T010005Z-2").is_dir()
 
 
-def test_a_span_without_footage_is_told(footage: Footage, tmp_path: Path) -> None:
-    with pytest.raises(CannotDo):
+def test_a_span_without_footage_is_told(footage: FootageArchive, tmp_path: Path) -> None:
+    with pytest.raises(ConsoleError):
         exported(footage, tmp_path, 500, 600)
 
 
-def test_what_lies_there_is_listed(footage: Footage) -> None:
+def test_what_lies_there_is_listed(footage: FootageArchive) -> None:
     (stretch,) = usb_export.stretches_told(footage, None)
     assert (stretch.camera, stretch.remarks) == ("north", "plain")
     assert usb_export.holds_told(footage) == ()

@@ -11,7 +11,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.config.configuration import BrokerConfig
 from agent.console import mqtt_ping, network_checks
-from agent.console.results import Verdict
+from agent.console.results import CheckResult
 from tests.whole.report.broker import (
     Certificates,
     Mosquitto,
@@ -58,11 +58,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     one.broker.end(signal.SIGKILL)
 
 
-def said(verdicts: list[Verdict]) -> list[tuple[bool | None, str | None]]:
+def said(verdicts: list[CheckResult]) -> list[tuple[bool | None, str | None]]:
     return [(verdict.good, verdict.code) for verdict in verdicts]
 
 
-def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[Verdict]:
+def pinged(broker: BrokerConfig, *, agent: bool = False) -> list[CheckResult]:
     return list(mqtt_ping.ping(broker, BOX, 2, CLOCK, agent_connected=agent))
 
 
@@ -140,7 +140,7 @@ def authorities(secured: Secured) -> Certificates:
     return certificates
 
 
-def judged_authority(secured: Secured, *names: str) -> Verdict:
+def judged_authority(secured: Secured, *names: str) -> CheckResult:
     """What `net` says of a `broker.ca` that holds these."""
     file = secured.certificates.folder / "several.crt"
     held = [Path(secured.certificates.path(f"{name}.crt")).read_bytes() for name in names]

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.base.device_identity import KEY_FILE, Identity
-from agent.faults.registry import FaultBoard
+from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody.chain import check
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
     Body,
@@ -41,11 +41,11 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = HeldClock()
-        self.identity = Identity.load_or_make(folder / "identity")
+        self.identity = DeviceIdentity.load_or_make(folder / "identity")
         self.chain = folder / "custody"
 
-    def open(self, boot: str = BOOT) -> Custody:
-        return Custody.open(self.chain, BOX, boot, self.clock, self.identity)
+    def open(self, boot: str = BOOT) -> CustodyLog:
+        return CustodyLog.open(self.chain, BOX, boot, self.clock, self.identity)
 
     def receipts(self) -> list[Receipt]:
         """All of them, verified."""
@@ -67,7 +67,7 @@ def opened(number: int) -> Opened:
     return Opened(camera="north", segment=f"{number}.mp4")
 
 
-def fill(custody: Custody, count: int, first: int = 1) -> list[Body]:
+def fill(custody: CustodyLog, count: int, first: int = 1) -> list[Body]:
     bodies: list[Body] = [opened(number) for number in range(first, first + count)]
     for body in bodies:
         custody.append(body, 0)
@@ -225,7 +225,7 @@ def test_a_receipt_that_was_damaged_in_the_middle_costs_no_other(box: Box) -> No
 def test_a_chain_of_another_key_is_set_aside_and_a_new_one_begun(box: Box) -> None:
     fill(box.open(), 3)
     (box.folder / "identity" / KEY_FILE).write_text("damaged")
-    box.identity = Identity.load_or_make(box.folder / "identity")
+    box.identity = DeviceIdentity.load_or_make(box.folder / "identity")
     fill(box.open(), 1, first=9)
     torn = SetAside(camera=None, name="set-aside/0000000001.chain")
     assert box.bodies() == [torn, opened(9)]
@@ -293,13 +293,13 @@ def test_what_nobody_could_read_takes_no_number_and_keeps_none_out_behind_it(box
         Serviced(by="\udcff", what="status"),
     ]
     custody = box.open()
-    notary = Notary(custody.append, FaultBoard(box.clock.boottime_ns))
+    notary = ReceiptQueue(custody.append, FaultRegistry(box.clock.boottime_ns))
     fill(custody, 2)
     for body in unreadable:
         with pytest.raises(BadReceipt):
             custody.append(body, 0)
-        assert notary.tell(body, 0)
-    assert notary.tell(opened(3), 0)
+        assert notary.append(body, 0)
+    assert notary.append(opened(3), 0)
     assert box.open().head() == custody.head()
     fill(box.open(), 1, first=4)
     assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]

@@ -13,15 +13,23 @@ import av
 import numpy as np
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
 from agent.recording.encryption.seal import Sealer, open_sidecar
 from agent.recording.encryption.unseal import unseal
-from agent.recording.export.clip import CannotCut, Clip, Source, cut, cut_into, utc_ns, utc_source
+from agent.recording.export.clip import (
+    CannotCut,
+    Clip,
+    ClipSource,
+    utc_ns,
+    utc_source,
+    write_clip,
+    write_clip_to_fd,
+)
 from agent.recording.export.mp4_boxes import read_head
-from agent.recording.export.mp4_header import Chunk, Track, progressive_head
-from agent.recording.export.segment_reader import FootageFile
-from agent.recording.open_segment import Part
+from agent.recording.export.mp4_header import Chunk, Mp4Track, progressive_head
+from agent.recording.export.segment_reader import SegmentReader
+from agent.recording.open_segment import OpenSegment
 from agent.recording.segment_name import KEYS, PART, SegmentName
 from drivers.media import Packet, StreamInfo
 from tests.conftest import HeldClock
@@ -75,26 +83,26 @@ def name_at(counter: int, t_ns: int) -> SegmentName:
     )
 
 
-def on_boot_time(path: Path, name: SegmentName) -> Source:
+def on_boot_time(path: Path, name: SegmentName) -> ClipSource:
     """A segment on the time line of its boot."""
-    return Source(path=path, begin_ns=name.begin_ms * 1_000_000)
+    return ClipSource(path=path, begin_ns=name.begin_ms * 1_000_000)
 
 
 def record(
     folder: Path, stream: Stream, sealer: Sealer | None = None, pause_s: float = 0.0
-) -> list[Source]:
+) -> list[ClipSource]:
     """The stream in segments of two groups or more; before the third lies a pause."""
     folder.mkdir(exist_ok=True)
     info, packets = stream
-    sources: list[Source] = []
-    part: Part | None = None
+    sources: list[ClipSource] = []
+    part: OpenSegment | None = None
     for packet in packets:
         if part is None or part.is_due(packet, SEGMENT_FRAMES / FPS):
             if part is not None:
                 part.finish()
             late_ns = round(pause_s * SECOND_NS) if len(sources) >= 2 else 0
             name = name_at(len(sources) + 1, BEGIN_NS + packet.dts_ns + late_ns)
-            part = Part(folder, name, info, HeldClock(), 60.0, sealer)
+            part = OpenSegment(folder, name, info, HeldClock(), 60.0, sealer)
             sources.append(on_boot_time(folder / str(name), name))
         part.add(packet)
     assert part is not None
@@ -102,12 +110,12 @@ def record(
     return sources
 
 
-def whole(sources: list[Source], out: Path, keys: KeyRing | None = None) -> Clip:
+def whole(sources: list[ClipSource], out: Path, keys: KeyRing | None = None) -> Clip:
     key_for = keys.get if keys is not None else KeyRing(0).get
-    return cut(sources, 0, 10**15, out, key_for)
+    return write_clip(sources, 0, 10**15, out, key_for)
 
 
-def recorded(sources: list[Source], keys: KeyRing | None = None) -> list[str]:
+def recorded(sources: list[ClipSource], keys: KeyRing | None = None) -> list[str]:
     """The digests of all pictures, segment after segment, as libavformat reads them."""
     return [
         digest
@@ -161,7 +169,7 @@ def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
     sources = record(tmp_path / "north", stream)
     clip = whole(sources, tmp_path / "clip.mp4")
     with (tmp_path / "open.mp4").open("xb") as file:
-        made = cut_into(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: True)
+        made = write_clip_to_fd(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: True)
     assert (tmp_path / "open.mp4").read_bytes() == clip.path.read_bytes()
     assert (made.begin_ns, made.duration_ns, made.pictures, made.size_bytes, made.segments) == (
         clip.begin_ns,
@@ -172,7 +180,7 @@ def test_a_cut_into_an_open_file_is_the_same_and_can_be_given_up(
     )
     turns = iter([True, True, False])
     with (tmp_path / "half.mp4").open("xb") as file, pytest.raises(CannotCut, match="given up"):
-        cut_into(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: next(turns))
+        write_clip_to_fd(sources, 0, 10**15, file.fileno(), KeyRing(0).get, lambda: next(turns))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +200,7 @@ def test_a_clip_goes_from_keyframe_to_the_end_of_a_group(
 ) -> None:
     sources = record(tmp_path / "north", stream)
     span = (round(BEGIN_NS + s * SECOND_NS) for s in (begin_s, end_s))
-    clip = cut(sources, *span, tmp_path / "clip.mp4", KeyRing(0).get)
+    clip = write_clip(sources, *span, tmp_path / "clip.mp4", KeyRing(0).get)
     assert digests(clip.path) == recorded(sources)[first:last]
     assert clip.begin_ns == BEGIN_NS + first * SECOND_NS // FPS
     assert clip.duration_ns == pytest.approx((last - first) / FPS * SECOND_NS, abs=1e6)
@@ -232,7 +240,7 @@ def test_a_clip_may_be_cut_by_utc(tmp_path: Path, stream: Stream) -> None:
     by_utc = [utc_source(s.path, name) for s, name in zip(sources, names, strict=True)]
     begin = HeldClock().boot_utc + timedelta(seconds=7)
     span = utc_ns(begin), utc_ns(begin + timedelta(seconds=2))
-    clip = cut(by_utc, *span, tmp_path / "clip.mp4", KeyRing(0).get)
+    clip = write_clip(by_utc, *span, tmp_path / "clip.mp4", KeyRing(0).get)
     assert clip.begin_ns == utc_ns(begin)
     assert digests(clip.path) == recorded(sources)[20:40]
 
@@ -275,7 +283,7 @@ def test_the_file_that_is_being_written_can_be_cut(
     keys = KeyRing(1)
     name = name_at(1, BEGIN_NS)
     sealer = sealer_for(centre.recipient, keys=keys)
-    part = Part(tmp_path, name, info, HeldClock(), 0.0, sealer)
+    part = OpenSegment(tmp_path, name, info, HeldClock(), 0.0, sealer)
     for packet in packets[: 4 * GOP + 3]:
         part.add(packet)
     source = on_boot_time(tmp_path / (str(name) + PART), name)
@@ -301,7 +309,7 @@ def test_a_stream_whose_parameters_changed_is_one_clip(
 ) -> None:
     other = record(tmp_path / "other", streams["h264 with B-frames"])
     one = record(tmp_path / "one", stream)
-    moved = [Source(path=s.path, begin_ns=s.begin_ns + 10 * SECOND_NS) for s in other]
+    moved = [ClipSource(path=s.path, begin_ns=s.begin_ns + 10 * SECOND_NS) for s in other]
     clip = whole([*one, *moved], tmp_path / "clip.mp4")
     assert digests(clip.path) == recorded([*one, *other])
 
@@ -321,9 +329,9 @@ def test_a_span_without_footage_is_told(
 ) -> None:
     sources = record(tmp_path / "north", stream)
     with pytest.raises(CannotCut, match="nothing of this span was recorded"):
-        cut(sources, begin_ns, end_ns, tmp_path / "clip.mp4", KeyRing(0).get)
+        write_clip(sources, begin_ns, end_ns, tmp_path / "clip.mp4", KeyRing(0).get)
     with pytest.raises(CannotCut, match="end is not after its begin"):
-        cut(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
+        write_clip(sources, end_ns, begin_ns, tmp_path / "clip.mp4", KeyRing(0).get)
 
 
 def test_damage_is_told_with_its_file_and_place(tmp_path: Path, stream: Stream) -> None:
@@ -343,10 +351,10 @@ def test_a_clip_of_more_than_four_gigabytes_tells_where_its_pictures_are(
     tmp_path: Path, stream: Stream
 ) -> None:
     source = record(tmp_path / "north", stream)[0]
-    with FootageFile(source.path) as file:
+    with SegmentReader(source.path) as file:
         entry = file.head.entry
     count = 5
-    track = Track(
+    track = Mp4Track(
         timescale=90_000,
         width_px=160,
         height_px=96,
@@ -378,8 +386,8 @@ def test_the_centre_unseals_a_segment(tmp_path: Path, stream: Stream, centre: Ce
         unseal(source.path, sidecar, centre.key, out)
         assert digests(out) == digests(source.path, open_sidecar(sidecar, centre.key))
         assert out.stat().st_size == source.path.stat().st_size
-        clip = whole([Source(path=out, begin_ns=0)], tmp_path / "a.mp4")
-        same = whole([Source(path=source.path, begin_ns=0)], tmp_path / "b.mp4", keys)
+        clip = whole([ClipSource(path=out, begin_ns=0)], tmp_path / "a.mp4")
+        same = whole([ClipSource(path=source.path, begin_ns=0)], tmp_path / "b.mp4", keys)
         assert digests(clip.path) == digests(same.path)
     done = subprocess.run(
         ["ffmpeg", "-v", "warning", "-i", out, "-f", "null", "-"], check=True, capture_output=True
@@ -406,7 +414,7 @@ def test_unsealing_what_cannot_be_is_told_and_leaves_nothing(
         (tmp_path / "none.mp4", sidecar, centre.key, "No such file"),
         (sealed[0].path, tmp_path / "none.keys", centre.key, "No such file"),
     ):
-        with pytest.raises(BadInput, match=says):
+        with pytest.raises(UserError, match=says):
             unseal(segment, keys_file, key, out)
         assert not list(tmp_path.glob("out*"))
 

@@ -25,9 +25,9 @@ from rich.console import Console
 from agent.base.model import Event
 from centre.demo import broker, clip
 from centre.demo.event_text import sentence
-from centre.demo.film_camera import FilmCamera, OnceOnly, Turnstile
+from centre.demo.film_camera import FilmCamera, FramePacer, OnceOnly
 from centre.demo.screen import Moment, screen
-from centre.demo.stats import Tally
+from centre.demo.stats import DemoStats
 from drivers.camera.fake import Options, open_camera
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
@@ -248,7 +248,7 @@ def test_a_turnstile_keeps_the_second_frame_until_the_first_is_judged() -> None:
         Wanted(packets=False, frames_fps=15),
         lambda: 0,
     )
-    turnstile = Turnstile()
+    turnstile = FramePacer()
     camera = FilmCamera(inner, 0.2, turnstile, base_ns=1_000)
     first = camera.read(0.01)
     assert isinstance(first, Frame)
@@ -312,7 +312,7 @@ def test_every_event_there_is_has_a_sentence() -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 60), (40, 12)])
 def test_the_screen_fits_the_terminal(columns: int, rows: int) -> None:
-    tally = Tally()
+    tally = DemoStats()
     tally.saw(demo_moments.sight())
     for event in demo_moments.every_event():
         tally.event_came(event)

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.config.configuration import BrokerConfig
 from agent.console.enrolment import Enrolment
-from agent.console.results import CannotDo
+from agent.console.results import ConsoleError
 from tests.whole.technician import OUT, Technician, make_box
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -147,7 +147,7 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path, authority: Authority)
         (authority.sign(request, since=late), "and not today"),
         (stranger.sign(request), "not signed by broker.ca"),
     ):
-        with pytest.raises(CannotDo, match=why):
+        with pytest.raises(ConsoleError, match=why):
             enrol.install(pem, NOW, clock_synced=True)
         assert (tmp_path / "box.pem").read_text() == "old certificate"
         assert not (tmp_path / "box.key").exists()
@@ -165,7 +165,7 @@ def test_a_broken_broker_ca_is_named_and_changes_nothing(
     authority.file.unlink()
     if content is not None:
         authority.file.write_bytes(content)
-    with pytest.raises(CannotDo, match=why) as caught:
+    with pytest.raises(ConsoleError, match=why) as caught:
         enrol.install(signed, NOW, clock_synced=True)
     assert f"broker.ca = {str(authority.file)!r}: " in str(caught.value)
     assert not (tmp_path / "box.key").exists()
@@ -182,7 +182,7 @@ def test_a_certificate_that_cannot_be_read_through_is_refused(
         der.replace(curve, bytes.fromhex("06082a8648ce3d030163")),
     ):
         assert broken != der
-        with pytest.raises(CannotDo, match="its key or its name cannot be read"):
+        with pytest.raises(ConsoleError, match="its key or its name cannot be read"):
             enrol.install(ssl.DER_cert_to_PEM_cert(broken), NOW, clock_synced=True)
 
 
@@ -196,7 +196,7 @@ def test_the_key_of_a_request_that_is_damaged_is_told(tmp_path: Path, authority:
     )
     for content in (b"junk", locked):
         (tmp_path / "state" / "enrol" / "request.key").write_bytes(content)
-        with pytest.raises(CannotDo, match="damaged: begin with enrol request"):
+        with pytest.raises(ConsoleError, match="damaged: begin with enrol request"):
             enrol.install(signed, NOW, clock_synced=True)
 
 
@@ -208,7 +208,7 @@ def test_without_a_clock_the_dates_are_not_judged(tmp_path: Path, authority: Aut
 
 def test_without_a_request_there_is_nothing_to_take(tmp_path: Path, authority: Authority) -> None:
     other = Enrolment(tmp_path / "other", "casa-0001", None).request()
-    with pytest.raises(CannotDo, match="begin with enrol request"):
+    with pytest.raises(ConsoleError, match="begin with enrol request"):
         enrolment(tmp_path).install(authority.sign(other), NOW, clock_synced=True)
 
 

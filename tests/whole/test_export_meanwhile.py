@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from agent.recording.custody.receipts import Closed, Evicted, Opened
 from agent.recording.encryption.keys import make_private_key, parse_public_key
-from agent.recording.export.exporter import CannotExport, Made
+from agent.recording.export.exporter import CannotExport, ExportResult
 from agent.recording.export.verify import verify_export
 from agent.recording.segment_name import KEYS, PART, rfc3339
 from tests.vectors.street import StreetBox
@@ -35,7 +35,7 @@ def files(box: StreetBox) -> list[Path]:
     return sorted((box.state / "footage" / "north").glob("*.mp4*"))
 
 
-def counters(made: Made) -> list[int]:
+def counters(made: ExportResult) -> list[int]:
     return [int(name[:10]) for name in made.segments]
 
 

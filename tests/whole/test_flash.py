@@ -8,7 +8,7 @@ import pytest
 from agent.__main__ import main
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import gpt, select_partition
-from centre.flash.target import Target
+from centre.flash.target import WriteTarget
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
@@ -93,7 +93,7 @@ def test_a_card_that_was_used_before_holds_nothing_of_it_where_image_and_footage
     assert card[40 * MIB] == UsedBefore.FILLED, "the rest is left as it is"
 
 
-class UsedBefore(Target):
+class UsedBefore(WriteTarget):
     """A card that is full of what was on it."""
 
     FILLED = 0xA5

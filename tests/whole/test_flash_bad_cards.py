@@ -7,7 +7,7 @@ import pytest
 
 from agent.__main__ import main
 from centre.flash import gpt
-from centre.flash.target import Target
+from centre.flash.target import WriteTarget
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS
 
@@ -39,7 +39,9 @@ def flash(image: str = IMAGE) -> int:
     return main(["flash", "--settings", "casa-0001.toml", image, "card.raw"])
 
 
-def flash_onto(kind: type[Target], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0) -> int:
+def flash_onto(
+    kind: type[WriteTarget], monkeypatch: pytest.MonkeyPatch, size_bytes: int = 0
+) -> int:
     """Onto a card of that kind, which says that it is so large."""
     monkeypatch.setattr("centre.flash.flash.Target", kind)
     if size_bytes:
@@ -62,7 +64,7 @@ def test_a_packed_image_that_ends_too_early_leaves_a_card_without_a_table(
     assert_no_table(bench / "card.raw")
 
 
-class WornOut(Target):
+class WornOut(WriteTarget):
     """A card that keeps one bit as it likes."""
 
     AT = 12 * MIB + 77
@@ -85,7 +87,7 @@ def test_one_bit_that_is_not_as_it_was_written_is_found(
     assert_no_table(bench / "card.raw")
 
 
-class Wraps(Target):
+class Wraps(WriteTarget):
     """A card that has 32 MiB, whatever it says: what is behind lands at its begin again."""
 
     REAL = 32 * MIB
@@ -103,7 +105,7 @@ class Wraps(Target):
         return here + self.read(offset + len(here), size - len(here)) if len(here) < size else here
 
 
-class Forgets(Target):
+class Forgets(WriteTarget):
     """A card that has 32 MiB, whatever it says: what is behind is nowhere."""
 
     REAL = 32 * MIB
@@ -118,7 +120,7 @@ def test_a_card_that_is_smaller_than_it_says_is_found(
     bench: Path,
     capsys: Told,
     monkeypatch: pytest.MonkeyPatch,
-    kind: type[Target],
+    kind: type[WriteTarget],
     says_mib: int,
 ) -> None:
     assert flash_onto(kind, monkeypatch, says_mib * MIB) == 1
@@ -140,7 +142,7 @@ def test_of_what_tells_a_card_s_size_nothing_is_left_on_it(bench: Path, says_mib
     assert any(data[-table_bytes:])
 
 
-class Struck(Target):
+class Struck(WriteTarget):
     """A card to which something happens, once or from then on, when it is written to or read."""
 
     def __init__(self, path: Path, handle: int, size_bytes: int) -> None:
@@ -196,7 +198,9 @@ class PulledOutAtTheEnd(PulledOutWhenRead):
     """It has its table, of which nobody knows whether it is as it was written."""
 
     def read(self, offset: int, size: int) -> bytes:
-        return super().read(offset, size) if self.has_table else Target.read(self, offset, size)
+        return (
+            super().read(offset, size) if self.has_table else WriteTarget.read(self, offset, size)
+        )
 
 
 class FailsAtTheEnd(Struck):
@@ -277,7 +281,7 @@ def test_whatever_stops_it_it_says_so_and_leaves_no_table(
     bench: Path,
     capsys: Told,
     monkeypatch: pytest.MonkeyPatch,
-    kind: type[Target],
+    kind: type[WriteTarget],
     code: int,
     said: str,
 ) -> None:
@@ -296,7 +300,7 @@ def test_whatever_stops_it_it_says_so_and_leaves_no_table(
     ],
 )
 def test_a_card_that_may_have_a_table_is_not_said_to_start_no_box(
-    capsys: Told, monkeypatch: pytest.MonkeyPatch, kind: type[Target], code: int, said: str
+    capsys: Told, monkeypatch: pytest.MonkeyPatch, kind: type[WriteTarget], code: int, said: str
 ) -> None:
     assert flash_onto(kind, monkeypatch) == code
     assert f"card.raw: {said}" in capsys.readouterr().err

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.procfs import ProcFs
 from agent.provisioning.settings import FILE_NAME
 from centre.flash import select_partition, write_verify
 from centre.flash.disks import disk
 from centre.flash.image import CHUNK_BYTES
-from centre.flash.target import Target
-from centre.flash.write_verify import NotAsWritten, Piece
+from centre.flash.target import WriteTarget
+from centre.flash.write_verify import Piece, VerifyFailed
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run
 
@@ -146,7 +146,7 @@ def test_what_the_kernel_holds_is_refused_though_nobody_tells_of_it(
 
 
 def test_the_kernel_tells_of_this_disk_what_it_is(loop: Loop) -> None:
-    found = disk(loop.device.name, Tree())
+    found = disk(loop.device.name, ProcFs())
     assert found is not None
     assert (found.size_bytes, found.attached) == (64 * MIB, "virtual")
     assert (found.removable, found.read_only, found.uses) == (False, False, ())
@@ -160,7 +160,7 @@ def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop)
         for at in range(0, len(data), CHUNK_BYTES)
     ]
     at = CHUNK_BYTES + 77
-    with Target.open_disk(loop.device) as target, loop.device.open("rb") as cached:
+    with WriteTarget.open_disk(loop.device) as target, loop.device.open("rb") as cached:
         written = write_verify.write(target, stream, len(data), lambda _done, _total: None)
         write_verify.read_back(target, written, len(data), lambda _done, _total: None)
         cached.seek(at)
@@ -170,5 +170,5 @@ def test_what_is_read_back_comes_from_the_medium_and_not_from_memory(loop: Loop)
             behind.write(bytes([data[at] ^ 1]))
         cached.seek(at)
         assert cached.read(1) == data[at : at + 1], "memory still gives what was written"
-        with pytest.raises(NotAsWritten, match=f"between byte {CHUNK_BYTES} and {2 * CHUNK_BYTES}"):
+        with pytest.raises(VerifyFailed, match=f"between byte {CHUNK_BYTES} and {2 * CHUNK_BYTES}"):
             write_verify.read_back(target, written, len(data), lambda _done, _total: None)

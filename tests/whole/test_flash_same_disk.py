@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.base.errors import BadInput
-from agent.health.vitals.procfs import Tree
+from agent.base.errors import UserError
+from agent.health.vitals.procfs import ProcFs
 from centre.flash import flash
-from centre.flash.flash import Wish
+from centre.flash.flash import FlashRequest
 from centre.flash.image import Told as Progress
 from centre.flash.safety_checks import NOT_REMOVABLE, SMALL
 from tests.whole import flash_image
@@ -63,16 +63,16 @@ def bar(_what: str) -> nullcontext[Progress]:
 
 def flash_after(target: Path, meanwhile: Callable[[], object]) -> str:
     """What is said where something happens between the look at a target and its opening."""
-    wish = Wish(
+    wish = FlashRequest(
         settings=Path("casa-0001.toml"),
         image=Path("vigie.raw"),
         target=target,
         overridden=frozenset(OVERRIDE),
     )
-    planned = flash.plan(wish, bar, Tree())
+    planned = flash.plan_flash(wish, bar, ProcFs())
     meanwhile()
-    with pytest.raises(BadInput) as refused:
-        flash.flash(planned, bar, Tree())
+    with pytest.raises(UserError) as refused:
+        flash.flash(planned, bar, ProcFs())
     return str(refused.value)
 
 

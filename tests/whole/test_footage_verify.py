@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.__main__ import main
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from tests.vectors.street import StreetBox
 from tests.vectors.workbench import Workbench
 
@@ -49,7 +49,7 @@ def test_a_head_that_is_not_within_the_export_was_not_checked_and_is_no_success(
 def test_what_an_export_says_of_itself_shows_no_other_key_and_hides_nothing(
     evidence: Path, capsys: Said
 ) -> None:
-    thief = Identity.load_or_make(Path("thief"))
+    thief = DeviceIdentity.load_or_make(Path("thief"))
     bench = Workbench(evidence, thief, thief)
     forged = base64.b64encode(thief.public_key_raw).decode()
     real = bench.manifest["public_key"]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.base.device_identity import Identity
+from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody import custody_log as custody_module
 from agent.recording.custody import forget as forget_module
 from agent.recording.custody.chain import check
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.forget import forget
 from agent.recording.custody.receipts import Forgotten, Opened
 from tests.conftest import HeldClock
@@ -21,8 +21,8 @@ class Rig:
     """A chain of twenty receipts in five files, and the footage that is there."""
 
     def __init__(self, folder: Path, clock: HeldClock) -> None:
-        self.identity = Identity.load_or_make(folder / "identity")
-        self.custody = Custody.open(folder / "custody", "box", "boot", clock, self.identity)
+        self.identity = DeviceIdentity.load_or_make(folder / "identity")
+        self.custody = CustodyLog.open(folder / "custody", "box", "boot", clock, self.identity)
         self.there = set(range(SEGMENTS))
         for number in range(SEGMENTS):
             self.custody.append(Opened(camera="north", segment=f"{number}.mp4"), 0)

@@ -16,7 +16,7 @@ from agent.reporting.payloads import (
     SnapshotHeader,
     StatusMessage,
 )
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.street import wait_until
 from tests.whole.rig import Box, Centre
@@ -226,11 +226,11 @@ def place(pan_deg: float, tilt_deg: float) -> dict[str, float]:
     return {"pan_deg": pan_deg, "tilt_deg": tilt_deg, "zoom": 0.0, "error_deg": 0.0}
 
 
-def sha(item: Heard) -> str | None:
+def sha(item: ReceivedMessage) -> str | None:
     return item.message.data.sha256 if isinstance(item.message, SnapshotHeader) else None
 
 
-def open_heads(item: Heard) -> list[str]:
+def open_heads(item: ReceivedMessage) -> list[str]:
     message = item.message
     return (
         [head.name for head in message.data.heads if head.open]

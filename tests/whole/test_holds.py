@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import Event, EventKind, EventPhase
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.recording.custody.receipt_queue import Notary
+from agent.faults.registry import FaultRegistry
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Body, Evicted, Held, Released
 from agent.recording.recovery import SET_ASIDE, StoredSegment
 from agent.recording.retention.event_holds import EventHolds, HeldSpan
-from agent.recording.retention.hold_store import LONGEST_DAYS, Holds
-from agent.recording.retention.retention_stage import RETRY_S, Keeper
+from agent.recording.retention.hold_store import LONGEST_DAYS, HoldStore
+from agent.recording.retention.retention_stage import RETRY_S, RetentionStage
 from agent.recording.segment_name import SegmentName
 from tests.conftest import HeldClock
 
@@ -28,11 +28,11 @@ EVENT_ID = "019a4901-3c62-7d2a-9f0e-000000000001"
 RNG = random.Random(3)
 
 
-def holds_of(folder: Path, clock: HeldClock, boot: str = BOOT) -> Holds:
-    return Holds(folder / "holds", clock, boot, uuid7_maker(lambda t_ns: 10**18 + t_ns, RNG))
+def holds_of(folder: Path, clock: HeldClock, boot: str = BOOT) -> HoldStore:
+    return HoldStore(folder / "holds", clock, boot, uuid7_maker(lambda t_ns: 10**18 + t_ns, RNG))
 
 
-def manual(holds: Holds, begin_s: float = 10, end_s: float = 20, **more: object) -> str:
+def manual(holds: HoldStore, begin_s: float = 10, end_s: float = 20, **more: object) -> str:
     begin, end = (DAY + timedelta(seconds=each) for each in (begin_s, end_s))
     wanted = {"owner": "Amina", "reason": "case 17", "days": 30, **more}
     return holds.hold("north", begin, end, **wanted).id  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ class Kept:
     """A keeper with one camera's footage: files of 100 bytes, ten seconds each."""
 
     def __init__(self, folder: Path, clock: HeldClock, **settings: float) -> None:
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self.chain: list[Body] = []
         self.chain_works = True
         self.told: list[str] = []
@@ -63,7 +63,7 @@ class Kept:
         self.folder.mkdir(parents=True)
         self.holds = holds_of(folder, clock)
         record = RecordConfig(**{"max_bytes": 1000, "reserve_bytes": 0, **settings})  # type: ignore[arg-type]
-        self.keeper = Keeper(
+        self.keeper = RetentionStage(
             folder / "footage",
             record,
             HoldConfig(pre_s=0),
@@ -71,13 +71,13 @@ class Kept:
             BOOT,
             self.faults,
             self.holds,
-            Notary(self.append, self.faults),
+            ReceiptQueue(self.append, self.faults),
             cameras=["north"],
             on_broken=lambda hold: self.told.append(hold.id),
         )
         segments = [self.segment(number) for number in range(10)]
-        self.keeper.turn()
-        self.keeper.load("north", self.folder, segments)
+        self.keeper.enforce()
+        self.keeper.register_folder("north", self.folder, segments)
 
     def append(self, body: Body, t_ns: int) -> None:
         if not self.chain_works:
@@ -99,7 +99,7 @@ class Kept:
         return sorted(int(path.name[:10]) - 1 for path in self.folder.glob("*.mp4"))
 
     def write(self, size_bytes: int) -> None:
-        self.keeper.grown("north", "2026-11-25T00:01:40.000Z", size_bytes)
+        self.keeper.on_bytes_written("north", "2026-11-25T00:01:40.000Z", size_bytes)
 
     def codes(self) -> set[str]:
         return {fault.code for fault in self.faults.active()}
@@ -117,8 +117,8 @@ def test_a_hold_of_another_process_is_respected_at_once(clock: HeldClock, tmp_pa
     hold_id = manual(holds_of(tmp_path, clock), 1, 2)
     kept.write(150)  # no turn was taken in between
     assert kept.left() == [0, *range(3, 10)]
-    kept.keeper.turn()
-    kept.keeper.turn()
+    kept.keeper.enforce()
+    kept.keeper.enforce()
     held = [body for body in kept.chain if isinstance(body, Held)]
     assert [(body.hold, body.owner, body.reason) for body in held] == [
         (hold_id, "Amina", "case 17")
@@ -126,7 +126,7 @@ def test_a_hold_of_another_process_is_respected_at_once(clock: HeldClock, tmp_pa
     holds_of(tmp_path, clock).release(hold_id, by="Yassine", reason="closed")
     kept.write(250)
     assert 0 not in kept.left()
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert Released(hold=hold_id, by="Yassine", reason="closed") in kept.chain
     assert list((tmp_path / "holds").iterdir()) == []
 
@@ -138,7 +138,7 @@ def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
     kept = Kept(tmp_path, clock)
     hold_id = manual(kept.holds, 0, 99)
     clock.pass_s(20)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert kept.codes() == {"STO-03"}, "before it breaks"
     health = kept.keeper.health("north", 0)
     assert (health.holds, health.held_bytes) == (1, 1000)
@@ -148,7 +148,7 @@ def test_a_full_ring_breaks_a_hold_and_says_so_three_times(
     assert [type(body) for body in kept.chain] == [Held, Released, Evicted]
     assert kept.left() == list(range(2, 10))
     clock.pass_s(20)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert kept.codes() == set()
 
 
@@ -159,14 +159,14 @@ def test_a_chain_that_cannot_be_written_stops_nothing_and_is_made_good(
     kept = Kept(tmp_path, clock)
     kept.chain_works = False
     manual(kept.holds, 1, 2)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     for size_bytes in (50, 150, 250):
         kept.write(size_bytes)
     assert kept.codes() == {"CUS-01"}
     assert kept.left() == [0, *range(4, 10)]
     assert kept.chain == []
     kept.chain_works = True
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert kept.codes() == set()
     names = [
         name[:10] for body in kept.chain if isinstance(body, Evicted) for name in body.segments
@@ -178,10 +178,10 @@ def test_a_hold_ends_with_its_term(clock: HeldClock, tmp_path: Path) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(kept.holds, 1, 2, days=1)
     clock.pass_s(86_000)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert [hold.id for hold in kept.holds.active()] == [hold_id]
     clock.pass_s(401)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert kept.holds.active() == ()
     assert kept.chain[-1] == Released(hold=hold_id, by="vigie", reason="expired")
 
@@ -194,7 +194,7 @@ def test_footage_of_a_camera_that_is_no_more_grows_old_too(
     first.folder.rename(former)
     clock.pass_s(72 * 3600)
     again = Kept(tmp_path, clock)
-    again.keeper.turn()
+    again.keeper.enforce()
     assert list(former.glob("*.mp4")) == []
     evicted = [body for body in again.chain if isinstance(body, Evicted)]
     assert {(body.camera, body.why) for body in evicted} >= {("former", "age")}
@@ -207,7 +207,7 @@ def held(begin: str, end: str) -> HeldSpan:
 def test_an_event_holds_from_its_begin_and_its_end_moves(clock: HeldClock, tmp_path: Path) -> None:
     holds = holds_of(tmp_path, clock)
     events = EventHolds(
-        holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultBoard(clock.boottime_ns)
+        holds, HoldConfig(pre_s=20, post_s=5), clock, BOOT, FaultRegistry(clock.boottime_ns)
     )
     assert events.on_event(event("begin", 100)) == held("00:01:20", "00:01:45")
     (hold,) = holds_of(tmp_path, clock).active()
@@ -231,7 +231,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
     clock: HeldClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultBoard(clock.boottime_ns))
+    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
     assert events.on_event(event("moment", 100, "line")) is None
     assert events.on_event(event("moment", 100, "wrong_way")) is not None
     assert [hold.going_on for hold in holds.active()] == [False]
@@ -241,7 +241,7 @@ def test_an_event_of_no_length_is_held_and_a_crossed_line_is_not(
 def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
     clock: HeldClock, tmp_path: Path
 ) -> None:
-    faults = FaultBoard(clock.boottime_ns)
+    faults = FaultRegistry(clock.boottime_ns)
     kept = Kept(tmp_path, clock)
     in_the_way = tmp_path / "holds"
     in_the_way.rmdir()
@@ -250,7 +250,7 @@ def test_a_hold_that_cannot_be_written_stands_and_is_written_later(
     assert events.on_event(event("begin", 100)) is not None
     assert [fault.code for fault in faults.active()] == ["STO-04"]
     in_the_way.unlink()
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert [hold.id for hold in holds_of(tmp_path, clock).active()] == [EVENT_ID]
     assert [type(body) for body in kept.chain] == [Held]
 
@@ -259,17 +259,17 @@ def test_an_agent_that_died_in_this_boot_ends_what_went_on(
     clock: HeldClock, tmp_path: Path
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultBoard(clock.boottime_ns))
+    events = EventHolds(holds, HoldConfig(), clock, BOOT, FaultRegistry(clock.boottime_ns))
     events.on_event(event("begin", 100))
     (tmp_path / "holds" / ".half.json.making").write_text("{")
     clock.pass_s(60)
     again = holds_of(tmp_path, clock)
-    again.begin_run()
+    again.reset_for_boot()
     assert [(hold.going_on, hold.end_ns) for hold in again.active()] == [(False, 160 * 10**9)]
     assert [path.suffix for path in (tmp_path / "holds").iterdir()] == [".json"]
     other_boot = holds_of(tmp_path, clock, "bbbbbbbb-1111")
-    other_boot.put(msgspec.structs.replace(again.active()[0], going_on=True))
-    other_boot.begin_run()
+    other_boot.save(msgspec.structs.replace(again.active()[0], going_on=True))
+    other_boot.reset_for_boot()
     assert [hold.going_on for hold in other_boot.active()] == [True], "to the end of its boot"
 
 
@@ -278,13 +278,13 @@ def test_a_hold_ends_by_a_release_and_not_by_the_loss_of_its_file(
 ) -> None:
     kept = Kept(tmp_path, clock)
     hold_id = manual(holds_of(tmp_path, clock), 1, 2)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     for path in (tmp_path / "holds").iterdir():
         path.unlink()
     (tmp_path / "holds").rmdir()
     kept.write(150)
     assert kept.left() == [0, *range(3, 10)]
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert [hold.id for hold in holds_of(tmp_path, clock).active()] == [hold_id]
 
 
@@ -298,12 +298,12 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
     clock.pass_s(3600)
     for _ in range(3):
         clock.pass_s(1)
-        kept.keeper.turn()
+        kept.keeper.enforce()
     assert kept.codes() == {"STO-02"}
     assert sum(isinstance(body, Evicted) for body in kept.chain) == 1, "not said each second"
     stuck.rmdir()
     clock.pass_s(RETRY_S)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert kept.codes() == set()
     assert kept.left() == []
 
@@ -344,7 +344,7 @@ def test_a_hold_of_no_sense_is_refused_in_one_line(
     clock: HeldClock, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     holds = holds_of(tmp_path, clock)
-    with pytest.raises(BadInput, match=said) as refused:
+    with pytest.raises(UserError, match=said) as refused:
         manual(holds, **change)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
     assert holds.active() == ()
@@ -354,7 +354,7 @@ def test_a_hold_of_no_sense_is_refused_in_one_line(
 def test_only_a_hold_that_is_there_can_be_released(
     clock: HeldClock, tmp_path: Path, hold_id: str
 ) -> None:
-    with pytest.raises(BadInput, match="no such hold"):
+    with pytest.raises(UserError, match="no such hold"):
         holds_of(tmp_path, clock).release(hold_id, by="Amina", reason="over")
 
 
@@ -373,7 +373,7 @@ def test_a_hold_written_by_another_hand_is_told_in_the_times_of_receipts(
     path = tmp_path / "holds" / f"{manual(kept.holds, 1, 2)}.json"
     hold = json.loads(path.read_bytes())
     path.write_text(json.dumps({**hold, "begin_time": written, "noted": False}))
-    kept.keeper.turn()
+    kept.keeper.enforce()
     (held,) = (body for body in kept.chain if isinstance(body, Held))
     assert held.begin_time == told
     kept.write(250)

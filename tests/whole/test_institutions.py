@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import CameraConfig, InstitutionConfig
 from agent.recording import owner_policy
 from tests.vectors.street import StreetBox
@@ -100,7 +100,7 @@ def test_nobody_exports_where_the_terms_cannot_be_read(
 ) -> None:
     state, footage = here / "state", here / "state" / "footage"
     (state / owner_policy.TERMS).write_text("{")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         owner_policy.read(state)
     assert export("Samira Alaoui", "--state", "state") == 2
     assert "institutions.json" in capsys.readouterr().err

@@ -14,15 +14,15 @@ import pytest
 
 from agent.app.agent import Agent
 from agent.base.clock import SystemClock
-from agent.base.model import Sight
+from agent.base.model import FrameResult
 from agent.capture import camera_source
 from agent.detection import image
 from agent.recording import catalogue, mask_store
-from agent.recording.catalogue import Entry
+from agent.recording.catalogue import FootageEntry
 from agent.recording.mask_store import CannotMask
 from agent.reporting.payloads import HealthMessage
 from agent.runtime.sd_notify import Notifier
-from centre.client import Heard
+from centre.client import ReceivedMessage
 from drivers.av_stream import planes
 from drivers.masking import CHROMA, LUMA
 from drivers.media import Corner, Frame
@@ -94,16 +94,14 @@ class Street:
         agent.start()
         try:
             assert until(agent) if until else agent.wait_ended(WAIT_S)
-            self.faults = {
-                f"{f.code} {f.subject}": f.detail for f in agent.faults.registry.active()
-            }
+            self.faults = {f"{f.code} {f.subject}": f.detail for f in agent.faults.active()}
         finally:
             agent.stop()
 
-    def segments(self, camera: str = "north") -> list[Entry]:
+    def segments(self, camera: str = "north") -> list[FootageEntry]:
         return catalogue.find(self.state / "footage", self.state / "custody", [camera], None, None)
 
-    def _see(self, _camera: str, frame: Frame, _sight: Sight) -> None:
+    def _see(self, _camera: str, frame: Frame, _sight: FrameResult) -> None:
         self.frames.append(frame)
 
 
@@ -226,8 +224,8 @@ def test_masks_that_cannot_be_kept_for_the_export_close_the_camera(street: Stree
     (street.state / mask_store.MASKS).write_text("a file, where the folder should be")
 
     def is_told(agent: Agent) -> bool:
-        changed = agent.faults.registry.changed
-        while not any(fault.code == "MSK-01" for fault in agent.faults.registry.active()):
+        changed = agent.faults.changed
+        while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
             assert changed.wait(WAIT_S)
         return not any(lane.counts().open for lane in agent.lanes)
 
@@ -276,7 +274,7 @@ def test_the_centre_is_told_of_a_camera_that_stays_closed(box: Box, centre: Cent
         config.write('\n[[camera]]\nname = "south"\ndriver = "fake"\noptions = {}\n')
     box.start()
 
-    def told(all_: list[Heard]) -> bool:
+    def told(all_: list[ReceivedMessage]) -> bool:
         healths = [h.message.data for h in all_ if isinstance(h.message, HealthMessage)]
         return any(
             fault.code == "MSK-01" and "scene.toml" in fault.detail

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Closed, Opened, read_line
 from tests.whole.test_custody import Box, fill
 
@@ -37,9 +37,9 @@ def closed(segment: str = TORN, *, recovered: bool, sha256: str = "a" * 64) -> C
     )
 
 
-def after_the_cut(box: Box) -> tuple[Custody, Notary, FaultBoard]:
-    custody, faults = box.open(), FaultBoard(box.clock.boottime_ns)
-    return custody, Notary(custody.append, faults, custody.read_back), faults
+def after_the_cut(box: Box) -> tuple[CustodyLog, ReceiptQueue, FaultRegistry]:
+    custody, faults = box.open(), FaultRegistry(box.clock.boottime_ns)
+    return custody, ReceiptQueue(custody.append, faults, custody.read_back), faults
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_close_is_told_once(box: Box, before: list[Opened | Closed], *, told: 
     fill(box.open(), 7, first=100)
     count = len(box.bodies())
     _, notary, _ = after_the_cut(box)
-    assert notary.tell(closed(recovered=True), 0)
+    assert notary.append(closed(recovered=True), 0)
     assert box.bodies()[count:] == [closed(recovered=True)] * told
 
 
@@ -79,7 +79,7 @@ def test_the_chain_is_read_back_to_where_the_file_was_begun_and_no_further(box: 
     for path in custody.files()[:4]:
         path.unlink()
         path.mkdir()  # what nobody can read
-    assert notary.tell(closed(recovered=True), 0)
+    assert notary.append(closed(recovered=True), 0)
     assert faults.active() == ()
 
 

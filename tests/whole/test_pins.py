@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from agent.base.model import Event
-from agent.commands.requester import Refused
+from agent.commands.requester import CommandRejected
 from agent.config.pins import Pin
-from agent.faults.registry import FaultBoard
-from agent.gpio.pins import Pins
+from agent.faults.registry import FaultRegistry
+from agent.gpio.pins import GpioStage
 from agent.runtime.stage import StageThread
 from drivers.catalog import gpio_module
 from drivers.contracts import Gpio, Line
@@ -91,13 +91,13 @@ class Box:
     def __init__(self, wires: Wires, clock: HeldClock, pins: list[dict[str, Any]] = PINS) -> None:
         self.clock = clock
         self.wires = wires
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self.events: list[Event] = []
         self.celsius: float | None = 50.0
         self.night: bool | None = None
         self.gpio: Gpio | None = None
         count = itertools.count(1)
-        self.pins = Pins(
+        self.pins = GpioStage(
             [msgspec.convert(pin, Pin) for pin in pins],
             self._open,
             clock.boottime_ns,
@@ -252,7 +252,7 @@ def test_the_led_beats_while_all_is_well_and_then_shows_the_code(box: Box) -> No
 
 
 def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(box: Box) -> None:
-    box.pins.drive("siren", True, 10, "ana")
+    box.pins.set_output("siren", True, 10, "ana")
     assert SIREN in box.on()
     assert box.pins.health().relays_on == ("siren",)
     box.turns(9.9)
@@ -261,21 +261,23 @@ def test_the_siren_sounds_when_it_is_told_to_and_never_for_longer_than_it_may(bo
     assert SIREN not in box.on()
     box.clock.pass_s(30)
     for _ in range(59):
-        box.pins.drive("siren", True, None, "ana")
+        box.pins.set_output("siren", True, None, "ana")
         box.turns(1, each_s=0.5)
         assert SIREN in box.on()
     box.turns(1, each_s=0.5)
     assert SIREN not in box.on()
-    with pytest.raises(Refused, match="was on for its longest time; again in 5 s") as refused:
-        box.pins.drive("siren", True, None, "ana")
+    with pytest.raises(
+        CommandRejected, match="was on for its longest time; again in 5 s"
+    ) as refused:
+        box.pins.set_output("siren", True, None, "ana")
     assert refused.value.kind == "busy"
 
 
 def test_off_is_off_at_once_whoever_said_on(box: Box) -> None:
-    box.pins.drive("siren", True, 60, "ana")
-    box.pins.drive("siren", False, None, "omar")
+    box.pins.set_output("siren", True, 60, "ana")
+    box.pins.set_output("siren", False, None, "omar")
     assert SIREN not in box.on()
-    box.pins.drive("siren", False, None, "omar")
+    box.pins.set_output("siren", False, None, "omar")
 
 
 @pytest.mark.parametrize(
@@ -292,8 +294,8 @@ def test_what_may_not_be_switched_is_refused_with_a_sentence(
     box: Box, name: str, for_s: float, kind: str, said: str
 ) -> None:
     before = box.on()
-    with pytest.raises(Refused) as refused:
-        box.pins.drive(name, True, for_s, "ana")
+    with pytest.raises(CommandRejected) as refused:
+        box.pins.set_output(name, True, for_s, "ana")
     assert (refused.value.kind, str(refused.value)) == (kind, said)
     assert box.on() == before
 
@@ -301,19 +303,19 @@ def test_what_may_not_be_switched_is_refused_with_a_sentence(
 def test_closing_leaves_everything_off(box: Box) -> None:
     box.celsius, box.night = 80, True
     box.turns(5, each_s=1)
-    box.pins.drive("siren", True, 60, "ana")
+    box.pins.set_output("siren", True, 60, "ana")
     assert {FAN, LAMP, CUT, SIREN} <= box.on()
     box.pins.close()
     assert box.on() == set()
-    with pytest.raises(Refused) as refused:
-        box.pins.drive("siren", True, 60, "ana")
+    with pytest.raises(CommandRejected) as refused:
+        box.pins.set_output("siren", True, 60, "ana")
     assert refused.value.kind == "absent"
 
 
 def test_an_error_in_a_turn_leaves_everything_off_and_the_next_turn_begins_anew(box: Box) -> None:
     box.celsius, box.night = 80, True
     box.turns(5, each_s=1)
-    box.pins.drive("siren", True, 60, "ana")
+    box.pins.set_output("siren", True, 60, "ana")
     box.touch(DOOR, high=True)
     box.turns(0.2)
     assert box.told() == [("door", "begin")]
@@ -400,7 +402,7 @@ def test_in_its_own_thread_it_wakes_for_an_edge_and_for_a_relay_that_is_due(
     wires.put(DOOR, True)
     assert opens.wait(WAIT_S)
     began_ns = box.clock.boottime_ns()
-    box.pins.drive("siren", True, 0.1, "ana")
+    box.pins.set_output("siren", True, 0.1, "ana")
     assert box.gpio is not None
     while SIREN in box.on():
         went_off.wait(0.005)

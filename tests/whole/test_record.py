@@ -17,10 +17,10 @@ import pytest
 
 from agent.base.model import Segment
 from agent.config.configuration import RecordConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.record_stage import LONGEST_BATCH_NS, RETRY_NS, RecordStage
 from agent.recording.recovery import SET_ASIDE, recover, whole_prefix_bytes
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import Wanted
@@ -92,10 +92,14 @@ class Recording:
     """A recorder with everything around it, driven turn by turn."""
 
     def __init__(
-        self, folder: Path, clock: HeldClock, keeper: Keeper | None = None, **settings: float
+        self,
+        folder: Path,
+        clock: HeldClock,
+        keeper: RetentionStage | None = None,
+        **settings: float,
     ) -> None:
         self.clock = clock
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self.gaps: list[tuple[int, int]] = []
         self.segments: list[Segment] = []
         self.queue = PacketQueue(1 << 26, lambda *_: None)

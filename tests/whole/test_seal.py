@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.pretty import pretty_repr
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import Recipient
 from agent.recording.encryption.keys import KeyRing, SegmentKey, make_private_key, read_private_key
 from agent.recording.encryption.seal import Sealer, open_sidecar, read_sidecar
 from agent.recording.muxer import CannotRecord, check_stream
-from agent.recording.open_segment import Finished, Part
+from agent.recording.open_segment import ClosedSegment, OpenSegment
 from agent.recording.recovery import SET_ASIDE, recover, remove_segment
 from agent.recording.segment_name import KEYS, PART, SegmentName, parse_segment_name
 from drivers.media import Packet, StreamInfo
@@ -72,11 +72,11 @@ def write(
     stream: tuple[StreamInfo, list[Packet]],
     sealer: Sealer | None,
     name: SegmentName | None = None,
-) -> Finished:
+) -> ClosedSegment:
     """One segment of all the packets."""
     folder.mkdir(exist_ok=True)
     info, packets = stream
-    part = Part(folder, name or segment_name(), info, HeldClock(), 0.0, sealer)
+    part = OpenSegment(folder, name or segment_name(), info, HeldClock(), 0.0, sealer)
     for packet in packets:
         part.add(packet)
     return part.finish()
@@ -156,7 +156,7 @@ def test_each_of_several_recipients_opens_it_alone(
     assert keys.get(opened[0].kid) == opened[0]
     assert [w.id for w in read_sidecar(sidecar).recipients] == ["centre", "court"]
     assert len({w.wrapped for w in read_sidecar(sidecar).recipients}) == 2
-    with pytest.raises(BadInput, match="does not open it; it is wrapped for: centre, court"):
+    with pytest.raises(UserError, match="does not open it; it is wrapped for: centre, court"):
         open_sidecar(sidecar, X25519PrivateKey.generate())
 
 
@@ -169,7 +169,7 @@ def test_a_wrapped_key_is_bound_to_its_box_camera_segment_and_id(
     open_sidecar(path, centre.key)
     changed = msgspec.structs.replace(read_sidecar(path), **{field: "0" * 32})
     path.write_bytes(msgspec.json.encode(changed))
-    with pytest.raises(BadInput, match="does not open it"):
+    with pytest.raises(UserError, match="does not open it"):
         open_sidecar(path, centre.key)
 
 
@@ -186,7 +186,7 @@ def test_a_key_wrapped_under_the_id_of_another_is_refused(tmp_path: Path, centre
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agent.recording.encryption.seal.SegmentKey", Forged)
         path.write_bytes(sealer.new_key("a.mp4").sidecar)
-    with pytest.raises(BadInput, match="not that of its key id"):
+    with pytest.raises(UserError, match="not that of its key id"):
         open_sidecar(path, centre.key)
 
 
@@ -207,7 +207,7 @@ def test_a_keys_file_that_is_none_is_told_in_one_line(
     path = tmp_path / "x.keys"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadInput, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         open_sidecar(path, centre.key)
     assert "\n" not in str(caught.value)
 
@@ -217,7 +217,7 @@ def test_the_keys_are_on_the_disk_before_the_first_byte_of_footage(
 ) -> None:
     info, packets = stream
     name = segment_name()
-    part = Part(tmp_path, name, info, HeldClock(), 0.0, sealer_for(centre.recipient))
+    part = OpenSegment(tmp_path, name, info, HeldClock(), 0.0, sealer_for(centre.recipient))
     assert (tmp_path / (str(name) + PART)).stat().st_size == 0
     open_sidecar(tmp_path / (str(name) + KEYS), centre.key)
     part.add(packets[0])
@@ -375,7 +375,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
     ],
 )
 def test_a_recipients_key_that_is_none_is_told_by_name(text: str, says: str) -> None:
-    with pytest.raises(BadInput, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         sealer_for(Recipient(id="court", public_key=text))
     assert str(caught.value).startswith("record.recipient: 'court': public_key: ")
     assert "\n" not in str(caught.value)
@@ -383,7 +383,7 @@ def test_a_recipients_key_that_is_none_is_told_by_name(text: str, says: str) -> 
 
 def test_a_private_key_in_the_configuration_is_refused_and_not_repeated(centre: Centre) -> None:
     text = centre.path.read_text()
-    with pytest.raises(BadInput, match="that is a private key") as caught:
+    with pytest.raises(UserError, match="that is a private key") as caught:
         sealer_for(Recipient(id="court", public_key=text))
     assert text.splitlines()[1] not in str(caught.value)
 
@@ -409,7 +409,7 @@ def test_a_key_pair_made_by_openssl_is_one_for_us(tmp_path: Path) -> None:
 
 
 def test_two_recipients_of_one_name_are_refused(centre: Centre) -> None:
-    with pytest.raises(BadInput, match=r"record\.recipient: 'centre' is there twice"):
+    with pytest.raises(UserError, match=r"record\.recipient: 'centre' is there twice"):
         sealer_for(centre.recipient, centre.recipient)
 
 
@@ -431,10 +431,10 @@ def test_a_private_key_is_readable_by_its_owner_alone_and_never_overwritten(
     assert centre.path.stat().st_mode & 0o777 == 0o600
     assert _public(centre.key) == centre.recipient.public_key
     before = centre.path.read_bytes()
-    with pytest.raises(BadInput, match="File exists"):
+    with pytest.raises(UserError, match="File exists"):
         make_private_key(centre.path)
     assert centre.path.read_bytes() == before
-    with pytest.raises(BadInput, match="No such file"):
+    with pytest.raises(UserError, match="No such file"):
         make_private_key(tmp_path / "nowhere" / "key.pem")
 
 
@@ -442,9 +442,9 @@ def test_a_private_key_is_readable_by_its_owner_alone_and_never_overwritten(
 def test_a_private_key_file_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="not a private key in PEM"):
+    with pytest.raises(UserError, match="not a private key in PEM"):
         read_private_key(path)
-    with pytest.raises(BadInput, match="No such file"):
+    with pytest.raises(UserError, match="No such file"):
         read_private_key(tmp_path / "none.pem")
 
 

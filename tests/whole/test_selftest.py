@@ -13,16 +13,16 @@ import msgspec
 import pytest
 
 from agent.app import selftest_result
-from agent.app.selftest_command import SelfTestVerb
-from agent.app.selftest_service import SelfTestDoor
-from agent.base.errors import BadInput
+from agent.app.selftest_command import SelfTestCommandHandler
+from agent.app.selftest_service import SelfTestService
+from agent.base.errors import UserError
 from agent.base.model import Event, SelfTestStep
-from agent.commands.command import Verb
+from agent.commands.command import CommandHandler
 from agent.config import configuration
 from agent.config.configuration import BrokerConfig
 from agent.diagnostics.selftest import broker_check, checks, test_pattern
 from agent.diagnostics.selftest.checks import NotProven
-from agent.diagnostics.selftest.pipeline_run import Played, Rehearsal
+from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 from agent.diagnostics.selftest.run import FOLDER, LOCK, selftest
 from agent.recording.encryption.keys import make_private_key
 from agent.recording.encryption.seal import open_sidecar
@@ -100,7 +100,7 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     left = {entry.name for entry in folder.iterdir()}
     assert left == {"vigie.toml", "outbox", LOCK, selftest_result.NAME}
     outbox = open_outbox(folder / "outbox", box=BOX)
-    (message,) = outbox.lend(10)
+    (message,) = outbox.fetch(10)
     outbox.close()
     event = msgspec.json.decode(message.data, type=Event)
     assert (event.event, event.kind, event.name) == (report.event, "selftest", "passed")
@@ -112,9 +112,9 @@ class Running:
 
     def __init__(self, folder: Path, broker: BrokerConfig) -> None:
         self._folder = folder
-        self._door: SelfTestDoor | None = None
+        self._door: SelfTestService | None = None
         self.box = CommandBox(folder, broker, self._verb(), heads=())
-        self.door = self._door = SelfTestDoor(
+        self.door = self._door = SelfTestService(
             folder,
             self.box.outbox,
             self._event,
@@ -123,7 +123,7 @@ class Running:
             self.box.faults,
         )
 
-    def _verb(self) -> Verb:
+    def _verb(self) -> CommandHandler:
         def send(command: str, on_arrived: Callable[[], None]) -> None:
             assert self._door is not None
             self._door.send(command, on_arrived)
@@ -132,7 +132,7 @@ class Running:
             assert self._door is not None
             return self._door.tell(steps)
 
-        return SelfTestVerb(send, tell, CLOCK.boottime_ns)
+        return SelfTestCommandHandler(send, tell, CLOCK.boottime_ns)
 
     def _event(self, event: Event) -> None:
         data = topics.event_data(event, begin=CLOCK.utc(event.begin_ns))
@@ -183,9 +183,9 @@ def test_a_failed_test_is_a_fault_of_the_running_agent_also_after_its_restart_un
         assert [fault.code for fault in box.faults.active()] == ["SVC-02"]
 
 
-def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> broker_check.Way:
+def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> broker_check.BrokerRoundTrip:
     config = configuration.load(written(folder, url))
-    return broker_check.Way(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
+    return broker_check.BrokerRoundTrip(config, CLOCK, lambda _t_ns: str(uuid.uuid4()))
 
 
 def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connects_in_its_place(
@@ -194,16 +194,16 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connect
     ear = Ear(broker)
     with CommandBox(tmp_path, None, heads=()) as box:
         with pytest.raises(NotProven, match="'selftest': no such command"):
-            way_of(tmp_path, mosquitto.url).prove()
-        told = way_of(tmp_path, mosquitto.url).tell((), an_event())
+            way_of(tmp_path, mosquitto.url).check()
+        told = way_of(tmp_path, mosquitto.url).publish((), an_event())
         assert told == (f"nobody was told: {told[0].removeprefix('nobody was told: ')}", None)
         assert box.outbox.depth == 0
     # The outbox is in use, and nobody answers at the door: an agent that starts or hangs.
     outbox = open_outbox(tmp_path / "outbox", box=BOX)
     with pytest.raises(NotProven, match="another agent"):
-        way_of(tmp_path, mosquitto.url).prove()
+        way_of(tmp_path, mosquitto.url).check()
     outbox.close()
-    assert "took the box's credentials" in way_of(tmp_path, mosquitto.url).prove()
+    assert "took the box's credentials" in way_of(tmp_path, mosquitto.url).check()
     first = ear.hear("reply")
     assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
     ear.link.abandon()
@@ -211,7 +211,7 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_and_nobody_connect
 
 def test_a_broker_that_is_not_there_is_a_failed_step(tmp_path: Path) -> None:
     with pytest.raises(NotProven, match="refused"):
-        way_of(tmp_path).prove()
+        way_of(tmp_path).check()
 
 
 def an_event() -> Event:
@@ -236,7 +236,7 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
 
     def try_another(step: SelfTestStep) -> None:
         if step.name == "broker":
-            with pytest.raises(BadInput, match="another self-test runs"):
+            with pytest.raises(UserError, match="another self-test runs"):
                 selftest(config, CLOCK, random.Random(1))
             seen.append(step.name)
 
@@ -257,21 +257,21 @@ def test_two_self_tests_of_a_box_do_not_run_at_once_and_what_cannot_begin_fails_
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rehearsal, Played]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineRun, PipelineRunResult]:
     """One rehearsal, played; what it left behind is copied by those who break it."""
     folder = tmp_path_factory.mktemp("rehearsal")
     make_private_key(folder / "centre.pem")
     config = configuration.load(written(folder, "mqtt://127.0.0.1:1"))
     state = folder / "state"
     state.mkdir()
-    rehearsal = Rehearsal(state, config, CLOCK, random.Random(1))
+    rehearsal = PipelineRun(state, config, CLOCK, random.Random(1))
     return rehearsal, rehearsal.play()
 
 
 @pytest.fixture
 def played(
-    once: tuple[Rehearsal, Played], tmp_path: Path
-) -> Iterator[tuple[Rehearsal, Played, list[Path]]]:
+    once: tuple[PipelineRun, PipelineRunResult], tmp_path: Path
+) -> Iterator[tuple[PipelineRun, PipelineRunResult, list[Path]]]:
     """The rehearsal, with its footage as it was after the test whatever the test did to it."""
     rehearsal, played = once
     kept = tmp_path / "kept"
@@ -282,14 +282,14 @@ def played(
     shutil.rmtree(rehearsal.folder / "export", ignore_errors=True)
 
 
-Left = tuple[Rehearsal, Played, list[Path]]
+Left = tuple[PipelineRun, PipelineRunResult, list[Path]]
 
 
 def test_what_a_whole_box_leaves_behind_proves_all(played: Left) -> None:
     rehearsal, done, _ = played
     checks.capture(done)
     checks.detect(rehearsal, done)
-    checks.record(rehearsal, done)
+    checks.check_recording(rehearsal, done)
     checks.seal(rehearsal, done)
     checks.export(rehearsal, done)
 
@@ -304,25 +304,25 @@ def test_a_bit_that_the_disk_turns_a_lost_file_and_a_torn_one_are_found(played: 
     rehearsal, done, segments = played
     flip(segments[2], -2000)
     with pytest.raises(NotProven, match="gives back other bytes"):
-        checks.record(rehearsal, done)
+        checks.check_recording(rehearsal, done)
     with pytest.raises(NotProven, match="the verifier says"):
         checks.export(rehearsal, done)
     flip(segments[2], -2000)
     segments[1].with_name(segments[1].name + ".part").write_bytes(b"")
     with pytest.raises(NotProven, match="was never closed"):
-        checks.record(rehearsal, done)
+        checks.check_recording(rehearsal, done)
 
 
 def test_footage_that_lacks_pictures_or_shows_others_is_found(played: Left) -> None:
     rehearsal, done, _ = played
     fewer = msgspec.structs.replace(done, segments=done.segments[:-1])
     with pytest.raises(NotProven, match="of 100 pictures can be played"):
-        checks.record(rehearsal, fewer)
+        checks.check_recording(rehearsal, fewer)
     swapped = msgspec.structs.replace(
         done, segments=(done.segments[1], done.segments[0], *done.segments[2:])
     )
     with pytest.raises(NotProven, match="is not the one that came"):
-        checks.record(rehearsal, swapped)
+        checks.check_recording(rehearsal, swapped)
 
 
 def test_a_key_that_lies_about_or_is_not_wrapped_for_all_is_found(played: Left) -> None:
@@ -359,7 +359,7 @@ def test_a_camera_that_gives_less_is_found(
 
 def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Left) -> None:
     rehearsal, done, _ = played
-    blind = tuple(test_pattern.Look(t_s=look.t_s, tracks=()) for look in done.looks)
+    blind = tuple(test_pattern.FrameFinding(t_s=look.t_s, tracks=()) for look in done.looks)
     with pytest.raises(NotProven, match="0 of 3 cars, 0 of 3 people"):
         checks.detect(rehearsal, msgspec.structs.replace(done, looks=blind))
     with pytest.raises(NotProven, match="nobody crossed"):
@@ -372,4 +372,4 @@ def test_a_model_that_sees_nothing_or_a_rule_that_is_silent_is_found(played: Lef
 def test_a_folder_that_takes_no_message_fails_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with pytest.raises(NotProven, match="outbox"):
-        broker_check.outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")
+        broker_check.check_outbox(tmp_path / "outbox", (an_event(),), CLOCK, lambda _t_ns: "id")

@@ -13,9 +13,9 @@ from agent.base import unix_socket
 from agent.base.clock import SystemClock
 from agent.base.lockout import Lockout
 from agent.capture import preview_server
-from agent.capture.preview_server import SOCKET, NoPicture, ServiceDesk
-from agent.capture.snapshot_command import Shown
-from agent.faults.registry import FaultBoard
+from agent.capture.preview_server import SOCKET, NoPicture, PreviewServer
+from agent.capture.snapshot_command import CameraAccess
+from agent.faults.registry import FaultRegistry
 from agent.runtime.stage import StageThread
 from drivers.media import Frame
 from tests.pure.console_rig import street
@@ -29,14 +29,14 @@ class Agent:
     """The stage, and a camera whose frames come all the time."""
 
     def __init__(self, state: Path) -> None:
-        self.faults = FaultBoard(CLOCK.boottime_ns)
+        self.faults = FaultRegistry(CLOCK.boottime_ns)
         cameras = {
-            "north": Shown(),
-            "bank": Shown(viewers=("omar",)),
-            "yard": Shown(watched=False),
-            "dark": Shown(),
+            "north": CameraAccess(),
+            "bank": CameraAccess(viewers=("omar",)),
+            "yard": CameraAccess(watched=False),
+            "dark": CameraAccess(),
         }
-        self.desk = ServiceDesk(state, cameras, CLOCK, BOOT, self.faults)
+        self.desk = PreviewServer(state, cameras, CLOCK, BOOT, self.faults)
         self._thread = StageThread(self.desk, CLOCK.boottime_ns, random.Random(1), vital=False)
         self._ending = threading.Event()
         self._frames = threading.Thread(target=self._offer)
@@ -120,7 +120,7 @@ def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
 )
 def test_nonsense_is_refused_and_the_next_one_is_served(tmp_path: Path, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        with unix_socket.address(tmp_path, SOCKET) as address:
+        with unix_socket.socket_path(tmp_path, SOCKET) as address:
             connection.connect(address)
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
@@ -135,16 +135,16 @@ def test_a_locked_console_is_a_fault_until_somebody_has_logged_in(
     lockout = Lockout(tmp_path, CLOCK, BOOT)
     for _ in range(3):
         lockout.count()
-    _wait(agent, lambda: [fault.code for fault in agent.faults.registry.active()] == ["SVC-01"])
-    assert "3 wrong answers in a row" in agent.faults.registry.active()[0].detail
+    _wait(agent, lambda: [fault.code for fault in agent.faults.active()] == ["SVC-01"])
+    assert "3 wrong answers in a row" in agent.faults.active()[0].detail
     lockout.clear()
-    _wait(agent, lambda: not agent.faults.registry.active())
+    _wait(agent, lambda: not agent.faults.active())
 
 
 def _wait(agent: Agent, reached: Callable[[], bool]) -> None:
     for _ in range(int(WAIT_S)):
         if reached():
             return
-        agent.faults.registry.changed.wait(1.0)
-        agent.faults.registry.changed.clear()
-    raise AssertionError(agent.faults.registry.active())
+        agent.faults.changed.wait(1.0)
+        agent.faults.changed.clear()
+    raise AssertionError(agent.faults.active())

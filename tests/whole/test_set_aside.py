@@ -34,7 +34,7 @@ def kept(clock: HeldClock, tmp_path: Path) -> Kept:
 
 def load(kept: Kept) -> None:
     """As a ring does when it opens."""
-    kept.keeper.load("north", kept.folder, recover(kept.folder))
+    kept.keeper.register_folder("north", kept.folder, recover(kept.folder))
 
 
 def aside(kept: Kept) -> list[str]:
@@ -54,11 +54,11 @@ def test_a_torn_file_and_its_keys_go_when_footage_of_their_time_does(
         ("0000000004", ".part"),
     ]
     clock.now_ns = 3629 * 10**9
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert (kept.left()[0], aside(kept)) == (4, names), "a second too young"
     clock.pass_s(1)
     load(kept)  # another look begins nothing anew
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert aside(kept) == []
     assert evicted(kept)[-1] == Evicted(
         camera="north",
@@ -79,10 +79,10 @@ def test_a_stranger_goes_so_long_after_it_was_set_aside_whatever_its_own_time(
     for _ in range(2):
         clock.pass_s(1799)
         load(kept)
-        kept.keeper.turn()
+        kept.keeper.enforce()
     assert aside(kept)[-1] == "beach"
     clock.pass_s(2)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     assert aside(kept) == []
     assert not strange.exists()
 
@@ -114,7 +114,7 @@ def test_a_camera_that_is_no_more_keeps_none_for_ever(clock: HeldClock, tmp_path
     former = tmp_path / "footage" / "former"
     first.folder.rename(former)
     clock.pass_s(72 * 3600)
-    Kept(tmp_path, clock).keeper.turn()
+    Kept(tmp_path, clock).keeper.enforce()
     assert list((former / SET_ASIDE).iterdir()) == []
 
 
@@ -124,7 +124,7 @@ def test_a_name_that_is_no_text_goes_into_the_chain_all_the_same(
     (kept.folder / "\udcff.txt").write_bytes(b"?")
     load(kept)
     clock.pass_s(3600)
-    kept.keeper.turn()
+    kept.keeper.enforce()
     custody = Box(tmp_path / "box").open()
     for body in evicted(kept):
         custody.append(body, 0)

@@ -18,18 +18,18 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.base.clock import ClockTrust
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.recording.custody.receipt_queue import Notary
+from agent.faults.registry import FaultRegistry
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Body, Evicted, Held, Released
 from agent.recording.recovery import StoredSegment, recover
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.recording.retention.segment_age import short_boot
 from agent.recording.segment_name import SegmentName
 
@@ -124,14 +124,14 @@ class StoreModel(RuleBasedStateMachine):
     def start(self) -> None:
         """An agent begins on what lies on the disk."""
         clock = self.clock
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         new_id = uuid7_maker(lambda _t: 1_795_564_800_000_000_000 + clock.true_ns, self.rng)
         self.new_id = new_id
-        self.notary = Notary(self.append, self.faults)
-        self.holds = Holds(self.state / "holds", clock, clock.boot, new_id)
+        self.notary = ReceiptQueue(self.append, self.faults)
+        self.holds = HoldStore(self.state / "holds", clock, clock.boot, new_id)
         self.events = EventHolds(self.holds, HOLDING, clock, clock.boot, self.faults)
         self.going_on: dict[str, Event] = {}
-        self.keeper = Keeper(
+        self.keeper = RetentionStage(
             self.footage,
             SETTINGS,
             HOLDING,
@@ -146,7 +146,9 @@ class StoreModel(RuleBasedStateMachine):
         self.turn()
         for camera in CAMERAS:
             self.before_change()
-            self.keeper.load(camera, self.footage / camera, recover(self.footage / camera))
+            self.keeper.register_folder(
+                camera, self.footage / camera, recover(self.footage / camera)
+            )
             self.after_change()
 
     # What is checked around everything that may evict.
@@ -193,7 +195,7 @@ class StoreModel(RuleBasedStateMachine):
 
     def turn(self) -> None:
         self.before_change()
-        self.keeper.turn()
+        self.keeper.enforce()
         self.after_change()
 
     # Rules.
@@ -211,7 +213,7 @@ class StoreModel(RuleBasedStateMachine):
         self.counters[camera] += 1
         begin_ns = clock.true_ns
         self.before_change()
-        self.keeper.grown(camera, "2026-11-25T00:00:00.000Z", size_bytes)
+        self.keeper.on_bytes_written(camera, "2026-11-25T00:00:00.000Z", size_bytes)
         self.after_change()
         clock.true_ns += SEGMENT_S * 1_000_000_000
         (self.footage / camera / str(name)).write_bytes(bytes(size_bytes))
@@ -222,7 +224,7 @@ class StoreModel(RuleBasedStateMachine):
             begin_ns=begin_ns,
             end_ns=clock.true_ns,
         )
-        self.keeper.closed(camera, StoredSegment(name=name, size_bytes=size_bytes))
+        self.keeper.on_segment_closed(camera, StoredSegment(name=name, size_bytes=size_bytes))
 
     @rule(seconds=st.sampled_from([1, 30, 700, 3000]))
     def time_passes(self, seconds: int) -> None:
@@ -265,7 +267,7 @@ class StoreModel(RuleBasedStateMachine):
     def a_person_holds(self, camera: str, ago_s: int, length_s: int) -> None:
         """By another process, in the UTC that the box has now."""
         clock = self.clock
-        other = Holds(self.state / "holds", clock, clock.boot, self.new_id)
+        other = HoldStore(self.state / "holds", clock, clock.boot, self.new_id)
         begin = clock.utc(clock.boottime_ns()) - timedelta(seconds=ago_s)
         end = begin + timedelta(seconds=length_s)
         hold = other.hold(camera, begin, end, owner="Amina", reason="case 17", days=0.2)
@@ -287,13 +289,13 @@ class StoreModel(RuleBasedStateMachine):
     @precondition(lambda self: self.holds.active())
     @rule(data=st.data())
     def a_person_releases(self, data: st.DataObject) -> None:
-        other = Holds(self.state / "holds", self.clock, self.clock.boot, self.new_id)
+        other = HoldStore(self.state / "holds", self.clock, self.clock.boot, self.new_id)
         hold = data.draw(st.sampled_from(other.active()))
         other.release(hold.id, by="Amina", reason="closed")
         assert hold.id not in {each.id for each in self.holds.active()}
         try:
             other.release(hold.id, by="Amina", reason="again")
-        except BadInput:
+        except UserError:
             return
         raise AssertionError("a hold was released twice")
 

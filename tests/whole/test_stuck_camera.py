@@ -100,7 +100,7 @@ def told(report: HealthReport, code: str) -> str:
 
 
 def is_told(agent: Agent) -> bool:
-    return any(fault.code == "CAM-03" for fault in agent.faults.registry.active())
+    return any(fault.code == "CAM-03" for fault in agent.faults.active())
 
 
 @pytest.mark.raises_fault("CAM-03", "SYS-06")

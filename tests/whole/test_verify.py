@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.recording.custody.chain import Head
+from agent.recording.custody.chain import ChainHead
 from agent.recording.custody.receipts import Body, Evicted, Viewed, read_line
 from agent.recording.export.manifest import (
     CHAIN,
@@ -179,7 +179,7 @@ def test_a_chain_that_was_written_anew_shows_against_a_known_head(box: ExportFol
     folder = box.make()
     lines = (folder / CHAIN).read_bytes().splitlines()
     line = read_line(lines[5])
-    known = Head(seq=6, sha256=line.sha256, time=line.receipt.time)
+    known = ChainHead(seq=6, sha256=line.sha256, time=line.receipt.time)
     assert named(folder, known_head=known) is None
     anew = box.make("anew", [*box.chain()[:3], *box.chain()[6:]], segments=NAMES[:1])
     assert named(anew, known_head=known) is not None

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console import file_transfer
 from agent.console.commands.footage import choose_stick
 from agent.console.results import Box
@@ -27,19 +27,21 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     match list(words):
         case []:
             to = choose_stick(terminal, box)
-            terminal.say("", f"Written: {box.bundle(to, terminal.rewrite)}")
+            terminal.print("", f"Written: {box.bundle(to, terminal.overwrite_line)}")
         case ["here"]:
-            terminal.say("", f"Written: {box.bundle(None, terminal.rewrite)}")
+            terminal.print("", f"Written: {box.bundle(None, terminal.overwrite_line)}")
         case ["xmodem"]:
             _send(terminal, box)
         case _:
-            raise BadInput(f"bundle {' '.join(words)}: allowed: bundle, bundle xmodem, bundle here")
+            raise UserError(
+                f"bundle {' '.join(words)}: allowed: bundle, bundle xmodem, bundle here"
+            )
 
 
 def _send(terminal: Terminal, box: Box) -> None:
     """Nothing of it stays in the box."""
     with tempfile.TemporaryDirectory(prefix="vigie-bundle-") as folder:
-        path = box.bundle(Path(folder), terminal.rewrite)
+        path = box.bundle(Path(folder), terminal.overwrite_line)
         data = path.read_bytes()
-    terminal.say()
+    terminal.print()
     file_transfer.send(terminal, path.name, data, GZIP_FILL)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.capture import lens_aim
-from agent.console.arguments import one_of
-from agent.console.results import Box, Eye, View
+from agent.console.arguments import choose_arg
+from agent.console.results import Box, CameraPreview, PreviewPicture
 from agent.console.terminal import Terminal
 
 NAME = "camera"
@@ -33,9 +33,9 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     how = [word for word in words if word in _HOW and word not in names]
     given = [word for word in words if word not in how]
     if len(how) > 1 or len(given) > 1:
-        raise BadInput(f"camera {' '.join(words)}: allowed: camera [NAME] [focus, level or live]")
-    name = one_of("camera", given[0] if given else None, names)
-    terminal.say(f"Camera {name}: waiting for a picture ...")
+        raise UserError(f"camera {' '.join(words)}: allowed: camera [NAME] [focus, level or live]")
+    name = choose_arg("camera", given[0] if given else None, names)
+    terminal.print(f"Camera {name}: waiting for a picture ...")
     eye = box.open_eye(name)
     try:
         if how == ["focus"]:
@@ -50,25 +50,25 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         eye.close()
 
 
-def _once(terminal: Terminal, eye: Eye, name: str) -> None:
+def _once(terminal: Terminal, eye: CameraPreview, name: str) -> None:
     view = eye.look(LOOK_S)
     if view is None:
-        terminal.say(
+        terminal.print(
             f"No picture came within {LOOK_S:.0f} s ({eye.source} was asked). Try: check 6"
         )
         return
     terminal.new_page()
-    terminal.say(f"{name}, {view.width_px} x {view.height_px}, shown by {eye.source}")
+    terminal.print(f"{name}, {view.width_px} x {view.height_px}, shown by {eye.source}")
     _picture(terminal, view)
     terminal.table(_judged(view))
 
 
-def _picture(terminal: Terminal, view: View) -> None:
+def _picture(terminal: Terminal, view: PreviewPicture) -> None:
     rows = max(8, terminal.rows - _TEXT_ROWS)
-    terminal.say(*lens_aim.characters(view.luma, terminal.columns - 2, rows))
+    terminal.print(*lens_aim.characters(view.luma, terminal.columns - 2, rows))
 
 
-def _judged(view: View) -> list[tuple[str, str]]:
+def _judged(view: PreviewPicture) -> list[tuple[str, str]]:
     found, readings = view.aim, view.readings
     sensor = ""
     if readings is not None:
@@ -101,7 +101,7 @@ def _level(lean_deg: float | None) -> str:
     )
 
 
-def _glass(found: lens_aim.Aim) -> str:
+def _glass(found: lens_aim.LensAim) -> str:
     if found.hazy:
         return "hazy, as through fog or dirt: wipe the glass"
     if found.soft_spots:
@@ -109,46 +109,46 @@ def _glass(found: lens_aim.Aim) -> str:
     return "clear"
 
 
-def _focus(terminal: Terminal, eye: Eye) -> None:
-    terminal.say("Turn the lens slowly. q ends, r forgets the best, p shows a picture.")
+def _focus(terminal: Terminal, eye: CameraPreview) -> None:
+    terminal.print("Turn the lens slowly. q ends, r forgets the best, p shows a picture.")
     best, missed = 0.0, 0
     while True:
         view = eye.look(LOOK_S)
         if view is None:
             missed += 1
-            terminal.rewrite(f"no picture for {missed * LOOK_S:.0f} s")
+            terminal.overwrite_line(f"no picture for {missed * LOOK_S:.0f} s")
         elif view.aim.focus is None:
-            terminal.rewrite("focus  --- nothing in the middle to focus on")
+            terminal.overwrite_line("focus  --- nothing in the middle to focus on")
         else:
             focus, best = view.aim.focus, max(best, view.aim.focus)
             said = "best" if focus >= best * 0.98 else f"{1 - focus / best:.0%} below"
-            terminal.rewrite(
+            terminal.overwrite_line(
                 f"focus {focus:5.1f} [{lens_aim.bar(focus, best)}] best {best:.1f}: {said}"
             )
-        terminal.settle()
+        terminal.flush_line()
         key = terminal.key(EVERY_S)
         if key in _LEAVE:
-            terminal.say()
+            terminal.print()
             return
         if key == "r":
             best = 0.0
         if key == "p" and view is not None:
-            terminal.say()
+            terminal.print()
             terminal.new_page()
             _picture(terminal, view)
 
 
-def _levelled(terminal: Terminal, eye: Eye) -> None:
-    terminal.say("Turn the camera slowly, and stop at 0. q ends.")
+def _levelled(terminal: Terminal, eye: CameraPreview) -> None:
+    terminal.print("Turn the camera slowly, and stop at 0. q ends.")
     while True:
         view = eye.look(LOOK_S)
         if view is None:
-            terminal.rewrite(f"no picture for {LOOK_S:.0f} s")
+            terminal.overwrite_line(f"no picture for {LOOK_S:.0f} s")
         else:
-            terminal.rewrite(f"level {_level_in_short(view.aim.lean_deg)}")
-        terminal.settle()
+            terminal.overwrite_line(f"level {_level_in_short(view.aim.lean_deg)}")
+        terminal.flush_line()
         if terminal.key(EVERY_S) in _LEAVE:
-            terminal.say()
+            terminal.print()
             return
 
 
@@ -166,19 +166,19 @@ def _level_in_short(lean_deg: float | None) -> str:
     return f"{lean_deg:5.1f} [{''.join(cells)}] {turn}"
 
 
-def _live(terminal: Terminal, eye: Eye) -> None:
-    terminal.say("q ends.")
+def _live(terminal: Terminal, eye: CameraPreview) -> None:
+    terminal.print("q ends.")
     while True:
         view = eye.look(LOOK_S)
         terminal.new_page()
         if view is None:
-            terminal.say(f"no picture for {LOOK_S:.0f} s")
+            terminal.print(f"no picture for {LOOK_S:.0f} s")
         else:
             _picture(terminal, view)
             focus = "---" if view.aim.focus is None else f"{view.aim.focus:.1f}"
-            terminal.say(
+            terminal.print(
                 f"focus {focus}, light {view.aim.exposure}, level {_level(view.aim.lean_deg)}"
             )
-        terminal.settle()
+        terminal.flush_line()
         if terminal.key(LIVE_EVERY_S) in _LEAVE:
             return

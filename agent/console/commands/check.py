@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.checks import CHECKS, Check
-from agent.console.results import Box, CannotDo, Verdict
+from agent.console.results import Box, CheckResult, ConsoleError
 from agent.console.terminal import Terminal
 from agent.console.verdicts import show
 
@@ -24,9 +24,9 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         return
     bad = [one.number for one in _wanted(words) if not _looked(terminal, box, one)]
     if bad:
-        terminal.say(f"Failed: check {', '.join(map(str, bad))}.")
+        terminal.print(f"Failed: check {', '.join(map(str, bad))}.")
     elif not words:
-        terminal.say("All checks passed.")
+        terminal.print("All checks passed.")
 
 
 def _wanted(words: Sequence[str]) -> Sequence[Check]:
@@ -34,7 +34,7 @@ def _wanted(words: Sequence[str]) -> Sequence[Check]:
         return CHECKS
     numbers = {str(one.number): one for one in CHECKS}
     if not all(word in numbers for word in words):
-        raise BadInput(f"check {' '.join(words)}: allowed: numbers from 1 to {len(CHECKS)}, list")
+        raise UserError(f"check {' '.join(words)}: allowed: numbers from 1 to {len(CHECKS)}, list")
     return [numbers[word] for word in words]
 
 
@@ -42,7 +42,7 @@ def _looked(terminal: Terminal, box: Box, check: Check) -> bool:
     """Whether nothing is bad."""
     try:
         verdicts = list(check.look(box))
-    except (CannotDo, BadInput, OSError) as error:
-        verdicts = [Verdict(what=check.name, good=False, said=str(error))]
+    except (ConsoleError, UserError, OSError) as error:
+        verdicts = [CheckResult(what=check.name, good=False, said=str(error))]
     show(terminal, verdicts, f"{check.number:>2} ")
     return all(verdict.good is not False for verdict in verdicts)

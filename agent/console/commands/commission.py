@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.capture import lens_aim
-from agent.console.results import Box, Judged, Part
+from agent.console.results import Box, CommissioningItem, ItemVerdict
 from agent.console.terminal import Terminal
 
 NAME = "commission"
@@ -26,35 +26,39 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         case ["compare"]:
             _compare(terminal, box)
         case _:
-            raise BadInput(f"commission {' '.join(words)}: allowed: commission, commission compare")
+            raise UserError(
+                f"commission {' '.join(words)}: allowed: commission, commission compare"
+            )
 
 
 def _commission(terminal: Terminal, box: Box) -> None:
-    terminal.say("This takes pictures. Answer y, or n and a few words. Ctrl-C writes nothing down.")
+    terminal.print(
+        "This takes pictures. Answer y, or n and a few words. Ctrl-C writes nothing down."
+    )
     told = box.commission(lambda part: _ask(terminal, part))
-    terminal.say(*told)
+    terminal.print(*told)
 
 
-def _ask(terminal: Terminal, part: Part) -> Judged:
+def _ask(terminal: Terminal, part: CommissioningItem) -> ItemVerdict:
     if part.picture is not None:
         terminal.new_page()
         rows = max(8, terminal.rows - _TEXT_ROWS)
-        terminal.say(*lens_aim.characters(part.picture, terminal.columns - 2, rows))
-    terminal.say(f"{part.title}: {part.found}")
+        terminal.print(*lens_aim.characters(part.picture, terminal.columns - 2, rows))
+    terminal.print(f"{part.title}: {part.found}")
     while True:
         said, _, why = terminal.ask("  good? ").partition(" ")
         note = why.strip()[:LONGEST_NOTE] or None
         if said.lower() in ("y", "yes"):
-            return Judged(good=True, note=note)
+            return ItemVerdict(good=True, note=note)
         if said.lower() in ("n", "no"):
-            return Judged(good=False, note=note)
-        terminal.say("  Allowed: y, n, or n and a few words.")
+            return ItemVerdict(good=False, note=note)
+        terminal.print("  Allowed: y, n, or n and a few words.")
 
 
 def _compare(terminal: Terminal, box: Box) -> None:
-    terminal.say("This takes pictures.")
+    terminal.print("This takes pictures.")
     when, changes = box.compare()
-    terminal.say(when)
+    terminal.print(when)
     terminal.table(changes)
     if not changes:
-        terminal.say("All is as it was.")
+        terminal.print("All is as it was.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.shareable_config import shown_address
 from agent.console.results import Box
 from agent.console.terminal import Terminal
@@ -42,23 +42,23 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         case [] | ["show"]:
             standing = box.config_desk.standing()
             if standing is not None:
-                terminal.say(reminder(standing))
-            terminal.say(f"# {box.config_path}", *box.config_text())
+                terminal.print(reminder(standing))
+            terminal.print(f"# {box.config_path}", *box.config_text())
         case ["check"]:
             problem = box.config_problem(deep=True)
-            terminal.say(problem or f"{box.config_path}: good")
+            terminal.print(problem or f"{box.config_path}: good")
         case ["set"]:
             terminal.table(box.config_desk.keys())
         case ["set", *rest]:
             _set(terminal, box, rest)
         case ["confirm"]:
             kept = box.config_desk.confirm()
-            terminal.say(f"Kept: {kept.what}.")
+            terminal.print(f"Kept: {kept.what}.")
         case ["undo"]:
             undone = box.config_desk.undo()
-            terminal.say(f"Undone: {undone.what}. The agent restarts with the one before.")
+            terminal.print(f"Undone: {undone.what}. The agent restarts with the one before.")
         case _:
-            raise BadInput(
+            raise UserError(
                 f"config {' '.join(told(words))}: allowed: show, check, set, confirm, undo; "
                 "see help config"
             )
@@ -70,13 +70,13 @@ def _set(terminal: Terminal, box: Box, words: list[str]) -> None:
         minutes = _minutes(words[-1])
         words = words[:-2]
     if not words or len(words) % 2:
-        raise BadInput("config set: allowed: KEY VALUE in pairs; blanks stand in quotation marks")
+        raise UserError("config set: allowed: KEY VALUE in pairs; blanks stand in quotation marks")
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    terminal.say("Checking the whole configuration with it ...")
+    terminal.print("Checking the whole configuration with it ...")
     changes = box.config_desk.propose(pairs)
-    terminal.say(*(f"{one.key}: {one.old} -> {one.new}" for one in changes))
+    terminal.print(*(f"{one.key}: {one.old} -> {one.new}" for one in changes))
     was_there = box.config_desk.begin(changes, box.by, minutes)
-    terminal.say(
+    terminal.print(
         "The agent restarts with it now." if was_there else "The agent does not run just now.",
         f"On trial for {minutes:g} minutes. See that it works, then type: config confirm",
         "Else it is undone by itself, also after a logout, a reboot or a power cut.",
@@ -86,5 +86,5 @@ def _set(terminal: Terminal, box: Box, words: list[str]) -> None:
 def _minutes(text: str) -> float:
     good = text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MOST_MINUTES
     if not good:
-        raise BadInput(f"for {text}: allowed: 1 to {MOST_MINUTES:.0f} minutes")
+        raise UserError(f"for {text}: allowed: 1 to {MOST_MINUTES:.0f} minutes")
     return float(text)

@@ -4,7 +4,7 @@ files over the cable.
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console import file_transfer
 from agent.console.results import Box
 from agent.console.terminal import Terminal
@@ -28,19 +28,19 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """One or the other."""
     match list(words):
         case ["request"]:
-            terminal.say(*box.certificate_request().splitlines())
-            terminal.say("Have the centre sign it, then: enrol certificate.")
+            terminal.print(*box.certificate_request().splitlines())
+            terminal.print("Have the centre sign it, then: enrol certificate.")
         case ["request", "xmodem"]:
             request = box.certificate_request().encode()
             file_transfer.send(terminal, f"{box.id}.csr.pem", request, PEM_FILL)
-            terminal.say("Have the centre sign it, then: enrol certificate xmodem.")
+            terminal.print("Have the centre sign it, then: enrol certificate xmodem.")
         case ["certificate"]:
-            terminal.say(*box.install_certificate(_pasted(terminal)))
+            terminal.print(*box.install_certificate(_pasted(terminal)))
         case ["certificate", "xmodem"]:
             pem = file_transfer.receive(terminal, "the certificate", MOST_BYTES)
-            terminal.say(*box.install_certificate(pem.decode("ascii", "replace")))
+            terminal.print(*box.install_certificate(pem.decode("ascii", "replace")))
         case _:
-            raise BadInput(
+            raise UserError(
                 f"enrol {' '.join(words)}: allowed: enrol request, enrol certificate, "
                 "either with xmodem after it"
             )
@@ -48,7 +48,7 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
 
 def _pasted(terminal: Terminal) -> str:
     """From the line that begins a certificate to the line that ends it."""
-    terminal.say("Paste the certificate, all of it. Ctrl-C gives up.")
+    terminal.print("Paste the certificate, all of it. Ctrl-C gives up.")
     lines: list[str] = []
     for _ in range(MOST_LINES):
         line = terminal.ask("")
@@ -57,4 +57,4 @@ def _pasted(terminal: Terminal) -> str:
         lines.append(line)
         if line == _END:
             return "\n".join(lines) + "\n"
-    raise BadInput(f"no end of a certificate within {MOST_LINES} lines")
+    raise UserError(f"no end of a certificate within {MOST_LINES} lines")

@@ -5,10 +5,10 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.base import time_argument
-from agent.base.errors import BadInput
-from agent.console.arguments import one_of
+from agent.base.errors import UserError
+from agent.console.arguments import choose_arg
 from agent.console.format import bytes_told, moment_told
-from agent.console.results import Box, CannotDo
+from agent.console.results import Box, ConsoleError
 from agent.console.terminal import Terminal
 
 NAME = "footage"
@@ -36,17 +36,17 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
             _hold(terminal, box, (camera, begin, end, why))
         case ["release", hold, why]:
             box.release(hold, _why(why))
-            terminal.say("It may be evicted now.")
+            terminal.print("It may be evicted now.")
         case ["export", camera, begin, end, why]:
             _export(terminal, box, (camera, begin, end, why))
         case ["release", *_]:
-            raise BadInput('release needs two words: HOLD "WHY"; see footage holds')
+            raise UserError('release needs two words: HOLD "WHY"; see footage holds')
         case ["hold" | "export", *_]:
-            raise BadInput(f'{words[0]} needs four words: CAMERA FROM TO "WHY"; see help footage')
+            raise UserError(f'{words[0]} needs four words: CAMERA FROM TO "WHY"; see help footage')
         case [camera]:
             _list(terminal, box, camera)
         case _:
-            raise BadInput(f"footage {' '.join(words)}: see help footage")
+            raise UserError(f"footage {' '.join(words)}: see help footage")
 
 
 def _list(terminal: Terminal, box: Box, camera: str | None) -> None:
@@ -62,56 +62,56 @@ def _list(terminal: Terminal, box: Box, camera: str | None) -> None:
     ]
     terminal.table(rows)
     if not rows:
-        terminal.say("No footage.")
+        terminal.print("No footage.")
 
 
 def _holds(terminal: Terminal, box: Box) -> None:
     holds = box.holds()
     for one in holds:
-        terminal.say(
+        terminal.print(
             f"{one.id}  {one.camera}  by {one.owner}, until {one.expires}",
             f"  {one.begin_time} to {one.end_time}",
         )
     if not holds:
-        terminal.say("Nothing is held.")
+        terminal.print("Nothing is held.")
 
 
 def _hold(terminal: Terminal, box: Box, words: tuple[str, str, str, str]) -> None:
     camera, begin, end = _span(box, words)
     hold = box.hold(camera, begin, end, HOLD_DAYS, _why(words[3]))
-    terminal.say(f"Kept until {hold.expires} as {hold.id}.")
+    terminal.print(f"Kept until {hold.expires} as {hold.id}.")
 
 
 def _export(terminal: Terminal, box: Box, words: tuple[str, str, str, str]) -> None:
     camera, begin, end = _span(box, words)
     why = _why(words[3])
     stick = choose_stick(terminal, box)
-    terminal.say(f"Exporting to {stick}. Do not pull it out.")
-    told = box.export(camera, begin, end, why, stick, terminal.rewrite)
-    terminal.say("", *told)
+    terminal.print(f"Exporting to {stick}. Do not pull it out.")
+    told = box.export(camera, begin, end, why, stick, terminal.overwrite_line)
+    terminal.print("", *told)
 
 
 def choose_stick(terminal: Terminal, box: Box) -> Path:
     """The USB disk that is plugged in; where there are more, he says which."""
     sticks = box.sticks()
     if not sticks:
-        raise CannotDo("no USB disk is mounted: plug one in, wait ten seconds, try again")
+        raise ConsoleError("no USB disk is mounted: plug one in, wait ten seconds, try again")
     return sticks[terminal.choose([str(path) for path in sticks])]
 
 
 def _span(box: Box, words: tuple[str, str, str, str]) -> tuple[str, datetime, datetime]:
     now = box.now()
-    camera = one_of("camera", words[0], box.cameras())
+    camera = choose_arg("camera", words[0], box.cameras())
     begin, end = (
-        time_argument.moment(words[1], now, "FROM"),
-        time_argument.moment(words[2], now, "TO"),
+        time_argument.parse_time(words[1], now, "FROM"),
+        time_argument.parse_time(words[2], now, "TO"),
     )
     if end <= begin:
-        raise BadInput("TO: not after FROM")
+        raise UserError("TO: not after FROM")
     return camera, begin, end
 
 
 def _why(text: str) -> str:
     if not text.strip():
-        raise BadInput("WHY: allowed: a few words, in quotation marks")
+        raise UserError("WHY: allowed: a few words, in quotation marks")
     return text.strip()

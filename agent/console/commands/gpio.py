@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
-from agent.console.agent_client import done
+from agent.base.errors import UserError
+from agent.console.agent_client import run_agent_command
 from agent.console.results import Box
 from agent.console.terminal import Terminal
 
@@ -36,11 +36,11 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
             ]
         )
         if not pins:
-            terminal.say("No pins are configured.")
+            terminal.print("No pins are configured.")
         return
     args = _args(words)
-    done(box, "gpio", args)
-    terminal.say(f"{args['pin']} is {words[1]}.")
+    run_agent_command(box, "gpio", args)
+    terminal.print(f"{args['pin']} is {words[1]}.")
 
 
 def _args(words: Sequence[str]) -> dict[str, object]:
@@ -51,4 +51,4 @@ def _args(words: Sequence[str]) -> dict[str, object]:
             return {"pin": name, "active": True, "for_s": FOR_S}
         case [name, "on", text] if text.isascii() and text.isdecimal() and int(text[:5]) > 0:
             return {"pin": name, "active": True, "for_s": float(text[:5])}
-    raise BadInput(f"gpio {' '.join(words)}: allowed: NAME on [SECONDS], NAME off, or nothing")
+    raise UserError(f"gpio {' '.join(words)}: allowed: NAME on [SECONDS], NAME off, or nothing")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.results import Box
 from agent.console.terminal import Terminal
 
@@ -19,6 +19,6 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     text = words[0] if words else str(LINES)
     good = text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MOST
     if len(words) > 1 or not good:
-        raise BadInput(f"log {' '.join(words)}: allowed: log, or log with 1 to {MOST} lines")
+        raise UserError(f"log {' '.join(words)}: allowed: log, or log with 1 to {MOST} lines")
     lines = box.log(int(text))
-    terminal.say(*lines or ("The journal has no line of it.",))
+    terminal.print(*lines or ("The journal has no line of it.",))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.console.arguments import refuse_more
+from agent.console.arguments import no_more_args
 from agent.console.results import Box
 from agent.console.session import LeaveSession
 from agent.console.terminal import Terminal
@@ -14,6 +14,6 @@ USAGE = ("logout",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Raises LeaveSession."""
-    refuse_more(NAME, words)
-    terminal.say(f"Goodbye, {box.by}.")
+    no_more_args(NAME, words)
+    terminal.print(f"Goodbye, {box.by}.")
     raise LeaveSession

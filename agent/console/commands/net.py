@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from agent.base.errors import BadInput
-from agent.console.arguments import refuse_more
-from agent.console.results import Box, CannotDo, Verdict
+from agent.base.errors import UserError
+from agent.console.arguments import no_more_args
+from agent.console.results import Box, CheckResult, ConsoleError
 from agent.console.terminal import Terminal
 from agent.console.verdicts import show
 
@@ -15,8 +15,8 @@ USAGE = ("net",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """From the box's own plug to the broker. The first that fails explains those after it."""
-    refuse_more(NAME, words)
-    steps: tuple[tuple[str, Callable[[], Iterable[Verdict]]], ...] = (
+    no_more_args(NAME, words)
+    steps: tuple[tuple[str, Callable[[], Iterable[CheckResult]]], ...] = (
         ("interfaces", box.links),
         ("modem", box.modem),
         ("names", lambda: (box.names(),)),
@@ -28,12 +28,12 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     for name, look in steps:
         try:
             verdicts = list(look())
-        except (CannotDo, BadInput, OSError) as error:
-            verdicts = [Verdict(what=name, good=False, said=str(error))]
+        except (ConsoleError, UserError, OSError) as error:
+            verdicts = [CheckResult(what=name, good=False, said=str(error))]
         show(terminal, verdicts)
         if first_bad is None and any(verdict.good is False for verdict in verdicts):
             first_bad = name
     if first_bad is None:
-        terminal.say("The link is good. mqtt ping asks the broker itself.")
+        terminal.print("The link is good. mqtt ping asks the broker itself.")
     else:
-        terminal.say(f"Begin with: {first_bad}.")
+        terminal.print(f"Begin with: {first_bad}.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.console.results import Box
 from agent.console.terminal import Terminal
 
@@ -14,6 +14,6 @@ USAGE = ("pages on", "pages off")
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Switch it."""
     if list(words) not in (["on"], ["off"]):
-        raise BadInput(f"pages {' '.join(words)}: allowed: pages on, pages off")
+        raise UserError(f"pages {' '.join(words)}: allowed: pages on, pages off")
     terminal.paging = words[0] == "on"
-    terminal.say(f"{box.id}: pages are {words[0]}.")
+    terminal.print(f"{box.id}: pages are {words[0]}.")

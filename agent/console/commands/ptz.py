@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agent.base.errors import BadInput
-from agent.console.agent_client import done
-from agent.console.arguments import one_of
-from agent.console.results import Box, CannotDo
+from agent.base.errors import UserError
+from agent.console.agent_client import run_agent_command
+from agent.console.arguments import choose_arg
+from agent.console.results import Box, ConsoleError
 from agent.console.terminal import Terminal
 
 NAME = "ptz"
@@ -82,28 +82,28 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     heads = () if box.config is None else tuple(head.name for head in box.config.head)
     named = words[0] if words and words[0] not in _WORDS else None
     rest = words[1:] if named is not None else words
-    head = one_of("head", named, heads)
+    head = choose_arg("head", named, heads)
     if not rest:
         _jog(terminal, box, head)
     elif list(rest) == ["where"]:
-        terminal.say(_told(_ask(box, {"do": "where", "head": head})))
+        terminal.print(_told(_ask(box, {"do": "where", "head": head})))
     elif list(rest) == ["stop"]:
         _ask(box, {"do": "stop", "head": head})
-        terminal.say(f"{head} is stopped.")
+        terminal.print(f"{head} is stopped.")
     elif list(rest) == ["presets"]:
         presets = _ask(box, {"do": "presets", "head": head}).presets
         terminal.table([(one.name, f"stored by {one.stored_by}") for one in presets])
         if not presets:
-            terminal.say("No presets yet.")
+            terminal.print("No presets yet.")
     elif len(rest) == 2 and rest[0] == "goto":  # noqa: PLR2004 - goto PRESET
         _ask(box, {"do": "recall", "head": head, "preset": rest[1]})
-        terminal.say(f"{head} goes to {rest[1]}.")
+        terminal.print(f"{head} goes to {rest[1]}.")
     else:
-        raise BadInput(f"ptz {' '.join(words)}: allowed: {'; '.join(USAGE)}")
+        raise UserError(f"ptz {' '.join(words)}: allowed: {'; '.join(USAGE)}")
 
 
 def _jog(terminal: Terminal, box: Box, head: str) -> None:
-    terminal.say(_told(_ask(box, {"do": "where", "head": head})), *_HELP)
+    terminal.print(_told(_ask(box, {"do": "where", "head": head})), *_HELP)
     speed = 3
     try:
         while True:
@@ -113,30 +113,30 @@ def _jog(terminal: Terminal, box: Box, head: str) -> None:
             try:
                 if key is not None and key in "123456789":
                     speed = int(key)
-                    terminal.rewrite(f"speed {speed} of 9")
+                    terminal.overwrite_line(f"speed {speed} of 9")
                 elif key is not None and key in _KEYS:
                     axis, sign = _KEYS[key]
                     wanted = {axis: sign * speed / 9, "for_s": FOR_S}
                     _ask(box, {"do": "move", "head": head, **wanted})
-                    terminal.rewrite(f"{axis} {sign * speed / 9:+.1f}")
+                    terminal.overwrite_line(f"{axis} {sign * speed / 9:+.1f}")
                 elif key == " ":
                     _ask(box, {"do": "stop", "head": head})
-                    terminal.rewrite("stopped")
+                    terminal.overwrite_line("stopped")
                 elif key == "?":
-                    terminal.rewrite(_told(_ask(box, {"do": "where", "head": head})))
-            except CannotDo as error:
-                terminal.rewrite(str(error))
+                    terminal.overwrite_line(_told(_ask(box, {"do": "where", "head": head})))
+            except ConsoleError as error:
+                terminal.overwrite_line(str(error))
     finally:
         # Whatever ended it: a head that is turned by hand does not go on by itself.
         _ask(box, {"do": "stop", "head": head})
-        terminal.say("", f"{head} is stopped.")
+        terminal.print("", f"{head} is stopped.")
 
 
 def _ask(box: Box, args: Mapping[str, object]) -> _Result:
     try:
-        return _RESULT.decode(done(box, "ptz", args))
+        return _RESULT.decode(run_agent_command(box, "ptz", args))
     except msgspec.MsgspecError as error:
-        raise CannotDo(f"the agent's answer is not understood: {error}") from error
+        raise ConsoleError(f"the agent's answer is not understood: {error}") from error
 
 
 def _told(result: _Result) -> str:

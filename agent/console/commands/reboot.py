@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from agent.console.arguments import refuse_more
-from agent.console.results import Box, CannotDo
+from agent.console.arguments import no_more_args
+from agent.console.results import Box, ConsoleError
 from agent.console.terminal import Terminal
 
 NAME = "reboot"
@@ -14,11 +14,11 @@ USAGE = ("reboot",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Ask, then restart."""
-    refuse_more(NAME, words)
+    no_more_args(NAME, words)
     if not terminal.confirm("Recording stops for about a minute.", box.id):
-        terminal.say("Nothing is restarted.")
+        terminal.print("Nothing is restarted.")
         return
-    with suppress(CannotDo):  # the box that most needs it may have lost its disk
+    with suppress(ConsoleError):  # the box that most needs it may have lost its disk
         box.note("reboot confirmed")
     box.reboot()
-    terminal.say("The box restarts within seconds. Come back in a minute.")
+    terminal.print("The box restarts within seconds. Come back in a minute.")

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from agent.console.arguments import refuse_more
-from agent.console.results import Box, Verdict
+from agent.console.arguments import no_more_args
+from agent.console.results import Box, CheckResult
 from agent.console.terminal import Terminal
 from agent.console.verdicts import show
 
@@ -14,10 +14,10 @@ USAGE = ("selftest",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Run it."""
-    refuse_more(NAME, words)
-    terminal.say("This takes a while. Recording goes on.")
-    steps = box.selftest(terminal.rewrite)
-    terminal.say()
-    show(terminal, (Verdict(what=one.name, good=one.good, said=one.said) for one in steps))
+    no_more_args(NAME, words)
+    terminal.print("This takes a while. Recording goes on.")
+    steps = box.selftest(terminal.overwrite_line)
+    terminal.print()
+    show(terminal, (CheckResult(what=one.name, good=one.good, said=one.said) for one in steps))
     bad = [one.name for one in steps if one.good is False]
-    terminal.say(f"SVC-02: failed at {', '.join(bad)}." if bad else "The self-test passed.")
+    terminal.print(f"SVC-02: failed at {', '.join(bad)}." if bad else "The self-test passed.")

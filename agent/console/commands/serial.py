@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.console.arguments import refuse_more
+from agent.console.arguments import no_more_args
 from agent.console.results import Box
 from agent.console.terminal import Terminal
 
@@ -13,10 +13,10 @@ USAGE = ("serial",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Show them; nothing is sent."""
-    refuse_more(NAME, words)
+    no_more_args(NAME, words)
     ports = box.ports()
     for port in ports:
         used = f", configured for {port.used_by}" if port.used_by else ""
-        terminal.say(port.path, f"  {port.what}: {port.state}{used}")
+        terminal.print(port.path, f"  {port.what}: {port.state}{used}")
     if not ports:
-        terminal.say("No serial port is there.")
+        terminal.print("No serial port is there.")

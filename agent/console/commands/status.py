@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from agent.base.health_model import HealthReport
-from agent.console.arguments import refuse_more
+from agent.console.arguments import no_more_args
 from agent.console.format import age, bytes_told, moment_told
-from agent.console.results import Box, Life
+from agent.console.results import AgentState, Box
 from agent.console.terminal import Terminal
 
 NAME = "status"
@@ -15,25 +15,25 @@ USAGE = ("status",)
 
 def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
     """Show it."""
-    refuse_more(NAME, words)
+    no_more_args(NAME, words)
     life, trust = box.life(), box.trust()
     clock = "clock good" if trust.synced else "clock NOT synchronised"
-    terminal.say(f"Box {box.id}, {box.site}", f"{moment_told(box.now())}, {clock}")
+    terminal.print(f"Box {box.id}, {box.site}", f"{moment_told(box.now())}, {clock}")
     terminal.table([("Agent", agent_told(life)), *_rows(life)])
     problem = box.config_problem()
     if problem is not None:
-        terminal.say(f"Configuration is not good: {problem}")
+        terminal.print(f"Configuration is not good: {problem}")
     report = life.report
     if report is None:
-        terminal.say("Faults: it has told of none; check looks for itself")
+        terminal.print("Faults: it has told of none; check looks for itself")
     else:
         said = "Faults" if life.state == "runs" else "Faults, when it was last heard"
-        terminal.say(f"{said}: {len(report.faults) or 'none'}")
+        terminal.print(f"{said}: {len(report.faults) or 'none'}")
         terminal.table([(f.code, f.subject, f.title) for f in report.faults], indent="  ")
-    terminal.say("Next: check finds what is wrong, faults tells what to do about it.")
+    terminal.print("Next: check finds what is wrong, faults tells what to do about it.")
 
 
-def agent_told(life: Life) -> str:
+def agent_told(life: AgentState) -> str:
     """The agent in one line."""
     if life.state == "runs" and life.report is not None:
         return f"runs for {age(life.report.uptime_s)}, version {life.report.version}"
@@ -45,7 +45,7 @@ def agent_told(life: Life) -> str:
     }[life.state]
 
 
-def _rows(life: Life) -> Iterator[tuple[str, str]]:
+def _rows(life: AgentState) -> Iterator[tuple[str, str]]:
     report = life.report
     if report is None:
         return

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from agent.base.errors import BadInput
-from agent.console.results import Box, CannotDo
+from agent.base.errors import UserError
+from agent.console.results import Box, ConsoleError
 from agent.console.terminal import Terminal
-from agent.update.request import Do, Told
+from agent.update.request import Do, UpdateProgress
 
 NAME = "update"
 HELP = "the system's two slots; a new version from a USB disk; back"
@@ -37,35 +37,35 @@ def run(terminal: Terminal, box: Box, words: Sequence[str]) -> None:
         case ["rollback"]:
             question = "Back to the version before; or what waits for its trial is taken back."
             if terminal.confirm(question, box.id):
-                terminal.say(*_done(terminal, box, "rollback"))
+                terminal.print(*_done(terminal, box, "rollback"))
             else:
-                terminal.say("Nothing is changed.")
+                terminal.print("Nothing is changed.")
         case ["good"]:
-            terminal.say(*_done(terminal, box, "good"))
+            terminal.print(*_done(terminal, box, "good"))
         case _:
-            raise BadInput(f"update {' '.join(words)}: allowed: status, usb, rollback, good")
+            raise UserError(f"update {' '.join(words)}: allowed: status, usb, rollback, good")
 
 
 def _status(terminal: Terminal, box: Box) -> None:
     """Of what was asked before it is told once more: whoever asked may have been cut off."""
-    last = box.update_desk.told()
+    last = box.update_desk.read_status()
     if last is not None and last.do != "status":
-        terminal.say(_in_short(last))
+        terminal.print(_in_short(last))
         if last.state == "doing":
             return
-    terminal.say(*_done(terminal, box, "status"))
+    terminal.print(*_done(terminal, box, "status"))
 
 
 def _install(terminal: Terminal, box: Box) -> None:
     bundles = box.update_desk.bundles()
     if not bundles:
-        raise CannotDo("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
+        raise ConsoleError("no *.raucb on a USB disk: plug one in, wait ten seconds, try again")
     bundle = bundles[terminal.choose(bundles)]
-    terminal.say(bundle)
+    terminal.print(bundle)
     if not terminal.confirm("It goes into the slot that does not run.", box.id):
-        terminal.say("Nothing is installed.")
+        terminal.print("Nothing is installed.")
         return
-    terminal.say(
+    terminal.print(
         *_done(terminal, box, "install", bundle),
         "Type reboot to try it. Until then update rollback takes it back.",
     )
@@ -76,39 +76,41 @@ def _done(terminal: Terminal, box: Box, do: Do, bundle: str | None = None) -> Se
     not waited for any more.
     """
     desk = box.update_desk
-    last = desk.told()
+    last = desk.read_status()
     if last is not None and last.state == "doing":
-        raise CannotDo(_in_short(last))
-    order = desk.ask(do, box.by, bundle)
+        raise ConsoleError(_in_short(last))
+    order = desk.submit_request(do, box.by, bundle)
     heard_ns, shown = terminal.clock_ns(), ""
     while True:
-        told = desk.told()
+        told = desk.read_status()
         if told is not None and told.id == order:
             heard_ns = terminal.clock_ns()
             if told.step not in ("", shown):
                 shown = told.step
-                terminal.rewrite(f"{shown} ...")
+                terminal.overwrite_line(f"{shown} ...")
             if told.state != "doing":
                 break
         elif terminal.clock_ns() - heard_ns > ANSWER_S * 1e9:
             desk.withdraw(order)
-            raise CannotDo(f"no answer within {ANSWER_S:.0f} s: vigie-update-asked does not run")
+            raise ConsoleError(
+                f"no answer within {ANSWER_S:.0f} s: vigie-update-asked does not run"
+            )
         if terminal.key(EVERY_S) == "cancel":
             taken_back = desk.withdraw(order)
-            terminal.say()
-            raise CannotDo(
+            terminal.print()
+            raise ConsoleError(
                 "Taken back: nothing was begun."
                 if taken_back
                 else "It goes on by itself: update status tells how far it is."
             )
     if shown:
-        terminal.say()
+        terminal.print()
     if told.state == "failed":
-        raise CannotDo(f"Not done: {'; '.join(told.lines)}")
+        raise ConsoleError(f"Not done: {'; '.join(told.lines)}")
     return told.lines
 
 
-def _in_short(told: Told) -> str:
+def _in_short(told: UpdateProgress) -> str:
     """One order, and what became of it."""
     how = {"doing": f"under way, {told.step}", "done": "done", "failed": "NOT done"}[told.state]
     said = f": {'; '.join(told.lines)}" if told.lines else ""

@@ -1,7 +1,7 @@
 """No picture at all: judged by who waits for frames, since no frame will tell."""
 
 from agent.base.model import Event
-from agent.detection.rules.debounced_fault import PersistentRule
+from agent.detection.rules.debounced_fault import DebouncedFault
 from agent.detection.rules.event_lifecycle import NewId
 
 LOST_AFTER_S = 10.0
@@ -12,7 +12,7 @@ class CameraLost:
     """Tells that a camera gives nothing, and when it does again."""
 
     def __init__(self, camera: str, new_id: NewId, since_ns: int) -> None:
-        self._rule = PersistentRule("camera_lost", camera, new_id, LOST_AFTER_S, BACK_AFTER_S)
+        self._rule = DebouncedFault("camera_lost", camera, new_id, LOST_AFTER_S, BACK_AFTER_S)
         self._since_ns = since_ns
 
     def step(self, t_ns: int, last_ns: int | None) -> tuple[Event, ...]:
@@ -23,6 +23,6 @@ class CameraLost:
         silent = t_ns - last_ns >= BACK_AFTER_S * 1e9
         return tuple(self._rule.step(t_ns, last_ns if silent else None))
 
-    def finish(self, t_ns: int) -> tuple[Event, ...]:
+    def flush(self, t_ns: int) -> tuple[Event, ...]:
         """End what is open."""
-        return tuple(self._rule.finish(t_ns))
+        return tuple(self._rule.flush(t_ns))

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.base.model import Box, Event, EventKind
+from agent.base.model import BoundingBox, Event, EventKind
 from agent.detection.geometry import hull, rounded
-from agent.detection.rules.event_lifecycle import Episode, NewId
+from agent.detection.rules.event_lifecycle import EventLifecycle, NewId
 from agent.detection.rules.road_users import NS_PER_S
 from agent.detection.rules.stopped_wrong_way import VEHICLES
-from agent.detection.rules.zone_occupancy import Presence, Stay
+from agent.detection.rules.zone_occupancy import ZoneOccupancy, ZoneVisit
 from agent.detection.scene import Zone
 
 QUEUE_PACE = 0.5
@@ -20,40 +20,45 @@ STEADY_S = 2.0
 """A new count is told once it has held for so long."""
 
 
-def waits(stay: Stay, t_ns: int) -> bool:
+def is_queueing(stay: ZoneVisit, t_ns: int) -> bool:
     """Whether a vehicle stands, or creeps as a queue does."""
     user = stay.user
     if user.label not in VEHICLES:
         return False
-    pace = user.pace()
+    pace = user.speed()
     return user.stands_since_ns(t_ns) is not None or (pace is not None and pace < QUEUE_PACE)
 
 
-def is_person(stay: Stay, _t_ns: int) -> bool:
+def is_person(stay: ZoneVisit, _t_ns: int) -> bool:
     """Whether it is one of a crowd."""
     return stay.user.label == "person"
 
 
-class Gathering(msgspec.Struct, frozen=True, kw_only=True):
+class CountThreshold(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of event of many: who counts, and how many make one."""
 
     kind: EventKind
-    counts: Callable[[Stay, int], bool]
+    counts: Callable[[ZoneVisit, int], bool]
     least: int
 
 
-class GatheringRule:
+class CountRule:
     """Begins when enough have been there for a moment, and ends when too few have been."""
 
     def __init__(
-        self, gathering: Gathering, camera: str, zone: Zone, presence: Presence, new_id: NewId
+        self,
+        gathering: CountThreshold,
+        camera: str,
+        zone: Zone,
+        presence: ZoneOccupancy,
+        new_id: NewId,
     ) -> None:
         self._gathering = gathering
         self._camera = camera
         self._zone = zone
         self._presence = presence
         self._new_id = new_id
-        self._episode: Episode | None = None
+        self._episode: EventLifecycle | None = None
         self._enough_since_ns: int | None = None
         self._enough_ns = 0
         self._count = 0
@@ -74,16 +79,16 @@ class GatheringRule:
         event = self._begin(members, t_ns) if self._episode is None else self._go_on(members, t_ns)
         return [] if event is None else [event]
 
-    def finish(self, t_ns: int) -> list[Event]:
+    def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
         episode, self._episode, self._enough_since_ns = self._episode, None, None
         return [] if episode is None else [episode.end(t_ns)]
 
-    def _begin(self, members: list[Stay], t_ns: int) -> Event | None:
+    def _begin(self, members: list[ZoneVisit], t_ns: int) -> Event | None:
         since_ns = self._enough_since_ns
         if since_ns is None or t_ns - since_ns < BEGIN_AFTER_S * NS_PER_S:
             return None
-        self._episode = Episode.begin(
+        self._episode = EventLifecycle.begin(
             self._new_id,
             self._gathering.kind,
             self._camera,
@@ -95,7 +100,7 @@ class GatheringRule:
         )
         return self._episode.last
 
-    def _go_on(self, members: list[Stay], t_ns: int) -> Event | None:
+    def _go_on(self, members: list[ZoneVisit], t_ns: int) -> Event | None:
         episode = self._episode
         if episode is None:
             return None
@@ -111,5 +116,5 @@ class GatheringRule:
         return episode.update(t_ns, count=len(members), box=_box(members))
 
 
-def _box(members: list[Stay]) -> Box:
+def _box(members: list[ZoneVisit]) -> BoundingBox:
     return rounded(hull([stay.user.track.box for stay in members]))

@@ -1,11 +1,11 @@
 """A fault of the picture that has to last before it is told, and to be over before it ends."""
 
 from agent.base.model import Event, EventKind
-from agent.detection.rules.event_lifecycle import Episode, NewId
+from agent.detection.rules.event_lifecycle import EventLifecycle, NewId
 from agent.detection.rules.road_users import NS_PER_S
 
 
-class PersistentRule:
+class DebouncedFault:
     """Begins when a fault has held for `after_s`, ends when it has been gone for `clear_s`."""
 
     def __init__(
@@ -18,7 +18,7 @@ class PersistentRule:
         self._clear_ns = round(clear_s * NS_PER_S)
         self._since_ns: int | None = None
         self._held_ns = 0
-        self._episode: Episode | None = None
+        self._episode: EventLifecycle | None = None
 
     @property
     def is_open(self) -> bool:
@@ -37,7 +37,7 @@ class PersistentRule:
             return self._end(self._held_ns)
         return [self._episode.update(t_ns)] if self._episode.is_due(t_ns) else []
 
-    def finish(self, t_ns: int) -> list[Event]:
+    def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
         return self._end(t_ns) if self._episode is not None else []
 
@@ -46,7 +46,9 @@ class PersistentRule:
             self._since_ns = None
         if self._since_ns is None or t_ns - self._since_ns < self._after_ns:
             return []
-        self._episode = Episode.begin(self._new_id, self._kind, self._camera, t_ns, self._since_ns)
+        self._episode = EventLifecycle.begin(
+            self._new_id, self._kind, self._camera, t_ns, self._since_ns
+        )
         return [self._episode.last]
 
     def _end(self, t_ns: int) -> list[Event]:

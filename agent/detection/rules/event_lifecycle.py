@@ -14,7 +14,7 @@ UPDATE_EVERY_NS = 60_000_000_000
 """What goes on is told again this often, so that the centre knows that it does."""
 
 
-class Episode:
+class EventLifecycle:
     """An event that has begun. `since_ns` is when what it tells of began, maybe long before."""
 
     def __init__(self, first: Event, since_ns: int) -> None:
@@ -24,7 +24,7 @@ class Episode:
     @classmethod
     def begin(
         cls, new_id: NewId, kind: EventKind, camera: str, t_ns: int, since_ns: int, **what: Any
-    ) -> "Episode":
+    ) -> "EventLifecycle":
         """Begin an event; `what` are the fields of Event that say what it is about."""
         first = Event(
             event=new_id(t_ns),

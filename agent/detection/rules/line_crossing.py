@@ -10,8 +10,8 @@ import msgspec
 
 from agent.base.model import Track
 from agent.detection.geometry import Point, along, between, half_extent, right_of
-from agent.detection.rules.road_users import RoadUser, RoadUsers, Spot
-from agent.detection.scene import Line
+from agent.detection.rules.road_users import RoadUser, TimedPosition, TrackMemory
+from agent.detection.scene import SceneLine
 
 BAND = 0.1
 """Of the box's half extent across the line: nearer, the centre may be on either side."""
@@ -24,7 +24,7 @@ NARROWEST_BAND = 0.002
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """One crossing of one line. `position` is 0 at the line's `from` and 1 at its `to`."""
 
-    line: Line
+    line: SceneLine
     direction: str
     t_ns: int
     position: float
@@ -37,14 +37,14 @@ class _Passage(msgspec.Struct):
     side: int
     reach: float = 0.0
     """How far from the line it has been on that side."""
-    over: Spot | None = None
+    over: TimedPosition | None = None
     """The last time that the centre came over the line from `side`, if it is still over."""
 
 
 class LineRule:
     """Finds who crosses one line."""
 
-    def __init__(self, line: Line, users: RoadUsers) -> None:
+    def __init__(self, line: SceneLine, users: TrackMemory) -> None:
         self._line = line
         self._users = users
         self._passages: dict[int, _Passage] = {}
@@ -99,7 +99,7 @@ class LineRule:
             offset = self._offset(user.before.at)
         return _Passage(_sign(offset), abs(offset)) if abs(offset) >= band else _Passage(0)
 
-    def _mark(self, passage: _Passage, before: Spot, now: Spot) -> None:
+    def _mark(self, passage: _Passage, before: TimedPosition, now: TimedPosition) -> None:
         """Remember where the centre came over the line, or forget it where it came back."""
         came, went = self._offset(before.at), self._offset(now.at)
         if _sign(went) == passage.side:
@@ -107,7 +107,7 @@ class LineRule:
         elif _sign(came) in (passage.side, 0) and _sign(went) == -passage.side:
             share = abs(came) / (abs(came) + abs(went))
             t_ns = before.t_ns + round((now.t_ns - before.t_ns) * share)
-            passage.over = Spot(t_ns, between(before.at, now.at, share))
+            passage.over = TimedPosition(t_ns, between(before.at, now.at, share))
 
     def _offset(self, point: Point) -> float:
         return right_of(self._line.start, self._line.to, point, self._users.aspect)

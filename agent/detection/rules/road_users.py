@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agent.base.model import Label, Sight, Track
+from agent.base.model import FrameResult, Label, Track
 from agent.detection.geometry import Point, centre, distance, likeness, size
 
 NS_PER_S = 1_000_000_000
@@ -37,7 +37,7 @@ SAME_PLACE = 0.3
 LONGEST_LOOK_BACK_NS = NS_PER_S
 
 
-class Spot(msgspec.Struct, frozen=True):
+class TimedPosition(msgspec.Struct, frozen=True):
     """Where the centre of a road user was when it was seen."""
 
     t_ns: int
@@ -57,10 +57,10 @@ class RoadUser:
         self.seen = False
         self.present = False
         self.seen_ns = track.seen_ns
-        self.before: Spot | None = None
-        self.now = Spot(track.seen_ns, centre(track.box))
+        self.before: TimedPosition | None = None
+        self.now = TimedPosition(track.seen_ns, centre(track.box))
         self._aspect = aspect
-        self._trail: deque[Spot] = deque()
+        self._trail: deque[TimedPosition] = deque()
         self._rest = self.now
         self._rest_spots = 1
         self._rest_size = self.size
@@ -89,20 +89,20 @@ class RoadUser:
         return self._rest.t_ns if t_ns - self._rest.t_ns >= STANDS_AFTER_NS else None
 
     @property
-    def is_away(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether it was last seen away from where it stands; that may be one bad box."""
         return self._away_since_ns is not None
 
-    def way(self, since_ns: int = 0) -> tuple[Spot, Spot] | None:
+    def heading(self, since_ns: int = 0) -> tuple[TimedPosition, TimedPosition] | None:
         """Where it came from and where it is, over the last one or two seconds; what lies before
         `since_ns` is left out.
         """
         came = next((spot for spot in self._trail if spot.t_ns >= since_ns), self.now)
         return (came, self.now) if self.now.t_ns - came.t_ns >= FULL_TRAIL_NS else None
 
-    def pace(self) -> float | None:
+    def speed(self) -> float | None:
         """How fast it goes, in its own sizes a second; None where that is not known yet."""
-        way = self.way()
+        way = self.heading()
         if way is None:
             return None
         came, here = way
@@ -117,7 +117,7 @@ class RoadUser:
         if not self.seen:
             return
         self.seen_ns = t_ns
-        self._move_to(Spot(t_ns, centre(track.box)))
+        self._move_to(TimedPosition(t_ns, centre(track.box)))
 
     def look_back(self, track: Track, t_ns: int) -> None:
         """Begin where its speed says that it was when it was first seen: a tracker shows a track
@@ -126,9 +126,9 @@ class RoadUser:
         back_s = min(t_ns - track.begin_ns, LONGEST_LOOK_BACK_NS) / NS_PER_S
         here = centre(track.box)
         there = Point(here.x - track.vx * back_s, here.y - track.vy * back_s)
-        self.now = self._rest = Spot(t_ns - round(back_s * NS_PER_S), there)
+        self.now = self._rest = TimedPosition(t_ns - round(back_s * NS_PER_S), there)
 
-    def _move_to(self, spot: Spot) -> None:
+    def _move_to(self, spot: TimedPosition) -> None:
         self.before, self.now = (self.now if spot.t_ns > self.now.t_ns else None), spot
         if self.before is None or spot.t_ns - self.before.t_ns > GAP_NS:
             self.unbroken_since_ns = spot.t_ns
@@ -155,10 +155,10 @@ class RoadUser:
                 rest.at.x + (spot.at.x - rest.at.x) * share,
                 rest.at.y + (spot.at.y - rest.at.y) * share,
             )
-            self._rest = Spot(rest.t_ns, mean)
+            self._rest = TimedPosition(rest.t_ns, mean)
 
 
-class RoadUsers:
+class TrackMemory:
     """Everybody who is there, or is expected back. Its ids are its own, never used again."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class RoadUsers:
         """Everybody, in the order in which they came."""
         return iter(self._everybody)
 
-    def step(self, sight: Sight) -> None:
+    def step(self, sight: FrameResult) -> None:
         """Take a new sight."""
         height, width = sight.gate.shape
         self.aspect = width / height

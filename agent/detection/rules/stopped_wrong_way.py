@@ -4,8 +4,8 @@ import msgspec
 
 from agent.base.model import Label
 from agent.detection.geometry import distance, turn_between_deg
-from agent.detection.rules.road_users import RoadUsers, Spot
-from agent.detection.rules.zone_occupancy import Stay
+from agent.detection.rules.road_users import TimedPosition, TrackMemory
+from agent.detection.rules.zone_occupancy import ZoneVisit
 
 VEHICLES: frozenset[Label] = frozenset({"bicycle", "motorcycle", "car", "bus", "truck"})
 
@@ -23,9 +23,9 @@ STRAIGHT = 0.8
 """Of the way's length: how far its end is from its begin at the least."""
 
 
-def stands(stay: Stay, t_ns: int) -> int | None:
+def is_stopped(stay: ZoneVisit, t_ns: int) -> int | None:
     """The condition of `stopped`: since when a vehicle has been standing in the zone."""
-    if stay.user.label not in VEHICLES or stay.user.is_away:
+    if stay.user.label not in VEHICLES or stay.user.is_lost:
         return None
     since_ns = stay.user.stands_since_ns(t_ns)
     return None if since_ns is None else max(since_ns, stay.since_ns)
@@ -34,13 +34,13 @@ def stands(stay: Stay, t_ns: int) -> int | None:
 class _Against(msgspec.Struct):
     """A way against the direction: where it began, the last spot of it, its length so far."""
 
-    since: Spot
-    last: Spot
+    since: TimedPosition
+    last: TimedPosition
     length: float = 0.0
     proven: bool = False
 
 
-class GoesAgainst:
+class WrongWay:
     """The condition of `wrong_way`: a vehicle goes against the zone's direction, straight, over
     some length.
 
@@ -48,26 +48,26 @@ class GoesAgainst:
     backwards; what is far away and small, or goes back and forth, proves nothing.
     """
 
-    def __init__(self, direction_deg: float, users: RoadUsers) -> None:
+    def __init__(self, direction_deg: float, users: TrackMemory) -> None:
         self._direction_deg = direction_deg
         self._users = users
         self._against: dict[int, _Against] = {}
 
-    def __call__(self, stay: Stay, t_ns: int, /) -> int | None:
+    def __call__(self, stay: ZoneVisit, t_ns: int, /) -> int | None:
         """Since when it goes against the direction."""
         user, aspect = stay.user, self._users.aspect
         for gone in self._users.gone:
             self._against.pop(gone.id, None)
         running = self._against.get(user.id)
         proven = running is not None and running.proven
-        way = user.way(0 if proven else user.unbroken_since_ns)
+        way = user.heading(0 if proven else user.unbroken_since_ns)
         if user.label not in VEHICLES or way is None:
             if not proven:
                 self._against.pop(user.id, None)
             return None
         came, here = way
         turn_deg = turn_between_deg(came.at, here.at, self._direction_deg, aspect)
-        if (user.pace() or 0.0) < LEAST_PACE or turn_deg < WITH_DEG:
+        if (user.speed() or 0.0) < LEAST_PACE or turn_deg < WITH_DEG:
             self._against.pop(user.id, None)
             return None
         if running is None:

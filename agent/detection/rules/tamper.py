@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Event, Sight
+from agent.base.model import Event, FrameResult
 from agent.detection.middle import median
-from agent.detection.rules.debounced_fault import PersistentRule
+from agent.detection.rules.debounced_fault import DebouncedFault
 from agent.detection.rules.event_lifecycle import NewId
 from agent.detection.rules.road_users import NS_PER_S
 from drivers.media import Plane
@@ -76,21 +76,21 @@ LEARN_SAMPLES_IN_FAULT = 3600
 _Cells = npt.NDArray[np.float32]
 
 
-class ViewRule:
+class TamperRule:
     """Judges one camera's picture, once a second."""
 
     def __init__(self, camera: str, new_id: NewId) -> None:
         self._rules = {
-            verdict: PersistentRule(verdict, camera, new_id, AFTER_S[verdict], CLEAR_S)
+            verdict: DebouncedFault(verdict, camera, new_id, AFTER_S[verdict], CLEAR_S)
             for verdict in get_args(Verdict)
         }
-        self._frozen = PersistentRule("view_frozen", camera, new_id, FROZEN_AFTER_S, CLEAR_S)
+        self._frozen = DebouncedFault("view_frozen", camera, new_id, FROZEN_AFTER_S, CLEAR_S)
         self._learnt = _Learnt()
         self._sampled_ns: int | None = None
         self._still: Plane | None = None
         self._still_since_ns = 0
 
-    def step(self, sight: Sight) -> list[Event]:
+    def step(self, sight: FrameResult) -> list[Event]:
         """What a new picture changed."""
         t_ns = sight.t_ns
         if self._sampled_ns is not None and t_ns - self._sampled_ns < SAMPLE_NS:
@@ -102,12 +102,12 @@ class ViewRule:
             events.extend(rule.step(t_ns, t_ns if kind == verdict else None))
         return events
 
-    def finish(self, t_ns: int) -> list[Event]:
+    def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
         rules = (self._frozen, *self._rules.values())
-        return [event for rule in rules for event in rule.finish(t_ns)]
+        return [event for rule in rules for event in rule.flush(t_ns)]
 
-    def _frozen_since_ns(self, sight: Sight) -> int | None:
+    def _frozen_since_ns(self, sight: FrameResult) -> int | None:
         """Since when the picture has been the same, or None where it just changed."""
         still = self._still
         if (
@@ -120,7 +120,7 @@ class ViewRule:
         return self._still_since_ns
 
 
-def judged_against(gate: Plane, usual: Plane) -> Verdict | None:
+def compare_to_reference(gate: Plane, usual: Plane) -> Verdict | None:
     """What is wrong with a picture, held against one of the same size in which nothing was."""
     small = _small(gate)
     return _unlit(small) or _compare(_view(gate, small), _view(usual, _small(usual)))

@@ -5,7 +5,7 @@ for a moment. Who cannot be seen stays where he was, for as long as he is rememb
 """
 
 from agent.detection.geometry import edge_distance, foot, inside
-from agent.detection.rules.road_users import NS_PER_S, RoadUser, RoadUsers
+from agent.detection.rules.road_users import NS_PER_S, RoadUser, TrackMemory
 from agent.detection.scene import Zone
 
 EDGE = 0.08
@@ -14,7 +14,7 @@ ENTER_NS = NS_PER_S * 3 // 10
 LEAVE_NS = NS_PER_S // 2
 
 
-class Stay:
+class ZoneVisit:
     """One road user's stay in a zone. `left_ns` is None while it lasts."""
 
     def __init__(self, user: RoadUser, since_ns: int) -> None:
@@ -24,25 +24,25 @@ class Stay:
         self.left_ns: int | None = None
 
 
-class Presence:
+class ZoneOccupancy:
     """The stays in one zone, by road user. Who is not of the zone's labels is not there."""
 
-    def __init__(self, zone: Zone, users: RoadUsers) -> None:
+    def __init__(self, zone: Zone, users: TrackMemory) -> None:
         self._zone = zone
         self._users = users
-        self._inside: dict[int, Stay] = {}
+        self._inside: dict[int, ZoneVisit] = {}
         self._coming: dict[int, int] = {}
-        self.left: tuple[Stay, ...] = ()
+        self.left: tuple[ZoneVisit, ...] = ()
         """Who left at the last step, with `left_ns` set."""
 
     @property
-    def stays(self) -> tuple[Stay, ...]:
+    def stays(self) -> tuple[ZoneVisit, ...]:
         """Who is in the zone now, in the order in which they came in."""
         return tuple(self._inside.values())
 
     def step(self, t_ns: int) -> None:
         """Judge everybody's place anew, after `users` took a sight."""
-        left: list[Stay] = []
+        left: list[ZoneVisit] = []
         for user in self._users.gone:
             self._coming.pop(user.id, None)
             stay = self._inside.pop(user.id, None)
@@ -67,10 +67,10 @@ class Presence:
         since_ns = self._coming.setdefault(user.id, t_ns)
         if t_ns - since_ns >= ENTER_NS:
             del self._coming[user.id]
-            stay = self._inside[user.id] = Stay(user, since_ns)
+            stay = self._inside[user.id] = ZoneVisit(user, since_ns)
             stay.inside_ns = t_ns
 
-    def _is_out(self, stay: Stay, t_ns: int) -> bool:
+    def _is_out(self, stay: ZoneVisit, t_ns: int) -> bool:
         if self._is_clear(stay.user, within=False):
             return t_ns - stay.inside_ns >= LEAVE_NS
         stay.inside_ns = t_ns

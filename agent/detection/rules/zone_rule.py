@@ -7,21 +7,21 @@ import msgspec
 
 from agent.base.model import Event, EventKind, Track
 from agent.detection.geometry import rounded
-from agent.detection.rules.event_lifecycle import Episode, NewId
+from agent.detection.rules.event_lifecycle import EventLifecycle, NewId
 from agent.detection.rules.road_users import NS_PER_S
-from agent.detection.rules.zone_occupancy import Presence, Stay
+from agent.detection.rules.zone_occupancy import ZoneOccupancy, ZoneVisit
 from agent.detection.scene import Zone
 
 
-class Condition(Protocol):
+class ZoneCondition(Protocol):
     """What has to hold of a stay in the zone."""
 
-    def __call__(self, stay: Stay, t_ns: int, /) -> int | None:
+    def __call__(self, stay: ZoneVisit, t_ns: int, /) -> int | None:
         """Since when it holds, or None where it does not."""
         ...
 
 
-class Ruling(msgspec.Struct, frozen=True, kw_only=True):
+class EventTiming(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of event and its hysteresis: it begins when its condition has held for `after_s`,
     and ends when the condition has not held for `grace_s`, as of the moment it last did.
     """
@@ -32,21 +32,21 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Open(msgspec.Struct):
-    episode: Episode
+    episode: EventLifecycle
     held_ns: int
 
 
-class EachRule:
+class ZoneRule:
     """Watches each stay in a zone for one condition."""
 
     def __init__(
         self,
-        ruling: Ruling,
+        ruling: EventTiming,
         camera: str,
         zone: Zone,
-        presence: Presence,
+        presence: ZoneOccupancy,
         new_id: NewId,
-        condition: Condition,
+        condition: ZoneCondition,
     ) -> None:
         self._ruling = ruling
         self._after_ns = round(ruling.after_s * NS_PER_S)
@@ -72,13 +72,13 @@ class EachRule:
                 events.append(event)
         return events
 
-    def finish(self, t_ns: int) -> list[Event]:
+    def flush(self, t_ns: int) -> list[Event]:
         """End what is open."""
         events = [over.episode.end(t_ns) for over in self._open.values()]
         self._open.clear()
         return events
 
-    def _judge(self, stay: Stay, t_ns: int) -> Event | None:
+    def _judge(self, stay: ZoneVisit, t_ns: int) -> Event | None:
         since_ns = self._condition(stay, t_ns)
         running = self._open.get(stay.user.id)
         if running is None:
@@ -96,8 +96,8 @@ class EachRule:
             return self._told(running.episode.update, stay, t_ns)
         return None
 
-    def _begin(self, stay: Stay, since_ns: int, t_ns: int) -> Event:
-        episode = Episode.begin(
+    def _begin(self, stay: ZoneVisit, since_ns: int, t_ns: int) -> Event:
+        episode = EventLifecycle.begin(
             self._new_id,
             self._ruling.kind,
             self._camera,
@@ -109,7 +109,7 @@ class EachRule:
         self._open[stay.user.id] = _Open(episode, t_ns)
         return episode.last
 
-    def _told(self, tell: Callable[..., Event], stay: Stay, t_ns: int) -> Event:
+    def _told(self, tell: Callable[..., Event], stay: ZoneVisit, t_ns: int) -> Event:
         return tell(t_ns, **_of(stay.user.track))
 
 
@@ -123,6 +123,6 @@ def _of(track: Track) -> dict[str, Any]:
     }
 
 
-def is_there(stay: Stay, _t_ns: int) -> int | None:
+def always(stay: ZoneVisit, _t_ns: int) -> int | None:
     """The condition that always holds: of enter and leave, and of dwell."""
     return stay.since_ns

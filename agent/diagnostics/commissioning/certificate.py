@@ -29,7 +29,7 @@ Part = Literal["aim", "focus", "masks", "head", "link", "clock"]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ItemAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of a part, and whether somebody said that it is good: None where nobody was
     asked. `of` is the camera or the head.
     """
@@ -73,7 +73,7 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True):
     presets: dict[str, tuple[float, float, float]] | None
 
 
-class Commissioned(msgspec.Struct, frozen=True, kw_only=True):
+class InstallationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The record. `made` is RFC 3339; `by` is who stood there; `config` the hash of the checked
     configuration; `connected`, `centre_listens` and `round_trip_ms` are of the link.
     """
@@ -94,7 +94,7 @@ class Commissioned(msgspec.Struct, frozen=True, kw_only=True):
     centre_listens: bool
     round_trip_ms: float | None
     faults: tuple[str, ...]
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ItemAnswer, ...] = ()
 
 
 class BadRecord(Exception):
@@ -104,7 +104,7 @@ class BadRecord(Exception):
 def write(
     state: Path,
     name: str,
-    record: Commissioned,
+    record: InstallationRecord,
     pictures: Mapping[str, bytes],
     sign: Callable[[bytes], bytes],
 ) -> Path:
@@ -117,10 +117,10 @@ def write(
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     for file_name, content in files.items():
-        atomic_file.write_new(making / file_name, content, 0o666, by_umask=True)
-    atomic_file.sync_folder(making)
+        atomic_file.create_durably(making / file_name, content, 0o666, by_umask=True)
+    atomic_file.fsync_dir(making)
     making.rename(folder / name)
-    atomic_file.sync_folder(folder)
+    atomic_file.fsync_dir(folder)
     return folder / name
 
 
@@ -133,13 +133,13 @@ def newest(state: Path) -> Path:
     return found[-1].parent
 
 
-def read(folder: Path, known_key: str | None = None) -> tuple[Commissioned, dict[str, bytes]]:
+def read(folder: Path, known_key: str | None = None) -> tuple[InstallationRecord, dict[str, bytes]]:
     """The record of a folder and its pictures, verified. `known_key` is the box's, in base64: without
     it the record agrees with itself. Raises BadRecord.
     """
     data = _file(folder / RECORD)
     try:
-        record = msgspec.json.decode(data, type=Commissioned)
+        record = msgspec.json.decode(data, type=InstallationRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRecord(f"{RECORD}: {error}") from error
     if known_key is not None and known_key != record.public_key:

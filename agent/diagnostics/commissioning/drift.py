@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.detection.rules.tamper import judged_against
-from agent.diagnostics.commissioning.certificate import CameraRecord, Commissioned
+from agent.detection.rules.tamper import compare_to_reference
+from agent.diagnostics.commissioning.certificate import CameraRecord, InstallationRecord
 from drivers.media import Plane
 
 FOCUS_KEPT = 0.5
@@ -57,7 +57,7 @@ _VIEWS: dict[str, tuple[What, str]] = {
 }
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigurationDrift(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as it was. `of` is the camera or the head."""
 
     what: What
@@ -71,67 +71,75 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def drifts(
-    then: Commissioned,
-    now: Commissioned,
+    then: InstallationRecord,
+    now: InstallationRecord,
     before: Mapping[str, Plane],
     after: Mapping[str, Plane],
-) -> Iterator[Drift]:
+) -> Iterator[ConfigurationDrift]:
     """Everything that has changed; `before` and `after` are the cameras' pictures."""
     was = {camera.name: camera for camera in then.cameras}
     for name in sorted(was.keys() - {camera.name for camera in now.cameras}):
-        yield Drift(what="camera", of=name, said="it is gone")
+        yield ConfigurationDrift(what="camera", of=name, said="it is gone")
     for camera in now.cameras:
         old = was.get(camera.name)
         if old is None:
-            yield Drift(what="camera", of=camera.name, said="it is new")
+            yield ConfigurationDrift(what="camera", of=camera.name, said="it is new")
             continue
         yield from _of_view(old, camera, before.get(camera.name), after.get(camera.name))
         yield from _of_settings(old, camera)
     yield from _of_heads(then, now)
     if then.connected and not now.connected:
-        yield Drift(what="link", of=None, said="there is no connection with the broker")
+        yield ConfigurationDrift(
+            what="link", of=None, said="there is no connection with the broker"
+        )
     elif then.centre_listens and not now.centre_listens:
-        yield Drift(what="link", of=None, said="no centre listens")
+        yield ConfigurationDrift(what="link", of=None, said="no centre listens")
     if then.clock_synced and not now.clock_synced:
-        yield Drift(what="clock", of=None, said="nobody sets it any more")
+        yield ConfigurationDrift(what="clock", of=None, said="nobody sets it any more")
     if then.config != now.config:
-        yield Drift(what="configuration", of=None, said="it was changed")
+        yield ConfigurationDrift(what="configuration", of=None, said="it was changed")
     if then.version != now.version:
-        yield Drift(what="software", of=None, said=f"{then.version} then, {now.version} now")
+        yield ConfigurationDrift(
+            what="software", of=None, said=f"{then.version} then, {now.version} now"
+        )
 
 
 def _of_view(
     old: CameraRecord, new: CameraRecord, before: Plane | None, after: Plane | None
-) -> Iterator[Drift]:
+) -> Iterator[ConfigurationDrift]:
     name = new.name
     if before is None:
-        yield Drift(what="not compared", of=name, said=f"it showed nothing then: {old.why}")
+        yield ConfigurationDrift(
+            what="not compared", of=name, said=f"it showed nothing then: {old.why}"
+        )
         return
     if after is None:
-        yield Drift(what="no picture", of=name, said=new.why or "it shows nothing")
+        yield ConfigurationDrift(what="no picture", of=name, said=new.why or "it shows nothing")
         return
     if old.preset != new.preset:
         said = f"its head is at {new.preset or 'no preset'}, and was at {old.preset or 'none'}"
-        yield Drift(what="not compared", of=name, said=said)
+        yield ConfigurationDrift(what="not compared", of=name, said=said)
         return
     if before.shape != after.shape:
         said = f"{after.shape[1]} x {after.shape[0]}, it was {before.shape[1]} x {before.shape[0]}"
-        yield Drift(what="camera", of=name, said=f"its picture has another shape: {said}")
+        yield ConfigurationDrift(
+            what="camera", of=name, said=f"its picture has another shape: {said}"
+        )
         return
-    verdict = judged_against(after, before)
+    verdict = compare_to_reference(after, before)
     across, down = _shift(before, after)
     if verdict in (None, "view_moved") and max(abs(across), abs(down)) >= SHIFT:
         said = f"the view has moved by {across:+.1%} of its width and {down:+.1%} of its height"
-        yield Drift(what="moved", of=name, said=said)
+        yield ConfigurationDrift(what="moved", of=name, said=said)
     elif verdict is not None:
         what, said = _VIEWS[verdict]
-        yield Drift(what=what, of=name, said=said)
+        yield ConfigurationDrift(what=what, of=name, said=said)
     elif _has_lost_focus(old.focus, new.focus):
         said = f"the focus is {new.focus or 0:.0f}, it was {old.focus:.0f}"
-        yield Drift(what="blurred", of=name, said=said)
+        yield ConfigurationDrift(what="blurred", of=name, said=said)
     elif _leans(old.lean_deg, new.lean_deg):
         said = f"it leans by {new.lean_deg:+.1f} degrees, it was {old.lean_deg:+.1f}"
-        yield Drift(what="moved", of=name, said=said)
+        yield ConfigurationDrift(what="moved", of=name, said=said)
 
 
 def _shift(before: Plane, after: Plane) -> tuple[float, float]:
@@ -159,28 +167,32 @@ def _leans(old: float | None, new: float | None) -> bool:
     return old is not None and new is not None and abs(new - old) > LEAN_DEG
 
 
-def _of_settings(old: CameraRecord, new: CameraRecord) -> Iterator[Drift]:
+def _of_settings(old: CameraRecord, new: CameraRecord) -> Iterator[ConfigurationDrift]:
     if old.masks != new.masks:
-        yield Drift(what="masks", of=new.name, said=f"{old.masks} then, {new.masks} now")
+        yield ConfigurationDrift(
+            what="masks", of=new.name, said=f"{old.masks} then, {new.masks} now"
+        )
     for preset in sorted(old.scenes.keys() | new.scenes.keys()):
         if old.scenes.get(preset) != new.scenes.get(preset):
             at = f" at {preset}" if preset else ""
-            yield Drift(
+            yield ConfigurationDrift(
                 what="scene", of=new.name, said=f"its scene{at} was changed, with its masks"
             )
     if old.model != new.model:
-        yield Drift(what="model", of=new.name, said="another model looks at it")
+        yield ConfigurationDrift(what="model", of=new.name, said="another model looks at it")
 
 
-def _of_heads(then: Commissioned, now: Commissioned) -> Iterator[Drift]:
+def _of_heads(then: InstallationRecord, now: InstallationRecord) -> Iterator[ConfigurationDrift]:
     was = {head.name: head for head in then.heads}
     there = {head.name: head for head in now.heads}
     for name in sorted(was.keys() | there.keys()):
         old, new = was.get(name), there.get(name)
         if old is None or new is None:
-            yield Drift(what="head", of=name, said="it is new" if old is None else "it is gone")
+            yield ConfigurationDrift(
+                what="head", of=name, said="it is new" if old is None else "it is gone"
+            )
         elif new.presets is None and old.presets is not None:
-            yield Drift(what="head", of=name, said="it does not answer")
+            yield ConfigurationDrift(what="head", of=name, said="it does not answer")
         elif new.presets is not None and old.presets is not None:
             yield from _of_presets(name, old.presets, new.presets)
 
@@ -189,13 +201,13 @@ def _of_presets(
     name: str,
     old: Mapping[str, tuple[float, float, float]],
     new: Mapping[str, tuple[float, float, float]],
-) -> Iterator[Drift]:
+) -> Iterator[ConfigurationDrift]:
     for preset in sorted(old.keys() | new.keys()):
         if preset not in new:
-            yield Drift(what="head", of=name, said=f"its preset {preset} is gone")
+            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is gone")
         elif preset not in old:
-            yield Drift(what="head", of=name, said=f"its preset {preset} is new")
+            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is new")
         elif any(
             abs(a - b) > POSE_DEG for a, b in zip(old[preset][:2], new[preset][:2], strict=True)
         ):
-            yield Drift(what="head", of=name, said=f"its preset {preset} is elsewhere")
+            yield ConfigurationDrift(what="head", of=name, said=f"its preset {preset} is elsewhere")

@@ -15,12 +15,12 @@ import numpy as np
 
 from agent import __version__
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import KEY_FILE, Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.errors import UserError
 from agent.base.health_model import HealthReport
 from agent.base.model import CommandDone
 from agent.capture import preview_server
-from agent.capture.lens_aim import Aim
+from agent.capture.lens_aim import LensAim
 from agent.capture.preview_server import NoPicture
 from agent.commands import socket_server
 from agent.config import configuration
@@ -29,17 +29,17 @@ from agent.detection import model_card
 from agent.detection import scene as scenes
 from agent.diagnostics.commissioning import certificate
 from agent.diagnostics.commissioning.certificate import (
-    Answer,
     BadRecord,
     CameraRecord,
-    Commissioned,
     HeadRecord,
+    InstallationRecord,
+    ItemAnswer,
 )
-from agent.diagnostics.commissioning.drift import Drift, drifts
+from agent.diagnostics.commissioning.drift import ConfigurationDrift, drifts
 from agent.health import health_file
 from agent.health.health_file import LiveHealth, runtime_folder
 from agent.ptz.messages import PtzResult
-from agent.recording.custody.custody_log import Custody
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Serviced, Viewed
 from agent.recording.segment_name import rfc3339
 from drivers.media import Plane
@@ -50,19 +50,19 @@ LOOKS = 5
 INSTALLED_STATE, INSTALLED_RUNTIME = Path("/var/lib/vigie"), Path("/run/vigie")
 _ASK_S = 10.0
 
-Ask = Callable[[Answer, Plane | None], Answer]
+Ask = Callable[[ItemAnswer, Plane | None], ItemAnswer]
 """Shows somebody what was found, and gives it back with what he says."""
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
     """A record that was written, and where."""
 
-    record: Commissioned
+    record: InstallationRecord
     folder: Path
     copy: Path | None
 
 
-class Site:
+class CommissioningSession:
     """A box whose agent runs. Raises BadInput where it does not, or the state is somebody else's."""
 
     def __init__(self, config: Path, clock: Clock, by: str) -> None:
@@ -72,8 +72,8 @@ class Site:
         self._state = Path(self._config.box.state)
         _check_owner(self._state)
         with self._disk():
-            self._identity = Identity.load_or_make(self._state / "identity")
-            self._custody = Custody.open(
+            self._identity = DeviceIdentity.load_or_make(self._state / "identity")
+            self._custody = CustodyLog.open(
                 self._state / "custody", self._config.box.id, boot_id(), clock, self._identity
             )
 
@@ -85,7 +85,7 @@ class Site:
     def commission(self, ask: Ask, out: Path | None) -> Written:
         """Go through all parts, and write the record. `out` gets a copy of it."""
         if out is not None and out.exists():
-            raise BadInput(f"--out {str(out)!r}: is there already; allowed: a new folder")
+            raise UserError(f"--out {str(out)!r}: is there already; allowed: a new folder")
         record, planes = self._found(f"commissioned by {self._by}")
         answers = [ask(answer, planes.get(answer.of or "")) for answer in _answers(record)]
         pictures = {name: _png(plane) for name, plane in planes.items()}
@@ -97,18 +97,18 @@ class Site:
             _copy(folder, out)
         return Written(record=record, folder=folder, copy=out)
 
-    def compare(self) -> tuple[Commissioned, tuple[Drift, ...]]:
+    def compare(self) -> tuple[InstallationRecord, tuple[ConfigurationDrift, ...]]:
         """What has changed since the newest record. Raises BadInput where there is none to trust."""
         try:
             folder = certificate.newest(self._state)
             then, pictures = certificate.read(folder, self.public_key)
             before = {name: _plane(name, picture) for name, picture in pictures.items()}
         except BadRecord as error:
-            raise BadInput(str(error)) from error
+            raise UserError(str(error)) from error
         now, after = self._found(f"compared with what was commissioned on {then.made}")
         return then, tuple(drifts(then, now, before, after))
 
-    def _found(self, what: str) -> tuple[Commissioned, dict[str, Plane]]:
+    def _found(self, what: str) -> tuple[InstallationRecord, dict[str, Plane]]:
         report = self._live().report
         self._note(Serviced(by=self._by, what=what))
         planes: dict[str, Plane] = {}
@@ -119,7 +119,7 @@ class Site:
             if plane is not None:
                 planes[camera.name] = plane
         trust = self._clock.trust()
-        record = Commissioned(
+        record = InstallationRecord(
             box=self._config.box.id,
             site=self._config.box.site,
             made=self._now(),
@@ -174,7 +174,7 @@ class Site:
             plane,
         )
 
-    def _looks(self, camera: CameraConfig) -> tuple[Plane | None, list[Aim], str | None]:
+    def _looks(self, camera: CameraConfig) -> tuple[Plane | None, list[LensAim], str | None]:
         """What a camera sees without those who pass by, and how its lens is. Who looks is in the
         chain before anything is shown.
         """
@@ -187,7 +187,7 @@ class Site:
         )
         self._note(viewed)
         planes: list[Plane] = []
-        aims: list[Aim] = []
+        aims: list[LensAim] = []
         try:
             for _ in range(LOOKS):
                 seen = preview_server.ask(self._state, camera.name, self._by, COLUMNS, ROWS)
@@ -213,7 +213,7 @@ class Site:
                         for one in presets
                     }
                     return HeadRecord(name=name, presets=places)
-        except (BadInput, msgspec.MsgspecError):
+        except (UserError, msgspec.MsgspecError):
             return HeadRecord(name=name, presets=None)
         return HeadRecord(name=name, presets=None)
 
@@ -227,7 +227,7 @@ class Site:
         try:
             yield
         except OSError as error:
-            raise BadInput(f"state folder {str(self._state)!r}: {error}") from error
+            raise UserError(f"state folder {str(self._state)!r}: {error}") from error
 
     def _live(self) -> LiveHealth:
         folder = runtime_folder(self._state)
@@ -235,7 +235,7 @@ class Site:
             folder = INSTALLED_RUNTIME
         live = health_file.read(folder)
         if live is None or live.is_stale(self._clock.boottime_ns()):
-            raise BadInput(
+            raise UserError(
                 "the agent does not run, and only what runs can be commissioned; "
                 "allowed: once `systemctl status vigie-agent` says active"
             )
@@ -245,30 +245,30 @@ class Site:
         return rfc3339(self._clock.utc(self._clock.boottime_ns()))
 
 
-def _answers(record: Commissioned) -> Iterator[Answer]:
+def _answers(record: InstallationRecord) -> Iterator[ItemAnswer]:
     """What was found, part by part, for somebody to say that it is good."""
     for camera in record.cameras:
         of = camera.name
         if camera.picture is None:
-            yield Answer(part="aim", of=of, found=f"no picture: {camera.why}", good=False)
+            yield ItemAnswer(part="aim", of=of, found=f"no picture: {camera.why}", good=False)
             continue
         lean = "" if camera.lean_deg is None else f", leans {camera.lean_deg:+.1f} degrees"
-        yield Answer(part="aim", of=of, found=f"exposure {camera.exposure}{lean}", good=None)
+        yield ItemAnswer(part="aim", of=of, found=f"exposure {camera.exposure}{lean}", good=None)
         focus = "nothing to focus on" if camera.focus is None else f"{camera.focus:.0f} of about 70"
-        yield Answer(part="focus", of=of, found=focus, good=None)
+        yield ItemAnswer(part="focus", of=of, found=focus, good=None)
         hidden = f"{camera.masks} masks" if camera.masks else "nothing is masked"
-        yield Answer(part="masks", of=of, found=hidden, good=None)
+        yield ItemAnswer(part="masks", of=of, found=hidden, good=None)
     for head in record.heads:
         presets = head.presets
         found = "it does not answer" if presets is None else ", ".join(presets) or "no presets"
-        yield Answer(
+        yield ItemAnswer(
             part="head", of=head.name, found=found, good=False if presets is None else None
         )
     centre = "a centre listens" if record.centre_listens else "no centre listens"
     link = f"connected, {centre}" if record.connected else "not connected"
-    yield Answer(part="link", of=None, found=link, good=record.connected)
+    yield ItemAnswer(part="link", of=None, found=link, good=record.connected)
     clock = f"set by {record.clock_source}" if record.clock_synced else "nobody sets it"
-    yield Answer(part="clock", of=None, found=clock, good=record.clock_synced)
+    yield ItemAnswer(part="clock", of=None, found=clock, good=record.clock_synced)
 
 
 def _median(values: list[float | None]) -> float | None:
@@ -292,11 +292,11 @@ def _check_owner(state: Path) -> None:
     try:
         owner = (state / "identity" / KEY_FILE).stat().st_uid
     except FileNotFoundError as error:
-        raise BadInput(f"{where}: no agent has run here") from error
+        raise UserError(f"{where}: no agent has run here") from error
     except PermissionError as error:
-        raise BadInput(f"{where}: not yours to read") from error
+        raise UserError(f"{where}: not yours to read") from error
     if owner != os.geteuid():
-        raise BadInput(
+        raise UserError(
             f"{where}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie commission ..."
         )
 
@@ -305,4 +305,4 @@ def _copy(folder: Path, out: Path) -> None:
     try:
         shutil.copytree(folder, out)
     except (OSError, shutil.Error) as error:
-        raise BadInput(f"--out {str(out)!r}: {error}; the record itself is in {folder}") from error
+        raise UserError(f"--out {str(out)!r}: {error}; the record itself is in {folder}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from agent.base.model import BOX
-from agent.diagnostics.probe.results import FoundOnvif, Probed
+from agent.diagnostics.probe.results import FoundOnvif, ProbeResult
 from drivers.csi.camera_modules import CameraModule
 from drivers.head_search import FoundHead
 from drivers.rtsp_search import FoundRtsp
@@ -36,7 +36,9 @@ _UNITS = (
 _MORE = "# what else it has: zoom_ratio, focus, presets; the driver's file shows how"
 
 
-def snippet(probed: Probed, username: str | None = None, password_file: str | None = None) -> str:
+def snippet(
+    probed: ProbeResult, username: str | None = None, password_file: str | None = None
+) -> str:
     """TOML for all that can be configured; `username` and `password_file` are those that opened the
     cameras of the network.
     """
@@ -88,7 +90,7 @@ class _Names:
         return name
 
 
-def _local_cameras(probed: Probed, names: _Names) -> Iterator[str]:
+def _local_cameras(probed: ProbeResult, names: _Names) -> Iterator[str]:
     for module in probed.modules.found:
         if not module.usb:
             yield _module(module, names.fresh(f"csi{module.number}"))
@@ -143,7 +145,9 @@ def _network(camera: FoundOnvif, name: str, access: _Access) -> Iterator[str]:
     yield _table("camera", {"name": name, "driver": "rtsp"}, lines, note=note)
 
 
-def _rtsp_cameras(probed: Probed, adopted: Sequence[FoundOnvif], names: _Names) -> Iterator[str]:
+def _rtsp_cameras(
+    probed: ProbeResult, adopted: Sequence[FoundOnvif], names: _Names
+) -> Iterator[str]:
     """Servers that are no camera of those that told their streams themselves."""
     known = {urlsplit(one.adopted.stream_url).hostname for one in adopted if one.adopted}
     for server in probed.rtsp.found if probed.rtsp else ():
@@ -204,7 +208,7 @@ def _onvif_head(camera: FoundOnvif, name: str, access: _Access) -> Iterator[str]
     yield _table("head", top, lines, note=f"the head of camera {name}")
 
 
-def _pins(probed: Probed) -> Iterator[str]:
+def _pins(probed: ProbeResult) -> Iterator[str]:
     if probed.pins.factory is not None:
         yield _commented(
             f"pins: {probed.pins.factory.board or 'there'}, through {probed.pins.factory.name}; "

@@ -56,7 +56,7 @@ class FoundOnvif(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. What was not asked for is null: heads, ONVIF and RTSP."""
 
     v: Literal[1] = 1

@@ -13,7 +13,7 @@ import msgspec
 from agent.diagnostics.probe.results import (
     FoundOnvif,
     FoundPins,
-    Probed,
+    ProbeResult,
     Problem,
     Section,
     problem_of,
@@ -38,7 +38,7 @@ Tell = Callable[[str], None]
 """Takes what is being done now, for a person who waits."""
 
 
-class NetworkWish(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which network cameras are asked. With `discover` they are called by multicast, on
     `adapters` or on all; `urls` are asked in any case. `username` and `password_file` are for
     all of them.
@@ -53,25 +53,25 @@ class NetworkWish(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 2.0
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked beside that which is always asked. `lines` are the serial lines to search; all
     ports of the box that the kernel does not use where there are none.
     """
 
     heads: head_search.Wanted | None = None
     lines: tuple[str, ...] = ()
-    network: NetworkWish | None = None
+    network: NetworkProbeRequest | None = None
     subnet: IPv4Network | None = None
     rtsp_ports: tuple[int, ...] = rtsp_search.PORTS
 
 
-def probe(wish: Wish, tell: Tell) -> Probed:
+def probe(wish: ProbeRequest, tell: Tell) -> ProbeResult:
     """Ask for everything that is wished."""
     tell("asking libcamera")
     modules = _modules()
     tell("asking devices")
     ports = find_ports()
-    probed = Probed(
+    probed = ProbeResult(
         board=board(),
         modules=modules,
         devices=Section(found=find_devices()),
@@ -150,7 +150,7 @@ def _heads(lines: Sequence[str], wanted: head_search.Wanted) -> Section[head_sea
             stop.set()
 
 
-def _onvif(wish: NetworkWish) -> Section[FoundOnvif]:
+def _onvif(wish: NetworkProbeRequest) -> Section[FoundOnvif]:
     """Whoever answers, and whoever is named, each asked what it is."""
     known = {url: FoundOnvif(url=url) for url in wish.urls}
     problem = None
@@ -170,7 +170,7 @@ def _onvif(wish: NetworkWish) -> Section[FoundOnvif]:
     return Section(found=asked, problem=problem)
 
 
-def _adopted(camera: FoundOnvif, wish: NetworkWish) -> FoundOnvif:
+def _adopted(camera: FoundOnvif, wish: NetworkProbeRequest) -> FoundOnvif:
     try:
         access = Access(
             url=camera.url,

@@ -13,15 +13,21 @@ import msgspec
 
 from agent.app.selftest_command import ARRIVES_WITHIN_S, VERB, SelfTestTold
 from agent.base.clock import Clock, boot_id
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import CommandDone, CommandProgress, CommandRefused, Event, SelfTestStep
 from agent.commands import socket_server
 from agent.config.configuration import Config
 from agent.diagnostics.selftest.checks import NotProven
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.paho_transport import Accepted, Link, LinkEvent, Published, Subscribed
+from agent.reporting.mqtt.paho_transport import (
+    Accepted,
+    LinkEvent,
+    PahoTransport,
+    Published,
+    Subscribed,
+)
 from agent.reporting.mqtt.send_window import SUCCESS_BELOW
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
@@ -40,7 +46,7 @@ class _AgentRefuses(NotProven):
         self.why = why
 
 
-def outbox(
+def check_outbox(
     folder: Path, events: Sequence[Event], clock: Clock, new_id: Callable[[int], str]
 ) -> str:
     """Messages are committed, are there after the file was closed and opened, byte for byte, and
@@ -56,10 +62,10 @@ def outbox(
                 raise NotProven(f"the disk has not taken a message in {WRITE_S:g} s")
             epoch = box.epoch
         with _opened(folder, "selftest", clock, new_id) as box:
-            lent = box.lend(len(events) + 1)
+            lent = box.fetch(len(events) + 1)
             if box.epoch != epoch or [message.data for message in lent] != data:
                 raise NotProven(f"{len(lent)} of {len(data)} messages were there after a restart")
-            box.settle(epoch, (SeqRange(lent[0].seq, lent[-1].seq),))
+            box.acknowledge(epoch, (SeqRange(lent[0].seq, lent[-1].seq),))
         with _opened(folder, "selftest", clock, new_id) as box:
             if box.depth:
                 raise NotProven(f"{box.depth} messages stay though they have arrived")
@@ -68,7 +74,7 @@ def outbox(
     return f"{len(data)} messages committed, found again after a restart, and let go"
 
 
-class Way:
+class BrokerRoundTrip:
     """The way to the broker from a box: through its agent where one runs, else its own.
 
     `close` lets an agent start again.
@@ -80,7 +86,7 @@ class Way:
         self._new_id = new_id
         self._state = Path(config.box.state)
 
-    def prove(self) -> str:
+    def check(self) -> str:
         """A message goes to the broker, and its arrival comes back. Raises NotProven."""
         try:
             told = self._ask({"do": "echo"}, ARRIVES_WITHIN_S + ANSWER_S)
@@ -94,7 +100,7 @@ class Way:
             return self._alone()
         return f"the agent's message went out and was acknowledged after {told.arrived_ms:.0f} ms"
 
-    def tell(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
+    def publish(self, steps: tuple[SelfTestStep, ...], event: Event) -> tuple[str, str | None]:
         """Make the result an event. Who was told, in a sentence, and the event's id."""
         try:
             told = self._ask({"do": "tell", "steps": steps}, ANSWER_S)
@@ -105,7 +111,7 @@ class Way:
         try:
             with self._opened() as box:
                 box.put(topics.event_draft(_data(event, self._clock))).wait(WRITE_S)
-        except (OutboxError, BadInput) as error:
+        except (OutboxError, UserError) as error:
             return f"nobody was told: {error}", None
         return "it waits in the outbox for the agent, which does not run", event.event
 
@@ -120,7 +126,7 @@ class Way:
                     raise _AgentRefuses(reply.kind, reply.why)
                 if isinstance(reply, CommandDone):
                     return msgspec.json.decode(reply.result, type=SelfTestTold)
-        except (BadInput, msgspec.MsgspecError, OSError) as error:
+        except (UserError, msgspec.MsgspecError, OSError) as error:
             raise NotProven(str(error)) from error
         raise NotProven("the agent gave no last reply")
 
@@ -131,7 +137,7 @@ class Way:
                 began_ns = self._clock.boottime_ns()
                 self._publish(box)
                 took_ms = (self._clock.boottime_ns() - began_ns) / 1e6
-        except (OutboxError, BadInput, LinkError) as error:
+        except (OutboxError, UserError, LinkError) as error:
             raise NotProven(str(error)) from error
         return f"no agent runs; the broker took the box's credentials and a message in {took_ms:.0f} ms"
 
@@ -149,7 +155,7 @@ class Way:
         """Raises LinkError, BadInput and NotProven."""
         news = CommandProgress(command="selftest", verb=VERB, share=0.0, detail="a self-test")
         message = topics.encode("reply", box.now(), msgspec.json.encode(news))
-        link = Link(self._config.broker, box.box, None)
+        link = PahoTransport(self._config.broker, box.box, None)
         try:
             link.connect()
             self._wait(link, Accepted)
@@ -164,7 +170,7 @@ class Way:
         finally:
             link.close()
 
-    def _wait(self, link: Link, kind: type[LinkEvent]) -> LinkEvent:
+    def _wait(self, link: PahoTransport, kind: type[LinkEvent]) -> LinkEvent:
         end_ns = self._clock.boottime_ns() + int(ANSWER_S * 1e9)
         while self._clock.boottime_ns() < end_ns:
             for event in link.turn(0.2):
@@ -189,7 +195,7 @@ def _opened(
         clock=clock,
         max_bytes=max_bytes,
         new_id=new_id,
-        faults=FaultBoard(clock.boottime_ns),
+        faults=FaultRegistry(clock.boottime_ns),
     )
     try:
         yield opened

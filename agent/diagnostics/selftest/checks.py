@@ -12,23 +12,23 @@ import av.error
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import Segment
 from agent.detection.model_card import ModelRefused
-from agent.detection.pipeline import Eyes
+from agent.detection.pipeline import DetectionPipeline
 from agent.detection.tflite import open_detector
 from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.pipeline_run import BOX, Played, Rehearsal
-from agent.diagnostics.selftest.test_pattern import Look
-from agent.recording.archive import Footage
-from agent.recording.custody.custody_log import Custody
+from agent.diagnostics.selftest.pipeline_run import BOX, PipelineRun, PipelineRunResult
+from agent.diagnostics.selftest.test_pattern import FrameFinding
+from agent.recording.archive import FootageArchive
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Closed, read_line
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.encryption.seal import open_sidecar, read_sidecar
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export.exporter import CannotExport
-from agent.recording.export.html_pages import Wish
-from agent.recording.export.segment_reader import FootageFile
+from agent.recording.export.html_pages import ExportPageText
+from agent.recording.export.segment_reader import SegmentReader
 from agent.recording.export.verify import verify_export
 from agent.recording.segment_name import KEYS
 from drivers.media import Plane
@@ -43,7 +43,7 @@ class NotProven(Exception):
     """A part of the box does not do what it should. One sentence says what."""
 
 
-def capture(played: Played) -> str:
+def capture(played: PipelineRunResult) -> str:
     """The camera gave every picture, once."""
     if not played.ended:
         raise NotProven(
@@ -55,7 +55,7 @@ def capture(played: Played) -> str:
     return f"{played.packets} pictures of the known street came, {played.frames} for detection"
 
 
-def detect(rehearsal: Rehearsal, played: Played) -> str:
+def detect(rehearsal: PipelineRun, played: PipelineRunResult) -> str:
     """Each model of the configuration finds those who are there, and a rule sees them cross."""
     said = [_found(f"{played.model}", played.looks, played.faults)]
     if not played.events:
@@ -65,26 +65,26 @@ def detect(rehearsal: Rehearsal, played: Played) -> str:
     return f"{'; '.join(said)}; {len(played.events)} events"
 
 
-def _found(model: str, looks: Sequence[Look], faults: Sequence[str] = ()) -> str:
+def _found(model: str, looks: Sequence[FrameFinding], faults: Sequence[str] = ()) -> str:
     finding = test_pattern.judge(looks)
     if not finding.ok:
         raise NotProven("; ".join([f"{model}: {finding}", *faults]))
     return f"{model}: {finding}"
 
 
-def _looks_of(model: str) -> Iterator[Look]:
+def _looks_of(model: str) -> Iterator[FrameFinding]:
     """What a further model sees in a third of the pictures. Raises NotProven."""
     try:
-        eyes = Eyes(open_detector(model))
+        eyes = DetectionPipeline(open_detector(model))
     except ModelRefused as error:
         raise NotProven(str(error)) from error
     for frame in test_pattern.pictures():
         if frame.seq % _EVERY == 0:
-            sight = eyes.look(frame)
-            yield Look(t_s=test_pattern.second_of(frame.seq), tracks=sight.tracks)
+            sight = eyes.process(frame)
+            yield FrameFinding(t_s=test_pattern.second_of(frame.seq), tracks=sight.tracks)
 
 
-def record(rehearsal: Rehearsal, played: Played) -> str:
+def check_recording(rehearsal: PipelineRun, played: PipelineRunResult) -> str:
     """Every segment is closed, in the chain as it lies on the disk, and shows the pattern."""
     segments = played.segments
     if not segments:
@@ -125,7 +125,7 @@ def record(rehearsal: Rehearsal, played: Played) -> str:
     )
 
 
-def seal(rehearsal: Rehearsal, played: Played) -> str:
+def seal(rehearsal: PipelineRun, played: PipelineRunResult) -> str:
     """Each segment is wrapped for all of the recipients, opens with the throw-away secret, with no
     other one, and no key of it lies in the box's folder.
     """
@@ -141,7 +141,7 @@ def seal(rehearsal: Rehearsal, played: Played) -> str:
             missing = ", ".join(sorted(names - wrapped))
             raise NotProven(f"{path.name}: the key is not wrapped for {missing}")
         key = open_sidecar(sidecar, rehearsal.guest)
-        with FootageFile(path) as file:
+        with SegmentReader(path) as file:
             if file.head.kid != key.kid:
                 raise NotProven(f"{path.name}: it is not sealed with its key")
         _refuse_stranger(sidecar)
@@ -157,14 +157,14 @@ def seal(rehearsal: Rehearsal, played: Played) -> str:
     return f"{len(keys)} keys, each wrapped for {', '.join(own)}; nothing on the box opens them"
 
 
-def export(rehearsal: Rehearsal, played: Played) -> str:
+def export(rehearsal: PipelineRun, played: PipelineRunResult) -> str:
     """A span is cut and exported, and the verifier finds it good."""
     if len(played.segments) < _FEW:
         raise NotProven(f"{len(played.segments)} segments are too few to cut from")
     out = rehearsal.folder / "export"
-    footage = Footage(rehearsal.folder, rehearsal.footage, BOX, rehearsal.clock, {})
+    footage = FootageArchive(rehearsal.folder, rehearsal.footage, BOX, rehearsal.clock, {})
     begin, end = _inner(played.segments)
-    wish = Wish(
+    wish = ExportPageText(
         camera=test_pattern.CAMERA,
         begin=begin,
         end=end,
@@ -200,7 +200,7 @@ def _inner(segments: Sequence[Segment]) -> tuple[datetime, datetime]:
     return begin, datetime.fromisoformat(last.begin_utc).astimezone(UTC) + half
 
 
-def _closed(custody: Custody) -> dict[str, Closed]:
+def _closed(custody: CustodyLog) -> dict[str, Closed]:
     bodies = (read_line(line).receipt.body for line in custody.read())
     return {body.segment: body for body in bodies if isinstance(body, Closed)}
 
@@ -209,7 +209,7 @@ def _refuse_stranger(sidecar: Path) -> None:
     """Whoever is not among the recipients gets no key."""
     try:
         open_sidecar(sidecar, X25519PrivateKey.generate())
-    except BadInput:
+    except UserError:
         return
     raise NotProven(f"{sidecar.name}: a stranger's secret opens it")
 

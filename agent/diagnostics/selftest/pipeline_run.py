@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.app.camera_pipeline import Commons, Lane, Outlets
+from agent.app.camera_pipeline import BoxServices, CameraPipeline, PipelineCallbacks
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import Identity
-from agent.base.model import Event, Segment, Sight
+from agent.base.device_identity import DeviceIdentity
+from agent.base.model import Event, FrameResult, Segment
 from agent.base.uuid7 import uuid7_maker
-from agent.capture.camera_source import OpenCamera, Source
+from agent.capture.camera_source import CameraSource, OpenCamera
 from agent.config.configuration import (
     CameraConfig,
     Config,
@@ -28,15 +28,15 @@ from agent.config.configuration import (
     RecordConfig,
 )
 from agent.diagnostics.selftest import test_pattern
-from agent.diagnostics.selftest.test_pattern import Look
-from agent.faults.registry import FaultBoard
+from agent.diagnostics.selftest.test_pattern import FrameFinding
+from agent.faults.registry import FaultRegistry
 from agent.recording import owner_policy
-from agent.recording.custody.custody_log import Custody
-from agent.recording.custody.receipt_queue import Notary
+from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.encryption.keys import public_key_text
 from agent.recording.mask_store import MASKS
-from agent.recording.retention.hold_store import Holds
-from agent.recording.retention.retention_stage import Keeper
+from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.retention_stage import RetentionStage
 from agent.runtime.stage import StageThread
 from drivers import catalog
 from drivers.contracts import Camera, Wanted
@@ -56,7 +56,7 @@ STOPS_WITHIN_S = 20.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Played(msgspec.Struct, frozen=True, kw_only=True):
+class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. `ended`: the camera gave the pattern to its end. `faults` are those that were
     raised meanwhile, in a line each.
     """
@@ -66,7 +66,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     packets: int
     frames: int
     last_error: str | None
-    looks: tuple[Look, ...]
+    looks: tuple[FrameFinding, ...]
     events: tuple[Event, ...]
     segments: tuple[Segment, ...]
     passes: int
@@ -75,7 +75,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
 
 
-class Rehearsal:
+class PipelineRun:
     """A box in a folder, with one camera that shows the pattern. `guest` opens what it seals."""
 
     def __init__(self, folder: Path, config: Config, clock: Clock, rng: random.Random) -> None:
@@ -86,7 +86,7 @@ class Rehearsal:
         self.recipients = recipients(config.record, self.guest)
         self.new_id = uuid7_maker(self._unix_ns, rng)
         self._rng = rng
-        self._faults = FaultBoard(clock.boottime_ns)
+        self._faults = FaultRegistry(clock.boottime_ns)
         self._record = msgspec.structs.replace(
             config.record,
             folder=FOOTAGE,
@@ -108,11 +108,11 @@ class Rehearsal:
                 fps=test_pattern.FPS,
             ),
         )
-        identity = Identity.load_or_make(folder / "identity")
+        identity = DeviceIdentity.load_or_make(folder / "identity")
         self.public_key = base64.b64encode(identity.public_key_raw).decode()
-        self.custody = Custody.open(folder / "custody", BOX, boot_id(), clock, identity)
+        self.custody = CustodyLog.open(folder / "custody", BOX, boot_id(), clock, identity)
         self._ended = threading.Event()
-        self._looks: list[Look] = []
+        self._looks: list[FrameFinding] = []
         self._events: list[Event] = []
         self._segments: list[Segment] = []
 
@@ -121,9 +121,9 @@ class Rehearsal:
         """Where its segments lie."""
         return self.folder / FOOTAGE
 
-    def play(self) -> Played:
+    def play(self) -> PipelineRunResult:
         """Play the pattern to its end, or for PLAYS_WITHIN_S."""
-        lane = Lane(self._source(), self._commons(), self._outlets())
+        lane = CameraPipeline(self._source(), self._commons(), self._outlets())
         groups = [
             [StageThread(stage, self.clock.boottime_ns, self._rng, vital=False) for stage in stages]
             for stages in lane.stages
@@ -137,7 +137,7 @@ class Rehearsal:
         took_ms = (self.clock.boottime_ns() - began_ns) / 1e6
         counts, detector = lane.counts(), lane.detector
         errors = [health.last_error for group in groups for health in [t.health() for t in group]]
-        return Played(
+        return PipelineRunResult(
             ended=ended,
             took_ms=took_ms,
             packets=counts.packets,
@@ -161,7 +161,7 @@ class Rehearsal:
                 if not thread.join(STOPS_WITHIN_S):
                     log.error("%s does not end", thread.name)
 
-    def _source(self) -> Source:
+    def _source(self) -> CameraSource:
         module = catalog.camera_module(self._camera.driver)
         options = msgspec.convert(self._camera.options, module.Options)
 
@@ -169,14 +169,14 @@ class Rehearsal:
             return module.open_camera(test_pattern.CAMERA, options, wanted, self.clock.boottime_ns)
 
         opened: OpenCamera = open_camera
-        return Source(
+        return CameraSource(
             config=self._camera, scene=test_pattern.SCENE, open_main=opened, open_detect=None
         )
 
-    def _commons(self) -> Commons:
+    def _commons(self) -> BoxServices:
         boot = boot_id()
-        holds = Holds(self.folder / "holds", self.clock, boot, self.new_id)
-        return Commons(
+        holds = HoldStore(self.folder / "holds", self.clock, boot, self.new_id)
+        return BoxServices(
             clock=self.clock,
             faults=self._faults,
             new_id=self.new_id,
@@ -184,7 +184,7 @@ class Rehearsal:
             masks=self.folder / MASKS,
             record=self._record,
             custody=self.custody,
-            keeper=Keeper(
+            keeper=RetentionStage(
                 self.footage,
                 self._record,
                 HoldConfig(),
@@ -192,7 +192,7 @@ class Rehearsal:
                 boot,
                 self._faults,
                 holds,
-                Notary(self.custody.append, self._faults, self.custody.read_back),
+                ReceiptQueue(self.custody.append, self._faults, self.custody.read_back),
                 cameras=[test_pattern.CAMERA],
                 on_broken=lambda _hold: None,
                 terms=owner_policy.keep(self.folder, self.footage, [self._camera]),
@@ -201,8 +201,8 @@ class Rehearsal:
             config_version="",
         )
 
-    def _outlets(self) -> Outlets:
-        return Outlets(
+    def _outlets(self) -> PipelineCallbacks:
+        return PipelineCallbacks(
             event=lambda event, _jpeg: self._events.append(event),
             flow=lambda _flow: None,
             gap=lambda _camera, _begin_ns, _end_ns: None,
@@ -212,8 +212,8 @@ class Rehearsal:
             ended=lambda _camera: self._ended.set(),
         )
 
-    def _on_sight(self, _camera: str, frame: Frame, sight: Sight) -> None:
-        self._looks.append(Look(t_s=test_pattern.second_of(frame.seq), tracks=sight.tracks))
+    def _on_sight(self, _camera: str, frame: Frame, sight: FrameResult) -> None:
+        self._looks.append(FrameFinding(t_s=test_pattern.second_of(frame.seq), tracks=sight.tracks))
 
     def _unix_ns(self, t_ns: int) -> int:
         return (self.clock.utc(t_ns) - _EPOCH) // timedelta(microseconds=1) * 1000

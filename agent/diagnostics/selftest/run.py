@@ -16,13 +16,13 @@ from agent.app import selftest_result
 from agent.app.selftest_result import SelfTestReport
 from agent.app.selftest_service import event_of
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.model import SelfTestName, SelfTestStep
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import Config
 from agent.diagnostics.selftest import broker_check, checks
 from agent.diagnostics.selftest.checks import NotProven
-from agent.diagnostics.selftest.pipeline_run import Played, Rehearsal
+from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
 from agent.reporting import topics
 
 FOLDER = "selftest.tmp"
@@ -64,12 +64,12 @@ class _Test:
 
     def run(self) -> SelfTestReport:
         began_ns = self._clock.boottime_ns()
-        way = broker_check.Way(self._config, self._clock, self._new_id)
+        way = broker_check.BrokerRoundTrip(self._config, self._clock, self._new_id)
         try:
             self._try_box()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._step("broker", way.prove)
+        self._step("broker", way.check)
         steps = tuple(self._steps)
         event = event_of(steps, self._clock.boottime_ns(), self._new_id)
         report = SelfTestReport(
@@ -83,7 +83,7 @@ class _Test:
         )
         # Before anybody is told: an agent that starts meanwhile finds it.
         self._write(report)
-        told, ident = way.tell(steps, event)
+        told, ident = way.publish(steps, event)
         report = msgspec.structs.replace(report, told=told, event=ident)
         self._write(report)
         return report
@@ -92,8 +92,8 @@ class _Test:
         """The parts that need the disk and the pattern."""
         shutil.rmtree(self._folder, ignore_errors=True)
         watched = any(camera.detect.enabled for camera in self._config.camera)
-        played: Played | None = None
-        rehearsal: Rehearsal | None = None
+        played: PipelineRunResult | None = None
+        rehearsal: PipelineRun | None = None
 
         def play() -> str:
             nonlocal played, rehearsal
@@ -104,17 +104,17 @@ class _Test:
                     f"a self-test wants {NEEDED_BYTES / 1e6:.0f}, so as not to be in the way"
                 )
             self._folder.mkdir(mode=0o700)
-            made = Rehearsal(self._folder, self._config, self._clock, self._rng)
+            made = PipelineRun(self._folder, self._config, self._clock, self._rng)
             done = made.play()
             played, rehearsal = done, made
             return checks.capture(done)
 
         self._step("capture", play)
-        rest: dict[SelfTestName, Callable[[Rehearsal, Played], str]] = {}
+        rest: dict[SelfTestName, Callable[[PipelineRun, PipelineRunResult], str]] = {}
         if watched:
             rest["detect"] = checks.detect
-        rest |= {"record": checks.record, "seal": checks.seal, "export": checks.export}
-        rest["outbox"] = lambda made, done: broker_check.outbox(
+        rest |= {"record": checks.check_recording, "seal": checks.seal, "export": checks.export}
+        rest["outbox"] = lambda made, done: broker_check.check_outbox(
             made.folder / "outbox",
             done.events or (event_of((), self._clock.boottime_ns(), self._new_id),),
             self._clock,
@@ -127,7 +127,7 @@ class _Test:
         began_ns = self._clock.boottime_ns()
         try:
             ok, said = True, proof()
-        except (NotProven, BadInput) as error:
+        except (NotProven, UserError) as error:
             ok, said = False, str(error)
         except OSError as error:
             ok, said = False, f"{error.filename or 'the disk'}: {error.strerror or error}"
@@ -144,7 +144,7 @@ class _Test:
         try:
             selftest_result.write(self._state, report)
         except OSError as error:
-            raise BadInput(
+            raise UserError(
                 f"state folder {str(self._state)!r}: the result cannot be kept: {error}"
             ) from error
 
@@ -153,9 +153,9 @@ class _Test:
 
 
 def _given(
-    rehearsal: Rehearsal | None,
-    played: Played | None,
-    proof: Callable[[Rehearsal, Played], str],
+    rehearsal: PipelineRun | None,
+    played: PipelineRunResult | None,
+    proof: Callable[[PipelineRun, PipelineRunResult], str],
 ) -> str:
     if rehearsal is None or played is None:
         raise NotProven("not tried: nothing was captured")
@@ -170,15 +170,15 @@ def _locked(state: Path) -> Iterator[None]:
         state.mkdir(parents=True, exist_ok=True)
         owner = state.stat().st_uid
         if owner != os.geteuid():
-            raise BadInput(
+            raise UserError(
                 f"{where}: belongs to the agent's user; allowed: sudo -u '#{owner}' vigie selftest ..."
             )
         held = (state / LOCK).open("ab")
     except OSError as error:
-        raise BadInput(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{where}: {error.strerror or error}") from error
     with held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BadInput(f"{where}: another self-test runs; allowed: one at a time") from error
+            raise UserError(f"{where}: another self-test runs; allowed: one at a time") from error
         yield

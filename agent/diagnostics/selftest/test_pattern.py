@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.base.model import Box, Label, Track
+from agent.base.model import BoundingBox, Label, Track
 from agent.detection.geometry import Point
-from agent.detection.scene import Line, Scene
+from agent.detection.scene import Scene, SceneLine
 from drivers.camera import fake
 from drivers.contracts import Wanted
 from drivers.errors import DriverError
@@ -27,7 +27,9 @@ PICTURES = FPS * SECONDS
 WIDTH_PX, HEIGHT_PX = 1280, 720
 SEED = 1
 
-SCENE = Scene(line=(Line(name="across", start=Point(0.0, 0.6), to=Point(1.0, 0.6), each=True),))
+SCENE = Scene(
+    line=(SceneLine(name="across", start=Point(0.0, 0.6), to=Point(1.0, 0.6), each=True),)
+)
 """A line over the whole street, so that somebody crosses it."""
 
 CLEAR_HEIGHT = 0.08
@@ -44,7 +46,7 @@ _VEHICLES: tuple[Label, ...] = ("car", "bus", "truck")
 _READ_S = 10.0
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class FrameFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One picture that was looked at: its second of the street, and who was seen."""
 
     t_s: float
@@ -96,7 +98,7 @@ def second_of(seq: int) -> float:
     return seq / FPS
 
 
-def judge(looks: Sequence[Look]) -> Finding:
+def judge(looks: Sequence[FrameFinding]) -> Finding:
     """Hold what was seen against the truth."""
     view = View(WIDTH_PX, HEIGHT_PX)
     clear: Counter[int] = Counter()
@@ -170,7 +172,7 @@ def _is_of(track: Track, box: TruthBox) -> bool:
     return alike and _overlap(box, track.box) >= OVERLAP
 
 
-def _overlap(box: TruthBox, seen: Box) -> float:
+def _overlap(box: TruthBox, seen: BoundingBox) -> float:
     """Intersection over union."""
     shared_w = min(box.x + box.w, seen.x + seen.w) - max(box.x, seen.x)
     shared_h = min(box.y + box.h, seen.y + seen.h) - max(box.y, seen.y)

@@ -71,7 +71,7 @@ class FileTold(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
 
 
-class Manifest(About, frozen=True, kw_only=True):
+class BundleManifest(About, frozen=True, kw_only=True):
     """`manifest.json`. `public_key` is the base64 of the key that has signed, None where the box has
     none yet.
     """
@@ -82,14 +82,14 @@ class Manifest(About, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class BundleVerification(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a bundle. `manifest` is there where it could be read; `signed_by` where the
     signature is good.
     """
 
     ok: bool
     why: str
-    manifest: Manifest | None = None
+    manifest: BundleManifest | None = None
     signed_by: str | None = None
 
 
@@ -118,7 +118,7 @@ def build(
             continue
         room -= len(fitting.data)
         kept.append(fitting)
-    manifest = Manifest(
+    manifest = BundleManifest(
         **msgspec.structs.asdict(about),
         public_key=public_key,
         files=tuple(
@@ -136,7 +136,7 @@ def build(
     return _packed(folder, files)
 
 
-def verify(file: BinaryIO, known_key: str | None = None) -> Verdict:
+def verify(file: BinaryIO, known_key: str | None = None) -> BundleVerification:
     """Whether a bundle is what its box signed. `known_key` is the box's public key in base64, as the
     centre knows it by another way: without it the verdict is that the bundle agrees with itself.
 
@@ -148,8 +148,8 @@ def verify(file: BinaryIO, known_key: str | None = None) -> Verdict:
         manifest = _manifest(files)
         signed_by = _check(files, manifest, known_key)
     except BadBundle as error:
-        return Verdict(ok=False, why=str(error), manifest=manifest)
-    return Verdict(ok=True, why="good", manifest=manifest, signed_by=signed_by)
+        return BundleVerification(ok=False, why=str(error), manifest=manifest)
+    return BundleVerification(ok=True, why="good", manifest=manifest, signed_by=signed_by)
 
 
 def unpack(file: BinaryIO) -> dict[str, bytes]:
@@ -181,16 +181,16 @@ def unpack(file: BinaryIO) -> dict[str, bytes]:
     return files
 
 
-def _manifest(files: dict[str, bytes]) -> Manifest:
+def _manifest(files: dict[str, bytes]) -> BundleManifest:
     try:
-        return msgspec.json.decode(files[MANIFEST], type=Manifest)
+        return msgspec.json.decode(files[MANIFEST], type=BundleManifest)
     except KeyError as error:
         raise BadBundle(f"{MANIFEST}: is missing") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBundle(f"{MANIFEST}: {error}") from error
 
 
-def _check(files: dict[str, bytes], manifest: Manifest, known_key: str | None) -> str | None:
+def _check(files: dict[str, bytes], manifest: BundleManifest, known_key: str | None) -> str | None:
     """Everything that is there, against the sums, and they against the signature."""
     sums = files.get(SUMS)
     if sums is None:

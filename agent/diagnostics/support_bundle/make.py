@@ -16,13 +16,13 @@ import msgspec
 from agent import __version__
 from agent.base import atomic_file
 from agent.base.clock import Clock, boot_id
-from agent.base.device_identity import KEY_FILE, Identity
-from agent.base.errors import BadInput
+from agent.base.device_identity import KEY_FILE, DeviceIdentity
+from agent.base.errors import UserError
 from agent.config import redaction, strict
-from agent.config.redaction import Scrubber
+from agent.config.redaction import Redactor
 from agent.config.shareable_config import allowed, withheld
 from agent.diagnostics.support_bundle.format import About, Content, LeftOut, build
-from agent.diagnostics.support_bundle.sources import Gathering, journal
+from agent.diagnostics.support_bundle.sources import BundleSources, journal
 from agent.health.health_file import runtime_folder
 from agent.recording.segment_name import rfc3339
 
@@ -42,7 +42,7 @@ _LIBRARIES = (
 )
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
+class BundleResult(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle that was written."""
 
     path: Path
@@ -59,7 +59,7 @@ def make(
     *,
     root: Path = Path("/"),
     read_journal: Callable[[], bytes] = journal,
-) -> Made:
+) -> BundleResult:
     """Write a bundle into a folder. `root` is where /proc and /sys are; `read_journal` gives the
     agent's journal, and raises OSError.
 
@@ -71,7 +71,7 @@ def make(
     scrubber = _scrubber(tables, state, config.absolute().parent)
     now = clock.utc(clock.boottime_ns())
     box = _box(tables)
-    gathering = Gathering(
+    gathering = BundleSources(
         state=state,
         runtime=_runtime(state),
         root=root,
@@ -104,7 +104,7 @@ def make(
     )
     path = out / f"{name}.tar.gz"
     _write(path, data)
-    return Made(
+    return BundleResult(
         path=path,
         size_bytes=len(data),
         files=tuple(content.name for content in contents),
@@ -119,7 +119,7 @@ def _tables(config: Path) -> tuple[dict[str, Any], str | None]:
         return strict.parsed(config.read_text(encoding="utf-8"), str(config)), None
     except OSError as error:
         return {}, f"{config}: {error.strerror or error}"
-    except (BadInput, ValueError):
+    except (UserError, ValueError):
         # Without what it says: it may be the line of a password.
         return {}, f"{config}: no TOML"
 
@@ -156,7 +156,7 @@ def _box(tables: dict[str, Any]) -> str:
     return found[:64] if good else "unknown"
 
 
-def _identity(state: Path) -> Identity | None:
+def _identity(state: Path) -> DeviceIdentity | None:
     """The box's key, None where it has none yet. Makes none."""
     key = state / "identity" / KEY_FILE
     try:
@@ -164,16 +164,16 @@ def _identity(state: Path) -> Identity | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise BadInput(f"state folder {str(state)!r}: not yours to read") from error
+        raise UserError(f"state folder {str(state)!r}: not yours to read") from error
     if owner != os.geteuid():
-        raise BadInput(
+        raise UserError(
             f"state folder {str(state)!r}: belongs to the agent's user; "
             f"allowed: sudo -u '#{owner}' vigie bundle ..."
         )
-    return Identity.load_or_make(state / "identity")
+    return DeviceIdentity.load_or_make(state / "identity")
 
 
-def _scrubber(tables: dict[str, Any], state: Path, folder: Path) -> Scrubber:
+def _scrubber(tables: dict[str, Any], state: Path, folder: Path) -> Redactor:
     """Knows every secret that this box has in its files."""
     secrets = list(withheld(tables))
     files = [folder / name for name in _secret_files(tables)]
@@ -186,7 +186,7 @@ def _scrubber(tables: dict[str, Any], state: Path, folder: Path) -> Scrubber:
                 )
         except OSError:
             continue
-    return Scrubber(secrets, set(_texts(allowed(tables))))
+    return Redactor(secrets, set(_texts(allowed(tables))))
 
 
 def _secret_files(tables: Any, table: str = "") -> Iterator[str]:
@@ -237,6 +237,6 @@ def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, and for this user alone. Raises BadInput."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_file.replace(path, data, 0o600)
+        atomic_file.replace_atomically(path, data, 0o600)
     except OSError as error:
-        raise BadInput(f"--out {str(path.parent)!r}: {error.strerror or error}") from error
+        raise UserError(f"--out {str(path.parent)!r}: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ import msgspec
 from cryptography import x509
 
 from agent.app import selftest_result
-from agent.config.redaction import Scrubber
+from agent.config.redaction import Redactor
 from agent.diagnostics.support_bundle.format import FILE_MOST_BYTES, Content, LeftOut
 from agent.health import flight_recorder, health_file
 from agent.health.flight_page import Page
@@ -50,13 +50,13 @@ class _Nothing(Exception):
     """Why a file of the bundle is left out."""
 
 
-class Gathering(msgspec.Struct, frozen=True, kw_only=True):
+class BundleSources(msgspec.Struct, frozen=True, kw_only=True):
     """Where things are. `root` is where /proc, /sys and /etc are."""
 
     state: Path
     runtime: Path
     root: Path
-    scrubber: Scrubber
+    scrubber: Redactor
     footage: str
     certificate: Path | None
     read_journal: Callable[[], bytes]

@@ -8,14 +8,14 @@ import msgspec
 
 from agent.base.health_model import DiskHealth
 from agent.health.vitals import parse
-from agent.health.vitals.disk_wear import Book, Count, Seen, outlook
-from agent.health.vitals.procfs import Tree
+from agent.health.vitals.disk_wear import Count, Seen, WearRecord, forecast
+from agent.health.vitals.procfs import ProcFs
 
 log = logging.getLogger(__name__)
 
 BOOK = "disk-wear.json"
 KEEP_EVERY_NS = 3600 * 1_000_000_000
-_BOOK = msgspec.json.Decoder(Book)
+_BOOK = msgspec.json.Decoder(WearRecord)
 
 
 class Space(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,19 +36,19 @@ def space(folder: Path) -> Space | None:
     )
 
 
-class Disk:
+class DiskMonitor:
     """The disk that the state folder is on. It keeps its book there, once an hour and at the end: a
     power cut loses an hour of counting.
     """
 
-    def __init__(self, state: Path, tree: Tree) -> None:
+    def __init__(self, state: Path, tree: ProcFs) -> None:
         self._state = state
         self._tree = tree
         self._count = Count(_kept(state / BOOK))
         self._kept_ns: int | None = None
         self._folder = _block_folder(state, tree)
 
-    def look(self, t_ns: int) -> DiskHealth:
+    def read(self, t_ns: int) -> DiskHealth:
         """How it is now. Time for a write is somebody else's to tell."""
         folder = self._folder
         if folder is None:
@@ -62,7 +62,7 @@ class Disk:
         )
         book = self._count.look(seen)
         self._keep_when_due(t_ns)
-        ahead = outlook(book, used, size_bytes)
+        ahead = forecast(book, used, size_bytes)
         return DiskHealth(
             device=folder.rpartition("/")[2],
             written_bytes=None if written is None else book.written_bytes,
@@ -80,7 +80,7 @@ class Disk:
     def _identity(self, folder: str, sectors: int | None) -> str:
         """The card's own number where it has one, else its model and size."""
         for file in ("cid", "serial", "wwid", "model"):
-            named = parse.text(self._tree.read(f"{folder}/device/{file}"))
+            named = parse.decode(self._tree.read(f"{folder}/device/{file}"))
             if named:
                 return f"{named} {sectors or 0}"
         return f"{folder.rpartition('/')[2]} {sectors or 0}"
@@ -107,14 +107,14 @@ class Disk:
             log.warning("%s: not kept: %s", BOOK, error)
 
 
-def _kept(file: Path) -> Book | None:
+def _kept(file: Path) -> WearRecord | None:
     try:
         return _BOOK.decode(file.read_bytes())
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _block_folder(folder: Path, tree: Tree) -> str | None:
+def _block_folder(folder: Path, tree: ProcFs) -> str | None:
     """The whole disk's folder below /sys, such as `sys/devices/.../block/mmcblk0`."""
     try:
         device = folder.stat().st_dev

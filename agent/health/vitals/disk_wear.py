@@ -14,7 +14,7 @@ FULL_WRITES = 1000
 """How often cheap flash can be written in full: what is expected of a disk without a register."""
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
+class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted of one disk so far. `disk` names it, whatever it is called today.
 
     `used` is what its register said when it was first seen, and `used_s` for how long the agent had
@@ -40,20 +40,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Count:
     """Counts on from a book that was kept."""
 
-    def __init__(self, book: Book | None) -> None:
+    def __init__(self, book: WearRecord | None) -> None:
         self._book = book
         self._last: Seen | None = None
 
     @property
-    def book(self) -> Book | None:
+    def book(self) -> WearRecord | None:
         """What is to be kept."""
         return self._book
 
-    def look(self, seen: Seen) -> Book:
+    def look(self, seen: Seen) -> WearRecord:
         """Count what was written since the last look; the first one after a start counts nothing."""
         book, last = self._book, self._last
         if book is None or book.disk != seen.disk:
-            book, last = Book(disk=seen.disk, used=seen.used), None
+            book, last = WearRecord(disk=seen.disk, used=seen.used), None
         if book.used is None and seen.used is not None:
             book = msgspec.structs.replace(book, used=seen.used, used_s=book.counted_s)
         if last is not None and last.disk == seen.disk:
@@ -68,7 +68,7 @@ class Count:
         return book
 
 
-class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
     """What a book says of the days to come."""
 
     written_bytes_per_day: float | None
@@ -76,20 +76,20 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     days_left_by: Literal["register", "capacity"] | None
 
 
-def outlook(book: Book, used: float | None, size_bytes: int | None) -> Outlook:
+def forecast(book: WearRecord, used: float | None, size_bytes: int | None) -> WearForecast:
     """If it goes on as it went. A register that has not moved yet says nothing, and a disk of this
     size stands in for it.
     """
     if book.counted_s < RATE_AFTER_S:
-        return Outlook(written_bytes_per_day=None, days_left=None, days_left_by=None)
+        return WearForecast(written_bytes_per_day=None, days_left=None, days_left_by=None)
     per_day = book.written_bytes / book.counted_s * S_PER_DAY
     if used is not None and book.used is not None and used > book.used:
         each_s = (book.counted_s - book.used_s) / (used - book.used)
         days = max(0.0, 1 - used) * each_s / S_PER_DAY
-        return Outlook(written_bytes_per_day=per_day, days_left=days, days_left_by="register")
+        return WearForecast(written_bytes_per_day=per_day, days_left=days, days_left_by="register")
     if size_bytes is None or book.written_bytes == 0:
-        return Outlook(written_bytes_per_day=per_day, days_left=None, days_left_by=None)
+        return WearForecast(written_bytes_per_day=per_day, days_left=None, days_left_by=None)
     left_bytes = max(0, size_bytes * FULL_WRITES - book.written_bytes) * (1 - (used or 0.0))
-    return Outlook(
+    return WearForecast(
         written_bytes_per_day=per_day, days_left=left_bytes / per_day, days_left_by="capacity"
     )

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from agent.base.health_model import DiskHealth, LinkHealth, Vitals
 from agent.health.vitals import parse
-from agent.health.vitals.disk import Disk, space
-from agent.health.vitals.network_link import Link
+from agent.health.vitals.disk import DiskMonitor, space
+from agent.health.vitals.network_link import NetworkLink
 from agent.health.vitals.parse import Throttling
-from agent.health.vitals.polled_command import Tool
-from agent.health.vitals.procfs import ROOT, Tree
+from agent.health.vitals.polled_command import PolledCommand
+from agent.health.vitals.procfs import ROOT, ProcFs
 
 SLOW_NS = 10_000_000_000
 """What changes slowly, or costs more to read, is looked at so often."""
@@ -19,10 +19,10 @@ VCGENCMD = ("vcgencmd", "get_throttled")
 
 def soc_celsius(root: Path = ROOT) -> float | None:
     """How warm the hottest part of the processor is."""
-    return _hottest(Tree(root))
+    return _hottest(ProcFs(root))
 
 
-class Machine:
+class MachineMonitor:
     """Reads the machine. One thread; what it found last may be read from any.
 
     `root` is where `proc` and `sys` are looked for, `path` where programs are, as in PATH.
@@ -30,10 +30,10 @@ class Machine:
 
     def __init__(self, state: Path, root: Path = ROOT, path: str | None = None) -> None:
         self._state = state
-        self._tree = Tree(root)
-        self._disk = Disk(state, self._tree)
-        self._link = Link(self._tree, path)
-        self._vcgencmd = Tool(VCGENCMD, path)
+        self._tree = ProcFs(root)
+        self._disk = DiskMonitor(state, self._tree)
+        self._link = NetworkLink(self._tree, path)
+        self._vcgencmd = PolledCommand(VCGENCMD, path)
         self._alarm = self._find_alarm()
         self._cores = parse.cores(self._tree.read("sys/devices/system/cpu/online"))
         self._slow_ns: int | None = None
@@ -48,12 +48,12 @@ class Machine:
         self.disk = DiskHealth()
         self.link = LinkHealth()
 
-    def look(self, t_ns: int) -> Vitals:
+    def read(self, t_ns: int) -> Vitals:
         """How it is now."""
         if self._slow_ns is None or t_ns - self._slow_ns >= SLOW_NS:
             self._slow_ns = t_ns
-            self.disk = self._disk.look(t_ns)
-            self.link = self._link.look(t_ns)
+            self.disk = self._disk.read(t_ns)
+            self.link = self._link.read(t_ns)
             self._alarm = self._alarm or self._find_alarm()
         read = self._tree.read
         memory = read("proc/meminfo")
@@ -90,17 +90,17 @@ class Machine:
     def _throttling(self, t_ns: int) -> Throttling | None:
         """Of the firmware's file, or of its program where the kernel has no such file."""
         file = self._tree.read(FIRMWARE)
-        return parse.throttling(self._vcgencmd.look(t_ns) if file is None else file)
+        return parse.throttling(self._vcgencmd.read(t_ns) if file is None else file)
 
     def _find_alarm(self) -> str | None:
         """The firmware's under-voltage alarm, of the driver rpi_volt."""
         for folder in self._tree.names("sys/class/hwmon", "hwmon"):
-            if parse.text(self._tree.read(f"{folder}/name")) == "rpi_volt":
+            if parse.decode(self._tree.read(f"{folder}/name")) == "rpi_volt":
                 return f"{folder}/in0_lcrit_alarm"
         return None
 
 
-def _hottest(tree: Tree) -> float | None:
+def _hottest(tree: ProcFs) -> float | None:
     """Of all zones that answer."""
     zones = tree.names("sys/class/thermal", "thermal_zone")
     readings = [parse.celsius(tree.read(f"{zone}/temp")) for zone in zones]

@@ -23,7 +23,7 @@ _UNSIGNED = re.compile(r"\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,12}(?:\.\d{0,12})?", re.ASCII)
 
 
-def text(data: bytes | None) -> str:
+def decode(data: bytes | None) -> str:
     """As text; empty where it is none, as a broken sensor gives it."""
     if data is None:
         return ""
@@ -35,23 +35,23 @@ def text(data: bytes | None) -> str:
 
 def count(data: bytes | None) -> int | None:
     """A whole number that is not negative."""
-    return _count(text(data))
+    return _count(decode(data))
 
 
 def celsius(data: bytes | None) -> float | None:
     """Thousandths of a degree (sysfs-class-thermal). What no box outlives is a broken sensor."""
-    milli = _decimal(text(data))
+    milli = _decimal(decode(data))
     return None if milli is None or not -60_000 <= milli <= 150_000 else milli / 1000  # noqa: PLR2004
 
 
 def alarm(data: bytes | None) -> bool | None:
     """A `*_alarm` of hwmon: 0 or 1."""
-    return {"0": False, "1": True}.get(text(data))
+    return {"0": False, "1": True}.get(decode(data))
 
 
 def load(data: bytes | None) -> float | None:
     """The first number of /proc/loadavg."""
-    words = text(data).split()
+    words = decode(data).split()
     number = _decimal(words[0]) if words else None
     return number if number is not None and number >= 0 else None
 
@@ -59,7 +59,7 @@ def load(data: bytes | None) -> float | None:
 def cores(data: bytes | None) -> int | None:
     """How many a list such as `0-3,5` of sysfs names."""
     total = 0
-    for span in text(data).split(","):
+    for span in decode(data).split(","):
         first, _, last = span.partition("-")
         begin, end = _count(first), _count(last or first)
         if begin is None or end is None or not begin <= end < CORES_MOST:
@@ -70,7 +70,7 @@ def cores(data: bytes | None) -> int | None:
 
 def kilobytes(data: bytes | None, key: str) -> int | None:
     """A line such as `VmRSS:     5812 kB`, in bytes."""
-    for line in text(data).splitlines():
+    for line in decode(data).splitlines():
         name, _, rest = line.partition(":")
         match rest.split():
             case [number, "kB"] if name == key:
@@ -81,7 +81,7 @@ def kilobytes(data: bytes | None, key: str) -> int | None:
 
 def pressure(data: bytes | None, kind: Literal["some", "full"]) -> float | None:
     """The share of the last ten seconds, 0..1, of a file of /proc/pressure."""
-    for line in text(data).splitlines():
+    for line in decode(data).splitlines():
         match line.split():
             case [word, average, *_] if word == kind and average.startswith("avg10="):
                 return _share(average.removeprefix("avg10="))
@@ -103,7 +103,7 @@ def throttling(data: bytes | None) -> Throttling | None:
     Bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 the soft limit of temperature; from 16
     on the same, since the boot.
     """
-    word = text(data)
+    word = decode(data)
     hexadecimal = word.removeprefix("throttled=0x") if word.startswith("throttled=") else word
     if not re.fullmatch(r"[0-9A-Fa-f]{1,8}", hexadecimal, re.ASCII):
         return None
@@ -123,7 +123,7 @@ def life_used(data: bytes | None) -> float | None:
     """
     used = [
         min(1.0, (step - 1) / 10)
-        for step in (_hexadecimal(word) for word in text(data).split()[:2])
+        for step in (_hexadecimal(word) for word in decode(data).split()[:2])
         if step is not None and 1 <= step <= USED_UP
     ]
     return max(used) if used else None
@@ -131,7 +131,7 @@ def life_used(data: bytes | None) -> float | None:
 
 def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None:
     """The `pre_eol_info` of an eMMC: how much of the spare blocks is left."""
-    step = _hexadecimal(text(data))
+    step = _hexadecimal(decode(data))
     words: dict[int | None, Literal["normal", "warning", "urgent"]] = {
         1: "normal",
         2: "warning",
@@ -142,7 +142,7 @@ def reserve(data: bytes | None) -> Literal["normal", "warning", "urgent"] | None
 
 def sectors_written_bytes(data: bytes | None) -> int | None:
     """The seventh number of a disk's `stat` (sysfs-block), in bytes."""
-    words = text(data).split()
+    words = decode(data).split()
     sectors = _count(words[6]) if len(words) > 6 else None  # noqa: PLR2004 the seventh
     return None if sectors is None else sectors * SECTOR_BYTES
 
@@ -150,7 +150,7 @@ def sectors_written_bytes(data: bytes | None) -> int | None:
 def default_route(data: bytes | None) -> str | None:
     """Of /proc/net/route: where the default route with the least metric leads."""
     found: list[tuple[int, str]] = []
-    for line in text(data).splitlines()[1:]:
+    for line in decode(data).splitlines()[1:]:
         words = line.split()
         if len(words) >= 8 and words[1] == words[7] == "00000000":  # noqa: PLR2004 destination, mask
             metric = _count(words[6])
@@ -161,7 +161,7 @@ def default_route(data: bytes | None) -> str | None:
 
 def wireless_dbm(data: bytes | None, adapter: str) -> float | None:
     """Of /proc/net/wireless: the level of the signal."""
-    for line in text(data).splitlines()[2:]:
+    for line in decode(data).splitlines()[2:]:
         name, _, rest = line.partition(":")
         words = rest.split()
         if name.strip() == adapter and len(words) >= 3:  # noqa: PLR2004 status, link, level

@@ -12,7 +12,7 @@ EVERY_NS = 10_000_000_000
 TIMEOUT_NS = 3_000_000_000
 
 
-class Tool:
+class PolledCommand:
     """Asks a program every ten seconds, and never waits for it.
 
     A program that the kernel holds cannot be ended: no second one is started beside it.
@@ -26,7 +26,7 @@ class Tool:
         self._process: subprocess.Popen[bytes] | None = None
         self._said: bytes | None = None
 
-    def look(self, t_ns: int) -> bytes | None:
+    def read(self, t_ns: int) -> bytes | None:
         """What it said last; None where it is not there, has failed, or took too long."""
         if self._process is not None:
             self._collect(self._process, t_ns)

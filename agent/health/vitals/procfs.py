@@ -8,7 +8,7 @@ ROOT = Path("/")
 READ_MOST = 16_384
 
 
-class Tree:
+class ProcFs:
     """Reads files whose paths are relative to a root, such as `proc/loadavg`."""
 
     def __init__(self, root: Path = ROOT) -> None:

@@ -17,16 +17,16 @@ from typing import Literal
 
 import msgspec
 
-from agent.base.model import Box, Label, Sight, Track
-from agent.commands.requester import Asker, Refused
+from agent.base.model import BoundingBox, FrameResult, Label, Track
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, TrackingConfig
 from agent.ptz.motion.field_of_view import Direction, between_deg, direction_of, width_deg
-from agent.ptz.requests import Drive, HeadState, Wish
+from agent.ptz.requests import ContinuousMove, HeadState, Wish
 from drivers.angles import nearest_deg, wrap_deg
 from drivers.contracts import Pose, PtzAbilities
 from drivers.media import Corner
 
-ASKER = Asker(id="tracking", role="tracking")
+ASKER = Requester(id="tracking", role="tracking")
 
 GAIN_PER_S = 1.6
 """Of the angle that it is off, so much a second."""
@@ -82,7 +82,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True):
     zoom: float
 
 
-class Tracker:
+class AutoTracker:
     """Moves a head so that one road user stays in its picture. `look`, `follow` and `release` may
     come from any thread, the rest from the head's.
     """
@@ -96,10 +96,10 @@ class Tracker:
         self._config = config
         self._fov = fov
         self._abilities = abilities
-        self._sight: Sight | None = None
+        self._sight: FrameResult | None = None
         self._asked: int | None = None
         self._released = False
-        self.begun_by: Asker | None = None
+        self.begun_by: Requester | None = None
         """Who asked for it last."""
         self._target: _Target | None = None
         self._chosen: int | None = None
@@ -111,7 +111,7 @@ class Tracker:
         """Why the last one was not followed any longer."""
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """Tracking, stronger than a tour."""
         return ASKER
 
@@ -127,18 +127,18 @@ class Tracker:
             return self._asked
         return self._target.track if self._target else self._chosen
 
-    def look(self, sight: Sight) -> None:
+    def look(self, sight: FrameResult) -> None:
         """What the camera's pictures show; the newest stands."""
         self._sight = sight
 
-    def follow(self, track: int, asker: Asker) -> None:
+    def follow(self, track: int, asker: Requester) -> None:
         """Follow a track from now on, for who asks. Raises Refused where it is not in the newest
         picture.
         """
         sight = self._sight
         there = () if sight is None else tuple(one.id for one in sight.tracks)
         if track not in there:
-            raise Refused("unknown", f"no track {track} is in the picture now")
+            raise CommandRejected("unknown", f"no track {track} is in the picture now")
         self.begun_by = asker
         self._released = False
         self._asked = track
@@ -168,7 +168,7 @@ class Tracker:
             return None
         return self._drive(t_ns, self._target, state.position.pose, abilities)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         """A sector in the way is waited out, and it waits its turn; for any other reason it gives
         up.
         """
@@ -195,7 +195,7 @@ class Tracker:
         if self._stopped:
             return None
         self._stopped = True
-        return Drive(for_s=DRIVE_S)
+        return ContinuousMove(for_s=DRIVE_S)
 
     def _remember(self, state: HeadState) -> None:
         position = state.position
@@ -243,7 +243,7 @@ class Tracker:
             where = direction_of(self._fov, pose, _middle(found.box))
             self._target = self._updated(found, where, sight.t_ns)
 
-    def _found(self, sight: Sight, pose: Pose) -> Track | None:
+    def _found(self, sight: FrameResult, pose: Pose) -> Track | None:
         """The target in a sight: by its number, or by where it must be."""
         fresh = [track for track in sight.tracks if track.seen_ns == sight.t_ns]
         number = self._target.track if self._target else self._chosen
@@ -299,7 +299,7 @@ class Tracker:
         zoom = 0.0
         if abilities.zoom_ratio > 1:
             zoom = self._zoom(target, pose, max(abs(off_pan_deg), abs(off_tilt_deg)) / wide_deg)
-        return Drive(pan=_share(pan), tilt=_share(tilt), zoom=zoom, for_s=DRIVE_S)
+        return ContinuousMove(pan=_share(pan), tilt=_share(tilt), zoom=zoom, for_s=DRIVE_S)
 
     def _zoom(self, target: _Target, pose: Pose, off: float) -> float:
         """Nearer to who is small and calm, back from who is large or about to leave the picture."""
@@ -311,7 +311,7 @@ class Tracker:
         return _ZOOM_IN * min(1.0, room * 10) if calm and target.height < smallest else 0.0
 
 
-def _middle(box: Box) -> Corner:
+def _middle(box: BoundingBox) -> Corner:
     return Corner(x=box.x + box.w / 2, y=box.y + box.h / 2)
 
 

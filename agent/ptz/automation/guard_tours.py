@@ -18,12 +18,12 @@ from typing import Literal
 import msgspec
 
 from agent.base.model import RefusalKind
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import TourConfig, TourStop
 from agent.ptz.automation.schedule import Schedule
-from agent.ptz.requests import HeadState, Recall, Wish
+from agent.ptz.requests import GotoPreset, HeadState, Wish
 
-ASKER = Asker(id="tour", role="tour")
+ASKER = Requester(id="tour", role="tour")
 
 PATIENCE_S = 5.0
 """A head that rests elsewhere for so long after it was sent is sent again."""
@@ -43,7 +43,7 @@ class _Command(msgspec.Struct, frozen=True):
     tour: str | None
 
 
-class Tours:
+class GuardTours:
     """All tours of a head, which moves by them. `start` and `stop` may come from any thread, the rest from the head's.
 
     `tell` is given a line when a stop is left out, once until it has been reached again.
@@ -80,7 +80,7 @@ class Tours:
         return tuple(self._tours)
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """A tour, the weakest of all."""
         return ASKER
 
@@ -93,7 +93,7 @@ class Tours:
         """Run a tour until the schedule's next change. Raises Refused where there is none."""
         if name not in self._tours:
             there = ", ".join(self._tours) or "none"
-            raise Refused("unknown", f"no tour {name!r}; there are: {there}")
+            raise CommandRejected("unknown", f"no tour {name!r}; there are: {there}")
         self._asked = _Command(name)
 
     def stop(self) -> None:
@@ -110,7 +110,7 @@ class Tours:
             return None
         return self._round.step(t_ns, state)
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         """The wish was not done. A stop that is not there or forbidden is left out this time."""
         if self._round is None:
             return
@@ -192,7 +192,7 @@ class _Round:
             self._arrive(t_ns)
             return None
         self._doing, self._since_ns, self._sends = "sent", t_ns, self._sends + 1
-        return Recall(preset=stop.preset, speed=stop.speed)
+        return GotoPreset(preset=stop.preset, speed=stop.speed)
 
     def leave_out(self, why: str, t_ns: int) -> None:
         """Go on with the next stop; after a whole round of that, wait before the next."""

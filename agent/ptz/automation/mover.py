@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.ptz.requests import HeadState, Wish
 
 
-class Mover(Protocol):
+class AutoMover(Protocol):
     """Asked by the head's stage, in its thread, while nobody stronger than `asker` has the head.
 
     A mover that has nothing to do returns None, and may be called often. Its lease is like any
@@ -14,7 +14,7 @@ class Mover(Protocol):
     """
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """In whose name it moves; its role says who is stronger."""
         ...
 
@@ -29,7 +29,7 @@ class Mover(Protocol):
         """
         ...
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         """Its last wish was not done, and why. A wish for the same again is refused again, but
         after `expired`: somebody has taken, moved or stopped the head since the mover was asked.
         """

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import cv2
 
-from agent.base.errors import BadInput
-from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES, Gallery, Shown
-from agent.commands.requester import Asker, Refused
+from agent.base.errors import UserError
+from agent.capture.snapshot_command import SNAPSHOT_MOST_BYTES, CameraAccess, SnapshotSink
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, HeadConfig
 from agent.ptz.automation.sweep import Image, Sweep, bgr, plan
-from agent.ptz.head import Head
+from agent.ptz.head import PtzHead
 from agent.ptz.lease import takes
-from agent.ptz.messages import Panorama
+from agent.ptz.messages import PanoramaResult
 from agent.ptz.motion.field_of_view import width_deg
 from agent.ptz.panorama.stitch import ROUND_DEG, WIDEST_PX, panorama
 from agent.ptz.requests import HeadState, Wish
@@ -33,10 +33,10 @@ FINER = 1.5
 _NARROWEST_PX, _WIDEST_PX = 160, 1280
 
 Progress = Callable[[float, str], None]
-Finish = Callable[[Callable[[], Panorama]], None]
+Finish = Callable[[Callable[[], PanoramaResult]], None]
 
 
-class RoundLook:
+class PanoramaScan:
     """The sweeps of one head, one at a time. Any thread may call.
 
     `shown` says who may see the camera; `hidden`, whether its masks hide everything but its
@@ -45,11 +45,11 @@ class RoundLook:
 
     def __init__(
         self,
-        head: Head,
+        head: PtzHead,
         camera: str,
-        shown: Shown,
+        shown: CameraAccess,
         fov: FieldOfView,
-        gallery: Gallery,
+        gallery: SnapshotSink,
         clock_ns: Callable[[], int],
         *,
         hidden: bool,
@@ -64,7 +64,9 @@ class RoundLook:
         self._lock = threading.Lock()
         self._under_way: _UnderWay | None = None
 
-    def begin(self, asker: Asker, token: int | None, progress: Progress, finish: Finish) -> float:
+    def begin(
+        self, asker: Requester, token: int | None, progress: Progress, finish: Finish
+    ) -> float:
         """Begin a sweep in his name, instead of a weaker one's; the seconds that it takes at the
         most. Raises Refused.
         """
@@ -85,7 +87,7 @@ class RoundLook:
         with self._lock:
             other = self._under_way
             if other is not None and takes(other.asker.role, asker.role):
-                raise Refused("busy", f"head {self._head.name!r} looks all around already")
+                raise CommandRejected("busy", f"head {self._head.name!r} looks all around already")
             self._head.take(asker, token=token)
             # Who ends it finds it among the movers.
             self._head.add(under_way)
@@ -94,7 +96,7 @@ class RoundLook:
             other.cancel(f"{asker.id!r} looks all around instead")
         return within_s
 
-    def cancel(self, why: str, *, but: Asker | None = None) -> None:
+    def cancel(self, why: str, *, but: Requester | None = None) -> None:
         """End the sweep that is under way, if one is and it is not one of `but`'s: somebody wants
         something else.
         """
@@ -108,17 +110,17 @@ class RoundLook:
         if under_way is not None:
             under_way.pictures.offer(frame)
 
-    def _may_begin(self, asker: Asker) -> PtzAbilities:
+    def _may_begin(self, asker: Requester) -> PtzAbilities:
         self._shown.check(self._camera, asker)
         if self._hidden:
-            raise Refused(
+            raise CommandRejected(
                 "forbidden",
                 f"camera {self._camera!r} has masks, which hide all but the presets that they were "
                 "drawn at",
             )
         abilities = self._head.abilities
         if abilities is None:
-            raise Refused("absent", f"head {self._head.name!r} is not open yet")
+            raise CommandRejected("absent", f"head {self._head.name!r} is not open yet")
         return abilities
 
     def _end(self, ended: "_UnderWay", finish: Finish) -> None:
@@ -128,26 +130,28 @@ class RoundLook:
                 self._under_way = None
         finish(lambda: self._panorama(ended))
 
-    def _panorama(self, ended: "_UnderWay") -> Panorama:
+    def _panorama(self, ended: "_UnderWay") -> PanoramaResult:
         """Make the picture and give it. Raises Refused."""
         sweep = ended.sweep
         if ended.why is not None:
-            raise Refused("failed", ended.why)
+            raise CommandRejected("failed", ended.why)
         if not sweep.shots:
-            raise Refused("failed", f"no picture at all: {'; '.join(sweep.missing) or 'too late'}")
+            raise CommandRejected(
+                "failed", f"no picture at all: {'; '.join(sweep.missing) or 'too late'}"
+            )
         try:
             made = panorama(sweep.shots, self._fov, SNAPSHOT_MOST_BYTES)
         except (ValueError, cv2.error) as error:
-            raise Refused("failed", f"the pictures cannot be joined: {error}") from error
+            raise CommandRejected("failed", f"the pictures cannot be joined: {error}") from error
         t_ns = self._clock_ns()
         try:
-            self._gallery.snapshot_viewed(self._camera, sweep.asker.id, t_ns)
+            self._gallery.record_snapshot_view(self._camera, sweep.asker.id, t_ns)
         except OSError as error:
-            raise Refused(
+            raise CommandRejected(
                 "failed", f"who looks cannot be written down, so nothing is shown: {error}"
             ) from error
-        self._gallery.snapshot(self._camera, made.jpeg, t_ns)
-        return Panorama(
+        self._gallery.publish_snapshot(self._camera, made.jpeg, t_ns)
+        return PanoramaResult(
             camera=self._camera,
             sha256=hashlib.sha256(made.jpeg).hexdigest(),
             size_bytes=len(made.jpeg),
@@ -213,7 +217,7 @@ class _UnderWay:
         self._ended = False
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """Who asked for it."""
         return self.sweep.asker
 
@@ -230,7 +234,7 @@ class _UnderWay:
             self._progress(self._told, detail)
         return wish
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         """See `Mover`."""
         self.sweep.refused(t_ns, wish, refusal)
         if self.sweep.finished.is_set():
@@ -256,7 +260,7 @@ def check(head: HeadConfig, where: str) -> None:
         return
     count = len(plan(None, head.fov_deg, head.sweep))
     if count > MOST_PICTURES:
-        raise BadInput(
+        raise UserError(
             f"{where}.sweep.zoom = {head.sweep.zoom:g}: a round would take {count} pictures; "
             f"allowed: {MOST_PICTURES} at the most, with less zoom or less overlap"
         )

@@ -8,7 +8,7 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.heads import EVERY_DAY, HeadConfig, TourConfig
 
 DAY_MIN = 24 * 60
@@ -24,7 +24,7 @@ def check(head: HeadConfig, where: str) -> None:
     try:
         zoneinfo.ZoneInfo(head.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadInput(
+        raise UserError(
             f"{where}.time_zone = {head.time_zone!r}: no such zone on this machine; "
             "allowed: a name of the IANA, such as UTC or Africa/Casablanca"
         ) from error
@@ -33,15 +33,15 @@ def check(head: HeadConfig, where: str) -> None:
     for index, tour in enumerate(head.tour):
         at = f"{where}.tour[{index}]"
         if tour.name in names:
-            raise BadInput(f"{at}.name = {tour.name!r}: used already; allowed: a name of its own")
+            raise UserError(f"{at}.name = {tour.name!r}: used already; allowed: a name of its own")
         names.add(tour.name)
         if (tour.begin is None) != (tour.end is None):
             missing = "begin" if tour.begin is None else "end"
-            raise BadInput(f"{at}.{missing}: missing; the other end of the window is given")
+            raise UserError(f"{at}.{missing}: missing; the other end of the window is given")
         for minute in minutes(tour):
             other = taken.setdefault(minute, tour.name)
             if other != tour.name:
-                raise BadInput(
+                raise UserError(
                     f"{at}.begin = {tour.begin!r}: tours {other!r} and {tour.name!r} would both run "
                     f"on {_spoken(minute)}; allowed: one at a time"
                 )

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.commands.requester import Asker, Refused
+from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, SweepConfig
 from agent.ptz.motion.field_of_view import Direction, between_deg, direction_of
-from agent.ptz.requests import HeadState, PointAt, Wish
+from agent.ptz.requests import AbsoluteMove, HeadState, Wish
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range
 from drivers.media import Corner, Frame
@@ -91,7 +91,7 @@ class Sweep:
     def __init__(
         self,
         poses: tuple[Pose, ...],
-        asker: Asker,
+        asker: Requester,
         take: Callable[[int], Image | None],
         *,
         speed: float,
@@ -115,7 +115,7 @@ class Sweep:
         """Set once `outcome` and `shots` are final."""
 
     @property
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """Who asked for it."""
         return self._asker
 
@@ -157,7 +157,7 @@ class Sweep:
         self._look(t_ns, state.position)
         return self._send(t_ns) if self.outcome == "running" and self._sent_ns is None else None
 
-    def refused(self, t_ns: int, wish: Wish, refusal: Refused) -> None:
+    def refused(self, t_ns: int, wish: Wish, refusal: CommandRejected) -> None:
         """The head would not go there. What nobody may see, or who is stronger, is respected."""
         if self.outcome != "running":
             return
@@ -185,7 +185,7 @@ class Sweep:
         pose = self._poses[self._index]
         self._sent_ns, self._settled_ns = t_ns, None
         self._sends += 1
-        return PointAt(
+        return AbsoluteMove(
             pan_deg=wrap_deg(pose.pan_deg),
             tilt_deg=pose.tilt_deg,
             zoom=pose.zoom,

@@ -28,7 +28,7 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     tilt_deg: float
 
 
-class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+class ViewAngles(msgspec.Struct, frozen=True, kw_only=True):
     """How far a picture reaches: half of its width and of its height, seen from its middle."""
 
     half_width_deg: float
@@ -46,11 +46,11 @@ def width_deg(fov: FieldOfView, zoom: float) -> float:
     return math.degrees(2 * math.atan(half))
 
 
-def outlook(fov: FieldOfView, zoom: float) -> Outlook:
+def outlook(fov: FieldOfView, zoom: float) -> ViewAngles:
     """Half of the picture's width and height at a zoom."""
     half_width_deg = width_deg(fov, zoom) / 2
     half_height = math.tan(math.radians(half_width_deg)) / fov.aspect
-    return Outlook(
+    return ViewAngles(
         half_width_deg=half_width_deg, half_height_deg=math.degrees(math.atan(half_height))
     )
 

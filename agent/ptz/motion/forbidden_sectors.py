@@ -18,7 +18,7 @@ NOBODY_KNOWS_DEG = 90.0
 """An error as large as this says nothing of where a head looks."""
 
 
-class Area(msgspec.Struct, frozen=True, kw_only=True):
+class SphereArea(msgspec.Struct, frozen=True, kw_only=True):
     """Places that a head may look at: `pan_deg` to the right of `pan_from_deg` by `width_deg`, 360
     for all round; tilts from low to high. `zoom` is the widest.
     """
@@ -30,11 +30,11 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     zoom: float
 
 
-def reach(pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float = 0.0) -> Area:
+def reach(pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float = 0.0) -> SphereArea:
     """The places from a pose on to `pan_deg` further to the right (negative: left) and `tilt_deg`
     further up, by any way that never turns back.
     """
-    return Area(
+    return SphereArea(
         pan_from_deg=pose.pan_deg + min(pan_deg, 0.0),
         width_deg=abs(pan_deg),
         tilt_low_deg=pose.tilt_deg + min(tilt_deg, 0.0),
@@ -43,7 +43,7 @@ def reach(pose: Pose, pan_deg: float = 0.0, tilt_deg: float = 0.0, zoom: float =
     )
 
 
-def seen(area: Area, fov: FieldOfView | None, slack_deg: float) -> Area:
+def seen(area: SphereArea, fov: FieldOfView | None, slack_deg: float) -> SphereArea:
     """What may be in a picture that is taken from these places, when they are wrong by
     `slack_deg`. Without a field of view it is the middle of the picture alone.
     """
@@ -58,7 +58,7 @@ def seen(area: Area, fov: FieldOfView | None, slack_deg: float) -> Area:
         beside += max(_beside(low, h, v), _beside(high, h, v))
         low, high = _lowest(low, h, v), -_lowest(-high, h, v)
     width = area.width_deg + 2 * beside
-    return Area(
+    return SphereArea(
         pan_from_deg=area.pan_from_deg - beside,
         width_deg=min(width, ROUND_DEG),
         tilt_low_deg=max(low, DOWN_DEG),
@@ -67,7 +67,7 @@ def seen(area: Area, fov: FieldOfView | None, slack_deg: float) -> Area:
     )
 
 
-def meets(area: Area, sector: Sector) -> bool:
+def meets(area: SphereArea, sector: Sector) -> bool:
     """Whether an area and a sector have anything in common."""
     first, last = sector.pan_deg
     width = last - first if last >= first else last - first + ROUND_DEG
@@ -78,7 +78,7 @@ def meets(area: Area, sector: Sector) -> bool:
 
 
 def in_picture(
-    area: Area, sectors: Sequence[Sector], fov: FieldOfView | None, slack_deg: float
+    area: SphereArea, sectors: Sequence[Sector], fov: FieldOfView | None, slack_deg: float
 ) -> Sector | None:
     """The first sector that may be in the picture taken from any of these places, None where none
     may be.

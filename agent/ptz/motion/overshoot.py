@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.ptz.motion.forbidden_sectors import Area
+from agent.ptz.motion.forbidden_sectors import SphereArea
 from agent.ptz.motion.position_servo import way_deg
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
 
@@ -35,14 +35,14 @@ none of ours to follow: it is told to heads that reckon, and the reckoning's err
 """
 
 
-class Fading(msgspec.Struct, frozen=True, kw_only=True):
+class CoastingAxis(msgspec.Struct, frozen=True, kw_only=True):
     """An axis may move at this speed until so long after the head was found."""
 
     speed: float
     until_s: float
 
 
-class Ahead(msgspec.Struct, frozen=True, kw_only=True):
+class Overshoot(msgspec.Struct, frozen=True, kw_only=True):
     """How a head goes on from where it was found. For `until_s` it does what it is told now, before
     it can be told otherwise and stands; `pan`, `tilt` and `zoom` are what it may still do of what it
     was told before. In degrees a second, and in shares of the lens's range. `late_s` is how long its
@@ -51,16 +51,16 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
 
     until_s: float
     late_s: float
-    pan: tuple[Fading, ...] = ()
-    tilt: tuple[Fading, ...] = ()
-    zoom: tuple[Fading, ...] = ()
+    pan: tuple[CoastingAxis, ...] = ()
+    tilt: tuple[CoastingAxis, ...] = ()
+    zoom: tuple[CoastingAxis, ...] = ()
 
-    def area(self, pose: Pose, velocity: Velocity) -> Area:
+    def area(self, pose: Pose, velocity: Velocity) -> SphereArea:
         """Where a head may come from a pose, when it is told now to move at this velocity."""
         left, right = self._between(velocity.pan_deg_s, self.pan)
         down, up = self._between(velocity.tilt_deg_s, self.tilt)
         wider, _ = self._between(velocity.zoom * ZOOM_PER_S, self.zoom)
-        return Area(
+        return SphereArea(
             pan_from_deg=pose.pan_deg - left,
             width_deg=left + right,
             tilt_low_deg=pose.tilt_deg - down,
@@ -68,14 +68,14 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
             zoom=min(max(pose.zoom - wider, 0.0), 1.0),
         )
 
-    def _between(self, speed: float, fading: Sequence[Fading]) -> tuple[float, float]:
+    def _between(self, speed: float, fading: Sequence[CoastingAxis]) -> tuple[float, float]:
         """How far the one way and the other."""
         speeds = [(each.speed, each.until_s) for each in fading]
         speeds.append((speed, self.until_s))
-        return _furthest([(-each, until_s) for each, until_s in speeds]), _furthest(speeds)
+        return _max_travel([(-each, until_s) for each, until_s in speeds]), _max_travel(speeds)
 
 
-def _furthest(speeds: Sequence[tuple[float, float]]) -> float:
+def _max_travel(speeds: Sequence[tuple[float, float]]) -> float:
     """How far at the fastest that there may be at each time."""
     gone, reached_s = 0.0, 0.0
     for speed, until_s in sorted(speeds, reverse=True):
@@ -94,7 +94,7 @@ class _Told:
         self.over_ns: int | None = None
 
 
-class Momentum:
+class OvershootModel:
     """What one head was told, and how long it took to hear and to answer. Any thread may call.
 
     `brake_s` is what it takes from a word until it does what that says.
@@ -109,7 +109,7 @@ class Momentum:
         self._orders: deque[tuple[int, float]] = deque()
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
+    def timed_query(self) -> Iterator[None]:
         """Within this it is asked where it is."""
         began_ns = self._clock_ns()
         try:
@@ -118,7 +118,7 @@ class Momentum:
             self._note(self._looks, began_ns)
 
     @contextmanager
-    def telling(self, goal: Goal) -> Iterator[None]:
+    def timed_order(self, goal: Goal) -> Iterator[None]:
         """Within this it is told something. Where that fails, it may have heard it or not."""
         told = _Told(goal)
         began_ns = self._clock_ns()
@@ -134,18 +134,20 @@ class Momentum:
         finally:
             self._note(self._orders, began_ns)
 
-    def ahead(self, t_ns: int, found: PtzPosition | None, abilities: PtzAbilities | None) -> Ahead:
+    def overshoot(
+        self, t_ns: int, found: PtzPosition | None, abilities: PtzAbilities | None
+    ) -> Overshoot:
         """How the head goes on that was `found` there, if it is told something at `t_ns`. Of one that
         was not found nobody can tell: for ever.
         """
         if found is None or abilities is None:
-            return Ahead(until_s=FOR_EVER_S, late_s=self._late_s())
+            return Overshoot(until_s=FOR_EVER_S, late_s=self._late_s())
         with self._lock:
-            order_s = _slowest(self._orders)
+            order_s = _max_latency(self._orders)
             told = [(each.goal, each.over_ns) for each in self._told]
-        pan: list[Fading] = []
-        tilt: list[Fading] = []
-        zoom: list[Fading] = []
+        pan: list[CoastingAxis] = []
+        tilt: list[CoastingAxis] = []
+        zoom: list[CoastingAxis] = []
         # Until what is decided now is done, whether it is done at once or late.
         done_ns = t_ns + int(order_s * 1e9)
         for goal, over_ns in told:
@@ -153,21 +155,21 @@ class Momentum:
             if until_s <= 0:
                 continue
             if isinstance(goal, Velocity):
-                pan.append(Fading(speed=goal.pan_deg_s, until_s=until_s))
-                tilt.append(Fading(speed=goal.tilt_deg_s, until_s=until_s))
-                zoom.append(Fading(speed=goal.zoom * ZOOM_PER_S, until_s=until_s))
+                pan.append(CoastingAxis(speed=goal.pan_deg_s, until_s=until_s))
+                tilt.append(CoastingAxis(speed=goal.tilt_deg_s, until_s=until_s))
+                zoom.append(CoastingAxis(speed=goal.zoom * ZOOM_PER_S, until_s=until_s))
             elif goal is not None:
                 here = found.pose
                 way = way_deg(here.pan_deg, goal.pan_deg, abilities.pan_deg)
-                pan.append(_going(way, abilities.pan_max_deg_s, until_s))
+                pan.append(_coast_to(way, abilities.pan_max_deg_s, until_s))
                 tilt.append(
-                    _going(goal.tilt_deg - here.tilt_deg, abilities.tilt_max_deg_s, until_s)
+                    _coast_to(goal.tilt_deg - here.tilt_deg, abilities.tilt_max_deg_s, until_s)
                 )
-                zoom.append(_going(goal.zoom - here.zoom, ZOOM_PER_S, until_s))
+                zoom.append(_coast_to(goal.zoom - here.zoom, ZOOM_PER_S, until_s))
         # This order; the turn until the next look, which may come late by one; that look; the next
         # order.
         late_s, age_s = self._late_s(), (t_ns - found.t_ns) / 1e9
-        return Ahead(
+        return Overshoot(
             until_s=age_s + late_s + 2 * TURN_S + self._brake_s,
             late_s=late_s,
             pan=tuple(pan),
@@ -177,7 +179,7 @@ class Momentum:
 
     def _late_s(self) -> float:
         with self._lock:
-            return 2 * _slowest(self._orders) + _slowest(self._looks)
+            return 2 * _max_latency(self._orders) + _max_latency(self._looks)
 
     def _done(self, told: _Told) -> None:
         now_ns = self._clock_ns()
@@ -197,7 +199,7 @@ class Momentum:
             answers.append((now_ns, (now_ns - began_ns) / 1e9))
 
 
-def _slowest(answers: Sequence[tuple[int, float]]) -> float:
+def _max_latency(answers: Sequence[tuple[int, float]]) -> float:
     return max((took_s for _, took_s in answers), default=LONGEST_ANSWER_S)
 
 
@@ -206,7 +208,7 @@ def _is_older(t_ns: int | None, now_ns: int) -> bool:
     return t_ns is not None and (now_ns - t_ns) / 1e9 > REMEMBERED_S
 
 
-def _going(way: float, top_speed: float, until_s: float) -> Fading:
+def _coast_to(way: float, top_speed: float, until_s: float) -> CoastingAxis:
     """On its way to a place: as fast as it can, and not beyond."""
     speed = top_speed if way >= 0 else -top_speed
-    return Fading(speed=speed, until_s=min(until_s, abs(way) / top_speed))
+    return CoastingAxis(speed=speed, until_s=min(until_s, abs(way) / top_speed))

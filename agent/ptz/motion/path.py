@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from agent.config.heads import FieldOfView, Sector
-from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG, Area, in_picture, reach
-from agent.ptz.motion.overshoot import Ahead
+from agent.ptz.motion.forbidden_sectors import NOBODY_KNOWS_DEG, SphereArea, in_picture, reach
+from agent.ptz.motion.overshoot import Overshoot
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 
@@ -25,7 +25,7 @@ BESIDE_DEG = 0.5
 SLOWER = (1.0, 0.5, 0.25, 0.1)
 
 
-class Blocked(Exception):
+class PathBlocked(Exception):
     """There is no way; `sector` is what is in it."""
 
     def __init__(self, sector: Sector) -> None:
@@ -33,7 +33,7 @@ class Blocked(Exception):
         self.sector = sector
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head may look and go now. `error_deg` is how well its place is known, `at_rest_deg` how
     well it was when it rested last, where the head tells it; `ahead` is how it goes on from there.
     `pan_deg` and `tilt_deg` are its ends, as in its abilities.
@@ -43,11 +43,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     fov: FieldOfView | None
     error_deg: float
     at_rest_deg: float
-    ahead: Ahead
+    ahead: Overshoot
     pan_deg: Range | None
     tilt_deg: Range
 
-    def hits(self, area: Area, *, passing: bool) -> Sector | None:
+    def hits(self, area: SphereArea, *, passing: bool) -> Sector | None:
         """The sector that may be seen from these places; `passing`: those that may be crossed do
         not count.
         """
@@ -60,7 +60,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.sectors) and self.error_deg >= NOBODY_KNOWS_DEG
 
     @property
-    def steered(self) -> "Bounds":
+    def steered(self) -> "MotionBounds":
         """The same for whoever holds all that lies `ahead` against the sectors. What a head that tells
         its place is wrong by while it moves is how old its word is, and that lies ahead already.
         """
@@ -75,26 +75,26 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(pose, pan_deg=wrap_deg(pan), tilt_deg=tilt)
 
 
-def straight(start: Pose, target: Pose, bounds: Bounds) -> bool:
+def straight(start: Pose, target: Pose, bounds: MotionBounds) -> bool:
     """Whether a head may go there in whichever way it likes."""
     return _hit([_between(start, target, way) for way in _ways(start, target, bounds)], bounds) is (
         None
     )
 
 
-def route(start: Pose, target: Pose, bounds: Bounds) -> tuple[Pose, ...]:
+def route(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[Pose, ...]:
     """The poses to go to, one after the other, the last one `target`. Raises Blocked.
 
     From within a sector the first is the nearest place outside.
     """
     resting = bounds.hits(reach(target), passing=False)
     if resting is not None:
-        raise Blocked(resting)
+        raise PathBlocked(resting)
     inside = bounds.hits(reach(start), passing=True)
     if inside is not None:
         out = way_out(start, bounds)
         if out is None:
-            raise Blocked(inside)
+            raise PathBlocked(inside)
         return (out, *route(out, target, bounds))
     direct = _legs(start, target, _ways(start, target, bounds)[0])
     in_the_way = _hit(_areas((start, *direct)), bounds)
@@ -106,11 +106,11 @@ def route(start: Pose, target: Pose, bounds: Bounds) -> tuple[Pose, ...]:
         if _hit(_areas((start, *legs)), bounds) is None
     ]
     if not ways:
-        raise Blocked(in_the_way)
+        raise PathBlocked(in_the_way)
     return min(ways, key=lambda legs: _length(start, legs))
 
 
-def way_out(start: Pose, bounds: Bounds) -> Pose | None:
+def way_out(start: Pose, bounds: MotionBounds) -> Pose | None:
     """The nearest pose straight left, right, up or down from which no sector is seen; on the way
     none comes into the picture that was not in it. None where there is no such way.
     """
@@ -135,7 +135,7 @@ def way_out(start: Pose, bounds: Bounds) -> Pose | None:
     return None
 
 
-def clip(velocity: Velocity, pose: Pose, bounds: Bounds) -> Velocity | Sector:
+def clip(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> Velocity | Sector:
     """The velocity, or as much of it as brings no sector into the picture before the head can be
     told otherwise and stands: slower, or along the edge. The sector where nothing is left. From
     within a sector only what leads straight out is left, and into no other one.
@@ -156,7 +156,7 @@ def clip(velocity: Velocity, pose: Pose, bounds: Bounds) -> Velocity | Sector:
     return first or velocity
 
 
-def _outwards(velocity: Velocity, pose: Pose, bounds: Bounds) -> Velocity | None:
+def _outwards(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> Velocity | None:
     out = way_out(pose, bounds)
     if out is None:
         return None
@@ -187,17 +187,17 @@ def _lesser(velocity: Velocity) -> Iterator[Velocity]:
             yield lesser
 
 
-def _sees(area: Area, sector: Sector, bounds: Bounds) -> bool:
+def _sees(area: SphereArea, sector: Sector, bounds: MotionBounds) -> bool:
     return in_picture(area, (sector,), bounds.fov, bounds.error_deg) is not None
 
 
-def _reachable(pose: Pose, bounds: Bounds) -> bool:
+def _reachable(pose: Pose, bounds: MotionBounds) -> bool:
     pan, tilt = bounds.pan_deg, bounds.tilt_deg
     in_pan = pan is None or pan.low <= pose.pan_deg <= pan.high
     return in_pan and tilt.low <= pose.tilt_deg <= tilt.high
 
 
-def _ways(start: Pose, target: Pose, bounds: Bounds) -> tuple[float, ...]:
+def _ways(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float, ...]:
     """How far to turn, to the right: where it turns without end there are two ways."""
     if bounds.pan_deg is not None:
         return (target.pan_deg - start.pan_deg,)
@@ -206,7 +206,7 @@ def _ways(start: Pose, target: Pose, bounds: Bounds) -> tuple[float, ...]:
     return (near,) if near == 0 else (near, near - 360 if near > 0 else near + 360)
 
 
-def _around(start: Pose, target: Pose, bounds: Bounds) -> Iterator[tuple[Pose, ...]]:
+def _around(start: Pose, target: Pose, bounds: MotionBounds) -> Iterator[tuple[Pose, ...]]:
     zoom = max(start.zoom, target.zoom)
     narrow = (msgspec.structs.replace(start, zoom=zoom),) if zoom > start.zoom else ()
     for way in _ways(start, target, bounds):
@@ -240,7 +240,7 @@ def _legs(start: Pose, target: Pose, way: float) -> tuple[Pose, ...]:
     return (*between, target)
 
 
-def _levels(bounds: Bounds) -> list[float]:
+def _levels(bounds: MotionBounds) -> list[float]:
     """The tilts from which a sector is just not seen any more, over and under it."""
     found: list[float] = []
     for sector in bounds.sectors:
@@ -257,12 +257,12 @@ def _levels(bounds: Bounds) -> list[float]:
     return found
 
 
-def _areas(poses: Sequence[Pose]) -> Iterator[Area]:
+def _areas(poses: Sequence[Pose]) -> Iterator[SphereArea]:
     for start, target in itertools.pairwise(poses):
         yield from _between_parts(start, target)
 
 
-def _between_parts(start: Pose, target: Pose) -> Iterator[Area]:
+def _between_parts(start: Pose, target: Pose) -> Iterator[SphereArea]:
     """One axis alone is taken in small steps: near the zenith a picture covers far more pans."""
     way = wrap_deg(target.pan_deg - start.pan_deg)
     tilt = target.tilt_deg - start.tilt_deg
@@ -275,12 +275,12 @@ def _between_parts(start: Pose, target: Pose) -> Iterator[Area]:
         yield reach(begin, way, tilt / pieces)
 
 
-def _between(start: Pose, target: Pose, way: float) -> Area:
+def _between(start: Pose, target: Pose, way: float) -> SphereArea:
     pose = msgspec.structs.replace(start, zoom=min(start.zoom, target.zoom))
     return reach(pose, way, target.tilt_deg - start.tilt_deg)
 
 
-def _hit(areas: Iterable[Area], bounds: Bounds) -> Sector | None:
+def _hit(areas: Iterable[SphereArea], bounds: MotionBounds) -> Sector | None:
     if all(sector.cross for sector in bounds.sectors):
         return None
     hits = (bounds.hits(area, passing=True) for area in areas)

@@ -25,7 +25,7 @@ ZOOM_FULL_FROM = 0.15
 LONGEST_STEP_S = 0.25
 
 
-class Chase(msgspec.Struct, frozen=True, kw_only=True):
+class ServoStep(msgspec.Struct, frozen=True, kw_only=True):
     """Move at this velocity for `for_s` at the most."""
 
     velocity: Velocity
@@ -57,7 +57,7 @@ def nearest_deg(abilities: PtzAbilities, turn_s: float) -> float:
 
 def chase(
     pose: Pose, target: Pose, abilities: PtzAbilities, speed: float, slowing_s: float = SLOWING_S
-) -> Chase | None:
+) -> ServoStep | None:
     """The next step towards the target at a share of the top speed, None where it is reached."""
     if arrived(pose, target, abilities):
         return None
@@ -76,7 +76,7 @@ def chase(
     if abs(zoom) > ZOOM_ARRIVED:
         zoom_share = math.copysign(1.0 if abs(zoom) > ZOOM_FULL_FROM else ZOOM_SLOWEST, zoom)
     lasting = [each_s for each_s in (pan_s, tilt_s) if each_s > 0]
-    return Chase(
+    return ServoStep(
         velocity=Velocity(pan_deg_s=pan, tilt_deg_s=tilt, zoom=zoom_share),
         for_s=min([*lasting, LONGEST_STEP_S]),
     )

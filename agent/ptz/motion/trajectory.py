@@ -14,8 +14,8 @@ from agent.config.heads import Sector
 from agent.ptz.motion import position_servo
 from agent.ptz.motion.forbidden_sectors import reach
 from agent.ptz.motion.overshoot import TURN_S
-from agent.ptz.motion.path import Bounds, clip
-from agent.ptz.requests import Drive
+from agent.ptz.motion.path import MotionBounds, clip
+from agent.ptz.requests import ContinuousMove
 from drivers.contracts import Pose, PtzAbilities, PtzPosition, Velocity
 
 FREE_TURN_S = 0.3
@@ -34,7 +34,7 @@ LENS_S = 4.0
 """What a lens takes from one end to the other, at the most that is waited for."""
 
 
-class Goto(msgspec.Struct, frozen=True, kw_only=True):
+class MoveTo(msgspec.Struct, frozen=True, kw_only=True):
     """Tell an absolute head where to go."""
 
     pose: Pose
@@ -47,7 +47,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     number: int
 
 
-Order: TypeAlias = Velocity | Goto | Memory
+Order: TypeAlias = Velocity | MoveTo | Memory
 """What the head is told."""
 
 How = Literal["ended", "arrived", "late", "forbidden"]
@@ -72,10 +72,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ending: Ending | None = None
 
 
-class Course(Protocol):
+class Trajectory(Protocol):
     """How a motion goes on."""
 
-    def step(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Step:
+    def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> Step:
         """The next step, where the head is at `position`, as far as that is known."""
         ...
 
@@ -115,7 +115,7 @@ def near(pose: Pose, target: Pose, abilities: PtzAbilities) -> bool:
     return abs(pan) <= NEAR_DEG and abs(target.tilt_deg - pose.tilt_deg) <= NEAR_DEG and not lens
 
 
-class Driving:
+class ContinuousTrajectory:
     """Moves at a velocity until its time is over, slower or not at all towards a sector."""
 
     def __init__(self, velocity: Velocity, ends_ns: int) -> None:
@@ -123,7 +123,7 @@ class Driving:
         self._ends_ns = ends_ns
         self._told: Velocity | None = None
 
-    def step(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Step:
+    def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> Step:
         """See `Course`."""
         left_s = (self._ends_ns - t_ns) / 1e9
         if left_s <= 0:
@@ -135,7 +135,7 @@ class Driving:
         self._told = velocity
         return Step(order=order, wake_s=min(left_s, TURN_S if bounds.sectors else FREE_TURN_S))
 
-    def clipped(self, position: PtzPosition | None, bounds: Bounds) -> Velocity | Sector:
+    def clipped(self, position: PtzPosition | None, bounds: MotionBounds) -> Velocity | Sector:
         """As much of the velocity as leads into no sector, and the sector where nothing is left."""
         if not bounds.sectors:
             return self._velocity
@@ -144,7 +144,7 @@ class Driving:
         return clip(self._velocity, position.pose, bounds.steered)
 
 
-def velocity_of(wish: Drive, abilities: PtzAbilities, dead_zone: float) -> Velocity:
+def velocity_of(wish: ContinuousMove, abilities: PtzAbilities, dead_zone: float) -> Velocity:
     """The velocity of a wish in shares; shares within the dead zone are none."""
     pan, tilt, zoom, focus = (
         share if abs(share) > dead_zone else 0.0
@@ -158,7 +158,7 @@ def velocity_of(wish: Drive, abilities: PtzAbilities, dead_zone: float) -> Veloc
     )
 
 
-class Going:
+class PoseTrajectory:
     """Goes to poses, one after the other: told where to, or by its speed alone.
 
     `error_deg` is how well its place was known when the way was found to be free. What a head that
@@ -182,7 +182,7 @@ class Going:
         self._leg_ends_ns: int | None = None
         self._was_inside: bool | None = None
 
-    def step(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Step:
+    def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> Step:
         """See `Course`."""
         if position is None:
             return Step()
@@ -198,7 +198,7 @@ class Going:
             return Step(ending=Ending(how="late", sentence=_late(position, self._poses[0])))
         return Step() if self._abilities.absolute else self._chase(position, bounds)
 
-    def _entered(self, position: PtzPosition, bounds: Bounds) -> Sector | None:
+    def _entered(self, position: PtzPosition, bounds: MotionBounds) -> Sector | None:
         """A sector that has come into the picture, where none was in it before."""
         if self._abilities.absolute and bounds.error_deg > self._error_deg:
             bounds = msgspec.structs.replace(bounds, error_deg=self._error_deg)
@@ -207,22 +207,22 @@ class Going:
         self._was_inside = inside is not None and may
         return None if may else inside
 
-    def _next_leg(self, t_ns: int, position: PtzPosition, bounds: Bounds) -> Step:
+    def _next_leg(self, t_ns: int, position: PtzPosition, bounds: MotionBounds) -> Step:
         self._poses.popleft()
         if self._poses:
             return self._begin_leg(t_ns, position, bounds)
         stands = self._abilities.absolute and not position.moving
         return Step(ending=Ending(how="arrived", sentence="it has arrived", stands=stands))
 
-    def _begin_leg(self, t_ns: int, position: PtzPosition, bounds: Bounds) -> Step:
+    def _begin_leg(self, t_ns: int, position: PtzPosition, bounds: MotionBounds) -> Step:
         target, late_s = self._poses[0], bounds.ahead.late_s
         lasts_s = allowed_s((target,), position.pose, self._abilities, self._speed, late_s)
         self._leg_ends_ns = t_ns + int(lasts_s * 1e9)
         if self._abilities.absolute:
-            return Step(order=Goto(pose=target, speed=self._speed))
+            return Step(order=MoveTo(pose=target, speed=self._speed))
         return self._chase(position, bounds)
 
-    def _is_there(self, position: PtzPosition, bounds: Bounds, *, late: bool) -> bool:
+    def _is_there(self, position: PtzPosition, bounds: MotionBounds, *, late: bool) -> bool:
         if not self._abilities.absolute:
             within_deg = position_servo.nearest_deg(self._abilities, TURN_S + bounds.ahead.late_s)
             return position_servo.arrived(
@@ -231,7 +231,7 @@ class Going:
         at_rest = late or not position.moving
         return at_rest and near(position.pose, self._poses[0], self._abilities)
 
-    def _chase(self, position: PtzPosition, bounds: Bounds) -> Step:
+    def _chase(self, position: PtzPosition, bounds: MotionBounds) -> Step:
         slowing_s = self._brake_s + bounds.ahead.late_s
         chase = position_servo.chase(
             position.pose, self._poses[0], self._abilities, self._speed, slowing_s
@@ -247,7 +247,7 @@ class Going:
         return Step(order=velocity, wake_s=min(chase.for_s, TURN_S))
 
 
-class Remembering:
+class PresetTrajectory:
     """Goes to a place of the head's own memory, until its driver says that it rests: where it was
     measured, or where it has had the time to arrive.
     """
@@ -256,7 +256,7 @@ class Remembering:
         self._number = number
         self._told_ns: int | None = None
 
-    def step(self, t_ns: int, position: PtzPosition | None, bounds: Bounds) -> Step:
+    def step(self, t_ns: int, position: PtzPosition | None, bounds: MotionBounds) -> Step:
         """See `Course`."""
         if self._told_ns is None:
             self._told_ns = t_ns

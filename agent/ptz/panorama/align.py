@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.ptz.panorama.strip import Strip
+from agent.ptz.panorama.strip import CylinderStrip
 
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ as natural logarithms."""
 class Aligned(msgspec.Struct, frozen=True, kw_only=True):
     """The strips where they belong; `matched` of `pairs` neighbours had enough in common."""
 
-    strips: tuple[Strip, ...]
+    strips: tuple[CylinderStrip, ...]
     pairs: int
     matched: int
 
@@ -61,7 +61,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
     masks: tuple[Grey, Grey]
 
 
-def aligned(strips: Sequence[Strip]) -> Aligned:
+def aligned(strips: Sequence[CylinderStrip]) -> Aligned:
     """Poses such that what neighbours both show is in one place, all around at once.
 
     Each pose is held to what the head said, as firmly as its error allows, so neighbours that have
@@ -79,7 +79,7 @@ def aligned(strips: Sequence[Strip]) -> Aligned:
     return Aligned(strips=moved, pairs=len(commons), matched=len(shifts))
 
 
-def evened(strips: Sequence[Strip]) -> tuple[Strip, ...]:
+def evened(strips: Sequence[CylinderStrip]) -> tuple[CylinderStrip, ...]:
     """Each strip brighter or darker by one factor, such that neighbours agree."""
     rows, levels = [], []
     for common in _commons(strips):
@@ -103,7 +103,7 @@ def evened(strips: Sequence[Strip]) -> tuple[Strip, ...]:
     )
 
 
-def _commons(strips: Sequence[Strip]) -> list[_Common]:
+def _commons(strips: Sequence[CylinderStrip]) -> list[_Common]:
     """What neighbours have in common; the last one's neighbour is the first."""
     round_px = round(2 * math.pi * strips[0].px_per_rad)
     found = []
@@ -133,7 +133,7 @@ def _commons(strips: Sequence[Strip]) -> list[_Common]:
     return found
 
 
-def _shift(strips: Sequence[Strip], common: _Common) -> _Shift | None:
+def _shift(strips: Sequence[CylinderStrip], common: _Common) -> _Shift | None:
     """Where the features of one strip are in the other, None where too few agree."""
     first, second = strips[common.first], strips[common.second]
     orb = cv2.ORB.create(nfeatures=_FEATURES, fastThreshold=8)
@@ -182,7 +182,7 @@ def _agreeing(shifts: Floats) -> npt.NDArray[np.bool_] | None:
     return np.asarray(best) if enough else None
 
 
-def _turns(strips: Sequence[Strip], shifts: Sequence[_Shift]) -> Floats:
+def _turns(strips: Sequence[CylinderStrip], shifts: Sequence[_Shift]) -> Floats:
     """How far each pose is to be turned, N x 2 in radians: pan to the right, tilt up.
 
     A pose that is wrong by a little pan and tilt shows a direction further right by `pan + tilt *

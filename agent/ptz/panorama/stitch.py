@@ -21,7 +21,7 @@ import numpy.typing as npt
 from agent.config.heads import FieldOfView
 from agent.ptz.automation.sweep import Shot
 from agent.ptz.panorama.align import aligned, evened
-from agent.ptz.panorama.strip import Strip, strip_of
+from agent.ptz.panorama.strip import CylinderStrip, strip_of
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
@@ -121,21 +121,21 @@ def stitched(shots: Sequence[Shot], fov: FieldOfView, *, refine: bool = True) ->
     )
 
 
-def _is_closed(strips: Sequence[Strip]) -> bool:
+def _is_closed(strips: Sequence[CylinderStrip]) -> bool:
     """Whether the last picture reaches the first one over the back."""
     round_px = 2 * math.pi * strips[0].px_per_rad
     first, last = strips[0], strips[-1]
     return len(strips) > 2 and last.right_px > first.left_px + round_px  # noqa: PLR2004 - a ring
 
 
-def _laid(strips: Sequence[Strip], *, closed: bool) -> list[Strip]:
+def _laid(strips: Sequence[CylinderStrip], *, closed: bool) -> list[CylinderStrip]:
     if not closed:
         return list(strips)
     round_px = round(2 * math.pi * strips[0].px_per_rad)
     return [*strips, strips[0].moved(round_px)]
 
 
-def _blended(strips: Sequence[Strip], *, closed: bool) -> tuple[Image, int, int]:
+def _blended(strips: Sequence[CylinderStrip], *, closed: bool) -> tuple[Image, int, int]:
     """One picture of all strips, and the column and row at which it begins."""
     masks = _parted(strips)
     if closed:
@@ -154,7 +154,7 @@ def _blended(strips: Sequence[Strip], *, closed: bool) -> tuple[Image, int, int]
     return image, left, top
 
 
-def _parted(strips: Sequence[Strip]) -> list[Mask]:
+def _parted(strips: Sequence[CylinderStrip]) -> list[Mask]:
     """Which strip shows what: their masks, cut along the seams."""
     share = min(1.0, SEAM_PX / max(strip.image.shape[0] for strip in strips))
     small: list[Any] = []
@@ -178,7 +178,7 @@ def _parted(strips: Sequence[Strip]) -> list[Mask]:
     return found
 
 
-def _reserve(strips: Sequence[Strip], masks: list[Mask], end: int) -> None:
+def _reserve(strips: Sequence[CylinderStrip], masks: list[Mask], end: int) -> None:
     """Give the columns around a strip's middle to it alone, so that both ends of the round are the
     same picture and meet without a seam.
     """

@@ -24,7 +24,7 @@ _STEEPEST_DEG = 75.0
 """Beyond this tilt a cylinder shows nothing of use."""
 
 
-class Strip(msgspec.Struct, frozen=True, kw_only=True):
+class CylinderStrip(msgspec.Struct, frozen=True, kw_only=True):
     """A picture on the cylinder: `image` H x W x 3 with its `mask` (255 where it shows something)
     begins at the column `left_px` and the row `top_px`. `middle_px` is the column of its pose.
     `source` is the picture as it came, scaled to the cylinder.
@@ -55,11 +55,11 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
         """The first row below it."""
         return self.top_px + int(self.image.shape[0])
 
-    def moved(self, by_px: int) -> "Strip":
+    def moved(self, by_px: int) -> "CylinderStrip":
         """The same further to the right, as after a turn."""
         return msgspec.structs.replace(self, left_px=self.left_px + by_px)
 
-    def turned(self, pan_deg: float, tilt_deg: float) -> "Strip":
+    def turned(self, pan_deg: float, tilt_deg: float) -> "CylinderStrip":
         """The same picture where its camera looked further right and up than was thought."""
         pose = msgspec.structs.replace(
             self.pose, pan_deg=self.pose.pan_deg + pan_deg, tilt_deg=self.pose.tilt_deg + tilt_deg
@@ -67,7 +67,7 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
         return _bent(self.source, pose, self.error_deg, self.focal_px, self.px_per_rad)
 
 
-def strip_of(shot: Shot, fov: FieldOfView, widest_px: int) -> Strip:
+def strip_of(shot: Shot, fov: FieldOfView, widest_px: int) -> CylinderStrip:
     """A shot on a cylinder of its own fineness, or of `widest_px` all around if that is less."""
     height, width = shot.image.shape[:2]
     focal_px = width / 2 / math.tan(math.radians(width_deg(fov, shot.pose.zoom) / 2))
@@ -80,7 +80,9 @@ def strip_of(shot: Shot, fov: FieldOfView, widest_px: int) -> Strip:
     return _bent(source, shot.pose, shot.error_deg, focal_px, focal_px)
 
 
-def _bent(source: Image, pose: Pose, error_deg: float, focal_px: float, px_per_rad: float) -> Strip:
+def _bent(
+    source: Image, pose: Pose, error_deg: float, focal_px: float, px_per_rad: float
+) -> CylinderStrip:
     height, width = source.shape[:2]
     tilt = math.radians(pose.tilt_deg)
     sin, cos = math.sin(tilt), math.cos(tilt)
@@ -98,7 +100,7 @@ def _bent(source: Image, pose: Pose, error_deg: float, focal_px: float, px_per_r
         source, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    return Strip(
+    return CylinderStrip(
         pose=pose,
         error_deg=error_deg,
         source=source,

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.recording.custody.receipts import (
     FIRST_PREV,
     BadReceipt,
-    Line,
     Receipt,
+    ReceiptLine,
     Started,
     read_line,
 )
@@ -42,7 +42,7 @@ class BrokenChain(ValueError):
         self.why = why
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
     """The newest receipt of a chain: its number, hash and time."""
 
     seq: int
@@ -50,7 +50,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     time: str
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
     """What the next receipt has to follow."""
 
     seq: int
@@ -60,19 +60,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         """The part of it that is told to others."""
-        return Head(seq=self.seq, sha256=self.sha256, time=self.time)
+        return ChainHead(seq=self.seq, sha256=self.sha256, time=self.time)
 
 
-BEGINNING = Place(seq=0, sha256=FIRST_PREV, time="", boot="", t_ns=0)
+BEGINNING = ChainPosition(seq=0, sha256=FIRST_PREV, time="", boot="", t_ns=0)
 """Of an empty chain."""
 
 
-def place(line: Line) -> Place:
+def place(line: ReceiptLine) -> ChainPosition:
     """What the receipt after `line` has to follow."""
     receipt = line.receipt
-    return Place(
+    return ChainPosition(
         seq=receipt.seq,
         sha256=line.sha256,
         time=receipt.time,
@@ -81,7 +81,7 @@ def place(line: Line) -> Place:
     )
 
 
-def broken_link(before: Place, receipt: Receipt) -> tuple[Problem, str] | None:
+def broken_link(before: ChainPosition, receipt: Receipt) -> tuple[Problem, str] | None:
     """Why `receipt` is not the one after `before`; None where it is."""
     if receipt.seq != before.seq + 1:
         return "order", f"it stands after receipt {before.seq}"
@@ -92,7 +92,7 @@ def broken_link(before: Place, receipt: Receipt) -> tuple[Problem, str] | None:
     return None
 
 
-def is_signed(line: Line, public_key: Ed25519PublicKey) -> bool:
+def is_signed(line: ReceiptLine, public_key: Ed25519PublicKey) -> bool:
     """Whether the signature is of this key over the JSON bytes."""
     try:
         public_key.verify(line.signature, line.json)
@@ -111,7 +111,7 @@ def read_public_key(text: str) -> Ed25519PublicKey:
 
 def check(
     lines: Iterable[bytes], box: str, public_key: str, first_seq: int | None = None
-) -> Iterator[Line]:
+) -> Iterator[ReceiptLine]:
     """The lines of a stretch of a chain, each checked before it is given.
 
     All must be of one box and of one key (the base64 of its raw 32 bytes), and linked without a
@@ -120,7 +120,7 @@ def check(
     does not hold, and ValueError for a key that is none.
     """
     key = read_public_key(public_key)
-    before: Place | None = None
+    before: ChainPosition | None = None
     boots: set[str] = set()
     for number, text in enumerate(lines, start=1):
         where = f"line {number}"
@@ -139,7 +139,7 @@ def check(
         yield line
 
 
-def _not_signed(line: Line, box: str, key: Ed25519PublicKey) -> tuple[Problem, str] | None:
+def _not_signed(line: ReceiptLine, box: str, key: Ed25519PublicKey) -> tuple[Problem, str] | None:
     if line.receipt.box != box:
         return "box", f"it is of box {line.receipt.box!r}, not of {box!r}"
     if not is_signed(line, key):
@@ -148,7 +148,7 @@ def _not_signed(line: Line, box: str, key: Ed25519PublicKey) -> tuple[Problem, s
 
 
 def _broken_order(
-    receipt: Receipt, first_seq: int | None, before: Place | None, boots: set[str]
+    receipt: Receipt, first_seq: int | None, before: ChainPosition | None, boots: set[str]
 ) -> tuple[Problem, str] | None:
     if before is None and receipt.seq != (first_seq or receipt.seq):
         return "order", f"it stands where receipt {first_seq} should"

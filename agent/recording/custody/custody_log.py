@@ -21,16 +21,16 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
-from agent.base.device_identity import Identity
-from agent.recording.custody.chain import BEGINNING, Head, broken_link, is_signed, place
+from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody.chain import BEGINNING, ChainHead, broken_link, is_signed, place
 from agent.recording.custody.receipts import (
     BadReceipt,
     Body,
     Exported,
-    Line,
     Receipt,
+    ReceiptLine,
     SetAside,
     encode,
     read_line,
@@ -54,14 +54,16 @@ class _Seq(msgspec.Struct, frozen=True):
 _SEQ = msgspec.json.Decoder(_Seq)
 
 
-class Custody:
+class CustodyLog:
     """The chain of one box. Any thread may call; every method may raise OSError.
 
     Invariant: `_place` is the last receipt that is known to be durable, `_path` the file that it
     is in (None where the next receipt begins a file), and `_good_bytes` where it ends there.
     """
 
-    def __init__(self, folder: Path, box: str, boot: str, clock: Clock, identity: Identity) -> None:
+    def __init__(
+        self, folder: Path, box: str, boot: str, clock: Clock, identity: DeviceIdentity
+    ) -> None:
         self.folder = self._folder = folder
         self.box = self._box = box
         self._boot = boot
@@ -77,7 +79,9 @@ class Custody:
         """The newest receipt of an export that was written or read since `open`."""
 
     @classmethod
-    def open(cls, folder: Path, box: str, boot: str, clock: Clock, identity: Identity) -> "Custody":
+    def open(
+        cls, folder: Path, box: str, boot: str, clock: Clock, identity: DeviceIdentity
+    ) -> "CustodyLog":
         """Find the chain's end. What a cut has torn is set aside, and a receipt says so."""
         custody = cls(folder, box, boot, clock, identity)
         with custody._locked():
@@ -100,7 +104,7 @@ class Custody:
             self._catch_up()
             return self._add(body, t_ns)
 
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         """The newest receipt, of whichever process; number 0 where there is none."""
         with self._locked():
             self._catch_up()
@@ -147,7 +151,7 @@ class Custody:
             if not self._folder.is_dir():
                 # Another process may be first.
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                sync_folder(self._folder.parent)
+                fsync_dir(self._folder.parent)
             lock = self._folder / "lock"
             if not lock.exists():
                 _create(lock)
@@ -185,7 +189,7 @@ class Custody:
             after.append(path)
         return [self._move_aside(file) for file in reversed(after)]
 
-    def _read_own(self, text: bytes) -> Line | None:
+    def _read_own(self, text: bytes) -> ReceiptLine | None:
         """A line that this box has signed, or None."""
         try:
             line = read_line(text)
@@ -273,7 +277,7 @@ class Custody:
         self._advance(line)
         return receipt
 
-    def _advance(self, line: Line) -> None:
+    def _advance(self, line: ReceiptLine) -> None:
         self._place = place(line)
         if isinstance(line.receipt.body, Exported):
             self.exported_seq = line.receipt.seq
@@ -291,8 +295,8 @@ class Custody:
     def _move_aside(self, path: Path) -> str:
         target = self._free_aside(path.name)
         path.rename(target)
-        sync_folder(target.parent)
-        sync_folder(self._folder)
+        fsync_dir(target.parent)
+        fsync_dir(self._folder)
         log.error("%s is not of this chain: set aside as %s", path, target)
         return f"{SET_ASIDE}/{target.name}"
 
@@ -300,7 +304,7 @@ class Custody:
         aside = self._folder / SET_ASIDE
         if not aside.is_dir():
             aside.mkdir()
-            sync_folder(self._folder)
+            fsync_dir(self._folder)
         target = aside / name
         number = 0
         while target.exists():
@@ -325,7 +329,7 @@ def _create(path: Path) -> None:
     """Make an empty file, durable in its folder."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.close(handle)
-    sync_folder(path.parent)
+    fsync_dir(path.parent)
 
 
 def _write(path: Path, data: bytes) -> None:

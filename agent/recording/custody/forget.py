@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from agent.base.atomic_file import sync_folder
-from agent.recording.custody.custody_log import Custody, first_seq
+from agent.base.atomic_file import fsync_dir
+from agent.recording.custody.custody_log import CustodyLog, first_seq
 from agent.recording.custody.receipts import BadReceipt, Closed, Forgotten, Opened, read_line
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ IsThere = Callable[[str, str], bool]
 """Whether the file of a camera and segment name is on the disk."""
 
 
-def forget(custody: Custody, is_there: IsThere, t_ns: int) -> int:
+def forget(custody: CustodyLog, is_there: IsThere, t_ns: int) -> int:
     """Delete the oldest files of the chain that speak of no footage any more. How many went.
 
     None go where no footage of the newest receipts is there either: then it is the disk of
@@ -39,7 +39,7 @@ def forget(custody: Custody, is_there: IsThere, t_ns: int) -> int:
     custody.append(Forgotten(first_seq=first_seq(gone[0]), last_seq=last_seq), t_ns)
     for path in gone:
         path.unlink()
-    sync_folder(custody.folder)
+    fsync_dir(custody.folder)
     log.info("receipts up to %d are forgotten, their footage is gone", last_seq)
     return len(gone)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import msgspec
 
 from agent.base.clock import Clock
-from agent.faults.registry import FaultBoard
-from agent.recording.custody.chain import Head
-from agent.recording.custody.custody_log import Custody
+from agent.faults.registry import FaultRegistry
+from agent.recording.custody.chain import ChainHead
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.forget import IsThere, forget
 from agent.recording.custody.receipts import Body
 
@@ -35,7 +35,7 @@ class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
 
 
-class Attest:
+class ChainHeadPublisher:
     """The stage of the chain's head, and the way into the chain for those who may not wait for
     the disk.
 
@@ -46,10 +46,10 @@ class Attest:
 
     def __init__(
         self,
-        custody: Custody,
+        custody: CustodyLog,
         clock: Clock,
-        faults: FaultBoard,
-        send_head: Callable[[Head, int], None],
+        faults: FaultRegistry,
+        send_head: Callable[[ChainHead, int], None],
         is_there: IsThere,
     ) -> None:
         self._custody = custody
@@ -61,9 +61,9 @@ class Attest:
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._sent_ns: int | None = None
-        self._sent: Head | None = None
+        self._sent: ChainHead | None = None
 
-    def put(self, body: Body, t_ns: int) -> None:
+    def enqueue(self, body: Body, t_ns: int) -> None:
         """Have a receipt written soon. Any thread may call; never waits for the disk."""
         with self._lock:
             if len(self._waiting) == WAITING_MOST:
@@ -71,11 +71,11 @@ class Attest:
                 log.error("a receipt is lost, the disk takes none: %s", lost.body)
             self._waiting.append(_Waiting(body=body, t_ns=t_ns))
 
-    def look(self) -> None:
+    def flush(self) -> None:
         """Write what waits, and send the head where it is due: see `_is_due`."""
         try:
             self._write()
-            self._forget()
+            self._prune()
             head = self._custody.head()
         except OSError as error:
             self._faults.raise_fault("CUS-01", SUBJECT, str(error))
@@ -88,11 +88,11 @@ class Attest:
     def run_once(self, stopping: threading.Event) -> None:
         """One look, after a second's wait."""
         if not stopping.wait(TURN_S):
-            self.look()
+            self.flush()
 
     def close(self) -> None:
         """Write what is left, and send the head that the chain is left with."""
-        self.look()
+        self.flush()
         try:
             head = self._custody.head()
         except OSError as error:
@@ -101,7 +101,7 @@ class Attest:
         if head.seq > self._sent_seq:
             self._send(head, self._clock.boottime_ns())
 
-    def _is_due(self, head: Head, now_ns: int) -> bool:
+    def _is_due(self, head: ChainHead, now_ns: int) -> bool:
         """At first, at an export, and once a minute where the chain has grown; else once an hour."""
         if self._sent_ns is None or self._custody.exported_seq > self._sent_seq:
             return True
@@ -111,11 +111,11 @@ class Attest:
     def _sent_seq(self) -> int:
         return self._sent.seq if self._sent else 0
 
-    def _send(self, head: Head, now_ns: int) -> None:
+    def _send(self, head: ChainHead, now_ns: int) -> None:
         self._sent, self._sent_ns = head, now_ns
         self._send_head(head, now_ns)
 
-    def _forget(self) -> None:
+    def _prune(self) -> None:
         now_ns = self._clock.boottime_ns()
         if self._forgot_ns is None or now_ns - self._forgot_ns >= FORGET_EVERY_NS:
             self._forgot_ns = now_ns

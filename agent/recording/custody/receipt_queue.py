@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipts import BadReceipt, Body, Closed, Opened, read_line
 
 log = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ ReadBack = Callable[[], Iterator[bytes]]
 """The lines of the chain, the newest first. Raises OSError."""
 
 
-class Notary:
+class ReceiptQueue:
     """Any thread may tell. A chain that cannot be written raises the fault CUS-01 and stops
     nothing: receipts wait in memory and are written, in order, when it can be.
     """
 
     def __init__(
-        self, append: Append | None, faults: FaultBoard, read_back: ReadBack = lambda: iter(())
+        self, append: Append | None, faults: FaultRegistry, read_back: ReadBack = lambda: iter(())
     ) -> None:
         """`append` is None where there is no chain: then nothing is told. `read_back` gives it."""
         self._append = append
@@ -37,7 +37,7 @@ class Notary:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Body, int]] = deque()
 
-    def tell(self, body: Body, t_ns: int) -> bool:
+    def append(self, body: Body, t_ns: int) -> bool:
         """Put a receipt into the chain. Whether it is durable, and all before it.
 
         That a file was recovered is left out where the chain has the receipt of its close: the
@@ -51,7 +51,7 @@ class Notary:
             self._waiting.append((body, t_ns))
             return self._write(self._append)
 
-    def retry(self) -> bool:
+    def flush(self) -> bool:
         """Write what waits. Whether nothing does any more."""
         if self._append is None:
             return True

@@ -209,7 +209,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     body: Body
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the chain, taken apart; its signature is not checked yet."""
 
     signature: bytes
@@ -244,7 +244,7 @@ def write_line(signature: bytes, json: bytes) -> bytes:
     return base64.b64encode(signature) + b" " + json + b"\n"
 
 
-def read_line(line: bytes) -> Line:
+def read_line(line: bytes) -> ReceiptLine:
     """A line, without or with its newline, taken apart.
 
     Raises BadReceipt where it is none. Base64 must be the one way to write these bytes.
@@ -260,4 +260,4 @@ def read_line(line: bytes) -> Line:
         receipt = _RECEIPT.decode(json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadReceipt(f"its JSON is no receipt: {error}") from error
-    return Line(signature=signature, json=json, receipt=receipt)
+    return ReceiptLine(signature=signature, json=json, receipt=receipt)

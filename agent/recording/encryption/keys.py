@@ -18,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 
 KEY_BYTES = 16
 """AES-128, which Common Encryption prescribes (ISO/IEC 23001-7, 9.1)."""
@@ -85,7 +85,7 @@ def parse_public_key(text: str, whose: str) -> X25519PublicKey:
     Raises BadInput, which never shows the value: it might be a private key put there by mistake.
     """
     if "PRIVATE KEY" in text:
-        raise BadInput(
+        raise UserError(
             f"{whose}: that is a private key; a box is given the public half alone, "
             "and this one should be replaced, for it has been on a box"
         )
@@ -93,7 +93,7 @@ def parse_public_key(text: str, whose: str) -> X25519PublicKey:
     try:
         X25519PrivateKey.generate().exchange(key)
     except ValueError as error:
-        raise BadInput(
+        raise UserError(
             f"{whose}: not a usable X25519 public key: its shared secrets are all zero"
         ) from error
     return key
@@ -123,7 +123,7 @@ def make_private_key(path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise BadInput(f"private key {str(path)!r}: {error.strerror or error}") from error
+        raise UserError(f"private key {str(path)!r}: {error.strerror or error}") from error
     return public_key_text(key.public_key())
 
 
@@ -136,13 +136,13 @@ def read_private_key(path: Path) -> X25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise BadInput(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{where}: {error.strerror or error}") from error
     except TypeError as error:
-        raise BadInput(f"{where}: it is locked with a password; give it unlocked") from error
+        raise UserError(f"{where}: it is locked with a password; give it unlocked") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadInput(f"{where}: not a private key in PEM") from error
+        raise UserError(f"{where}: not a private key in PEM") from error
     if not isinstance(key, X25519PrivateKey):
-        raise BadInput(f"{where}: not an X25519 key")
+        raise UserError(f"{where}: not an X25519 key")
     return key
 
 
@@ -150,9 +150,9 @@ def _public_pem(text: str, whose: str) -> X25519PublicKey:
     try:
         key = serialization.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadInput(f"{whose}: not a public key in PEM") from error
+        raise UserError(f"{whose}: not a public key in PEM") from error
     if not isinstance(key, X25519PublicKey):
-        raise BadInput(f"{whose}: not an X25519 key; allowed: X25519 as PEM or base64")
+        raise UserError(f"{whose}: not an X25519 key; allowed: X25519 as PEM or base64")
     return key
 
 
@@ -160,7 +160,7 @@ def _public_raw(text: str, whose: str) -> X25519PublicKey:
     try:
         raw = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadInput(f"{whose}: neither base64 nor PEM") from error
+        raise UserError(f"{whose}: neither base64 nor PEM") from error
     if len(raw) != _PUBLIC_BYTES:
-        raise BadInput(f"{whose}: {len(raw)} bytes; an X25519 public key has {_PUBLIC_BYTES}")
+        raise UserError(f"{whose}: {len(raw)} bytes; an X25519 public key has {_PUBLIC_BYTES}")
     return X25519PublicKey.from_public_bytes(raw)

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording.encryption.keys import KEY_BYTES, KeyRing, SegmentKey, parse_public_key
 
 KEPT_KEYS = 360
@@ -37,7 +37,7 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
     wrapped: bytes
 
 
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+class WrappedKeyFile(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the file beside a sealed segment. Bytes are base64 in the JSON."""
 
     v: Literal[1] = 1
@@ -115,7 +115,7 @@ class Sealer:
     def new_key(self, segment: str) -> NewKey:
         """A key for a segment, which the key ring keeps from now on."""
         key = SegmentKey(self._random_bytes(KEY_BYTES))
-        sidecar = Sidecar(
+        sidecar = WrappedKeyFile(
             box=self._box, camera=self._camera, segment=segment, kid=key.kid.hex(), recipients=()
         )
         info = sidecar.info()
@@ -133,7 +133,7 @@ def parse_recipients(recipients: Sequence[RecipientLike]) -> dict[str, X25519Pub
     parsed: dict[str, X25519PublicKey] = {}
     for recipient in recipients:
         if recipient.id in parsed:
-            raise BadInput(f"record.recipient: {recipient.id!r} is there twice")
+            raise UserError(f"record.recipient: {recipient.id!r} is there twice")
         whose = f"record.recipient: {recipient.id!r}: public_key"
         parsed[recipient.id] = parse_public_key(recipient.public_key, whose)
     return parsed
@@ -150,19 +150,19 @@ def write_sidecar(path: Path, sidecar: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def read_sidecar(path: Path) -> Sidecar:
+def read_sidecar(path: Path) -> WrappedKeyFile:
     """What a file of wrapped keys says. Raises BadInput where it is not there or is none."""
     where = f"keys file {str(path)!r}"
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SIDECAR_BYTES + 1)
         if len(data) > _MAX_SIDECAR_BYTES:
-            raise BadInput(f"{where}: larger than {_MAX_SIDECAR_BYTES} bytes")
-        return msgspec.json.decode(data, type=Sidecar)
+            raise UserError(f"{where}: larger than {_MAX_SIDECAR_BYTES} bytes")
+        return msgspec.json.decode(data, type=WrappedKeyFile)
     except OSError as error:
-        raise BadInput(f"{where}: {error.strerror or error}") from error
+        raise UserError(f"{where}: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{where}: not a file of wrapped keys: {error}") from error
+        raise UserError(f"{where}: not a file of wrapped keys: {error}") from error
 
 
 def open_sidecar(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
@@ -178,9 +178,9 @@ def open_sidecar(path: Path, private_key: X25519PrivateKey) -> SegmentKey:
         except InvalidTag:
             continue
         if key.kid.hex() != sidecar.kid or len(key.key) != KEY_BYTES:
-            raise BadInput(f"keys file {str(path)!r}: the wrapped key is not that of its key id")
+            raise UserError(f"keys file {str(path)!r}: the wrapped key is not that of its key id")
         return key
     names = ", ".join(wrapped.id for wrapped in sidecar.recipients)
-    raise BadInput(
+    raise UserError(
         f"keys file {str(path)!r}: this private key does not open it; it is wrapped for: {names}"
     )

@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording.encryption.keys import SegmentKey
 from agent.recording.encryption.seal import open_sidecar
 from agent.recording.export.mp4_boxes import DamagedFootage, plain_moof, plain_moov
-from agent.recording.export.segment_reader import FootageFile, open_samples
+from agent.recording.export.segment_reader import SegmentReader, open_samples
 from agent.recording.segment_name import PART
 
 _COPY_BYTES = 1 << 20
@@ -26,16 +26,16 @@ def unseal(segment: Path, keys_file: Path, private_key: X25519PrivateKey, out: P
     """
     key = open_sidecar(keys_file, private_key)
     try:
-        source = FootageFile(segment)
+        source = SegmentReader(segment)
     except OSError as error:
-        raise BadInput(f"segment {str(segment)!r}: {error.strerror or error}") from error
+        raise UserError(f"segment {str(segment)!r}: {error.strerror or error}") from error
     except DamagedFootage as error:
-        raise BadInput(f"segment {str(segment)!r}: damaged: {error}") from error
+        raise UserError(f"segment {str(segment)!r}: damaged: {error}") from error
     with source:
         if source.head.kid is None:
-            raise BadInput(f"segment {str(segment)!r}: it is not sealed")
+            raise UserError(f"segment {str(segment)!r}: it is not sealed")
         if source.head.kid != key.kid:
-            raise BadInput(f"segment {str(segment)!r}: {keys_file.name} is of another segment")
+            raise UserError(f"segment {str(segment)!r}: {keys_file.name} is of another segment")
         aside = out.with_name(out.name + PART)
         try:
             with aside.open("wb") as file:
@@ -45,13 +45,13 @@ def unseal(segment: Path, keys_file: Path, private_key: X25519PrivateKey, out: P
             aside.rename(out)
         except DamagedFootage as error:
             _remove(aside)
-            raise BadInput(f"segment {str(segment)!r}: damaged: {error}") from error
+            raise UserError(f"segment {str(segment)!r}: damaged: {error}") from error
         except BaseException:
             _remove(aside)
             raise
 
 
-def _copy(source: FootageFile, key: SegmentKey, out: BinaryIO) -> None:
+def _copy(source: SegmentReader, key: SegmentKey, out: BinaryIO) -> None:
     out.write(source.read(0, source.moov_at))
     out.write(plain_moov(source.moov))
     at = source.first_at

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording.encryption.unseal import unseal
 from agent.recording.export import clip as cutting
 from agent.recording.export.manifest import CLIP, MANIFEST, Manifest
@@ -17,7 +17,7 @@ from agent.recording.segment_name import KEYS, parse_segment_name
 _MP4 = ".mp4"
 
 
-class Unsealed(msgspec.Struct, frozen=True, kw_only=True):
+class UnsealResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was written: plain segments, and the clip of an export's span."""
 
     folder: Path
@@ -30,7 +30,7 @@ def unseal_all(
     key: X25519PrivateKey,
     out: Path,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Unsealed:
+) -> UnsealResult:
     """Unseal a segment, or each one below a folder, into the folder `out`.
 
     `progress` is told how many segments are done, and of how many. Raises BadInput where there is
@@ -38,9 +38,9 @@ def unseal_all(
     """
     sealed = _sealed(path)
     if not sealed:
-        raise BadInput(f"{str(path)!r}: no sealed segment here: no {_MP4} with a {_MP4}{KEYS}")
+        raise UserError(f"{str(path)!r}: no sealed segment here: no {_MP4} with a {_MP4}{KEYS}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"--out {str(out)!r}: is there already; allowed: a new or an empty folder")
+        raise UserError(f"--out {str(out)!r}: is there already; allowed: a new or an empty folder")
     out.mkdir(parents=True, exist_ok=True)
     progress(0, len(sealed))
     for done, segment in enumerate(sealed, start=1):
@@ -53,7 +53,7 @@ def unseal_all(
             raise
         progress(done, len(sealed))
     names = tuple(segment.name for segment in sealed)
-    return Unsealed(folder=out, segments=names, clip=_clip(path / MANIFEST, out, names))
+    return UnsealResult(folder=out, segments=names, clip=_clip(path / MANIFEST, out, names))
 
 
 def _sealed(path: Path) -> list[Path]:
@@ -62,7 +62,7 @@ def _sealed(path: Path) -> list[Path]:
     elif path.is_dir():
         found = sorted(path.rglob(f"*{_MP4}"))
     else:
-        raise BadInput(f"{str(path)!r}: no such file or folder")
+        raise UserError(f"{str(path)!r}: no such file or folder")
     return [one for one in found if one.with_name(one.name + KEYS).is_file()]
 
 
@@ -80,6 +80,6 @@ def _clip(manifest_file: Path, out: Path, names: tuple[str, ...]) -> Path | None
     begin = cutting.utc_ns(datetime.fromisoformat(manifest.begin_time))
     end = cutting.utc_ns(datetime.fromisoformat(manifest.end_time))
     try:
-        return cutting.cut(sources, begin, end, out / CLIP, lambda _kid: None).path
+        return cutting.write_clip(sources, begin, end, out / CLIP, lambda _kid: None).path
     except cutting.CannotCut:
         return None

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from agent.recording.encryption.keys import KeyFor, SegmentKey
-from agent.recording.export.mp4_boxes import DamagedFootage, Head, Numbers, Run
-from agent.recording.export.mp4_header import Chunk, Track, progressive_head
-from agent.recording.export.segment_reader import FootageFile, Fragment, open_samples
+from agent.recording.export.mp4_boxes import DamagedFootage, Mp4Header, Numbers, SampleRun
+from agent.recording.export.mp4_header import Chunk, Mp4Track, progressive_head
+from agent.recording.export.segment_reader import Fragment, SegmentReader, open_samples
 from agent.recording.segment_name import KEYS, PART, SegmentName
 
 _SECOND_NS = 1_000_000_000
@@ -38,14 +38,14 @@ class NoKey(CannotCut):
     """A segment is sealed, and its key is not here."""
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class ClipSource(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's file, and when its first picture was, on the time line of the cut."""
 
     path: Path
     begin_ns: int
 
 
-class Cut(msgspec.Struct, frozen=True, kw_only=True):
+class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was cut. `begin_ns` is of the first picture, on the time line of the sources;
     `segments` names those that are in it.
     """
@@ -57,7 +57,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[str, ...]
 
 
-class Clip(Cut, frozen=True, kw_only=True):
+class Clip(ClipInfo, frozen=True, kw_only=True):
     """A clip that was cut, and where it lies."""
 
     path: Path
@@ -67,14 +67,14 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """A fragment that belongs into the clip. `shift` brings its times onto the clip's."""
 
     path: Path
-    head: Head
+    head: Mp4Header
     fragment: Fragment
     shift: int
 
 
-def utc_source(path: Path, name: SegmentName) -> Source:
+def utc_source(path: Path, name: SegmentName) -> ClipSource:
     """A segment on that of UTC, in nanoseconds since 1970."""
-    return Source(path=path, begin_ns=utc_ns(name.utc))
+    return ClipSource(path=path, begin_ns=utc_ns(name.utc))
 
 
 def utc_ns(moment: datetime) -> int:
@@ -83,7 +83,9 @@ def utc_ns(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * _SECOND_NS + since.microseconds * 1000
 
 
-def cut(sources: Sequence[Source], begin_ns: int, end_ns: int, out: Path, key_for: KeyFor) -> Clip:
+def write_clip(
+    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, out: Path, key_for: KeyFor
+) -> Clip:
     """Cut the span from segments in the order of recording into the file `out`.
 
     `key_for` gives the keys of sealed segments. A file of an older clip is replaced once the new
@@ -95,30 +97,30 @@ def cut(sources: Sequence[Source], begin_ns: int, end_ns: int, out: Path, key_fo
     not let us.
     """
     with _damage_told():
-        groups, first_ns, keys = _plan(sources, begin_ns, end_ns, key_for)
+        groups, first_ns, keys = _select_groups(sources, begin_ns, end_ns, key_for)
         track = _track(groups)
-        with _aside(out) as handle:
+        with _temp_file(out) as handle:
             size_bytes = _fill(handle, track, groups, keys, lambda: True)
             os.fsync(handle)
-    return Clip(path=out, **msgspec.structs.asdict(_made(groups, first_ns, track, size_bytes)))
+    return Clip(path=out, **msgspec.structs.asdict(_clip_info(groups, first_ns, track, size_bytes)))
 
 
-def cut_into(
-    sources: Sequence[Source],
+def write_clip_to_fd(
+    sources: Sequence[ClipSource],
     begin_ns: int,
     end_ns: int,
     handle: int,
     key_for: KeyFor,
     go_on: Callable[[], bool],
-) -> Cut:
+) -> ClipInfo:
     """Cut as `cut` does, into an empty file that is open for writing. To make it durable is the
     caller's. `go_on` is asked before each fragment; where it says no, CannotCut is raised.
     """
     with _damage_told():
-        groups, first_ns, keys = _plan(sources, begin_ns, end_ns, key_for)
+        groups, first_ns, keys = _select_groups(sources, begin_ns, end_ns, key_for)
         track = _track(groups)
         size_bytes = _fill(handle, track, groups, keys, go_on)
-    return _made(groups, first_ns, track, size_bytes)
+    return _clip_info(groups, first_ns, track, size_bytes)
 
 
 @contextmanager
@@ -129,8 +131,8 @@ def _damage_told() -> Iterator[None]:
         raise CannotCut(f"damaged footage: {error}") from error
 
 
-def _plan(
-    sources: Sequence[Source], begin_ns: int, end_ns: int, key_for: KeyFor
+def _select_groups(
+    sources: Sequence[ClipSource], begin_ns: int, end_ns: int, key_for: KeyFor
 ) -> tuple[list[_Group], int, dict[bytes, SegmentKey]]:
     """The groups of the span, when the first one begins, and the keys of what is sealed."""
     if end_ns <= begin_ns:
@@ -139,8 +141,8 @@ def _plan(
     return groups, first_ns, _keys(groups, key_for)
 
 
-def _made(groups: list[_Group], first_ns: int, track: Track, size_bytes: int) -> Cut:
-    return Cut(
+def _clip_info(groups: list[_Group], first_ns: int, track: Mp4Track, size_bytes: int) -> ClipInfo:
+    return ClipInfo(
         begin_ns=first_ns,
         duration_ns=_ns(int(track.durations.sum()), track.timescale),
         pictures=len(track.sizes),
@@ -149,7 +151,7 @@ def _made(groups: list[_Group], first_ns: int, track: Track, size_bytes: int) ->
     )
 
 
-def _select(sources: Sequence[Source], begin_ns: int, end_ns: int) -> tuple[list[_Group], int]:
+def _select(sources: Sequence[ClipSource], begin_ns: int, end_ns: int) -> tuple[list[_Group], int]:
     """The groups of the span, and when the first one begins on the sources' time line."""
     groups: list[_Group] = []
     first_ns = clip_end = 0
@@ -157,7 +159,7 @@ def _select(sources: Sequence[Source], begin_ns: int, end_ns: int) -> tuple[list
         if source.begin_ns >= end_ns:
             continue
         shift: int | None = None
-        with FootageFile(source.path) as file:
+        with SegmentReader(source.path) as file:
             scale = file.head.timescale
             for fragment in file.fragments():
                 run = fragment.run
@@ -198,7 +200,7 @@ def _check_alike(groups: list[_Group], group: _Group) -> None:
         )
 
 
-def _shown(head: Head) -> str:
+def _shown(head: Mp4Header) -> str:
     return f"{head.entry[4:8].decode('latin-1')} {head.width_px}x{head.height_px}"
 
 
@@ -219,7 +221,7 @@ def _keys(groups: list[_Group], key_for: KeyFor) -> dict[bytes, SegmentKey]:
     return keys
 
 
-def _track(groups: list[_Group]) -> Track:
+def _track(groups: list[_Group]) -> Mp4Track:
     entries: dict[bytes, int] = {}
     chunks = []
     for group in groups:
@@ -231,7 +233,7 @@ def _track(groups: list[_Group]) -> Track:
         )
         chunks.append(chunk)
     head = groups[0].head
-    return Track(
+    return Mp4Track(
         timescale=head.timescale,
         width_px=head.width_px,
         height_px=head.height_px,
@@ -254,7 +256,7 @@ def _durations(groups: list[_Group]) -> Numbers:
     return lasting
 
 
-def _times(run: Run, shift: int) -> Numbers:
+def _times(run: SampleRun, shift: int) -> Numbers:
     ends: Numbers = np.cumsum(run.durations)
     begins: Numbers = ends - run.durations + (run.begin + shift)
     return begins
@@ -268,7 +270,7 @@ def _playable(entry: bytes) -> bytes:
 
 
 @contextmanager
-def _aside(out: Path) -> Iterator[int]:
+def _temp_file(out: Path) -> Iterator[int]:
     """A file beside, open for writing, which gets its name where all went well."""
     aside = out.with_name(out.name + PART)
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
@@ -286,7 +288,7 @@ def _aside(out: Path) -> Iterator[int]:
 
 def _fill(
     handle: int,
-    track: Track,
+    track: Mp4Track,
     groups: list[_Group],
     keys: dict[bytes, SegmentKey],
     go_on: Callable[[], bool],
@@ -296,7 +298,7 @@ def _fill(
     at = 0
     while at < len(groups):
         path = groups[at].path
-        with FootageFile(path) as source:
+        with SegmentReader(path) as source:
             while at < len(groups) and groups[at].path == path:
                 if not go_on():
                     raise CannotCut("the cut was given up before its end")
@@ -305,7 +307,7 @@ def _fill(
     return os.fstat(handle).st_size
 
 
-def _copy(source: FootageFile, group: _Group, handle: int, keys: dict[bytes, SegmentKey]) -> None:
+def _copy(source: SegmentReader, group: _Group, handle: int, keys: dict[bytes, SegmentKey]) -> None:
     fragment = group.fragment
     if group.head.kid is not None:
         data = source.read(fragment.data_at, fragment.data_end)

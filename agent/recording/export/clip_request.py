@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from agent.recording.export.clip import Cut
+from agent.recording.export.clip import ClipInfo
 
 MOST_SEGMENTS = 1000
 """In one clip. A camera's key ring holds the keys of fewer."""
@@ -45,7 +45,7 @@ class ClipDone(
 ):
     """The clip is in the file."""
 
-    cut: Cut
+    cut: ClipInfo
 
 
 class ClipRefused(
@@ -63,6 +63,6 @@ class ClipRefused(
 
 ClipAnswer: TypeAlias = ClipDone | ClipRefused
 
-AskAgent: TypeAlias = Callable[[ClipRequest, Path], Cut | None]
+AskAgent: TypeAlias = Callable[[ClipRequest, Path], ClipInfo | None]
 """Has the running agent cut into a new file: None where no agent runs. Raises CannotCut where it
 refuses, and OSError from the disk."""

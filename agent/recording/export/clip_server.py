@@ -19,9 +19,15 @@ from pathlib import Path
 import msgspec
 
 from agent.base import unix_socket
-from agent.base.unix_socket import Listener
+from agent.base.unix_socket import UnixListener
 from agent.recording.encryption.keys import KeyFor
-from agent.recording.export.clip import CannotCut, Cut, Source, cut_into, utc_source
+from agent.recording.export.clip import (
+    CannotCut,
+    ClipInfo,
+    ClipSource,
+    utc_source,
+    write_clip_to_fd,
+)
 from agent.recording.export.clip_request import (
     MOST_LINE_BYTES,
     MOST_SEGMENTS,
@@ -54,7 +60,7 @@ class _Refusal(Exception):
     """Why somebody gets no clip, in one sentence."""
 
 
-class ClipDesk:
+class ClipServer:
     """The stage that cuts on request, one request at a time.
 
     `keys` are the cameras that are recorded, and what gives their segments' keys. `on_view` is told
@@ -75,7 +81,7 @@ class ClipDesk:
         self._keys = dict(keys)
         self._clock_ns = clock_ns
         self._on_view = on_view
-        self._listener = Listener(state, SOCKET, _WAITING_MOST)
+        self._listener = UnixListener(state, SOCKET, _WAITING_MOST)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Answer one who asks, or wait a second for one."""
@@ -104,10 +110,10 @@ class ClipDesk:
             connection.settimeout(LINE_S)
             connection.sendall(msgspec.json.encode(answer) + b"\n")
 
-    def _answer(self, connection: socket.socket, stopping: threading.Event) -> Cut:
+    def _answer(self, connection: socket.socket, stopping: threading.Event) -> ClipInfo:
         """Cut what is asked for. Raises _Refusal, CannotCut and OSError."""
-        peer = unix_socket.peer(connection)
-        if not peer.may_ask:
+        peer = unix_socket.peer_credentials(connection)
+        if not peer.is_allowed:
             raise _Refusal(f"user {peer.user} may not ask")
         with self._received(connection) as (line, handle):
             request = _decoded(line)
@@ -115,7 +121,7 @@ class ClipDesk:
             _check_file(handle)
             self._on_view(request, f"process {peer.process} of user {peer.user}")
             end_ns = self._clock_ns() + int(CUT_S * 1e9)
-            cut = cut_into(
+            cut = write_clip_to_fd(
                 sources,
                 request.begin_ns,
                 request.end_ns,
@@ -162,7 +168,7 @@ class ClipDesk:
             for handle in handles:
                 os.close(handle)
 
-    def _looked_up(self, request: ClipRequest) -> tuple[list[Source], KeyFor]:
+    def _looked_up(self, request: ClipRequest) -> tuple[list[ClipSource], KeyFor]:
         """The segments' files, in the order of recording, and what gives their keys."""
         key_for = self._keys.get(request.camera)
         if key_for is None:
@@ -177,7 +183,7 @@ class ClipDesk:
         return sources, key_for
 
 
-def ask(state: Path, request: ClipRequest, out: Path) -> Cut | None:
+def ask(state: Path, request: ClipRequest, out: Path) -> ClipInfo | None:
     """Have the agent of a state folder cut into the new file `out`, which is durable when this
     returns; None where no agent is there to ask.
 
@@ -186,7 +192,7 @@ def ask(state: Path, request: ClipRequest, out: Path) -> Cut | None:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            with unix_socket.address(state, SOCKET) as address:
+            with unix_socket.socket_path(state, SOCKET) as address:
                 connection.connect(address)
         except OSError:
             return None
@@ -204,7 +210,7 @@ def ask(state: Path, request: ClipRequest, out: Path) -> Cut | None:
     return cut
 
 
-def _asked(connection: socket.socket, request: ClipRequest, handle: int) -> Cut:
+def _asked(connection: socket.socket, request: ClipRequest, handle: int) -> ClipInfo:
     """What the agent has cut. Raises CannotCut where it refuses or does not answer."""
     line = msgspec.json.encode(request) + b"\n"
     connection.settimeout(ANSWER_S)

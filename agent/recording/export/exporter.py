@@ -17,19 +17,19 @@ from typing import BinaryIO
 import msgspec
 
 from agent import __version__
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording import catalogue, mask_store
-from agent.recording.catalogue import Entry
-from agent.recording.custody.chain import Head
-from agent.recording.custody.custody_log import Custody
+from agent.recording.catalogue import FootageEntry
+from agent.recording.custody.chain import ChainHead
+from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import Exported, Receipt
 from agent.recording.encryption.keys import KeyFor, SegmentKey
 from agent.recording.encryption.seal import read_sidecar
 from agent.recording.export import clip as cutting
 from agent.recording.export.clip_request import AskAgent, ClipRequest
-from agent.recording.export.html_pages import Wish, pages
+from agent.recording.export.html_pages import ExportPageText, pages
 from agent.recording.export.manifest import (
     CHAIN,
     CLIP,
@@ -54,7 +54,7 @@ class CannotExport(Exception):
     """Nothing was exported. One line says why."""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
+class ExportResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was exported. `left_out` are segments that touch the span and could not be part of it,
     and why; where there is no clip, `no_clip` says why.
     """
@@ -77,12 +77,14 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     says nothing of it. A verifier judges by this head.
     """
 
-    head: Head
-    entries: tuple[Entry, ...]
+    head: ChainHead
+    entries: tuple[FootageEntry, ...]
     misdated: dict[str, str]
 
 
-def listed(custody: Custody, footage: Path, camera: str, begin: datetime, end: datetime) -> Listed:
+def listed(
+    custody: CustodyLog, footage: Path, camera: str, begin: datetime, end: datetime
+) -> Listed:
     """Look what there is. Raises OSError."""
     head = custody.head()
     # A manifest has milliseconds: what touches the one that `begin` is in is looked for there too.
@@ -102,7 +104,7 @@ class Exporter:
         *,
         box: str,
         public_key: str,
-        custody: Custody,
+        custody: CustodyLog,
         clock: Clock,
         key_for: KeyFor,
         masks: Path,
@@ -118,10 +120,10 @@ class Exporter:
 
     def export(
         self,
-        wish: Wish,
+        wish: ExportPageText,
         listed: Listed,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> Made:
+    ) -> ExportResult:
         """Export what of `listed` is closed, has a receipt and does not go. `progress` is told the
         bytes done, and of how many.
 
@@ -137,7 +139,7 @@ class Exporter:
         if not whole or not listed.head.seq:
             raise CannotExport(_nothing(wish, left_out))
         if wish.out.exists() and (not wish.out.is_dir() or any(wish.out.iterdir())):
-            raise BadInput(
+            raise UserError(
                 f"--out {str(wish.out)!r}: is there already; allowed: a new or an empty folder"
             )
         # The folder in which we are is replaced by another, and has a name only from elsewhere.
@@ -150,7 +152,7 @@ class Exporter:
             if out.exists():
                 out.rmdir()
             making.rename(out)
-            sync_folder(out.parent)
+            fsync_dir(out.parent)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         return msgspec.structs.replace(made, folder=out, left_out=left_out)
@@ -162,9 +164,9 @@ class _Making:
     def __init__(
         self,
         exporter: Exporter,
-        wish: Wish,
-        entries: list[Entry],
-        head: Head,
+        wish: ExportPageText,
+        entries: list[FootageEntry],
+        head: ChainHead,
         folder: Path,
         progress: Callable[[int, int], None],
     ) -> None:
@@ -179,7 +181,7 @@ class _Making:
         self._files: dict[str, ExportedFile] = {}
         self._withheld: list[str] = []
 
-    def make(self) -> Made:
+    def make(self) -> ExportResult:
         wish, custody = self._wish, self._exporter.custody
         self._copy_segments()
         clip, no_clip = self._cut()
@@ -206,8 +208,8 @@ class _Making:
         sums = "".join(f"{self._files[path].sha256}  {path}\n" for path in sorted(self._files))
         self._write(SUMS, sums.encode())
         for folder in {(self._folder / path).parent for path in self._files}:
-            sync_folder(folder)
-        return Made(
+            fsync_dir(folder)
+        return ExportResult(
             folder=self._folder,
             segments=manifest.segments,
             withheld=manifest.withheld,
@@ -258,14 +260,14 @@ class _Making:
                     self._write(f"{KEYS}/{name}.key", text.encode())
             self._copy(entry.paths, f"{SEGMENTS}/{name}")
 
-    def _is_withheld(self, entry: Entry) -> bool:
+    def _is_withheld(self, entry: FootageEntry) -> bool:
         """Whether the file would show what a mask hides. Sealed ones show nothing."""
         closed = entry.closed
         if self._wish.unmasked or closed is None or closed.mask_applied != "export":
             return False
         return not closed.sealed or self._key(entry) is not None
 
-    def _key(self, entry: Entry) -> SegmentKey | None:
+    def _key(self, entry: FootageEntry) -> SegmentKey | None:
         """The key of a sealed segment, where it is at hand."""
         sidecar = entry.path.with_name(entry.text + KEYS_SUFFIX)
         if not sidecar.exists():
@@ -296,13 +298,13 @@ class _Making:
             masked=bool(masks),
         ), None
 
-    def _bare(self, to: Path) -> cutting.Cut:
+    def _bare(self, to: Path) -> cutting.ClipInfo:
         """The clip as it was recorded: cut here, or where the keys are. Raises CannotCut."""
         wish, entries = self._wish, self._entries
         sources = [cutting.utc_source(self._at_hand(entry), entry.name) for entry in entries]
         begin_ns, end_ns = cutting.utc_ns(wish.begin), cutting.utc_ns(wish.end)
         try:
-            return cutting.cut(sources, begin_ns, end_ns, to, self._exporter.key_for)
+            return cutting.write_clip(sources, begin_ns, end_ns, to, self._exporter.key_for)
         except FileNotFoundError as error:
             raise CannotExport(_gone(Path(error.filename).name)) from error
         except cutting.NoKey:
@@ -317,7 +319,7 @@ class _Making:
                 raise
             return made
 
-    def _at_hand(self, entry: Entry) -> Path:
+    def _at_hand(self, entry: FootageEntry) -> Path:
         """The copy of a segment, which nobody evicts; of one that is withheld, where it lies."""
         if entry.text not in self._withheld:
             return self._folder / SEGMENTS / entry.text
@@ -365,7 +367,7 @@ def _gone(name: str) -> str:
     return f"{name.removesuffix(PART)}: evicted while it was exported"
 
 
-def _stretch(custody: Custody, first_seq: int, last_seq: int) -> bytes:
+def _stretch(custody: CustodyLog, first_seq: int, last_seq: int) -> bytes:
     """The chain from one receipt to another, as it lies on the disk."""
     lines = []
     for line in custody.read(first_seq):
@@ -380,13 +382,13 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _why_not(entry: Entry) -> str:
+def _why_not(entry: FootageEntry) -> str:
     if entry.writing:
         return "still written to"
     return "evicted just now" if entry.evicted else "no receipt of its close"
 
 
-def _nothing(wish: Wish, left_out: dict[str, str]) -> str:
+def _nothing(wish: ExportPageText, left_out: dict[str, str]) -> str:
     span = f"{rfc3339(wish.begin)} to {rfc3339(wish.end)}"
     if not left_out:
         return f"camera {wish.camera}: no footage from {span}"

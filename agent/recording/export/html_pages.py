@@ -16,7 +16,7 @@ PAGE = "LISEZMOI-README.html"
 VERIFIER = "verify.html"
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class ExportPageText(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for, by whom and why. `out` is a folder that is not there yet, or empty.
 
     `unmasked` lets files out that show what the masks hide; else they are withheld.
@@ -31,7 +31,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     unmasked: bool = False
 
 
-def pages(wish: Wish, box: str, public_key: str) -> dict[str, bytes]:
+def pages(wish: ExportPageText, box: str, public_key: str) -> dict[str, bytes]:
     """The page that explains and the page that verifies, by their names in the export."""
     room = resources.files("agent.recording")
     page = string.Template((room / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))

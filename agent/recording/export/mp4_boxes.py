@@ -38,7 +38,7 @@ class DamagedFootage(Exception):
     """These bytes are not what the muxer wrote. One line says where."""
 
 
-class Box(msgspec.Struct, frozen=True):
+class Mp4Box(msgspec.Struct, frozen=True):
     """A box within some bytes: its type, its first byte, that of its content, and its end."""
 
     kind: bytes
@@ -47,7 +47,7 @@ class Box(msgspec.Struct, frozen=True):
     end: int
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class Mp4Header(msgspec.Struct, frozen=True, kw_only=True):
     """What the `moov` says. `entry` is the sample entry of the plain stream, whole; `kid` the id of
     the key that the pictures are sealed with, None where they lie plain.
     """
@@ -59,7 +59,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     kid: bytes | None
 
 
-class Sealing(msgspec.Struct, frozen=True):
+class EncryptionInfo(msgspec.Struct, frozen=True):
     """How one sample is sealed: its initialisation vector, 8 bytes, and lengths in turns: so many
     bytes in the clear, so many sealed. Without lengths it is sealed whole.
     """
@@ -68,7 +68,7 @@ class Sealing(msgspec.Struct, frozen=True):
     lengths: tuple[int, ...]
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class SampleRun(msgspec.Struct, frozen=True, kw_only=True):
     """What a `moof` says of its samples.
 
     `begin` is the first one's decoding time; durations and composition offsets are in the track's
@@ -81,10 +81,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     sizes: Numbers
     durations: Numbers
     offsets: Numbers
-    seals: tuple[Sealing, ...]
+    seals: tuple[EncryptionInfo, ...]
 
 
-def header(data: bytes, at: int, room: int) -> Box:
+def header(data: bytes, at: int, room: int) -> Mp4Box:
     """The box that begins at `at`, of whose file `room` bytes are there; `data` holds its header
     at least. Raises DamagedFootage where there is no whole one.
     """
@@ -98,10 +98,10 @@ def header(data: bytes, at: int, room: int) -> Box:
         length = int.from_bytes(data[at + 8 : body], "big") if body <= len(data) else 0
     if at + length < body or at + length > room:
         raise DamagedFootage(f"at byte {at}: a box {_shown(kind)} of {length} bytes")
-    return Box(kind, at, body, at + length)
+    return Mp4Box(kind, at, body, at + length)
 
 
-def boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
+def boxes(data: bytes, at: int, end: int) -> Iterator[Mp4Box]:
     """The boxes that fill `data` from `at` to `end`. Raises DamagedFootage where they do not."""
     while at < end:
         box = header(data, at, end)
@@ -109,7 +109,7 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
         at = box.end
 
 
-def read_head(moov: bytes) -> Head:
+def read_head(moov: bytes) -> Mp4Header:
     """What a whole `moov` box says, its header included. Raises DamagedFootage."""
     tracks = [box for box in boxes(moov, HEADER_BYTES, len(moov)) if box.kind == b"trak"]
     if len(tracks) != 1:
@@ -126,12 +126,12 @@ def read_head(moov: bytes) -> Head:
         raise DamagedFootage(f"at byte {entry.at}: a sample entry that is cut short")
     width, height = struct.unpack_from(">HH", moov, entry.at + 32)
     plain, kid = _plain_entry(moov, entry)
-    return Head(timescale=timescale, width_px=width, height_px=height, entry=plain, kid=kid)
+    return Mp4Header(timescale=timescale, width_px=width, height_px=height, entry=plain, kid=kid)
 
 
-def read_run(moof: bytes, *, sealed: bool) -> Run:
+def read_run(moof: bytes, *, sealed: bool) -> SampleRun:
     """What a whole `moof` box says, its header included. Raises DamagedFootage."""
-    traf = _only(moof, Box(b"moof", 0, HEADER_BYTES, len(moof)), b"traf")
+    traf = _only(moof, Mp4Box(b"moof", 0, HEADER_BYTES, len(moof)), b"traf")
     inner = {box.kind: box for box in boxes(moof, traf.body, traf.end)}
     try:
         tfhd, tfdt, trun = inner[b"tfhd"], inner[b"tfdt"], inner[b"trun"]
@@ -158,7 +158,7 @@ def plain_moov(moov: bytes) -> bytes:
     """
     head = read_head(moov)
     made = bytearray(moov)
-    whole = Box(b"moov", 0, HEADER_BYTES, len(moov))
+    whole = Mp4Box(b"moov", 0, HEADER_BYTES, len(moov))
     for stsd in find_all(moov, whole, (b"trak", b"mdia", b"minf", b"stbl", b"stsd")):
         entry = header(moov, stsd.body + 8, stsd.end)
         made[entry.at + 4 : entry.at + 8] = head.entry[4:8]
@@ -171,14 +171,14 @@ def plain_moov(moov: bytes) -> bytes:
 def plain_moof(moof: bytes) -> bytes:
     """The same of a `moof`. Raises DamagedFootage."""
     made = bytearray(moof)
-    whole = Box(b"moof", 0, HEADER_BYTES, len(moof))
+    whole = Mp4Box(b"moof", 0, HEADER_BYTES, len(moof))
     for kind in (b"senc", b"saiz", b"saio"):
         for box in find_all(moof, whole, (b"traf", kind)):
             made[box.at + 4 : box.at + 8] = b"free"
     return bytes(made)
 
 
-def find_all(data: bytes, box: Box, path: tuple[bytes, ...]) -> Iterator[Box]:
+def find_all(data: bytes, box: Mp4Box, path: tuple[bytes, ...]) -> Iterator[Mp4Box]:
     """The boxes under `box` on a path of types. Raises DamagedFootage."""
     if not path:
         yield box
@@ -188,19 +188,19 @@ def find_all(data: bytes, box: Box, path: tuple[bytes, ...]) -> Iterator[Box]:
             yield from find_all(data, inner, path[1:])
 
 
-def entry_boxes(data: bytes, entry: Box) -> Iterator[Box]:
+def entry_boxes(data: bytes, entry: Mp4Box) -> Iterator[Mp4Box]:
     """The boxes in a sample entry. Raises DamagedFootage."""
     return boxes(data, entry.at + _ENTRY_FIELDS_BYTES, entry.end)
 
 
-def _only(data: bytes, parent: Box, kind: bytes) -> Box:
+def _only(data: bytes, parent: Mp4Box, kind: bytes) -> Mp4Box:
     found = list(find_all(data, parent, (kind,)))
     if len(found) != 1:
         raise DamagedFootage(f"{len(found)} boxes {_shown(kind)} in {_shown(parent.kind)}")
     return found[0]
 
 
-def _timescale(moov: bytes, mdhd: Box) -> int:
+def _timescale(moov: bytes, mdhd: Mp4Box) -> int:
     if mdhd.end - mdhd.body < 24:  # noqa: PLR2004 - version 0 of the box, 14496-12, 8.4.2.2
         raise DamagedFootage("an mdhd that is cut short")
     at = mdhd.body + (20 if moov[mdhd.body] else 12)
@@ -210,7 +210,7 @@ def _timescale(moov: bytes, mdhd: Box) -> int:
     return timescale
 
 
-def _plain_entry(moov: bytes, entry: Box) -> tuple[bytes, bytes | None]:
+def _plain_entry(moov: bytes, entry: Mp4Box) -> tuple[bytes, bytes | None]:
     """The sample entry as it is without sealing, and the key's id (14496-12, 8.12)."""
     inner = list(entry_boxes(moov, entry))
     if entry.kind != b"encv":
@@ -231,7 +231,7 @@ def _plain_entry(moov: bytes, entry: Box) -> tuple[bytes, bytes | None]:
     return struct.pack(">I", 8 + len(body)) + kind + body, kid
 
 
-def _tenc(moov: bytes, tenc: Box) -> bytes:
+def _tenc(moov: bytes, tenc: Mp4Box) -> bytes:
     """The key's id, where all is sealed with it and vectors have 8 bytes (23001-7, 8.2)."""
     said = moov[tenc.body : tenc.end]
     if len(said) != _TENC.size:
@@ -242,7 +242,7 @@ def _tenc(moov: bytes, tenc: Box) -> bytes:
     return bytes(kid)
 
 
-def _tfhd(moof: bytes, box: Box) -> tuple[int, int]:
+def _tfhd(moof: bytes, box: Mp4Box) -> tuple[int, int]:
     """The samples' duration and size where they are all alike (14496-12, 8.8.7)."""
     flags, at = _flags(moof, box), box.body + 8
     if flags & _TFHD_BASE or not flags & _TFHD_FROM_MOOF:
@@ -256,7 +256,7 @@ def _tfhd(moof: bytes, box: Box) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _trun(moof: bytes, box: Box, begin: int, defaults: tuple[int, int]) -> Run:
+def _trun(moof: bytes, box: Mp4Box, begin: int, defaults: tuple[int, int]) -> SampleRun:
     """14496-12, 8.8.8."""
     flags, at = _flags(moof, box), box.body + 8
     (count,) = struct.unpack_from(">I", moof[: box.end], box.body + 4)
@@ -282,7 +282,7 @@ def _trun(moof: bytes, box: Box, begin: int, defaults: tuple[int, int]) -> Run:
         raise DamagedFootage("a sample of no bytes")
     if begin > _MAX_TICKS or int(np.abs(offsets).max()) > _MAX_OFFSET_TICKS:
         raise DamagedFootage("a time that no clock of ours has shown")
-    return Run(
+    return SampleRun(
         begin=begin,
         data_at=data_at,
         sizes=sizes,
@@ -292,7 +292,7 @@ def _trun(moof: bytes, box: Box, begin: int, defaults: tuple[int, int]) -> Run:
     )
 
 
-def _senc(moof: bytes, box: Box, sizes: Numbers) -> tuple[Sealing, ...]:
+def _senc(moof: bytes, box: Mp4Box, sizes: Numbers) -> tuple[EncryptionInfo, ...]:
     """How each sample is sealed (23001-7, 7.2)."""
     data = moof[: box.end]
     has_lengths = _flags(moof, box) & _SENC_SUBSAMPLES
@@ -311,13 +311,13 @@ def _senc(moof: bytes, box: Box, sizes: Numbers) -> tuple[Sealing, ...]:
             at += 2 + 6 * pairs
             if sum(lengths) > size:
                 raise DamagedFootage(f"a sample of {size} bytes, {sum(lengths)} of them sealed")
-        seals.append(Sealing(iv, lengths))
+        seals.append(EncryptionInfo(iv, lengths))
     if at != box.end:
         raise DamagedFootage("vectors that do not fill their box")
     return tuple(seals)
 
 
-def _flags(data: bytes, box: Box) -> int:
+def _flags(data: bytes, box: Mp4Box) -> int:
     (word,) = struct.unpack_from(">I", data[: box.end], box.body)
     return int(word & 0xFFFFFF)
 

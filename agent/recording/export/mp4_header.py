@@ -30,7 +30,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     entry: int
 
 
-class Track(msgspec.Struct, frozen=True, kw_only=True):
+class Mp4Track(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to say of the pictures. `durations`, `offsets` (composition) and `sizes` are
     those of the samples, in decoding order.
     """
@@ -45,7 +45,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     offsets: Numbers
 
 
-def progressive_head(track: Track) -> bytes:
+def progressive_head(track: Mp4Track) -> bytes:
     """Everything that stands before the pictures, which follow chunk after chunk."""
     data_bytes = sum(chunk.size_bytes for chunk in track.chunks)
     ftyp = _box(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2mp41")
@@ -58,7 +58,7 @@ def progressive_head(track: Track) -> bytes:
     return ftyp + _moov(track, begin, large=large) + mdat
 
 
-def _moov(track: Track, begin: int, *, large: bool) -> bytes:
+def _moov(track: Mp4Track, begin: int, *, large: bool) -> bytes:
     length = int(track.durations.sum())
     shown_ms = -(-length * _MOVIE_HZ // track.timescale)
     mvhd = _full(
@@ -73,7 +73,7 @@ def _moov(track: Track, begin: int, *, large: bool) -> bytes:
     return _box(b"moov", mvhd, _trak(track, begin, length, shown_ms, large=large))
 
 
-def _trak(track: Track, begin: int, length: int, shown_ms: int, *, large: bool) -> bytes:
+def _trak(track: Mp4Track, begin: int, length: int, shown_ms: int, *, large: bool) -> bytes:
     numbers = (0, 0, 1, 0, shown_ms)
     tkhd = _full(
         b"tkhd",
@@ -93,7 +93,7 @@ def _trak(track: Track, begin: int, length: int, shown_ms: int, *, large: bool) 
     return _box(b"trak", tkhd, _edits(track, shown_ms), _box(b"mdia", mdhd, hdlr, minf))
 
 
-def _edits(track: Track, shown_ms: int) -> bytes:
+def _edits(track: Mp4Track, shown_ms: int) -> bytes:
     """The presentation begins with the first picture, however late it is after its decoding."""
     late = int(track.offsets[0])
     if late <= 0:
@@ -103,7 +103,7 @@ def _edits(track: Track, shown_ms: int) -> bytes:
     return _box(b"edts", _full(b"elst", version, 0, struct.pack(">I", 1), entry))
 
 
-def _stbl(track: Track, begin: int, *, large: bool) -> bytes:
+def _stbl(track: Mp4Track, begin: int, *, large: bool) -> bytes:
     samples = np.array([chunk.samples for chunk in track.chunks], np.int64)
     first = np.concatenate(([0], np.cumsum(samples)[:-1])) + 1
     sizes = np.array([chunk.size_bytes for chunk in track.chunks], np.int64)

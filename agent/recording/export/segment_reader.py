@@ -18,10 +18,10 @@ from agent.recording.encryption.keys import SegmentKey
 from agent.recording.export.mp4_boxes import (
     HEADER_BYTES,
     LARGE_HEADER_BYTES,
-    Box,
     DamagedFootage,
-    Head,
-    Run,
+    Mp4Box,
+    Mp4Header,
+    SampleRun,
     header,
     read_head,
     read_run,
@@ -42,13 +42,13 @@ class Fragment(msgspec.Struct, frozen=True, kw_only=True):
 
     at: int
     moof: bytes
-    run: Run
+    run: SampleRun
     data_at: int
     data_end: int
     end: int
 
 
-class FootageFile:
+class SegmentReader:
     """A segment, open for reading; use it in `with`.
 
     One that is still being written (`.part`) ends with its last whole fragment; in a closed one
@@ -65,7 +65,7 @@ class FootageFile:
             self.moov_at = self._box(0, b"ftyp").end
             moov = self._box(self.moov_at, b"moov")
             self.moov = self._bytes(moov.at, moov.end)
-            self.head: Head = read_head(self.moov)
+            self.head: Mp4Header = read_head(self.moov)
         except DamagedFootage as error:
             self.close()
             raise DamagedFootage(f"{path.name}: {error}") from error
@@ -131,7 +131,7 @@ class FootageFile:
             raise DamagedFootage(f"at byte {at}: a fragment whose pictures are elsewhere")
         return Fragment(at=at, moof=moof, run=run, data_at=data_at, data_end=data_end, end=mdat.end)
 
-    def _box(self, at: int, kind: bytes | None = None) -> Box:
+    def _box(self, at: int, kind: bytes | None = None) -> Mp4Box:
         """The box at a place of the file, of this type if one is asked for."""
         head = self._bytes(at, min(at + LARGE_HEADER_BYTES, self.size_bytes))
         if len(head) < HEADER_BYTES:
@@ -144,7 +144,7 @@ class FootageFile:
             raise DamagedFootage(f"at byte {at}: {box.kind!r} instead of {kind!r}")
         if box.end > _MAX_BYTES.get(box.kind, box.end):
             raise DamagedFootage(f"at byte {at}: a {box.kind!r} of {box.end} bytes")
-        return Box(box.kind, at, at + box.body, at + box.end)
+        return Mp4Box(box.kind, at, at + box.body, at + box.end)
 
     def _bytes(self, begin: int, end: int) -> bytes:
         """A span of the file, from the window where it is there."""
@@ -155,7 +155,7 @@ class FootageFile:
         return self._window[at : at + end - begin]
 
 
-def open_samples(data: bytearray, run: Run, key: SegmentKey) -> None:
+def open_samples(data: bytearray, run: SampleRun, key: SegmentKey) -> None:
     """Decrypt a fragment's samples where they lie (ISO/IEC 23001-7, scheme `cenc`): AES-128 in
     counter mode, the counter running on over all that is sealed of one sample.
     """

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.recording.custody.chain import BrokenChain, Head, check, read_public_key
-from agent.recording.custody.receipts import Closed, Evicted, Exported, Line
+from agent.recording.custody.chain import BrokenChain, ChainHead, check, read_public_key
+from agent.recording.custody.receipts import Closed, Evicted, Exported, ReceiptLine
 from agent.recording.export.manifest import (
     CHAIN,
     CLIP,
@@ -53,7 +53,7 @@ class BrokenLink(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.problem}: {self.where}: {self.why}"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class VerificationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an export. `receipts` and `segments` are how many were found to be good;
     `manifest` is there where it could be read. `head_checked` is whether it was held against the head
     that is known, which it cannot be where that is not within it; None where none is known.
@@ -96,9 +96,9 @@ def verify_export(
     folder: Path,
     *,
     known_key: str | None = None,
-    known_head: Head | None = None,
+    known_head: ChainHead | None = None,
     progress: Progress = lambda _done, _total: None,
-) -> Verdict:
+) -> VerificationResult:
     """Whether an export is what its box signed.
 
     `known_key` is the box's public key in base64 and `known_head` a head of its chain, both as
@@ -114,7 +114,7 @@ def verify_export(
     except OSError as error:
         where = str(error.filename or folder)
         problem = BrokenLink(problem="sums", where=where, why=error.strerror or str(error))
-    return Verdict(
+    return VerificationResult(
         ok=problem is None,
         receipts=verification.receipts,
         segments=verification.segments,
@@ -128,7 +128,7 @@ class _Verification:
     """One run over one folder. Each step raises _Broken at the first problem."""
 
     def __init__(
-        self, folder: Path, known_key: str | None, known_head: Head | None, progress: Progress
+        self, folder: Path, known_key: str | None, known_head: ChainHead | None, progress: Progress
     ) -> None:
         self._folder = folder
         self._known_key = known_key
@@ -210,7 +210,7 @@ class _Verification:
             _time(getattr(manifest, field), "manifest", MANIFEST)
         return manifest
 
-    def _check_chain(self, manifest: Manifest) -> Line:
+    def _check_chain(self, manifest: Manifest) -> ReceiptLine:
         """Every receipt is the box's and follows the one before. The last one."""
         try:
             read_public_key(manifest.public_key)
@@ -234,7 +234,7 @@ class _Verification:
             raise _Broken("receipt", CHAIN, "is empty")
         return last
 
-    def _take(self, line: Line, manifest: Manifest) -> None:
+    def _take(self, line: ReceiptLine, manifest: Manifest) -> None:
         receipt = line.receipt
         self.receipts += 1
         if receipt.seq == manifest.head.seq or (
@@ -336,7 +336,7 @@ def _us(later: datetime, earlier: datetime) -> int:
     return (later - earlier) // timedelta(microseconds=1)
 
 
-def _check_exported(manifest: Manifest, manifest_sha256: str, last: Line) -> None:
+def _check_exported(manifest: Manifest, manifest_sha256: str, last: ReceiptLine) -> None:
     """The last receipt says that this very export was made."""
     wanted = Exported(
         camera=manifest.camera,

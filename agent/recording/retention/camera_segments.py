@@ -6,12 +6,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.recording.recovery import StoredSegment
-from agent.recording.retention.eviction_plan import Shelf
-from agent.recording.retention.quarantine import AsideFile
-from agent.recording.retention.segment_age import Ages, Boots
+from agent.recording.retention.eviction_plan import CameraStorage
+from agent.recording.retention.quarantine import QuarantinedFile
+from agent.recording.retention.segment_age import BootTimeline, SegmentAges
 
 
-class Rack:
+class CameraSegments:
     """The closed segments of a folder, the oldest first, what is set aside in it, and the size of the
     file that is being written, which began at `open_time`.
     """
@@ -20,7 +20,7 @@ class Rack:
         self,
         folder: Path,
         segments: Sequence[StoredSegment] = (),
-        aside: Mapping[str, AsideFile] = MappingProxyType({}),
+        aside: Mapping[str, QuarantinedFile] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
         self.aside = dict(aside)
@@ -33,16 +33,16 @@ class Rack:
         self.holds = 0
         torn = [file.segment for file in aside.values() if file.segment]
         names = [*(segment.name for segment in segments), *torn]
-        self.boots = Boots(sorted(names, key=lambda name: name.counter))
+        self.boots = BootTimeline(sorted(names, key=lambda name: name.counter))
 
     @property
     def total_bytes(self) -> int:
         """All that the camera has on the disk."""
         return self.closed_bytes + self.open_bytes + self.aside_bytes
 
-    def shelf(self, ages: Ages) -> Shelf:
+    def snapshot(self, ages: SegmentAges) -> CameraStorage:
         """The same, as `retention.plan` takes it."""
-        return Shelf(
+        return CameraStorage(
             segments=self.segments,
             closed_bytes=self.closed_bytes,
             open_bytes=self.open_bytes,
@@ -50,11 +50,11 @@ class Rack:
             aside=tuple(self.aside.values()),
         )
 
-    def discard(self, name: str) -> None:
+    def remove_quarantined(self, name: str) -> None:
         """Forget something that was set aside."""
         self.aside_bytes -= self.aside.pop(name).size_bytes
 
-    def drop(self, gone: set[int]) -> None:
+    def remove(self, gone: set[int]) -> None:
         """Forget segments by their counters; they are among the oldest, but for held ones."""
         kept: list[StoredSegment] = []
         left = len(gone)

@@ -9,9 +9,9 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.model import Event
 from agent.config.configuration import HoldConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import Holds, ended
+from agent.recording.retention.hold_store import HoldStore, ended
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class EventHolds:
     """
 
     def __init__(
-        self, holds: Holds, settings: HoldConfig, clock: Clock, boot: str, faults: FaultBoard
+        self, holds: HoldStore, settings: HoldConfig, clock: Clock, boot: str, faults: FaultRegistry
     ) -> None:
         self._holds = holds
         self._kinds = frozenset(settings.kinds)
@@ -73,11 +73,11 @@ class EventHolds:
         """Whether the event's hold stands; a person or a full ring may have ended it since."""
         try:
             if before is None:
-                self._holds.put(hold)
+                self._holds.save(hold)
             elif over:
-                return self._holds.change(hold)
+                return self._holds.update(hold)
             else:
-                return self._holds.stands(hold.id)
+                return self._holds.exists(hold.id)
         except OSError as error:
             log.error("hold %s cannot be written: %s", hold.id, error)
             self._faults.raise_fault("STO-04", "holds", str(error))

@@ -20,9 +20,9 @@ from typing import Literal
 import msgspec
 
 from agent.recording.recovery import StoredSegment
-from agent.recording.retention.hold import HeldSpans, Hold, Stretch, made_ago
-from agent.recording.retention.quarantine import AsideFile
-from agent.recording.retention.segment_age import Ages
+from agent.recording.retention.hold import HeldRange, HeldSpans, Hold, made_ago
+from agent.recording.retention.quarantine import QuarantinedFile
+from agent.recording.retention.segment_age import SegmentAges
 
 Why = Literal["age", "bytes", "space"]
 
@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.max_age_ms, self.camera_age_ms.get(camera, self.max_age_ms))
 
 
-class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
     """One camera's footage, the oldest first, with its bytes; `open_bytes` are of the file that is
     being written. `aside` is what lies beside it and is none.
     """
@@ -58,8 +58,8 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     segments: Iterable[StoredSegment]
     closed_bytes: int
     open_bytes: int
-    ages: Ages
-    aside: Sequence[AsideFile] = ()
+    ages: SegmentAges
+    aside: Sequence[QuarantinedFile] = ()
 
     @property
     def total_bytes(self) -> int:
@@ -80,11 +80,11 @@ class Discard(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was set aside, and goes."""
 
     camera: str
-    file: AsideFile
+    file: QuarantinedFile
     why: Why
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class EvictionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`evict` in the order in which it goes, `discard` before it; `broken` are the holds that could not
     be kept.
     """
@@ -95,12 +95,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(
-    shelves: Mapping[str, Shelf],
+    shelves: Mapping[str, CameraStorage],
     holds: Sequence[Hold],
     limits: Limits,
     wanted_bytes: int = 0,
     wanted_files: int = 0,
-) -> Plan:
+) -> EvictionPlan:
     """What goes now. `wanted_bytes` and `wanted_files` are missing on the disk from the room that must
     stay free.
     """
@@ -113,7 +113,7 @@ def plan(
     planner.make_room(list(shelves), "space", wanted_bytes, wanted_files)
     if planner.broken:
         planner.by_age()  # what only a hold had kept
-    return Plan(
+    return EvictionPlan(
         evict=tuple(planner.evict),
         discard=tuple(planner.discard),
         broken=tuple(planner.broken),
@@ -128,8 +128,8 @@ def excess(total_bytes: int, limit_bytes: int) -> int:
 
 
 def stretches(
-    segments: Iterable[StoredSegment], ages: Ages, longest_ms: int
-) -> Iterator[tuple[StoredSegment, Stretch]]:
+    segments: Iterable[StoredSegment], ages: SegmentAges, longest_ms: int
+) -> Iterator[tuple[StoredSegment, HeldRange]]:
     """Each segment with its length, lazily."""
     before: StoredSegment | None = None
     for segment in segments:
@@ -140,7 +140,7 @@ def stretches(
         yield before, _stretch(before, None, ages, longest_ms)
 
 
-def held_bytes(shelf: Shelf, holds: Iterable[Hold], longest_ms: int) -> int:
+def held_bytes(shelf: CameraStorage, holds: Iterable[Hold], longest_ms: int) -> int:
     """How much of a camera's closed footage is held."""
     spans = HeldSpans(holds)
     if not spans:
@@ -150,13 +150,13 @@ def held_bytes(shelf: Shelf, holds: Iterable[Hold], longest_ms: int) -> int:
 
 
 def _stretch(
-    segment: StoredSegment, after: StoredSegment | None, ages: Ages, longest_ms: int
-) -> Stretch:
+    segment: StoredSegment, after: StoredSegment | None, ages: SegmentAges, longest_ms: int
+) -> HeldRange:
     name = segment.name
     end_ms = name.begin_ms + longest_ms
     if after is not None and after.name.boot == name.boot and after.name.begin_ms >= name.begin_ms:
         end_ms = min(end_ms, after.name.begin_ms)
-    return Stretch(
+    return HeldRange(
         boot=name.boot, begin_ms=name.begin_ms, end_ms=end_ms, utc_ms=ages.utc_moments_ms(name)
     )
 
@@ -164,7 +164,7 @@ def _stretch(
 class _Camera:
     """A shelf while it is planned for."""
 
-    def __init__(self, shelf: Shelf, holds: list[Hold]) -> None:
+    def __init__(self, shelf: CameraStorage, holds: list[Hold]) -> None:
         self.shelf = shelf
         self.holds = holds
         self.evicted: set[int] = set()
@@ -195,11 +195,13 @@ class _Camera:
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     segment: StoredSegment
-    stretch: Stretch
+    stretch: HeldRange
 
 
 class _Planner:
-    def __init__(self, shelves: Mapping[str, Shelf], holds: Sequence[Hold], limits: Limits) -> None:
+    def __init__(
+        self, shelves: Mapping[str, CameraStorage], holds: Sequence[Hold], limits: Limits
+    ) -> None:
         self._limits = limits
         self._cameras = {
             name: _Camera(shelf, [hold for hold in holds if hold.camera == name])
@@ -215,7 +217,7 @@ class _Planner:
             while camera.aside and camera.aside[0].age_ms(camera.shelf.ages) >= max_age_ms:
                 self._discard(name, "age")
             for candidate in self._of(name):
-                if camera.shelf.ages.of(candidate.segment.name) < max_age_ms:
+                if camera.shelf.ages.age_ms(candidate.segment.name) < max_age_ms:
                     break
                 if not camera.all_held.hold(candidate.stretch):
                     self._go(candidate, "age")
@@ -316,4 +318,4 @@ class _Planner:
         return heapq.merge(*map(self._of, names), key=self._youth)
 
     def _youth(self, candidate: _Candidate) -> int:
-        return -self._cameras[candidate.camera].shelf.ages.of(candidate.segment.name)
+        return -self._cameras[candidate.camera].shelf.ages.age_ms(candidate.segment.name)

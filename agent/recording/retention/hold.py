@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.recording.retention.segment_age import Ages, short_boot
+from agent.recording.retention.segment_age import SegmentAges, short_boot
 from agent.recording.segment_name import rfc3339
 
 Kind = Literal["event", "manual"]
@@ -63,7 +63,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             expires=_receipt_time(self.expires),
         )
 
-    def is_expired(self, ages: Ages) -> bool:
+    def is_expired(self, ages: SegmentAges) -> bool:
         """Whether its term is surely over. While the clock is not trusted, powered-on time counts."""
         return made_ago(self, ages) >= _unix_ms(self.expires) - _unix_ms(self.made_time)
 
@@ -78,13 +78,13 @@ def _receipt_time(time: str) -> str:
         raise ValueError(f"{time}: beyond all time") from error
 
 
-def made_ago(hold: Hold, ages: Ages) -> int:
+def made_ago(hold: Hold, ages: SegmentAges) -> int:
     """How long ago a hold was made, at least, in milliseconds."""
     utc_ms = _unix_ms(hold.made_time) if hold.made_synced else None
-    return ages.since(short_boot(hold.made_boot), hold.made_ns // 1_000_000, utc_ms)
+    return ages.age_since_ms(short_boot(hold.made_boot), hold.made_ns // 1_000_000, utc_ms)
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+class HeldRange(msgspec.Struct, frozen=True, kw_only=True):
     """One segment's length as far as names tell it: from its begin to the next one's, in the
     milliseconds of its boot; `utc_ms` are the moments in UTC that it may have begun at.
     """
@@ -108,7 +108,7 @@ class HeldSpans:
     def __bool__(self) -> bool:
         return bool(self._spans)
 
-    def hold(self, stretch: Stretch) -> bool:
+    def hold(self, stretch: HeldRange) -> bool:
         """Whether a segment, or any of it, is held."""
         if self._meets(stretch.boot, stretch.begin_ms, stretch.end_ms):
             return True

@@ -20,9 +20,9 @@ from typing import Annotated
 
 import msgspec
 
-from agent.base.atomic_file import sync_folder
+from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.recording.recovery import SET_ASIDE, set_aside
 from agent.recording.retention.hold import Hold
 from agent.recording.segment_name import rfc3339
@@ -40,7 +40,7 @@ Signature = tuple[int, int, int]
 """Inode, time of change and size: another file under the same name has another."""
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True):
+class HoldRelease(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants a hold to end, and why."""
 
     hold: str
@@ -48,10 +48,10 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-_KINDS: dict[str, type[Hold | Release]] = {_HOLD: Hold, _RELEASE: Release}
+_KINDS: dict[str, type[Hold | HoldRelease]] = {_HOLD: Hold, _RELEASE: HoldRelease}
 
 
-class Holds:
+class HoldStore:
     """The holds in a folder. Any thread may call; all but `known` and `to_release` look at the
     folder, or write to it.
 
@@ -67,7 +67,7 @@ class Holds:
         self._lock = threading.RLock()
         self._seen: dict[str, Signature] = {}
         self._holds: dict[str, Hold] = {}
-        self._releases: dict[str, Release] = {}
+        self._releases: dict[str, HoldRelease] = {}
         self._unwritten: set[str] = set()
         self._is_agent = False
 
@@ -79,11 +79,11 @@ class Holds:
         Raises BadInput for a span or a term that makes no sense.
         """
         if end <= begin:
-            raise BadInput(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
+            raise UserError(f"to = {rfc3339(end)}: not after from = {rfc3339(begin)}")
         if not owner.strip() or not reason.strip():
-            raise BadInput("a hold needs an owner and a reason")
+            raise UserError("a hold needs an owner and a reason")
         if not 0 < days <= LONGEST_DAYS:
-            raise BadInput(f"days = {days:g}: allowed: more than 0, at most {LONGEST_DAYS}")
+            raise UserError(f"days = {days:g}: allowed: more than 0, at most {LONGEST_DAYS}")
         now_ns = self._clock.boottime_ns()
         made = self._clock.utc(now_ns)
         hold = Hold(
@@ -103,7 +103,7 @@ class Holds:
             made_synced=self._clock.trust().synced,
             expires=rfc3339(made + timedelta(days=days)),
         )
-        self.put(hold)
+        self.save(hold)
         return hold
 
     def release(self, hold_id: str, *, by: str, reason: str) -> Hold:
@@ -112,13 +112,13 @@ class Holds:
         Raises BadInput where there is no such hold.
         """
         if not by.strip() or not reason.strip():
-            raise BadInput("a release needs a name and a reason")
+            raise UserError("a release needs a name and a reason")
         with self._lock:
             self.refresh()
             hold = self._holds.get(hold_id)
             if hold is None or hold_id in self._releases:
-                raise BadInput(f"hold {hold_id!r}: there is no such hold")
-            release = Release(hold=hold_id, by=by, reason=reason)
+                raise UserError(f"hold {hold_id!r}: there is no such hold")
+            release = HoldRelease(hold=hold_id, by=by, reason=reason)
             self._write(hold_id + _RELEASE, msgspec.json.encode(release))
             self._releases[hold_id] = release
             return hold
@@ -127,9 +127,9 @@ class Holds:
         """The holds whose end nobody has asked for, in the order of their ids."""
         with self._lock:
             self.refresh()
-            return self.known()
+            return self.all()
 
-    def known(self) -> tuple[Hold, ...]:
+    def all(self) -> tuple[Hold, ...]:
         """The same as of the last look at the folder, which costs more the more holds there are."""
         with self._lock:
             return tuple(
@@ -138,12 +138,12 @@ class Holds:
                 if hold_id not in self._releases
             )
 
-    def to_release(self) -> tuple[Release, ...]:
+    def pending_releases(self) -> tuple[HoldRelease, ...]:
         """The releases that were asked for, for the agent to note."""
         with self._lock:
             return tuple(self._releases.values())
 
-    def put(self, hold: Hold) -> None:
+    def save(self, hold: Hold) -> None:
         """Add a hold, or change it."""
         with self._lock:
             self._holds[hold.id] = hold
@@ -151,15 +151,15 @@ class Holds:
             self._write(hold.id + _HOLD, msgspec.json.encode(hold))
             self._unwritten.discard(hold.id)
 
-    def change(self, hold: Hold) -> bool:
+    def update(self, hold: Hold) -> bool:
         """Change a hold that is still there; False where it was released or broken since."""
         with self._lock:
-            if not self.stands(hold.id):
+            if not self.exists(hold.id):
                 return False
-            self.put(hold)
+            self.save(hold)
             return True
 
-    def stands(self, hold_id: str) -> bool:
+    def exists(self, hold_id: str) -> bool:
         """Whether a hold is there and nobody has asked for its end."""
         with self._lock:
             self.refresh()
@@ -169,13 +169,13 @@ class Holds:
         """Write the holds that could not be written."""
         with self._lock:
             for hold_id in sorted(self._unwritten):
-                self.put(self._holds[hold_id])
+                self.save(self._holds[hold_id])
 
-    def note(self, hold: Hold) -> None:
+    def mark_recorded(self, hold: Hold) -> None:
         """The chain of custody knows of a hold; nothing happens where it has changed since."""
         with self._lock:
             if self._holds.get(hold.id) == hold:
-                self.put(msgspec.structs.replace(hold, noted=True))
+                self.save(msgspec.structs.replace(hold, noted=True))
 
     def drop(self, hold_id: str) -> None:
         """A hold has ended: delete its files. The release goes last, so that a cut between them
@@ -186,11 +186,11 @@ class Holds:
             (self._folder / (hold_id + _HOLD)).unlink(missing_ok=True)
             self._holds.pop(hold_id, None)
             if self._folder.is_dir():
-                sync_folder(self._folder)
+                fsync_dir(self._folder)
             (self._folder / (hold_id + _RELEASE)).unlink(missing_ok=True)
             self._releases.pop(hold_id, None)
 
-    def begin_run(self) -> None:
+    def reset_for_boot(self) -> None:
         """The agent starts: events that were going on in this boot ended with the agent before
         this one, which can tell of no end any more; what was half written is no hold.
         """
@@ -203,7 +203,7 @@ class Holds:
             now_ns = self._clock.boottime_ns()
             for hold in list(self._holds.values()):
                 if hold.going_on and hold.boot == self._boot:
-                    self.put(ended(hold, now_ns, self._clock))
+                    self.save(ended(hold, now_ns, self._clock))
 
     def refresh(self) -> None:
         """Take in what other processes have added, changed and deleted."""
@@ -259,7 +259,7 @@ class Holds:
             file.flush()
             os.fsync(file.fileno())
         making.rename(self._folder / name)
-        sync_folder(self._folder)
+        fsync_dir(self._folder)
 
 
 def ended(hold: Hold, end_ns: int, clock: Clock) -> Hold:

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from agent.recording.recovery import SET_ASIDE
-from agent.recording.retention.segment_age import Ages
+from agent.recording.retention.segment_age import SegmentAges
 from agent.recording.segment_name import SegmentName, parse_segment_name
 
 _SUFFIX = ".mp4"
 
 
-class AsideFile(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file or folder that was set aside, and how many bytes it has. `segment` is what its name says,
     where it was to be footage. `moved_unix_ms` is when it was moved by the clock of then, `seen_ms` when
     it was seen first, in the milliseconds of this boot.
@@ -28,19 +28,21 @@ class AsideFile(msgspec.Struct, frozen=True, kw_only=True):
     moved_unix_ms: int
     seen_ms: int
 
-    def age_ms(self, ages: Ages) -> int:
+    def age_ms(self, ages: SegmentAges) -> int:
         """How old it surely is: as footage of its name would be, or since it was moved."""
         if self.segment is not None:
-            return ages.of(self.segment)
+            return ages.age_ms(self.segment)
         by_utc_ms = ages.now.unix_ms - self.moved_unix_ms if ages.synced else 0
         return max(ages.now.ms - self.seen_ms, by_utc_ms)
 
 
-def look(folder: Path, now_ms: int, known: Mapping[str, AsideFile]) -> dict[str, AsideFile]:
+def look(
+    folder: Path, now_ms: int, known: Mapping[str, QuarantinedFile]
+) -> dict[str, QuarantinedFile]:
     """What is set aside in a camera's folder at `now_ms` of this boot, by name. `known` is from the last
     look. Raises OSError.
     """
-    found: dict[str, AsideFile] = {}
+    found: dict[str, QuarantinedFile] = {}
     try:
         entries = list((folder / SET_ASIDE).iterdir())
     except FileNotFoundError:
@@ -48,7 +50,7 @@ def look(folder: Path, now_ms: int, known: Mapping[str, AsideFile]) -> dict[str,
     for path in entries:
         # A rename sets the time of change, and nothing else can set it.
         moved_ns = path.lstat().st_ctime_ns
-        found[path.name] = AsideFile(
+        found[path.name] = QuarantinedFile(
             name=path.name,
             size_bytes=_size_bytes(path),
             segment=parse_segment_name(path.name.partition(_SUFFIX)[0] + _SUFFIX),

@@ -12,7 +12,7 @@ RESERVE_FILES = 1000
 """Far more than all cameras begin between two looks at the disk, and an update brings."""
 
 
-class Missing(msgspec.Struct, frozen=True, kw_only=True):
+class SpaceShortfall(msgspec.Struct, frozen=True, kw_only=True):
     """How much less is free than should be."""
 
     bytes: int = 0
@@ -22,16 +22,16 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.bytes or self.files)
 
 
-NOTHING = Missing()
+NOTHING = SpaceShortfall()
 
 
-def missing(disk: os.statvfs_result, wanted_bytes: int) -> Missing:
+def missing(disk: os.statvfs_result, wanted_bytes: int) -> SpaceShortfall:
     """What a disk has less than what must stay free. A file system that has run out of inodes takes no
     file, however many bytes are free; one that makes them as it goes says that it has 0.
     """
     kept_bytes = reserve_bytes(wanted_bytes, disk.f_blocks * disk.f_frsize)
     kept_files = min(RESERVE_FILES, disk.f_files // RESERVE_SHARE)
-    return Missing(
+    return SpaceShortfall(
         bytes=max(0, kept_bytes - disk.f_bavail * disk.f_frsize),
         files=max(0, kept_files - disk.f_favail) if disk.f_files else 0,
     )

@@ -13,26 +13,26 @@ from agent.base.clock import Clock, boot_id
 from agent.base.health_model import FootageHealth
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import HoldConfig, InstitutionConfig, RecordConfig
-from agent.faults.registry import FaultBoard
-from agent.recording.custody.receipt_queue import Notary
+from agent.faults.registry import FaultRegistry
+from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import Evicted, Held, Released, SetAside
 from agent.recording.gop import LONGEST_NS
 from agent.recording.recovery import SET_ASIDE, StoredSegment, recover, remove_segment
 from agent.recording.retention import quarantine
-from agent.recording.retention.camera_segments import Rack
+from agent.recording.retention.camera_segments import CameraSegments
 from agent.recording.retention.eviction_plan import (
     Discard,
     Eviction,
+    EvictionPlan,
     Limits,
-    Plan,
     Why,
     held_bytes,
     plan,
 )
 from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import Holds, Release
-from agent.recording.retention.reserve import NOTHING, Missing, missing
-from agent.recording.retention.segment_age import Boots, Now, short_boot
+from agent.recording.retention.hold_store import HoldRelease, HoldStore
+from agent.recording.retention.reserve import NOTHING, SpaceShortfall, missing
+from agent.recording.retention.segment_age import BootTimeline, ClockReading, short_boot
 from agent.recording.segment_name import rfc3339
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ _NS_PER_MS = 1_000_000
 _MS_PER_H = 3_600_000
 
 
-class Keeper:
+class RetentionStage:
     """Evicts by `retention.plan`, notes holds and receipts, and says when the ring is full of holds.
 
     A stage: its turn takes in the holds that another process has added, and looks at ages and at
@@ -68,9 +68,9 @@ class Keeper:
         hold_settings: HoldConfig,
         clock: Clock,
         boot: str,
-        faults: FaultBoard,
-        holds: Holds,
-        notary: Notary,
+        faults: FaultRegistry,
+        holds: HoldStore,
+        notary: ReceiptQueue,
         *,
         cameras: Sequence[str],
         on_broken: Callable[[Hold], None],
@@ -103,7 +103,7 @@ class Keeper:
             segment_files=2 if settings.recipient else 1,  # its keys lie beside it
         )
         self._lock = threading.RLock()
-        self._racks: dict[str, Rack] = {}
+        self._racks: dict[str, CameraSegments] = {}
         self._total_bytes = 0
         self._held: tuple[Hold, ...] = ()
         self._looked_ns: int | None = None
@@ -113,8 +113,8 @@ class Keeper:
 
     @classmethod
     def alone(
-        cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultBoard
-    ) -> "Keeper":
+        cls, camera: str, folder: Path, settings: RecordConfig, clock: Clock, faults: FaultRegistry
+    ) -> "RetentionStage":
         """Of a single recorder that no box is around: no holds of events, and no chain."""
         boot = boot_id()
         new_id = uuid7_maker(lambda t_ns: t_ns, random.Random())  # noqa: S311 - names, no secrets
@@ -125,8 +125,8 @@ class Keeper:
             clock,
             boot,
             faults,
-            Holds(folder.parent / "holds", clock, boot, new_id),
-            Notary(None, faults),
+            HoldStore(folder.parent / "holds", clock, boot, new_id),
+            ReceiptQueue(None, faults),
             cameras=[camera],
             on_broken=lambda _hold: None,
         )
@@ -134,11 +134,11 @@ class Keeper:
     def run_once(self, stopping: threading.Event) -> None:
         """A turn, after a second's wait."""
         stopping.wait(TURN_S)
-        self.turn()
+        self.enforce()
 
-    def turn(self) -> None:
+    def enforce(self) -> None:
         """Note holds and receipts, and let go of what must go."""
-        writes = self.notary.retry()
+        writes = self.notary.flush()
         with self._lock:
             now_ns = self._clock.boottime_ns()
             if self._retry_ns is not None and now_ns < self._retry_ns:
@@ -147,7 +147,7 @@ class Keeper:
                 if not self._begun:
                     self._begin()
                 if writes:
-                    self._tend_holds()
+                    self._sync_holds()
                 self._make_room()
             except OSError as error:
                 log.error("the disk lets nothing go: %s", error)
@@ -160,18 +160,20 @@ class Keeper:
 
     def close(self) -> None:
         """What can be told still is."""
-        self.notary.retry()
+        self.notary.flush()
 
-    def load(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
+    def register_folder(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
         """What lies in a camera's folder; the same camera's before is forgotten."""
         with self._lock:
             known = self._racks[camera].aside if camera in self._racks else {}
             now_ms = self._clock.boottime_ns() // _NS_PER_MS
-            self._racks[camera] = Rack(folder, segments, quarantine.look(folder, now_ms, known))
+            self._racks[camera] = CameraSegments(
+                folder, segments, quarantine.look(folder, now_ms, known)
+            )
             self._recount()
             self._make_room()
 
-    def closed(self, camera: str, segment: StoredSegment) -> None:
+    def on_segment_closed(self, camera: str, segment: StoredSegment) -> None:
         """A file was closed."""
         with self._lock:
             rack = self._racks[camera]
@@ -181,7 +183,7 @@ class Keeper:
             rack.open_bytes, rack.open_time = 0, None
             self._recount()
 
-    def grown(self, camera: str, open_time: str, open_bytes: int) -> None:
+    def on_bytes_written(self, camera: str, open_time: str, open_bytes: int) -> None:
         """The file that is being written, since `open_time`, is this large now."""
         with self._lock:
             rack = self._racks[camera]
@@ -198,7 +200,7 @@ class Keeper:
     def health(self, camera: str, gaps: int) -> FootageHealth:
         """What lies on the disk of a camera now."""
         with self._lock:
-            rack = self._racks.get(camera) or Rack(self._folder)
+            rack = self._racks.get(camera) or CameraSegments(self._folder)
             oldest = rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time
             return FootageHealth(
                 camera=camera,
@@ -213,37 +215,37 @@ class Keeper:
 
     def _begin(self) -> None:
         """Once: what the agent before this one left open, and cameras that are no more."""
-        self._holds.begin_run()
+        self._holds.reset_for_boot()
         self._held = self._holds.active()
         if self._folder.is_dir():
             for path in sorted(self._folder.iterdir()):
                 if path.is_dir() and path.name not in self._cameras and path.name != SET_ASIDE:
-                    self.load(path.name, path, recover(path))
+                    self.register_folder(path.name, path, recover(path))
         self._begun = True
 
     def _recount(self) -> None:
         self._total_bytes = sum(rack.total_bytes for rack in self._racks.values())
 
-    def _now(self) -> Now:
+    def _now(self) -> ClockReading:
         t_ns = self._clock.boottime_ns()
-        return Now(
+        return ClockReading(
             boot=self._boot,
             ms=t_ns // _NS_PER_MS,
             unix_ms=_unix_ms(self._clock.utc(t_ns)),
             synced=self._clock.trust().synced,
         )
 
-    def _tend_holds(self) -> None:
+    def _sync_holds(self) -> None:
         """Each hold's begin and end into the chain; what has ended goes."""
         try:
             self._holds.retry()
             self._holds.refresh()
-            for release in self._holds.to_release():
-                self._let_go(release)
+            for release in self._holds.pending_releases():
+                self._release(release)
             now_ns = self._clock.boottime_ns()
-            for hold in self._holds.known():
-                if not hold.noted and self.notary.tell(_held(hold), now_ns):
-                    self._holds.note(hold)
+            for hold in self._holds.all():
+                if not hold.noted and self.notary.append(_held(hold), now_ns):
+                    self._holds.mark_recorded(hold)
             if self._counting_is_due():
                 self._end_expired()
         except OSError as error:
@@ -251,19 +253,19 @@ class Keeper:
             self._faults.raise_fault("STO-04", "holds", str(error))
         else:
             self._faults.clear("STO-04", "holds")
-        self._held = self._holds.known()
+        self._held = self._holds.all()
 
     def _end_expired(self) -> None:
         now = self._now()
         ages = {name: rack.boots.ages(now) for name, rack in self._racks.items()}
-        unknown = Boots().ages(now)
-        for hold in self._holds.known():
+        unknown = BootTimeline().ages(now)
+        for hold in self._holds.all():
             if hold.is_expired(ages.get(hold.camera, unknown)):
-                self._let_go(Release(hold=hold.id, by="vigie", reason="expired"))
+                self._release(HoldRelease(hold=hold.id, by="vigie", reason="expired"))
 
-    def _let_go(self, release: Release) -> None:
+    def _release(self, release: HoldRelease) -> None:
         body = Released(hold=release.hold, by=release.by, reason=release.reason)
-        if self.notary.tell(body, self._clock.boottime_ns()):
+        if self.notary.append(body, self._clock.boottime_ns()):
             self._holds.drop(release.hold)
 
     def _make_room(self) -> None:
@@ -271,13 +273,13 @@ class Keeper:
             return
         short = self._missing()
         now = self._now()
-        shelves = {name: rack.shelf(rack.boots.ages(now)) for name, rack in self._racks.items()}
+        shelves = {name: rack.snapshot(rack.boots.ages(now)) for name, rack in self._racks.items()}
         made = plan(shelves, self._held, self._limits, short.bytes, short.files)
         if made.evict:
             before, self._held = self._held, self._newest_holds()
             if before != self._held:
                 made = plan(shelves, self._held, self._limits, short.bytes, short.files)
-        self._carry_out(made)
+        self._execute(made)
 
     def _newest_holds(self) -> tuple[Hold, ...]:
         """As they stand on the disk, or as last known where it cannot be read."""
@@ -287,12 +289,12 @@ class Keeper:
             log.error("holds: %s", error)
             return self._held
 
-    def _carry_out(self, made: Plan) -> None:
+    def _execute(self, made: EvictionPlan) -> None:
         """Say it, then do it: a file that is gone has a receipt, whenever the power goes."""
         now_ns = self._clock.boottime_ns()
-        self._throw_away(made.discard)
+        self._delete_quarantined(made.discard)
         for hold in made.broken:
-            self._break(hold)
+            self._break_hold(hold)
         batches: dict[tuple[str, str], list[Eviction]] = {}
         for eviction in made.evict:
             batches.setdefault((eviction.camera, eviction.why), []).append(eviction)
@@ -306,14 +308,14 @@ class Keeper:
                 why=batch[0].why,
                 oldest_time=rfc3339(left.name.utc) if left else rack.open_time,
             )
-            self.notary.tell(body, now_ns)
+            self.notary.append(body, now_ns)
             for eviction in batch:
                 remove_segment(rack.folder, eviction.segment.name)
-            rack.drop(gone)
+            rack.remove(gone)
         if made.discard or made.evict:
             self._recount()
 
-    def _throw_away(self, discarded: Sequence[Discard]) -> None:
+    def _delete_quarantined(self, discarded: Sequence[Discard]) -> None:
         batches: dict[tuple[str, Why], list[str]] = {}
         for each in discarded:
             batches.setdefault((each.camera, each.why), []).append(each.file.name)
@@ -325,18 +327,18 @@ class Keeper:
                 why=why,
                 oldest_time=rfc3339(rack.segments[0].name.utc) if rack.segments else rack.open_time,
             )
-            self.notary.tell(body, self._clock.boottime_ns())
+            self.notary.append(body, self._clock.boottime_ns())
             for name in names:
                 quarantine.remove(rack.folder, name)
-                rack.discard(name)
+                rack.remove_quarantined(name)
 
-    def _break(self, hold: Hold) -> None:
+    def _break_hold(self, hold: Hold) -> None:
         log.error("hold %s of %s cannot be kept: no room", hold.id, hold.camera)
         self._held = tuple(other for other in self._held if other.id != hold.id)
         self._faults.raise_fault("STO-03", hold.camera, f"hold {hold.id} could not be kept")
         self._on_broken(hold)
         body = Released(hold=hold.id, by="vigie", reason="the ring cannot carry it")
-        self.notary.tell(body, self._clock.boottime_ns())
+        self.notary.append(body, self._clock.boottime_ns())
         try:
             self._holds.drop(hold.id)
         except OSError as error:
@@ -346,7 +348,7 @@ class Keeper:
         now_ns = self._clock.boottime_ns()
         return self._disk_ns is None or not 0 <= now_ns - self._disk_ns < TURN_S * 1e9
 
-    def _missing(self) -> Missing:
+    def _missing(self) -> SpaceShortfall:
         """What the disk has less than what must stay free."""
         self._disk_ns = self._clock.boottime_ns()
         if not self._settings.reserve_bytes:
@@ -369,24 +371,24 @@ class Keeper:
         now = self._now()
         for camera, rack in self._racks.items():
             holds = [hold for hold in self._held if hold.camera == camera]
-            shelf = rack.shelf(rack.boots.ages(now))
+            shelf = rack.snapshot(rack.boots.ages(now))
             rack.holds = len(holds)
             rack.held_bytes = held_bytes(shelf, holds, self._limits.longest_ms) if holds else 0
-            self._say_share(camera, rack.held_bytes, self._limits.camera_bytes)
+            self._update_hold_fault(camera, rack.held_bytes, self._limits.camera_bytes)
         box_bytes = sum(rack.held_bytes for rack in self._racks.values())
-        self._say_share("box", box_bytes, self._limits.box_bytes)
+        self._update_hold_fault("box", box_bytes, self._limits.box_bytes)
 
-    def _say_share(self, subject: str, held: int, budget_bytes: int) -> None:
+    def _update_hold_fault(self, subject: str, held: int, budget_bytes: int) -> None:
         if held >= budget_bytes * FULL_SHARE:
             detail = f"{held} of {budget_bytes} bytes are held"
             self._faults.raise_fault("STO-03", subject, detail)
         else:
             self._faults.clear("STO-03", subject)
 
-    def tell_set_aside(self, camera: str, names: Sequence[str]) -> None:
+    def record_quarantine(self, camera: str, names: Sequence[str]) -> None:
         """Files of a camera's folder were no footage, and were moved out of the way."""
         for name in names:
-            self.notary.tell(SetAside(camera=camera, name=name), self._clock.boottime_ns())
+            self.notary.append(SetAside(camera=camera, name=name), self._clock.boottime_ns())
 
 
 def _held(hold: Hold) -> Held:

@@ -31,7 +31,7 @@ def short_boot(boot_id: str) -> str:
     return boot_id.replace("-", "")[:BOOT_DIGITS]
 
 
-class Now(msgspec.Struct, frozen=True, kw_only=True):
+class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
     """The moment that ages are told at: milliseconds since the boot `boot` and since 1970, and
     whether the latter can be trusted.
     """
@@ -62,7 +62,7 @@ class _Boot:
         return self.zero_max if self.zero_max - self.zero_min <= CONTRADICTION_MS else None
 
 
-class Boots:
+class BootTimeline:
     """The boots of one camera's footage, in their order."""
 
     def __init__(self, names: Iterable[SegmentName] = ()) -> None:
@@ -77,7 +77,7 @@ class Boots:
         if name.synced:
             boot.anchor(unix_ms(name) - name.begin_ms)
 
-    def zeros(self) -> dict[str, int]:
+    def boot_epochs(self) -> dict[str, int]:
         """UTC at the zero of each boot whose clock can be believed, in milliseconds since 1970."""
         trusted: dict[str, int] = {}
         doubted: set[str] = set()
@@ -94,9 +94,9 @@ class Boots:
             before = key
         return {key: zero_ms for key, zero_ms in trusted.items() if key not in doubted}
 
-    def ages(self, now: Now) -> "Ages":
+    def ages(self, now: ClockReading) -> "SegmentAges":
         """How old each boot's footage is now."""
-        zeros = self.zeros()
+        zeros = self.boot_epochs()
         here = self._boots.get(now.boot, _Boot())
         trusted = now.synced
         if trusted and here.zero_min is not None:
@@ -111,24 +111,24 @@ class Boots:
             on_ms = ended_ms + self._boots[key].last_ms
             by_utc_ms = now.unix_ms - zeros[key] if trusted and key in zeros else 0
             since_zero_ms[key] = ended_ms = max(on_ms, by_utc_ms)
-        return Ages(now=now, since_zero_ms=since_zero_ms, zeros=zeros, synced=trusted)
+        return SegmentAges(now=now, since_zero_ms=since_zero_ms, zeros=zeros, synced=trusted)
 
 
-class Ages(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentAges(msgspec.Struct, frozen=True, kw_only=True):
     """`since_zero_ms` is how long ago each boot began, at least; `synced` whether now's UTC is
     believed.
     """
 
-    now: Now
+    now: ClockReading
     since_zero_ms: dict[str, int]
     zeros: dict[str, int]
     synced: bool
 
-    def of(self, name: SegmentName) -> int:
+    def age_ms(self, name: SegmentName) -> int:
         """How old a segment surely is, in milliseconds. It grows from a ring's newest to its oldest."""
         return self.since_zero_ms.get(name.boot, self.now.ms) - name.begin_ms
 
-    def since(self, boot: str | None, begin_ms: int, utc_ms: int | None) -> int:
+    def age_since_ms(self, boot: str | None, begin_ms: int, utc_ms: int | None) -> int:
         """How long ago a moment surely was, of a boot that the ring may not know. `utc_ms` is its
         UTC where that could be trusted then.
         """

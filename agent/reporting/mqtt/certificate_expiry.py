@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
-from agent.reporting.topics import Stamp
+from agent.faults.registry import FaultRegistry
+from agent.reporting.topics import EnvelopeFields
 
 SOON = timedelta(days=30)
 LOOK_EVERY_S = 86_400.0
@@ -49,9 +49,9 @@ def validity_of(broker: BrokerConfig, which: Which = "certificate") -> Validity 
     try:
         read = x509.load_pem_x509_certificates(Path(file).read_bytes())
     except OSError as error:
-        raise BadInput(f"broker.{which} = {file!r}: {error.strerror or error}") from error
+        raise UserError(f"broker.{which} = {file!r}: {error.strerror or error}") from error
     except ValueError as error:
-        raise BadInput(f"broker.{which} = {file!r}: holds no certificate in PEM form") from error
+        raise UserError(f"broker.{which} = {file!r}: holds no certificate in PEM form") from error
     # What follows the box's own are those that have signed it.
     one = read[0] if which == "certificate" else max(read, key=lambda ca: ca.not_valid_after_utc)
     return told_by(one)
@@ -84,13 +84,13 @@ def trouble_of(validity: Validity, now: datetime) -> str | None:
     return None
 
 
-class CertificateWatch:
+class CertificateExpiry:
     """Raises and clears NET-05: at each connection, and once a day. While the clock is not trusted
     it says nothing, since no date means anything then.
     """
 
     def __init__(
-        self, broker: BrokerConfig, faults: FaultBoard, stamp: Callable[[], Stamp]
+        self, broker: BrokerConfig, faults: FaultRegistry, stamp: Callable[[], EnvelopeFields]
     ) -> None:
         self._broker = broker
         self._faults = faults
@@ -115,7 +115,7 @@ class CertificateWatch:
     def _judge(self, which: Which, now: datetime) -> None:
         try:
             validity = validity_of(self._broker, which)
-        except BadInput:
+        except UserError:
             return
         subject = f"broker.{which}"
         trouble = None if validity is None else trouble_of(validity, now)

@@ -6,39 +6,39 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard, FaultCode
+from agent.faults.registry import FaultCode, FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt import settlement
 from agent.reporting.mqtt.connect_error import LinkError, LinkErrorKind
 from agent.reporting.mqtt.paho_transport import (
     Accepted,
-    Link,
     LinkEvent,
+    PahoTransport,
     Published,
     Received,
     Subscribed,
     Will,
 )
-from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SUCCESS_BELOW, Window
+from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SUCCESS_BELOW, SendWindow
 from agent.reporting.outbox import schema
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.outbox.schema import Stored
+from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import joined
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import (
     Ack,
-    CameraAbility,
+    CameraCapabilities,
     CentreState,
     DeclarationData,
-    HeadAbility,
+    HeadCapabilities,
     Lost,
     Online,
-    PinAbility,
+    PinCapabilities,
     SeqRange,
     StatusData,
     Stopped,
 )
-from agent.reporting.topics import Draft
+from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ FAULT_OF: Mapping[LinkErrorKind, FaultCode] = {
 """Why there is no connection; at most one of them stands for the broker."""
 
 
-class Birth(msgspec.Struct, frozen=True, kw_only=True):
+class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What the birth says of the box, beside its faults and numbers, and the declaration that
     comes after it.
     """
@@ -64,10 +64,10 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     public_key: str
     versions: dict[str, str]
-    cameras: tuple[CameraAbility, ...]
+    cameras: tuple[CameraCapabilities, ...]
     declaration: DeclarationData
-    heads: tuple[HeadAbility, ...] = ()
-    pins: tuple[PinAbility, ...] = ()
+    heads: tuple[HeadCapabilities, ...] = ()
+    pins: tuple[PinCapabilities, ...] = ()
 
 
 class CommandReceived(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class CommandReceived(msgspec.Struct, frozen=True, kw_only=True):
     correlation: bytes | None
 
 
-class Connection:
+class MqttConnection:
     """One connection, from the greeting to its end. `turn` raises LinkError where it has ended.
 
     `on_command` is told of each command, in the thread that calls `turn`: it must be quick, and
@@ -92,11 +92,11 @@ class Connection:
         self,
         broker: BrokerConfig,
         outbox: Outbox,
-        faults: FaultBoard,
-        birth: Callable[[], Birth],
+        faults: FaultRegistry,
+        birth: Callable[[], BirthInputs],
         now_s: Callable[[], float],
         on_command: Callable[[CommandReceived], None] | None = None,
-        passing: Callable[[], Draft | None] = lambda: None,
+        passing: Callable[[], OutgoingMessage | None] = lambda: None,
     ) -> None:
         self._passing = passing
         self._ack = broker.ack
@@ -111,8 +111,8 @@ class Connection:
             topic=topics.up(outbox.box, "status"),
             payload=topics.encode_status(outbox.now(), Lost(session=self._session)),
         )
-        self._link = Link(broker, outbox.box, will)
-        self._window: Window | None = None
+        self._link = PahoTransport(broker, outbox.box, will)
+        self._window: SendWindow | None = None
         self._greeted_s: float | None = None
         self._accepted_s: float | None = None
         self._subscribed_s: float | None = None
@@ -122,7 +122,7 @@ class Connection:
         self._losses_s = 0.0
         self._birth_is_due = False
         self._declaration: DeclarationData | None = None
-        outbox.take_back()
+        outbox.requeue_in_flight()
 
     @property
     def is_online(self) -> bool:
@@ -152,7 +152,7 @@ class Connection:
         """Let go without a word: the broker publishes the will."""
         self._link.abandon()
 
-    def turn(self, timeout_s: float) -> None:
+    def poll(self, timeout_s: float) -> None:
         """Move what can be moved, and wait for more."""
         if self._greeted_s is None:
             self._link.connect()
@@ -173,14 +173,14 @@ class Connection:
         self._send(self._window)
         self._judge_centre(self._window)
 
-    def farewell(self, quiet_s: float, longest_s: float, reason: str) -> None:
+    def disconnect(self, quiet_s: float, longest_s: float, reason: str) -> None:
         """Flush until nothing has left for `quiet_s`, for `longest_s` at most; publish that the box has
         stopped, and disconnect.
         """
         now_s = self._now_s()
         end_s, deadline_s, depth = now_s + longest_s, now_s + quiet_s, self._outbox.depth
         while now_s < min(deadline_s, end_s) and self._may_flush():
-            self.turn(0.05)
+            self.poll(0.05)
             now_s = self._now_s()
             if self._outbox.depth < depth:
                 deadline_s = now_s + quiet_s
@@ -188,11 +188,11 @@ class Connection:
         deadline_s = min(deadline_s, end_s)
         if self._window is not None and self._subscribed_s is not None:
             self._await_room(self._window, deadline_s, 1)
-            self._say_status(self._window, Stopped(session=self._session, reason=reason))
+            self._publish_status(self._window, Stopped(session=self._session, reason=reason))
             self._await_room(self._window, deadline_s + FAREWELL_S, self._window.most)
         self._link.close()
 
-    def _await_room(self, window: Window, deadline_s: float, room: int) -> None:
+    def _await_room(self, window: SendWindow, deadline_s: float, room: int) -> None:
         while window.flight_room() < room and self._now_s() < deadline_s:
             for event in self._link.turn(0.05):
                 self._take(event)
@@ -206,7 +206,7 @@ class Connection:
         match event:
             case Accepted():
                 self._accepted_s = self._now_s()
-                self._window = Window(event.receive_maximum)
+                self._window = SendWindow(event.receive_maximum)
                 commands = [topics.down(self._outbox.box, "command/+")] if self._on_command else []
                 self._link.subscribe(
                     [topics.down(self._outbox.box, "ack"), topics.CENTRE_STATE], commands
@@ -293,13 +293,13 @@ class Connection:
                 self._settle(joined(tuple(SeqRange(seq, seq) for seq in taken)))
 
     def _settle(self, ranges: tuple[SeqRange, ...]) -> None:
-        settled = self._outbox.settle(self._epoch, ranges)
+        settled = self._outbox.acknowledge(self._epoch, ranges)
         if self._window is not None:
             self._window.settle(settled)
 
-    def _send(self, window: Window) -> None:
+    def _send(self, window: SendWindow) -> None:
         if self._birth_is_due and window.flight_room() > 0:
-            self._say_birth(window)
+            self._publish_birth(window)
         if self._declaration is not None and window.flight_room() > 0:
             payload = topics.encode_declaration(self._outbox.now(), self._declaration)
             self._say(window, "declaration", payload)
@@ -310,13 +310,13 @@ class Connection:
             return
         self._report_losses()
         due = window.due(self._now_s())
-        again = self._outbox.again(due)
+        again = self._outbox.refetch(due)
         if again is not None:
             for message in again:
                 self._publish(window, message)
             gone = set(due) - {message.seq for message in again}
             window.settle(SeqRange(seq, seq) for seq in gone)
-        for message in self._outbox.lend(window.room(), window.room_bytes()):
+        for message in self._outbox.fetch(window.room(), window.room_bytes()):
             self._publish(window, message)
 
     def _report_losses(self) -> None:
@@ -328,7 +328,7 @@ class Connection:
             except OutboxError as error:
                 log.warning("the receipt for lost messages has to wait: %s", error)
 
-    def _publish(self, window: Window, message: Stored) -> None:
+    def _publish(self, window: SendWindow, message: OutboxRow) -> None:
         stamp = schema.stamp_of(message, self._outbox.box, self._epoch)
         payload = message.data
         properties: tuple[tuple[str, str], ...] = ()
@@ -345,27 +345,27 @@ class Connection:
         )
         window.sent(mid, message.seq, len(payload), self._now_s())
 
-    def _say_passing(self, window: Window, draft: Draft) -> None:
+    def _say_passing(self, window: SendWindow, draft: OutgoingMessage) -> None:
         payload = topics.encode(draft.type, self._outbox.stamp(draft.t_ns, seq=None), draft.data)
         topic = topics.up(self._outbox.box, draft.topic)
         mid = self._link.publish(topic, payload, expiry_s=draft.expiry_s)
         window.sent(mid, None, len(payload), self._now_s())
 
-    def _say_status(self, window: Window, data: StatusData) -> None:
+    def _publish_status(self, window: SendWindow, data: StatusData) -> None:
         self._say(window, "status", topics.encode_status(self._outbox.now(), data))
 
-    def _say(self, window: Window, what: str, payload: bytes) -> None:
+    def _say(self, window: SendWindow, what: str, payload: bytes) -> None:
         """What is retained and not kept in the outbox."""
         mid = self._link.publish(topics.up(self._outbox.box, what), payload, retained=True)
         window.sent(mid, None, len(payload), self._now_s())
 
-    def _say_birth(self, window: Window) -> None:
+    def _publish_birth(self, window: SendWindow) -> None:
         birth = self._birth()
-        self._say_status(
+        self._publish_status(
             window,
             Online(
                 session=self._session,
-                settled_upto=self._outbox.settled_upto(),
+                settled_upto=self._outbox.acked_upto(),
                 site=birth.site,
                 public_key=birth.public_key,
                 versions=birth.versions,
@@ -378,7 +378,7 @@ class Connection:
         self._birth_is_due = False
         self._declaration = birth.declaration
 
-    def _judge_centre(self, window: Window) -> None:
+    def _judge_centre(self, window: SendWindow) -> None:
         """Raise or clear the fault of a centre that lets messages wait."""
         waits = window.waits_for_centre or (self._mode == "hold" and self._outbox.depth > 0)
         if not waits or self._mode not in ("centre", "hold"):

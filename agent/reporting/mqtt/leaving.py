@@ -9,15 +9,15 @@ _TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 """Of tcp_info in linux/tcp.h: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes."""
 
 
-class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+class TcpSendState(msgspec.Struct, frozen=True, kw_only=True):
     """How many bytes the other end's kernel has acknowledged, and whether that is all of them."""
 
     arrived_bytes: int
     all_of_it: bool
 
 
-def look(stream: socket.socket) -> Leaving:
+def look(stream: socket.socket) -> TcpSendState:
     """How far it is. Raises OSError."""
     told = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     unacked, arrived_bytes, unsent_bytes = _TCP_INFO.unpack(told)
-    return Leaving(arrived_bytes=arrived_bytes, all_of_it=unacked == 0 and unsent_bytes == 0)
+    return TcpSendState(arrived_bytes=arrived_bytes, all_of_it=unacked == 0 and unsent_bytes == 0)

@@ -32,7 +32,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt import connect_error, leaving, tls
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.leaving import Leaving
+from agent.reporting.mqtt.leaving import TcpSendState
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class _Client(paho.Client):
         return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
 
 
-class Link:
+class PahoTransport:
     """One connection to a broker, from `connect` to `close`. One thread uses it."""
 
     def __init__(self, broker: BrokerConfig, client_id: str, will: Will | None) -> None:
@@ -115,7 +115,7 @@ class Link:
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self._client = self._new_client(client_id, will)
         self._registered: int | None = None
-        self._leaving = Leaving(arrived_bytes=0, all_of_it=True)
+        self._leaving = TcpSendState(arrived_bytes=0, all_of_it=True)
         self._left_s = time.monotonic()
 
     def connect(self) -> None:
@@ -172,7 +172,7 @@ class Link:
         return events
 
     @property
-    def leaving(self) -> Leaving:
+    def leaving(self) -> TcpSendState:
         """What has left of all that was sent, as of the last turn."""
         return self._leaving
 
@@ -353,7 +353,7 @@ class Link:
         if now.arrived_bytes > self._leaving.arrived_bytes:
             self._left_s = time.monotonic()
         all_of_it = now.all_of_it and not self._client.want_write()
-        self._leaving = Leaving(arrived_bytes=now.arrived_bytes, all_of_it=all_of_it)
+        self._leaving = TcpSendState(arrived_bytes=now.arrived_bytes, all_of_it=all_of_it)
 
     def _forget_socket(self) -> None:
         stream = self._client.socket()

@@ -33,7 +33,7 @@ class _Open(msgspec.Struct):
     code: int | None = None
 
 
-class Window:
+class SendWindow:
     """The messages of one connection. `receive_maximum` is what the broker takes at once; `most`
     is what it gets.
     """

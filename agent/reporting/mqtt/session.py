@@ -7,17 +7,17 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.base.health_model import OutboxHealth
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import tls
 from agent.reporting.mqtt.backoff import Backoff
-from agent.reporting.mqtt.certificate_expiry import CertificateWatch
+from agent.reporting.mqtt.certificate_expiry import CertificateExpiry
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.connection import FAULT_OF, Birth, CommandReceived, Connection
+from agent.reporting.mqtt.connection import FAULT_OF, BirthInputs, CommandReceived, MqttConnection
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import Draft
+from agent.reporting.topics import OutgoingMessage
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ answer must not keep a box from stopping.
 """
 
 
-class Session:
+class MqttSession:
     """Sends the outbox's messages to the broker, for as long as the box runs.
 
     `clock_ns` is the boot time. Network trouble is a fault on the board and another try, never an
@@ -43,8 +43,8 @@ class Session:
         self,
         broker: BrokerConfig,
         outbox: Outbox,
-        faults: FaultBoard,
-        birth: Callable[[], Birth],
+        faults: FaultRegistry,
+        birth: Callable[[], BirthInputs],
         clock_ns: Callable[[], int],
         rng: random.Random,
         on_command: Callable[[CommandReceived], None] | None = None,
@@ -57,13 +57,13 @@ class Session:
         self._clock_ns = clock_ns
         self._backoff = Backoff(rng)
         self._retry_s = 0.0
-        self._connection: Connection | None = None
-        self._passing: Draft | None = None
+        self._connection: MqttConnection | None = None
+        self._passing: OutgoingMessage | None = None
         self._passing_lock = threading.Lock()
-        self._certificate = CertificateWatch(broker, faults, outbox.now)
+        self._certificate = CertificateExpiry(broker, faults, outbox.now)
         tls.context_of(broker)
         tls.password_of(broker)
-        outbox.listen(self._wake)
+        outbox.on_commit(self._wake)
 
     def run_once(self, stopping: threading.Event) -> None:
         """Connect, or move messages for up to TURN_S seconds."""
@@ -74,7 +74,7 @@ class Session:
                 stopping.wait(min(wait_s, TURN_S))
                 return
             self._certificate.look(self._now_s())
-            connection = self._connection = Connection(
+            connection = self._connection = MqttConnection(
                 self._broker,
                 self._outbox,
                 self._faults,
@@ -85,10 +85,10 @@ class Session:
             )
         self._certificate.look_if_due(self._now_s())
         try:
-            connection.turn(TURN_S)
+            connection.poll(TURN_S)
         except LinkError as error:
             self._fail(connection, error)
-        except BadInput as error:
+        except UserError as error:
             # A certificate that was there at the start is not there any more.
             self._fail(connection, LinkError("refused", str(error)))
         except BaseException:
@@ -101,7 +101,7 @@ class Session:
         if connection is None:
             return
         try:
-            connection.farewell(CLOSE_S, CLOSE_MOST_S, "asked to stop")
+            connection.disconnect(CLOSE_S, CLOSE_MOST_S, "asked to stop")
         except LinkError as error:
             log.warning("the farewell did not reach the broker: %s", error)
             connection.abandon()
@@ -119,7 +119,7 @@ class Session:
             centre_listens=connection is not None and connection.centre_listens,
         )
 
-    def tell(self, draft: Draft) -> None:
+    def tell(self, draft: OutgoingMessage) -> None:
         """Send a message that need not be kept: it waits in memory, and gives its place to the next
         one. From any thread.
         """
@@ -133,7 +133,7 @@ class Session:
         took_s = None if connection is None else connection.round_trip_s
         return None if took_s is None else round(took_s * 1e3, 1)
 
-    def _fail(self, connection: Connection, error: LinkError) -> None:
+    def _fail(self, connection: MqttConnection, error: LinkError) -> None:
         log.warning("broker: %s", error)
         code = FAULT_OF[error.kind]
         self._faults.raise_fault(code, "broker", str(error))
@@ -142,12 +142,12 @@ class Session:
                 self._faults.clear(other, "broker")
         self._drop(connection)
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: MqttConnection) -> None:
         self._connection = None
         connection.abandon()
         self._retry_s = self._now_s() + self._backoff.next_s(connection.lasted_s)
 
-    def _take_passing(self) -> Draft | None:
+    def _take_passing(self) -> OutgoingMessage | None:
         """The message that waits, unless it has waited for longer than anybody wants to know it."""
         with self._passing_lock:
             draft, self._passing = self._passing, None

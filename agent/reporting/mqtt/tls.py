@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
 
 
@@ -40,14 +40,14 @@ def context_of(broker: BrokerConfig) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=broker.ca)
     except ssl.SSLError as error:
-        raise BadInput(f"broker.ca = {broker.ca!r}: holds no certificate in PEM form") from error
+        raise UserError(f"broker.ca = {broker.ca!r}: holds no certificate in PEM form") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if broker.certificate is not None:
         try:
             # An empty password: OpenSSL would otherwise ask on the terminal for an encrypted key.
             context.load_cert_chain(broker.certificate, broker.key, password="")
         except ssl.SSLError as error:
-            raise BadInput(
+            raise UserError(
                 f"broker.certificate = {broker.certificate!r}, broker.key = {broker.key!r}: "
                 f"{_why_no_pair(error)}"
             ) from error
@@ -61,14 +61,14 @@ def password_of(broker: BrokerConfig) -> str | None:
     try:
         return _read("password_file", broker.password_file).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise BadInput(f"broker.password_file = {broker.password_file!r}: not UTF-8") from error
+        raise UserError(f"broker.password_file = {broker.password_file!r}: not UTF-8") from error
 
 
 def _read(key: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise BadInput(f"broker.{key} = {path!r}: {error.strerror or error}") from error
+        raise UserError(f"broker.{key} = {path!r}: {error.strerror or error}") from error
 
 
 def _why_no_pair(error: ssl.SSLError) -> str:

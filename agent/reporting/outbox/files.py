@@ -23,9 +23,9 @@ from typing import IO
 
 import msgspec
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.schema import SELECT, Damaged, State, Stored
+from agent.reporting.outbox.schema import SELECT, OutboxDamage, OutboxRow, State
 from agent.reporting.outbox.store import Store
 from agent.reporting.payloads import OutboxDamaged
 
@@ -52,7 +52,7 @@ _UNREADABLE = (
 class _NobodySends:
     """Loans of a database that is not in use yet."""
 
-    def claim(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent: bool) -> bool:
         return True
 
 
@@ -60,7 +60,7 @@ class _Salvage(msgspec.Struct, frozen=True, kw_only=True):
     """What could be read of a damaged database. `unreadable` is None where it cannot be told."""
 
     state: State | None
-    messages: tuple[Stored, ...]
+    messages: tuple[OutboxRow, ...]
     unreadable: int | None
 
 
@@ -75,7 +75,7 @@ def lock(folder: Path) -> IO[bytes]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         held.close()
-        raise BadInput(f"outbox {str(folder)!r}: another agent uses it") from error
+        raise UserError(f"outbox {str(folder)!r}: another agent uses it") from error
     return held
 
 
@@ -100,7 +100,7 @@ def find_damage(folder: Path) -> str | None:
     try:
         schema.prepare(connection)
         schema.check(connection)
-    except Damaged as error:
+    except OutboxDamage as error:
         return str(error)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
@@ -125,7 +125,9 @@ def is_damage(error: sqlite3.Error) -> bool:
     )
 
 
-def replace_damaged(folder: Path, reason: str, receipt: Callable[[OutboxDamaged], Stored]) -> str:
+def replace_damaged(
+    folder: Path, reason: str, receipt: Callable[[OutboxDamaged], OutboxRow]
+) -> str:
     """Set the database aside, and begin a new one under a new epoch, with a receipt and with
     every message that can still be read. The name of the folder that was set aside. No connection
     may be open.
@@ -167,7 +169,7 @@ def _salvage(file: Path) -> _Salvage:
     connection = schema.connect(file)
     try:
         state = _read_or_none(lambda: schema.read_state(connection))
-        messages: dict[int, Stored] = {}
+        messages: dict[int, OutboxRow] = {}
         unreadable: set[object] = set()
         complete = False
         for order in ("ASC", "DESC"):
@@ -185,7 +187,7 @@ def _salvage(file: Path) -> _Salvage:
 def _gather(
     connection: sqlite3.Connection,
     order: str,
-    messages: dict[int, Stored],
+    messages: dict[int, OutboxRow],
     unreadable: set[object],
 ) -> bool:
     """Read in one direction as far as it goes. Whether it went to the end."""
@@ -193,7 +195,7 @@ def _gather(
         for row in connection.execute(SELECT + f"ORDER BY seq {order}"):
             try:
                 message = schema.message_of(row)
-            except Damaged:
+            except OutboxDamage:
                 unreadable.add(row[0])
             else:
                 messages[message.seq] = message
@@ -207,7 +209,7 @@ def _gather(
 def _read_or_none(read: Callable[[], State]) -> State | None:
     try:
         return read()
-    except Damaged:
+    except OutboxDamage:
         return None
     except sqlite3.DatabaseError as error:
         if _is_not_now(error):
@@ -227,7 +229,7 @@ def _is_not_now(error: sqlite3.DatabaseError) -> bool:
     return code & 0xFF in _NOT_NOW
 
 
-def _build(folder: Path, messages: Iterable[Stored], *, centre_known: bool) -> None:
+def _build(folder: Path, messages: Iterable[OutboxRow], *, centre_known: bool) -> None:
     """Make `new`: a database under a new epoch that holds these messages, in their order."""
     building = folder / "building"
     shutil.rmtree(building, ignore_errors=True)

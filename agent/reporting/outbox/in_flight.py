@@ -12,7 +12,7 @@ URGENT_MOST = 100
 otherwise never come to the rest."""
 
 
-class LoanBook:
+class InFlightMessages:
     """The state of each number that is not simply waiting. Guarded by `lock`, which a reader of
     the database holds from before its query until it has lent what the query gave: so nothing is
     lent that a transaction has just taken.
@@ -53,19 +53,19 @@ class LoanBook:
         """Whether it has arrived."""
         return seq in self._settled
 
-    def lend(self, seq: int, *, urgent: bool) -> bool:
+    def fetch(self, seq: int, *, urgent: bool) -> bool:
         """Mark it as lent; False where it cannot be."""
         if seq in self._claimed or seq in self._on_loan or seq in self._settled:
             return False
         self._on_loan[seq] = urgent
         return True
 
-    def pass_over(self, seq: int) -> None:
+    def advance_cursor(self, seq: int) -> None:
         """The walk in order has come to here."""
         self.cursor = seq
         self._lent_upto = max(self._lent_upto, seq)
 
-    def claim(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent: bool) -> bool:
         """For the writer, see `outbox_store.Loans`."""
         with self.lock:
             if seq in self._on_loan or seq in self._settled or (unsent and seq <= self._lent_upto):
@@ -78,7 +78,7 @@ class LoanBook:
         with self.lock:
             self._claimed.clear()
 
-    def settle(self, ranges: Iterable[SeqRange]) -> None:
+    def acknowledge(self, ranges: Iterable[SeqRange]) -> None:
         """They have arrived."""
         with self.lock:
             arrived = {
@@ -97,16 +97,16 @@ class LoanBook:
                 if not any(span.first <= seq <= span.last for span in ranges)
             }
 
-    def take_back(self) -> None:
+    def requeue_in_flight(self) -> None:
         """The session lost its connection: everything that has not arrived waits again."""
         with self.lock:
             self._on_loan.clear()
             self.cursor = 0
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """A new database: no number means anything any more."""
         with self.lock:
-            self.take_back()
+            self.requeue_in_flight()
             self._claimed.clear()
             self._settled.clear()
             self._lent_upto = 0

@@ -15,16 +15,16 @@ from typing import IO, Self, TypeVar
 import msgspec
 
 from agent.base.clock import Clock
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox import files, schema
-from agent.reporting.outbox.in_flight import LoanBook
+from agent.reporting.outbox.in_flight import InFlightMessages
 from agent.reporting.outbox.reader import Reader
-from agent.reporting.outbox.schema import Stored
+from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.store import Store
-from agent.reporting.outbox.writer import OutboxError, Ticket, Writer
+from agent.reporting.outbox.writer import CommitTicket, OutboxError, Writer
 from agent.reporting.payloads import ReceiptData, SeqRange
-from agent.reporting.topics import Draft, Priority
+from agent.reporting.topics import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Outbox:
         clock: Clock,
         max_bytes: int,
         new_id: Callable[[int], str],
-        faults: FaultBoard,
+        faults: FaultRegistry,
     ) -> Self:
         """The outbox in a folder, made where there is none. A damaged one is set aside.
 
@@ -83,7 +83,7 @@ class Outbox:
         clock: Clock,
         max_bytes: int,
         new_id: Callable[[int], str],
-        faults: FaultBoard,
+        faults: FaultRegistry,
     ) -> None:
         self.box = box
         self.boot = boot
@@ -93,7 +93,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._new_id = new_id
         self._faults = faults
-        self._book = LoanBook()
+        self._book = InFlightMessages()
         self._listener: Callable[[], None] = lambda: None
         self._session = 0
         self._awaited: tuple[int, Callable[[], None]] | None = None
@@ -124,11 +124,13 @@ class Outbox:
         """Whether messages went that no receipt names yet."""
         return self._writer.has_losses
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener`, which must be quick, after each commit, from the writer's thread."""
         self._listener = listener
 
-    def put(self, draft: Draft, on_arrived: Callable[[], None] | None = None) -> Ticket:
+    def put(
+        self, draft: OutgoingMessage, on_arrived: Callable[[], None] | None = None
+    ) -> CommitTicket:
         """Take a message. It is on the disk when the ticket says so, not before.
 
         `on_arrived`, which must be quick, is called once somebody has the message, from the thread
@@ -148,25 +150,25 @@ class Outbox:
 
         return self._writer.submit(add, urgent=urgent)
 
-    def lend(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[Stored]:
+    def fetch(self, limit: int, limit_bytes: int = NO_LIMIT) -> list[OutboxRow]:
         """Messages to send now, at most `limit`, each of them once until `take_back`. With the
         first that brings them to `limit_bytes` they end. An empty list where the database cannot be
         read now, which is a fault.
         """
-        return self._ask(lambda r: r.lend(limit, limit_bytes), []) if limit > 0 else []
+        return self._ask(lambda r: r.fetch(limit, limit_bytes), []) if limit > 0 else []
 
-    def again(self, seqs: Iterable[int]) -> list[Stored] | None:
+    def refetch(self, seqs: Iterable[int]) -> list[OutboxRow] | None:
         """Messages that are on loan, to be sent once more; those that are gone are left out. None
         where the database cannot be read now.
         """
-        return self._ask(lambda r: r.again(seqs), None)
+        return self._ask(lambda r: r.refetch(seqs), None)
 
-    def take_back(self) -> None:
+    def requeue_in_flight(self) -> None:
         """What was lent and has not arrived may be lent again."""
         if self._reader:
-            self._reader.take_back()
+            self._reader.requeue_in_flight()
 
-    def settle(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
+    def acknowledge(self, epoch: str, ranges: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
         """These numbers have arrived. Those of another epoch are of a database that is gone, and
         those that were never given are nobody's: both are left out of what is settled and
         returned.
@@ -177,15 +179,15 @@ class Outbox:
             # Not while a database is replaced: the new one gives the same numbers to other messages.
             if epoch != self._numbers_of or not ranges:
                 return ()
-            self._book.settle(ranges)
-            self._writer.settle(ranges)
+            self._book.acknowledge(ranges)
+            self._writer.acknowledge(ranges)
         awaited = self._awaited
         if awaited is not None and any(s.first <= awaited[0] <= s.last for s in ranges):
             self._awaited = None
             awaited[1]()
         return ranges
 
-    def settled_upto(self) -> int:
+    def acked_upto(self) -> int:
         """No number up to this one will be sent any more: 0 where the database cannot be read."""
         return self._ask(Reader.floor, 0)
 
@@ -217,7 +219,7 @@ class Outbox:
         """Write a receipt of what went since the last one, where something went."""
 
         def report(store: Store) -> int | None:
-            lost = store.take_losses()
+            lost = store.pop_losses()
             return 0 if lost is None else store.add(self._receipt(lost))
 
         self._writer.submit(report, urgent=False)
@@ -244,9 +246,9 @@ class Outbox:
         """Whether something was put that is not on the disk yet, and may still become a message."""
         return self._writer.is_writing
 
-    def stamp(self, t_ns: int, *, seq: int | None) -> topics.Stamp:
+    def stamp(self, t_ns: int, *, seq: int | None) -> topics.EnvelopeFields:
         """The envelope of a message that is made now and not kept."""
-        return topics.Stamp(
+        return topics.EnvelopeFields(
             id=self._new_id(t_ns),
             box=self.box,
             epoch=self._epoch,
@@ -256,7 +258,7 @@ class Outbox:
             clock=self._clock.trust(),
         )
 
-    def now(self) -> topics.Stamp:
+    def now(self) -> topics.EnvelopeFields:
         """The envelope of a message about this moment that is not kept."""
         return self.stamp(self._clock.boottime_ns(), seq=None)
 
@@ -315,13 +317,13 @@ class Outbox:
             except (OSError, sqlite3.Error) as error:
                 self._faults.raise_fault("STO-01", "outbox", f"{reason}; not set aside: {error}")
                 raise
-            self._book.forget()
+            self._book.reset()
         log.error("outbox damaged: %s; set aside as %s", reason, aside)
         self._faults.raise_fault("STO-01", "outbox", f"{reason}; set aside as {aside}")
 
-    def _stored(self, draft: Draft) -> Stored:
+    def _stored(self, draft: OutgoingMessage) -> OutboxRow:
         """The row of a draft, with the time and the trust of this moment, and no number yet."""
-        return Stored(
+        return OutboxRow(
             seq=0,
             id=self._new_id(draft.t_ns),
             type=draft.type,
@@ -336,10 +338,10 @@ class Outbox:
             header=draft.header,
         )
 
-    def _receipt(self, data: ReceiptData) -> Stored:
+    def _receipt(self, data: ReceiptData) -> OutboxRow:
         return self._stored(topics.receipt_draft(data, self._clock.boottime_ns()))
 
-    def _age_s(self, message: Stored) -> float | None:
+    def _age_s(self, message: OutboxRow) -> float | None:
         """By boot time where it is of this boot, else by UTC as far as that makes sense."""
         now_ns = self._clock.boottime_ns()
         if message.boot == self.boot:

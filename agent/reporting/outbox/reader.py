@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from agent.reporting.outbox import files, schema
-from agent.reporting.outbox.in_flight import LoanBook
-from agent.reporting.outbox.schema import SELECT, Damaged, Stored
+from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.schema import SELECT, OutboxDamage, OutboxRow
 from agent.reporting.topics import Priority
 
 _ONE = SELECT + "WHERE seq = ?"
@@ -28,7 +28,9 @@ class Reader:
     is raised; the next question opens it anew.
     """
 
-    def __init__(self, file: Path, book: LoanBook, on_damage: Callable[[str], None]) -> None:
+    def __init__(
+        self, file: Path, book: InFlightMessages, on_damage: Callable[[str], None]
+    ) -> None:
         self._file = file
         self._book = book
         self._on_damage = on_damage
@@ -49,17 +51,17 @@ class Reader:
         """There may be new emergencies."""
         self._may_be_urgent = True
 
-    def take_back(self) -> None:
+    def requeue_in_flight(self) -> None:
         """Everything that has not arrived may be lent again."""
-        self._book.take_back()
+        self._book.requeue_in_flight()
         self._may_be_urgent = True
 
-    def lend(self, limit: int, limit_bytes: int) -> list[Stored]:
+    def fetch(self, limit: int, limit_bytes: int) -> list[OutboxRow]:
         """The next messages to send, at most `limit`: emergencies first, the newest before the
         older ones, then the rest in order. With the first that brings them to `limit_bytes` they
         end, but for emergencies.
         """
-        lent: list[Stored] = []
+        lent: list[OutboxRow] = []
         with self._book.lock:
             try:
                 if self._may_be_urgent:
@@ -72,7 +74,7 @@ class Reader:
                     raise
         return lent
 
-    def again(self, seqs: Iterable[int]) -> list[Stored]:
+    def refetch(self, seqs: Iterable[int]) -> list[OutboxRow]:
         """Messages that are on loan, to be sent once more; those that are gone are left out."""
         with self._book.lock:
             return [row for seq in seqs for row in self._query(_ONE, seq)]
@@ -85,7 +87,7 @@ class Reader:
                 floor = self._floor_above(floor + 1)
             return floor
 
-    def oldest(self) -> Stored | None:
+    def oldest(self) -> OutboxRow | None:
         """The message that has waited longest."""
         with self._book.lock:
             return next(iter(self._query(_IN_ORDER, self.floor(), 1)), None)
@@ -95,35 +97,35 @@ class Reader:
             return max(seq, cast("int", row[0]))
         return seq
 
-    def _lend_urgent(self, limit: int, lent: list[Stored]) -> None:
+    def _lend_urgent(self, limit: int, lent: list[OutboxRow]) -> None:
         room = min(limit, self._book.urgent_room)
         if not room:
             return
         for row in self._query(_URGENT, room + self._book.busy):
             if len(lent) == room:
                 break
-            if self._book.lend(row.seq, urgent=True):
+            if self._book.fetch(row.seq, urgent=True):
                 lent.append(row)
         self._may_be_urgent = len(lent) == room
 
-    def _lend_in_order(self, limit: int, limit_bytes: int, lent: list[Stored]) -> None:
+    def _lend_in_order(self, limit: int, limit_bytes: int, lent: list[OutboxRow]) -> None:
         """Stops before a number that a transaction works on; its commit calls for another look."""
         while len(lent) < limit:
             met = self._query(_IN_ORDER, self._book.cursor, limit - len(lent))
             for row in met:
                 if limit_bytes <= 0 or self._book.is_claimed(row.seq):
                     return
-                if self._book.lend(row.seq, urgent=False):
+                if self._book.fetch(row.seq, urgent=False):
                     lent.append(row)
                     limit_bytes -= len(row.data)
-                self._book.pass_over(row.seq)
+                self._book.advance_cursor(row.seq)
             if not met:
                 return
 
-    def _query(self, sql: str, *values: int) -> list[Stored]:
+    def _query(self, sql: str, *values: int) -> list[OutboxRow]:
         try:
             return [schema.message_of(row) for row in self._rows(sql, *values)]
-        except Damaged as error:
+        except OutboxDamage as error:
             self._on_damage(str(error))
             return []
 

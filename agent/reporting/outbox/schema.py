@@ -18,7 +18,7 @@ import msgspec
 
 from agent.base.clock import ClockTrust
 from agent.reporting.payloads import MessageType
-from agent.reporting.topics import Priority, Stamp
+from agent.reporting.topics import EnvelopeFields, Priority
 
 APPLICATION_ID = 0x56494F42
 """`VIOB`, in the header of the file: PRAGMA application_id."""
@@ -76,11 +76,11 @@ INSERT = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _CLOCK = msgspec.json.Decoder(ClockTrust)
 
 
-class Damaged(Exception):
+class OutboxDamage(Exception):
     """The database is not what was written. `str(error)` says in one line what was found."""
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """One message in the outbox."""
 
     seq: int
@@ -144,7 +144,7 @@ def read_state(connection: sqlite3.Connection) -> State:
         "SELECT epoch, last_seq, session, centre_known, lost, crc FROM state"
     ).fetchone()
     if row is None or checksum(*row[:-1]) != row[-1]:
-        raise Damaged("the outbox's own row has a wrong checksum")
+        raise OutboxDamage("the outbox's own row has a wrong checksum")
     epoch, last_seq, session, centre_known, lost, _ = row
     return State(
         epoch=epoch,
@@ -163,7 +163,7 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
     )
 
 
-def message_values(message: Stored) -> tuple[object, ...]:
+def message_values(message: OutboxRow) -> tuple[object, ...]:
     """A message as the values of a row, size and checksum with it."""
     values = (
         message.seq,
@@ -183,13 +183,13 @@ def message_values(message: Stored) -> tuple[object, ...]:
     return (*values, checksum(*values))
 
 
-def message_of(row: tuple[object, ...]) -> Stored:
+def message_of(row: tuple[object, ...]) -> OutboxRow:
     """The message of a row of SELECT. Raises Damaged."""
     values, crc = row[:-1], row[-1]
     if checksum(*values) != crc:
-        raise Damaged(f"message {values[0]!r} has a wrong checksum")
+        raise OutboxDamage(f"message {values[0]!r} has a wrong checksum")
     seq, ident, kind, topic, priority, boot, t_ns, time, clock, expiry_s, data, header, _ = values
-    return Stored(
+    return OutboxRow(
         seq=cast("int", seq),
         id=cast("str", ident),
         type=cast("MessageType", kind),
@@ -205,9 +205,9 @@ def message_of(row: tuple[object, ...]) -> Stored:
     )
 
 
-def stamp_of(message: Stored, box: str, epoch: str) -> Stamp:
+def stamp_of(message: OutboxRow, box: str, epoch: str) -> EnvelopeFields:
     """The envelope of a stored message."""
-    return Stamp(
+    return EnvelopeFields(
         id=message.id,
         box=box,
         epoch=epoch,
@@ -228,20 +228,20 @@ def check(connection: sqlite3.Connection) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-        raise Damaged(f"it has schema {application:#x} version {version}")
+        raise OutboxDamage(f"it has schema {application:#x} version {version}")
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise Damaged(f"SQLite finds: {found.splitlines()[-1]}")
+        raise OutboxDamage(f"SQLite finds: {found.splitlines()[-1]}")
     state = read_state(connection)
     last = 0
     for row in connection.execute(SELECT + "ORDER BY seq"):
         last = message_of(row).seq
     if last > state.last_seq:
-        raise Damaged(f"message {last} is above the last number given, {state.last_seq}")
+        raise OutboxDamage(f"message {last} is above the last number given, {state.last_seq}")
     for query in (
         "SELECT type, first, last, crc FROM shed",
         "SELECT type, count, crc FROM refused",
     ):
         for *values, crc in connection.execute(query):
             if checksum(*values) != crc:
-                raise Damaged("a row about what was shed has a wrong checksum")
+                raise OutboxDamage("a row about what was shed has a wrong checksum")

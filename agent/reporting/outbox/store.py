@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from agent.reporting.outbox import schema
-from agent.reporting.outbox.schema import INSERT, State, Stored, checksum, size_bytes
+from agent.reporting.outbox.schema import INSERT, OutboxRow, State, checksum, size_bytes
 from agent.reporting.payloads import LostMessages, MessageType, SeqRange
 from agent.reporting.topics import Priority
 
@@ -19,7 +19,7 @@ RANGES_IN_A_RECEIPT = 500
 class Loans(Protocol):
     """Which messages somebody is sending. Asked before a message is taken away or changed."""
 
-    def claim(self, seq: int, *, unsent: bool) -> bool:
+    def reserve(self, seq: int, *, unsent: bool) -> bool:
         """Whether this transaction may take the message, which then is not lent until it ends.
         With `unsent`, only where the message was never lent to anybody.
         """
@@ -94,14 +94,14 @@ class Store:
         """Close the connection."""
         self._db.close()
 
-    def add(self, message: Stored, *, newest_only: bool = False) -> int | None:
+    def add(self, message: OutboxRow, *, newest_only: bool = False) -> int | None:
         """Keep the message and return its number; the number that it comes with is not looked at.
 
         None where it was refused, because nothing of less worth was left to go.
         """
         size = size_bytes(message.data, message.header)
         place = self._now.newest.get(message.topic) if newest_only else None
-        if place is not None and self._loans.claim(place, unsent=True):
+        if place is not None and self._loans.reserve(place, unsent=True):
             self._replace(message, place, size)
             return place
         if not self._make_room(size, message.priority):
@@ -114,7 +114,7 @@ class Store:
         self._set_state(last_seq=seq)
         return seq
 
-    def settle(self, ranges: tuple[SeqRange, ...]) -> int:
+    def acknowledge(self, ranges: tuple[SeqRange, ...]) -> int:
         """Take away what has arrived; how many messages that were."""
         gone = 0
         for span in ranges:
@@ -129,7 +129,7 @@ class Store:
                 gone += count
         return gone
 
-    def take_losses(self) -> LostMessages | None:
+    def pop_losses(self) -> LostMessages | None:
         """What went and is not reported yet, for a receipt in this same transaction."""
         rows = self._db.execute(
             "SELECT type, first, last FROM shed ORDER BY last LIMIT ?", (RANGES_IN_A_RECEIPT,)
@@ -180,7 +180,7 @@ class Store:
         ):
             if freed >= wanted_bytes:
                 break
-            if self._loans.claim(seq, unsent=False):
+            if self._loans.reserve(seq, unsent=False):
                 victims.append((seq, kind))
                 freed += size
         for seq, kind in victims:
@@ -216,12 +216,12 @@ class Store:
         )
         self._set_state(lost=self.state.lost + 1)
 
-    def _replace(self, message: Stored, seq: int, size: int) -> None:
+    def _replace(self, message: OutboxRow, seq: int, size: int) -> None:
         (before,) = self._one("SELECT COALESCE(MAX(size), 0) FROM message WHERE seq = ?", seq)
         self._insert(message, seq)
         self._set(bytes=self.bytes - before + size)
 
-    def _insert(self, message: Stored, seq: int) -> None:
+    def _insert(self, message: OutboxRow, seq: int) -> None:
         numbered = msgspec.structs.replace(message, seq=seq)
         self._db.execute(INSERT, schema.message_values(numbered))
 

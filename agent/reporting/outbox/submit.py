@@ -9,8 +9,8 @@ from collections import deque
 import msgspec
 
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.outbox.writer import OutboxError, Ticket
-from agent.reporting.topics import Draft, Priority
+from agent.reporting.outbox.writer import CommitTicket, OutboxError
+from agent.reporting.topics import OutgoingMessage, Priority
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +19,12 @@ KEPT_MOST = 1000
 
 
 class _Given(msgspec.Struct, frozen=True, kw_only=True):
-    draft: Draft
-    ticket: Ticket | None
+    draft: OutgoingMessage
+    ticket: CommitTicket | None
     """None where the outbox did not even take it."""
 
 
-class Intake:
+class MessageSubmitter:
     """Puts messages into the outbox, from any thread.
 
     Events and receipts whose commit failed (a full disk, a read-only one) are put again at the next
@@ -44,7 +44,7 @@ class Intake:
         """Messages of those kinds that neither the disk nor the memory had room for."""
         return self._lost
 
-    def put(self, draft: Draft) -> None:
+    def put(self, draft: OutgoingMessage) -> None:
         """Take a message. Never raises: what cannot be stored now is kept or counted."""
         with self._lock:
             failed = self._take_failed()
@@ -58,7 +58,7 @@ class Intake:
             for waiting in self._take_failed():
                 self._give(waiting)
 
-    def _take_failed(self) -> list[Draft]:
+    def _take_failed(self) -> list[OutgoingMessage]:
         """What has to be put again, in its old order; what is still in writing stays."""
         failed = [g.draft for g in self._given if g.ticket is None or g.ticket.error is not None]
         self._given = deque(
@@ -66,7 +66,7 @@ class Intake:
         )
         return failed
 
-    def _give(self, draft: Draft) -> None:
+    def _give(self, draft: OutgoingMessage) -> None:
         try:
             ticket = self._outbox.put(draft)
         except OutboxError as error:

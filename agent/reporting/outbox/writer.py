@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from agent.reporting.outbox import files
-from agent.reporting.outbox.in_flight import LoanBook
-from agent.reporting.outbox.schema import Damaged
+from agent.reporting.outbox.in_flight import InFlightMessages
+from agent.reporting.outbox.schema import OutboxDamage
 from agent.reporting.outbox.store import Store, joined
 from agent.reporting.payloads import SeqRange
 
@@ -45,7 +45,7 @@ class OutboxError(Exception):
     """The outbox could not take a message. `str(error)` says why in one line."""
 
 
-class Ticket:
+class CommitTicket:
     """What becomes of a message that was put."""
 
     def __init__(self, work: Work, done: threading.Condition, *, urgent: bool) -> None:
@@ -111,7 +111,7 @@ class Writer:
         self,
         open_store: Callable[[], Store],
         set_aside: Callable[[str], None],
-        book: LoanBook,
+        book: InFlightMessages,
         on_commit: Callable[[], None],
         on_trouble: Callable[[str | None], None],
     ) -> None:
@@ -123,7 +123,7 @@ class Writer:
         self._store: Store | None = open_store()
         self._changed = threading.Condition()
         self._done = threading.Condition()
-        self._pending: deque[Ticket] = deque()
+        self._pending: deque[CommitTicket] = deque()
         self._arrived: tuple[SeqRange, ...] = ()
         self._damage: str | None = None
         self._mend_again_s = RETRY_S
@@ -153,12 +153,12 @@ class Writer:
         with self._changed:
             return self._writing or bool(self._pending)
 
-    def submit(self, work: Work, *, urgent: bool) -> Ticket:
+    def submit(self, work: Work, *, urgent: bool) -> CommitTicket:
         """Have `work` done and committed. Waits for room where the disk does not keep up.
 
         Raises OutboxError where there is none for long, or the outbox is closed.
         """
-        ticket = Ticket(work, self._done, urgent=urgent)
+        ticket = CommitTicket(work, self._done, urgent=urgent)
         with self._changed:
             if not self._changed.wait_for(self._has_room, ROOM_WAIT_S):
                 raise OutboxError(f"the disk has not kept up for {ROOM_WAIT_S:g} s")
@@ -170,7 +170,7 @@ class Writer:
                 self._changed.notify_all()
         return ticket
 
-    def settle(self, ranges: tuple[SeqRange, ...]) -> None:
+    def acknowledge(self, ranges: tuple[SeqRange, ...]) -> None:
         """Take messages away that have arrived. If that is never committed they are sent again."""
         with self._changed:
             self._arrived = joined((*self._arrived, *ranges))
@@ -237,7 +237,7 @@ class Writer:
 
     def _write(
         self,
-        group: list[Ticket],
+        group: list[CommitTicket],
         arrived: tuple[SeqRange, ...],
         damage: str | None,
         *,
@@ -253,26 +253,26 @@ class Writer:
                     # What arrived was numbered by the old database.
                     damage, arrived = None, ()
                 self._do(group, arrived, due=due)
-            except (sqlite3.Error, Damaged) as error:
-                if not isinstance(error, Damaged) and not files.is_damage(error):
+            except (sqlite3.Error, OutboxDamage) as error:
+                if not isinstance(error, OutboxDamage) and not files.is_damage(error):
                     raise
                 damage = damage or str(error)
                 self._replace(damage)
                 damage, arrived = None, ()
                 self._do(group, arrived, due=due)
-        except (sqlite3.Error, Damaged, OSError) as error:
+        except (sqlite3.Error, OutboxDamage, OSError) as error:
             self._fail(group, arrived, damage, f"cannot write to the outbox: {error}")
             return False
         return True
 
-    def _do(self, group: list[Ticket], arrived: tuple[SeqRange, ...], *, due: bool) -> None:
+    def _do(self, group: list[CommitTicket], arrived: tuple[SeqRange, ...], *, due: bool) -> None:
         if self._store is None:
             self._store = self._open_store()
         store = self._store
         try:
             store.begin()
             numbers = [ticket.work(store) for ticket in group]
-            self._deleted_count += store.settle(arrived)
+            self._deleted_count += store.acknowledge(arrived)
             self._deleted = joined((*self._deleted, *arrived))
             commits = due or bool(group) or not self._may_wait()
             if commits:
@@ -300,7 +300,7 @@ class Writer:
         return self._deleted_count <= min(DELETED_MOST, self._book.settled_count)
 
     def _fail(
-        self, group: list[Ticket], arrived: tuple[SeqRange, ...], damage: str | None, why: str
+        self, group: list[CommitTicket], arrived: tuple[SeqRange, ...], damage: str | None, why: str
     ) -> None:
         """Nothing of the group is kept. The connection is not used again: after a failed sync the
         kernel may call pages clean that never reached the disk. `damage` is still to be mended.

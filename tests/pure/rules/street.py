@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from agent.base.model import Box, Event, Label, Sight, Track
+from agent.base.model import BoundingBox, Event, FrameResult, Label, Track
 from agent.detection.geometry import Point
-from agent.detection.rule_engine import Judge
-from agent.detection.scene import Line, Scene, Zone
+from agent.detection.rule_engine import RuleEngine
+from agent.detection.scene import Scene, SceneLine, Zone
 
 S = 1_000_000_000
 STEP_NS = S // 10
@@ -76,7 +76,7 @@ class Walker:
             id=self.track,
             label=self.label,
             score=0.8,
-            box=Box(place[0] - width / 2, place[1] - height / 2, width, height),
+            box=BoundingBox(place[0] - width / 2, place[1] - height / 2, width, height),
             vx=(place[0] - before[0]) * 10,
             vy=(place[1] - before[1]) * 10,
             begin_ns=self._begin_ns,
@@ -110,11 +110,13 @@ def shaky(where: Way, spread: float, seed: int = 1) -> Way:
     return shaken
 
 
-def sights(walkers: Iterable[Walker], until_s: float, step_ns: int = STEP_NS) -> Iterator[Sight]:
+def sights(
+    walkers: Iterable[Walker], until_s: float, step_ns: int = STEP_NS
+) -> Iterator[FrameResult]:
     walkers = list(walkers)
     for seq, t_ns in enumerate(range(0, round(until_s * S) + 1, step_ns)):
         tracks = [track for walker in walkers if (track := walker.at(t_ns)) is not None]
-        yield Sight(
+        yield FrameResult(
             seq=seq, t_ns=t_ns, gate=_PICTURES[seq % 3], moving=0.0, tracks=tuple(tracks), passes=1
         )
 
@@ -123,10 +125,10 @@ def judged(
     scene: Scene, walkers: Iterable[Walker], until_s: float, step_ns: int = STEP_NS
 ) -> list[Event]:
     """The events of a scene while the walkers walk, those of the end left out."""
-    judge = Judge("north", scene, new_id())
+    judge = RuleEngine("north", scene, new_id())
     events: list[Event] = []
     for sight in sights(walkers, until_s, step_ns):
-        events.extend(judge.judge(sight))
+        events.extend(judge.evaluate(sight))
     return events
 
 
@@ -138,7 +140,7 @@ def told(events: Iterable[Event]) -> list[str]:
 def line(**keys: object) -> Scene:
     """A scene with one upright line in the middle, walked upwards: forward is to the right."""
     base = {"name": "gate", "start": Point(0.5, 0.9), "to": Point(0.5, 0.1), "each": True}
-    return Scene(line=(Line(**(base | keys)),))
+    return Scene(line=(SceneLine(**(base | keys)),))
 
 
 def zone(**keys: object) -> Scene:

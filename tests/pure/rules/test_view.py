@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.base.model import Event, Sight
+from agent.base.model import Event, FrameResult
 from agent.detection.rules.camera_lost import CameraLost
-from agent.detection.rules.tamper import ViewRule
+from agent.detection.rules.tamper import TamperRule
 from drivers.media import Plane
 from tests.pure.rules.street import S, told
 
@@ -74,7 +74,7 @@ def bus(picture: Plane) -> Plane:
     return after
 
 
-def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Sight]:
+def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[FrameResult]:
     """A picture a second: each part is its length in s and what is done to the street."""
     t_ns = 0
     for length_s, change in parts:
@@ -82,13 +82,13 @@ def pictures(*parts: tuple[float, Change], spread: float = 2.0) -> Iterator[Sigh
         end_ns = t_ns + round(length_s * S)
         while t_ns < end_ns:
             gate = noisy(changed, t_ns // S, spread)
-            yield Sight(seq=0, t_ns=t_ns, gate=gate, moving=0.0, tracks=(), passes=0)
+            yield FrameResult(seq=0, t_ns=t_ns, gate=gate, moving=0.0, tracks=(), passes=0)
             t_ns += S
 
 
-def judged(sights: Iterator[Sight]) -> list[Event]:
+def judged(sights: Iterator[FrameResult]) -> list[Event]:
     numbers = count()
-    rule = ViewRule("north", lambda _t_ns: f"event-{next(numbers)}")
+    rule = TamperRule("north", lambda _t_ns: f"event-{next(numbers)}")
     return [event for sight in sights for event in rule.step(sight)]
 
 
@@ -153,7 +153,7 @@ def test_a_new_view_becomes_the_right_one_in_about_an_hour() -> None:
 
 def frozen(*parts: tuple[float, float]) -> list[Event]:
     """Parts of a length in s and a spread of noise; without noise the picture stands still."""
-    sights: list[Sight] = []
+    sights: list[FrameResult] = []
     t_ns = 0
     for length_s, spread in parts:
         part = pictures((length_s, as_it_is), spread=spread)

@@ -11,10 +11,10 @@ import pytest
 from agent.base.clock import Clock, SystemClock
 from agent.base.model import Event
 from agent.base.uuid7 import uuid7_maker
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.outbox.outbox import Outbox
-from agent.reporting.topics import Draft
+from agent.reporting.topics import OutgoingMessage
 from tests.whole.report.broker import Mosquitto
 
 CLOCK = SystemClock()
@@ -31,11 +31,11 @@ def open_outbox(
         clock=clock,
         max_bytes=max_bytes,
         new_id=uuid7_maker(lambda t_ns: t_ns, random.Random(1)),
-        faults=FaultBoard(CLOCK.boottime_ns),
+        faults=FaultRegistry(CLOCK.boottime_ns),
     )
 
 
-def event(number: int, kind: str = "line") -> Draft:
+def event(number: int, kind: str = "line") -> OutgoingMessage:
     """A numbered event: `track` is the number."""
     now_ns = CLOCK.boottime_ns()
     made = Event(

@@ -9,14 +9,14 @@ from typing import Self
 
 from agent.base.model import LABELS
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport
-from agent.reporting.mqtt.connection import Birth
-from agent.reporting.mqtt.session import Session
+from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import DeclarationData, Online, StatusMessage
 from agent.runtime.stage import StageThread
-from centre.client import Heard, Watch
+from centre.client import CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, number_of, open_outbox
 
@@ -31,7 +31,7 @@ DECLARED = DeclarationData(
     public_key="",
     software="vigie 0.1.0",
 )
-BIRTH = Birth(
+BIRTH = BirthInputs(
     site="corner",
     public_key="",
     versions={"vigie": "0.1.0"},
@@ -51,9 +51,9 @@ class Box:
     """An outbox and its session."""
 
     def __init__(self, broker: BrokerConfig, folder: Path, box: str = "pole-17") -> None:
-        self.faults = FaultBoard(CLOCK.boottime_ns)
+        self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box)
-        self.session = Session(
+        self.session = MqttSession(
             broker, self.outbox, self.faults, lambda: BIRTH, CLOCK.boottime_ns, Hasty(3)
         )
         self._thread = StageThread(self.session, CLOCK.boottime_ns, random.Random(4), vital=False)
@@ -90,10 +90,10 @@ class Listener:
     def __init__(
         self, broker: BrokerConfig, store: Path | None = None, box: str | None = None
     ) -> None:
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedMessage] = []
         self._changed = threading.Condition()
         self.store = CentreStore.open(store) if store else None
-        self.watch = Watch(
+        self.watch = CentreClient(
             broker,
             self._on_heard,
             Hasty(),
@@ -149,7 +149,7 @@ class Listener:
             if isinstance(item.message, StatusMessage) and isinstance(item.message.data, Online)
         ]
 
-    def _on_heard(self, item: Heard) -> None:
+    def _on_heard(self, item: ReceivedMessage) -> None:
         with self._changed:
             self.heard.append(item)
             self._changed.notify_all()
@@ -168,7 +168,7 @@ class Client:
     """A bare client of the broker, for what boxes and centres would not do."""
 
     def __init__(self, broker: BrokerConfig, client_id: str) -> None:
-        self.link = paho_transport.Link(broker, client_id, None)
+        self.link = paho_transport.PahoTransport(broker, client_id, None)
         self.events: list[paho_transport.LinkEvent] = []
         self.link.connect()
         self.wait(paho_transport.Accepted)

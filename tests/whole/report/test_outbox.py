@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.outbox.writer import OutboxError
@@ -27,15 +27,15 @@ Open = Callable[..., Outbox]
 
 def numbers(outbox: Outbox) -> list[int]:
     """The numbers of the events that wait, in the order in which they would be sent."""
-    outbox.take_back()
-    return [number_of(row.data) for row in outbox.lend(10_000) if row.type == "event"]
+    outbox.requeue_in_flight()
+    return [number_of(row.data) for row in outbox.fetch(10_000) if row.type == "event"]
 
 
 def receipts(outbox: Outbox) -> list[ReceiptData]:
-    outbox.take_back()
+    outbox.requeue_in_flight()
     return [
         msgspec.json.decode(row.data, type=ReceiptData)
-        for row in outbox.lend(10_000)
+        for row in outbox.fetch(10_000)
         if row.type == "receipt"
     ]
 
@@ -70,11 +70,11 @@ def test_numbers_are_not_given_twice_even_where_everything_has_left(
 ) -> None:
     first = outboxes(tmp_path)
     first.put(event(1)).wait(10)
-    first.settle(first.epoch, (SeqRange(1, 1),))
+    first.acknowledge(first.epoch, (SeqRange(1, 1),))
     first.close()
     second = outboxes(tmp_path)
     assert second.counts().depth == 0
-    assert second.settled_upto() == 1
+    assert second.acked_upto() == 1
     ticket = second.put(event(2))
     assert ticket.wait(10)
     assert ticket.seq == 2
@@ -103,12 +103,12 @@ def test_the_newest_emergencies_go_first_and_the_rest_in_order(
     outbox = outboxes(tmp_path)
     for number in range(1, 7):
         outbox.put(event(number, "wrong_way" if number % 3 == 0 else "line")).wait(10)
-    assert [number_of(row.data) for row in outbox.lend(4)] == [6, 3, 1, 2]
-    assert [number_of(row.data) for row in outbox.lend(4)] == [4, 5]
-    assert outbox.lend(4) == []
+    assert [number_of(row.data) for row in outbox.fetch(4)] == [6, 3, 1, 2]
+    assert [number_of(row.data) for row in outbox.fetch(4)] == [4, 5]
+    assert outbox.fetch(4) == []
     outbox.put(event(7)).wait(10)
     outbox.put(event(8, "stopped")).wait(10)
-    assert [number_of(row.data) for row in outbox.lend(4)] == [8, 7]
+    assert [number_of(row.data) for row in outbox.fetch(4)] == [8, 7]
 
 
 def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
@@ -118,7 +118,7 @@ def test_a_hundred_emergencies_pass_at_most_so_that_the_rest_moves(
     for number in range(1, 131):
         ticket = outbox.put(event(number, "stopped"))
     assert ticket.wait(10)
-    sent = [number_of(row.data) for row in outbox.lend(1000)]
+    sent = [number_of(row.data) for row in outbox.fetch(1000)]
     assert sent[:100] == list(range(130, 30, -1))
     assert sent[100:] == list(range(1, 31))
 
@@ -130,11 +130,11 @@ def test_what_has_arrived_is_not_lent_again_and_not_below_the_floor(
     for number in range(1, 6):
         ticket = outbox.put(event(number))
     assert ticket.wait(10)
-    outbox.lend(5)
-    outbox.settle(outbox.epoch, (SeqRange(1, 2), SeqRange(4, 4)))
-    assert outbox.settled_upto() == 2
+    outbox.fetch(5)
+    outbox.acknowledge(outbox.epoch, (SeqRange(1, 2), SeqRange(4, 4)))
+    assert outbox.acked_upto() == 2
     assert numbers(outbox) == [3, 5]
-    outbox.settle("another epoch", (SeqRange(1, 5),))
+    outbox.acknowledge("another epoch", (SeqRange(1, 5),))
     assert numbers(outbox) == [3, 5]
 
 
@@ -150,8 +150,8 @@ def lent_and_arrived(outbox: Outbox, upto: int) -> None:
     """So many messages were put and sent, and have arrived."""
     for number in range(1, upto + 1):
         assert outbox.put(event(number)).wait(10)
-    assert len(outbox.lend(100)) == upto
-    outbox.settle(outbox.epoch, (SeqRange(1, upto),))
+    assert len(outbox.fetch(100)) == upto
+    outbox.acknowledge(outbox.epoch, (SeqRange(1, upto),))
     wait_until(lambda: outbox.depth == 0)
 
 
@@ -161,9 +161,9 @@ def test_what_has_arrived_goes_in_the_commit_of_the_next_message(
     outbox = outboxes(tmp_path)
     lent_and_arrived(outbox, 3)
     assert on_disk(tmp_path) == [1, 2, 3]
-    assert outbox.settled_upto() == 3
-    outbox.take_back()
-    assert outbox.lend(100) == []
+    assert outbox.acked_upto() == 3
+    outbox.requeue_in_flight()
+    assert outbox.fetch(100) == []
     assert outbox.put(event(4)).wait(10)
     assert on_disk(tmp_path) == [4]
     assert (outbox.depth, outbox.counts().depth) == (1, 1)
@@ -177,7 +177,7 @@ def test_a_power_cut_before_that_costs_a_message_that_is_sent_twice_and_none_tha
     shutil.copytree(tmp_path / "box", tmp_path / "after the cut")
     after = outboxes(tmp_path / "after the cut")
     assert numbers(after) == [1, 2, 3]
-    after.settle(after.epoch, (SeqRange(1, 3),))
+    after.acknowledge(after.epoch, (SeqRange(1, 3),))
     assert after.put(event(4)).wait(10)
     wait_until(lambda: numbers(after) == [4])
 
@@ -206,9 +206,9 @@ def test_what_arrived_in_an_older_connection_goes_at_once_so_that_it_is_not_sent
     outbox = outboxes(tmp_path)
     for number in (1, 2, 3):
         assert outbox.put(event(number)).wait(10)
-    outbox.settle(outbox.epoch, (SeqRange(1, 3),))
+    outbox.acknowledge(outbox.epoch, (SeqRange(1, 3),))
     wait_until(lambda: on_disk(tmp_path) == [])
-    assert outbox.lend(100) == []
+    assert outbox.fetch(100) == []
 
 
 def test_over_the_cap_pictures_go_and_a_receipt_names_them(outboxes: Open, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_events_come_in_over_the_cap_and_what_is_worth_less_is_refused_aloud(
 
 def test_two_agents_do_not_share_an_outbox(outboxes: Open, tmp_path: Path) -> None:
     outboxes(tmp_path)
-    with pytest.raises(BadInput, match="another agent uses it"):
+    with pytest.raises(UserError, match="another agent uses it"):
         open_outbox(tmp_path)
 
 
@@ -364,7 +364,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(outboxes: Open, tmp_pa
     assert ticket.wait(10)
     epoch = outbox.epoch
     damage_one_row(files.database(tmp_path))
-    assert outbox.lend(100) == []
+    assert outbox.fetch(100) == []
     outbox.put(event(11)).wait(10)
     assert outbox.epoch != epoch
     assert numbers(outbox) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 11]

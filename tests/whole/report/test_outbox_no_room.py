@@ -16,12 +16,12 @@ import pytest
 
 from agent.base.uuid7 import uuid7_maker
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
-from agent.reporting.mqtt.session import Session
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox import files, writer
 from agent.reporting.outbox.outbox import READABLE_AFTER_NS, Outbox
-from agent.reporting.outbox.schema import Stored
+from agent.reporting.outbox.schema import OutboxRow
 from agent.reporting.outbox.writer import OutboxError
 from agent.reporting.payloads import HealthMessage, OutboxDamaged, ReceiptData, SeqRange
 from tests.conftest import HeldClock
@@ -37,7 +37,7 @@ class Kept:
     def __init__(self, folder: Path, clock: HeldClock) -> None:
         self.folder = folder
         self.clock = clock
-        self.faults = FaultBoard(clock.boottime_ns)
+        self.faults = FaultRegistry(clock.boottime_ns)
         self.outbox = Outbox.open(
             folder,
             box="pole-17",
@@ -53,12 +53,12 @@ class Kept:
             assert self.outbox.put(event(number)).wait(10)
 
     def numbers(self) -> list[int]:
-        self.outbox.take_back()
-        return [number_of(row.data) for row in self.outbox.lend(1000) if row.type == "event"]
+        self.outbox.requeue_in_flight()
+        return [number_of(row.data) for row in self.outbox.fetch(1000) if row.type == "event"]
 
     def receipts(self) -> list[ReceiptData]:
-        self.outbox.take_back()
-        rows = [row for row in self.outbox.lend(1000) if row.type == "receipt"]
+        self.outbox.requeue_in_flight()
+        rows = [row for row in self.outbox.fetch(1000) if row.type == "receipt"]
         return [msgspec.json.decode(row.data, type=ReceiptData) for row in rows]
 
     def told(self, code: str, subject: str) -> str | None:
@@ -101,15 +101,15 @@ def test_what_is_damaged_while_there_is_no_room_is_mended_when_there_is(kept: Ke
     epoch = kept.outbox.epoch
     kept.damage(7)
     with no_room():
-        assert kept.outbox.lend(100) == []
+        assert kept.outbox.fetch(100) == []
         wait_until(lambda: "not set aside" in (kept.told("STO-01", "outbox") or ""))
         wait_until(lambda: kept.told("STO-02", "outbox"))
         # A put is told that it is not kept: what is put into a damaged file might not leave it.
         with pytest.raises(OutboxError, match="cannot write to the outbox"):
             kept.outbox.put(event(11)).wait(10)
         assert kept.outbox.counts().depth == 10
-        assert kept.outbox.settled_upto() == 0
-        assert kept.outbox.lend(100) == []
+        assert kept.outbox.acked_upto() == 0
+        assert kept.outbox.fetch(100) == []
     wait_until(lambda: kept.outbox.epoch != epoch)
     kept.put(12)
     assert kept.numbers() == [1, 2, 3, 4, 5, 6, 8, 9, 10, 12]
@@ -124,7 +124,7 @@ def test_an_outbox_that_is_damaged_without_room_closes_all_the_same(kept: Kept) 
     kept.put(1, 2)
     kept.damage(1)
     with no_room():
-        kept.outbox.lend(100)
+        kept.outbox.fetch(100)
         wait_until(lambda: kept.told("STO-02", "outbox"))
         kept.outbox.close()
     again = Kept(kept.folder, kept.clock)
@@ -142,20 +142,20 @@ def test_what_arrived_under_the_old_numbers_takes_nothing_from_the_new_database(
     held.execute("BEGIN IMMEDIATE")
     ticket = kept.outbox.put(event(11))
     # The writer waits for its turn: what follows comes to it at once.
-    assert kept.outbox.settle(epoch, (SeqRange(1, 4),)) == (SeqRange(1, 4),)
-    assert kept.outbox.lend(100) == []
+    assert kept.outbox.acknowledge(epoch, (SeqRange(1, 4),)) == (SeqRange(1, 4),)
+    assert kept.outbox.fetch(100) == []
     held.execute("ROLLBACK")
     held.close()
     assert ticket.wait(10)
     wait_until(lambda: kept.outbox.epoch != epoch)
     kept.put(12)
-    assert kept.outbox.settle(epoch, (SeqRange(1, 4),)) == ()
+    assert kept.outbox.acknowledge(epoch, (SeqRange(1, 4),)) == ()
     kept.put(13)
     assert len(kept.receipts()) == 1
     assert set(kept.numbers()) >= {5, 6, 8, 9, 10, 11, 12, 13}
 
 
-RECEIPT = Stored(
+RECEIPT = OutboxRow(
     seq=0,
     id="019a4901-3c62-7d2a-9f0e-5c1b7a20e4d7",
     type="receipt",
@@ -232,7 +232,7 @@ def test_an_outbox_that_cannot_be_read_does_not_silence_health_and_is_a_fault_un
 ) -> None:
     never = threading.Event()
     heard = Listener(BrokerConfig(url=broker.url, keepalive_s=5))
-    session = Session(
+    session = MqttSession(
         BrokerConfig(url=broker.url, keepalive_s=5, ack="broker"),
         kept.outbox,
         kept.faults,

@@ -10,10 +10,10 @@ import pytest
 
 from agent.config.configuration import BrokerConfig
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.connection import Birth
-from agent.reporting.mqtt.paho_transport import Accepted, Link
+from agent.reporting.mqtt.connection import BirthInputs
+from agent.reporting.mqtt.paho_transport import Accepted, PahoTransport
 from agent.runtime.stage import StageThread
-from centre.client import Heard, Watch
+from centre.client import CentreClient, ReceivedMessage
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event
 from tests.whole.report.proxy import Proxy
@@ -84,16 +84,16 @@ def test_a_publication_that_the_broker_refuses_stays_and_is_a_fault(
 def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_looks_alive(
     broker: Mosquitto,
 ) -> None:
-    heard: list[Heard] = []
+    heard: list[ReceivedMessage] = []
     twice = threading.Event()
 
-    def stumble(item: Heard) -> None:
+    def stumble(item: ReceivedMessage) -> None:
         heard.append(item)
         if len(heard) == 1:
             raise RuntimeError("stumbled")
         twice.set()
 
-    watch = Watch(config(broker.url), stumble, random.Random(1), CLOCK.boottime_ns)
+    watch = CentreClient(config(broker.url), stumble, random.Random(1), CLOCK.boottime_ns)
     thread = StageThread(watch, CLOCK.boottime_ns, random.Random(2), vital=False)
     thread.start()
     assert watch.online.wait(30)
@@ -111,7 +111,7 @@ def test_an_exception_in_a_handler_does_not_leave_a_connection_that_is_dead_and_
 def test_a_session_whose_own_code_fails_connects_anew(broker: Mosquitto, tmp_path: Path) -> None:
     calls: list[None] = []
 
-    def birth() -> Birth:
+    def birth() -> BirthInputs:
         calls.append(None)
         if len(calls) == 1:
             raise RuntimeError("no birth yet")
@@ -178,7 +178,7 @@ def test_a_link_has_no_thread_that_could_die(broker: Mosquitto) -> None:
 
 
 def test_packet_numbers_may_wrap(broker: Mosquitto) -> None:
-    link = Link(config(broker.url), "x", None)
+    link = PahoTransport(config(broker.url), "x", None)
     link.connect()
     while not any(isinstance(e, Accepted) for e in link.turn(1)):
         pass
@@ -196,7 +196,7 @@ def test_a_service_that_may_not_listen_reaches_its_broker_all_the_same(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(socket.socket, "bind", forbidden, raising=False)
-    link = Link(config(broker.url), "x", None)
+    link = PahoTransport(config(broker.url), "x", None)
     link.connect()
     while not any(isinstance(e, Accepted) for e in link.turn(1)):
         pass

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting import topics
 from agent.reporting.mqtt.connection import FAREWELL_S, SILENT_CENTRE_S
 from agent.reporting.mqtt.paho_transport import Received
-from agent.reporting.mqtt.session import CLOSE_MOST_S, Session
+from agent.reporting.mqtt.session import CLOSE_MOST_S, MqttSession
 from agent.reporting.outbox import files
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import (
@@ -69,7 +69,7 @@ def test_a_box_is_born_and_says_farewell(broker: Mosquitto, tmp_path: Path) -> N
 def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
     broker: Mosquitto, outboxes: Callable[..., Outbox], tmp_path: Path
 ) -> None:
-    outbox, faults = outboxes(tmp_path), FaultBoard(CLOCK.boottime_ns)
+    outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
     held = sqlite3.connect(files.database(tmp_path), isolation_level=None)
     looks = 0
 
@@ -81,7 +81,7 @@ def test_what_is_put_last_is_waited_for_though_the_disk_is_slow(
         return CLOCK.boottime_ns()
 
     with Listener(config(broker)) as watcher:
-        session = Session(
+        session = MqttSession(
             config(broker, ack="broker"), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3)
         )
         while not session.health().connected:
@@ -105,7 +105,7 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
     centre = Client(config(broker), "centre")
     listening = msgspec.json.encode(CentreState(state="listening"))
     centre.say(topics.CENTRE_STATE, listening, retained=True)
-    outbox, faults = outboxes(tmp_path), FaultBoard(CLOCK.boottime_ns)
+    outbox, faults = outboxes(tmp_path), FaultRegistry(CLOCK.boottime_ns)
     closes, passed_s = False, 0.0
 
     def clock_ns() -> int:
@@ -114,11 +114,11 @@ def test_at_the_end_a_centre_is_waited_for_while_messages_leave_and_no_longer(
         if closes:
             passed_s += 0.1
             arrived = int(passed_s / 4)
-            outbox.settle(outbox.epoch, (SeqRange(1, arrived),))
+            outbox.acknowledge(outbox.epoch, (SeqRange(1, arrived),))
             wait_until(lambda: outbox.depth == 5 - arrived)
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = Session(config(broker), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3))
+    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, clock_ns, Hasty(3))
     while not session.health().centre_listens:
         session.run_once(threading.Event())
     for number in range(5):
@@ -315,12 +315,12 @@ def test_a_centre_that_listens_and_does_not_acknowledge_is_a_fault_until_it_does
     centre.say(topics.CENTRE_STATE, listening, retained=True)
     outbox = outboxes(tmp_path)
     passed_s = 0.0
-    faults = FaultBoard(CLOCK.boottime_ns)
+    faults = FaultRegistry(CLOCK.boottime_ns)
 
     def now_ns() -> int:
         return CLOCK.boottime_ns() + round(passed_s * 1e9)
 
-    session = Session(config(broker), outbox, faults, lambda: BIRTH, now_ns, Hasty(3))
+    session = MqttSession(config(broker), outbox, faults, lambda: BIRTH, now_ns, Hasty(3))
     never = threading.Event()
     while not session.health().centre_listens:
         session.run_once(never)

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from agent.base.clock import ClockTrust, SystemClock
-from agent.base.errors import BadInput
+from agent.base.errors import UserError
 from agent.config.configuration import BrokerConfig
-from agent.faults.registry import FaultBoard
+from agent.faults.registry import FaultRegistry
 from agent.reporting.mqtt import paho_transport, tls
 from agent.reporting.mqtt.connect_error import LinkError
-from agent.reporting.mqtt.paho_transport import Link
-from agent.reporting.mqtt.session import Session
+from agent.reporting.mqtt.paho_transport import PahoTransport
+from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from tests.whole.report.broker import Certificates, Mosquitto, block
 from tests.whole.report.conftest import event
@@ -153,9 +153,9 @@ def test_a_box_whose_certificate_ends_soon_comes_in_and_says_so(
 ) -> None:
     secured.certificates.issue("pole-19", days=(-1, 12))
     clock = Trusted()
-    faults = FaultBoard(clock.boottime_ns)
+    faults = FaultRegistry(clock.boottime_ns)
     outbox = outboxes(tmp_path, box="pole-19", clock=clock)
-    session = Session(
+    session = MqttSession(
         secured.config("pole-19"), outbox, faults, lambda: BIRTH, clock.boottime_ns, Hasty(3)
     )
     while not session.health().connected:
@@ -261,7 +261,7 @@ def test_files_that_do_not_serve_are_named_before_anything_starts(
     write(secured.certificates.folder, "rubbish", "not PEM")
     fields = {"ca": "ca.crt", "certificate": "pole-17.crt", "key": "pole-17.key", **change}
     paths = {key: secured.certificates.path(name) for key, name in fields.items()}
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(UserError) as caught:
         tls.context_of(BrokerConfig(url=secured.url, **paths))
     assert re.search(said, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
@@ -274,7 +274,7 @@ def test_tls_older_than_1_2_is_not_spoken(secured: Secured) -> None:
 
 
 def test_a_link_names_what_it_cannot_reach() -> None:
-    link = Link(BrokerConfig(url="mqtt://no-such-host.invalid"), "x", None)
+    link = PahoTransport(BrokerConfig(url="mqtt://no-such-host.invalid"), "x", None)
     with pytest.raises(LinkError, match=r"no-such-host\.invalid:1883: the name is not known"):
         link.connect()
     link.abandon()
