@@ -243,7 +243,7 @@ def guard_of(box: Box) -> int | None:
     """The guard's process, once it stands."""
     for task in Path(f"/proc/{box.pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if b"guard/process.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"failsafe/process.py" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
     return None
 

@@ -33,7 +33,7 @@ class ExportPageText(msgspec.Struct, frozen=True, kw_only=True):
 
 def pages(wish: ExportPageText, box: str, public_key: str) -> dict[str, bytes]:
     """The page that explains and the page that verifies, by their names in the export."""
-    room = resources.files("agent.recording")
+    room = resources.files("agent.recording.export")
     page = string.Template((room / "pages" / "lisezmoi.html").read_text(encoding="utf-8"))
     facts = {
         "box": box,
